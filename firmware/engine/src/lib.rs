@@ -1,0 +1,1 @@
+//! The state engine: vGPUs, channels, scheduling, save and restore.

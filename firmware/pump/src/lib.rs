@@ -1,0 +1,1 @@
+//! The one loop that joins engine, hardware and wire.

@@ -1,0 +1,1 @@
+//! Mailbox messages and state records.

@@ -1,0 +1,542 @@
+//! Every register: where it is, who writes it, what it holds.
+
+use godwit_types::{
+    CHANNEL_COUNT, COPY_RING_ENTRIES, ChannelId, Gfid, Index, RUNLIST_COUNT, RunlistId, VGPU_COUNT,
+};
+use static_assertions::const_assert;
+
+/// Bytes of the whole map. A power of two, so that an offset can be masked into it.
+pub const MAP_BYTES: usize = 0x4_0000;
+
+const_assert!(MAP_BYTES.is_power_of_two());
+
+/// Offset of one 32-bit register in the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Word(u32);
+
+impl Word {
+    /// Byte offset from the start of the map: a multiple of 4, less than [`MAP_BYTES`].
+    pub const fn offset(self) -> usize {
+        self.0 as usize & (MAP_BYTES.wrapping_sub(1)) & !3
+    }
+
+    fn at(base: u32, stride: u32, index: usize, field: u32) -> Self {
+        Self(
+            base.wrapping_add(stride.wrapping_mul(index as u32))
+                .wrapping_add(field),
+        )
+    }
+}
+
+/// The one side that writes a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The firmware on the microcontroller.
+    Firmware,
+    /// The GPU.
+    Device,
+    /// The host shim.
+    Host,
+}
+
+/// One row of the register reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Register {
+    /// Block and name.
+    pub name: &'static str,
+    /// Offset of the first one.
+    pub offset: u32,
+    /// Bytes between two, where the block is repeated.
+    pub stride: u32,
+    /// How many there are.
+    pub count: u32,
+    /// Who writes it.
+    pub writer: Writer,
+    /// What it holds.
+    pub doc: &'static str,
+}
+
+/// Place in the privileged copy ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyEntry(u8);
+
+impl CopyEntry {
+    /// The place that operation number `seq` uses.
+    pub const fn of(seq: u32) -> Self {
+        Self((seq & (COPY_RING_ENTRIES as u32).wrapping_sub(1)) as u8)
+    }
+}
+
+/// 32 channels that share a bell word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BellGroup(u8);
+
+impl BellGroup {
+    /// How many groups there are.
+    pub const COUNT: u8 = (CHANNEL_COUNT / 32) as u8;
+
+    /// `None` past the last group.
+    pub const fn new(raw: u8) -> Option<Self> {
+        if raw < Self::COUNT {
+            Some(Self(raw))
+        } else {
+            None
+        }
+    }
+
+    /// The group of a channel and the channel's bit in the group's word.
+    pub const fn of(channel: ChannelId) -> (Self, u32) {
+        let raw = channel.raw();
+        (Self((raw / 32) as u8), 1u32.wrapping_shl((raw % 32) as u32))
+    }
+
+    /// The summary word that has this group's bit, and the bit.
+    pub const fn summary(self) -> (SummaryHalf, u32) {
+        (
+            SummaryHalf(self.0 / 32),
+            1u32.wrapping_shl((self.0 % 32) as u32),
+        )
+    }
+
+    /// The channel of a bit in this group's word.
+    pub const fn channel(self, bit: u32) -> Option<ChannelId> {
+        if bit >= 32 {
+            return None;
+        }
+        ChannelId::new((self.0 as u16).wrapping_mul(32).wrapping_add(bit as u16))
+    }
+}
+
+/// One of the two summary words over the groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SummaryHalf(u8);
+
+impl SummaryHalf {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self(0), Self(1)];
+
+    /// The group of a bit in this summary word.
+    pub const fn group(self, bit: u32) -> Option<BellGroup> {
+        if bit >= 32 {
+            return None;
+        }
+        BellGroup::new(self.0.wrapping_mul(32).wrapping_add(bit as u8))
+    }
+}
+
+/// A 32-bit word of a message in a mailbox ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailWord(u16);
+
+/// Messages that each mailbox ring holds.
+pub const MAIL_SLOTS: u32 = 32;
+/// Words of one message slot; the first is the message's length in bytes.
+pub const MAIL_WORDS: u32 = 64;
+/// Longest message in bytes.
+pub const MAIL_BYTES_MAX: usize = 4 * (MAIL_WORDS as usize - 1);
+
+impl MailWord {
+    /// Word `word` of the message with number `seq`.
+    pub const fn of(seq: u32, word: u32) -> Self {
+        let slot = (seq & MAIL_SLOTS.wrapping_sub(1)).wrapping_mul(MAIL_WORDS);
+        Self(slot.wrapping_add(word & MAIL_WORDS.wrapping_sub(1)) as u16)
+    }
+}
+
+trait Place {
+    fn place(self) -> usize;
+}
+
+impl Place for CopyEntry {
+    fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Place for BellGroup {
+    fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Place for SummaryHalf {
+    fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Place for MailWord {
+    fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Place for RunlistId {
+    fn place(self) -> usize {
+        self.index()
+    }
+}
+
+impl Place for Gfid {
+    fn place(self) -> usize {
+        self.index()
+    }
+}
+
+impl Place for ChannelId {
+    fn place(self) -> usize {
+        self.index()
+    }
+}
+
+macro_rules! blocks {
+    ($(
+        $(#[doc = $block_doc:literal])*
+        $block:ident @ $base:literal $repeat:tt {
+            $($(#[doc = $doc:literal])* $name:ident @ $field:literal $writer:ident;)*
+        }
+    )*) => {
+        $(
+            $(#[doc = $block_doc])*
+            pub mod $block {
+                #[allow(unused_imports, reason = "a block that is not repeated needs no id")]
+                use super::*;
+                $(accessor! { $repeat $base $name $field $writer $($doc)* })*
+            }
+        )*
+
+        /// Every register, in the order of the map.
+        pub const REGISTERS: &[Register] = &[$($(
+            Register {
+                name: concat!(stringify!($block), ".", stringify!($name)),
+                offset: $base + $field,
+                stride: stride!($repeat),
+                count: count!($repeat),
+                writer: Writer::$writer,
+                doc: concat!($($doc),*),
+            },
+        )*)*];
+    };
+}
+
+macro_rules! accessor {
+    ([] $base:literal $name:ident $field:literal $writer:ident $($doc:literal)*) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nWritten by: ", stringify!($writer), ".")]
+        pub fn $name() -> Word {
+            Word::at($base, 0, 0, $field)
+        }
+    };
+    ([$id:ty; $count:expr; $stride:literal]
+        $base:literal $name:ident $field:literal $writer:ident $($doc:literal)*) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nWritten by: ", stringify!($writer), ".")]
+        pub fn $name(id: $id) -> Word {
+            Word::at($base, $stride, Place::place(id), $field)
+        }
+    };
+}
+
+macro_rules! stride {
+    ([]) => {
+        0
+    };
+    ([$id:ty; $count:expr; $stride:literal]) => {
+        $stride
+    };
+}
+
+macro_rules! count {
+    ([]) => {
+        1
+    };
+    ([$id:ty; $count:expr; $stride:literal]) => {
+        $count as u32
+    };
+}
+
+blocks! {
+    /// What the device is.
+    identity @ 0x0000 [] {
+        /// `bits::MAGIC`.
+        magic @ 0x00 Device;
+        /// Version of this map.
+        version @ 0x04 Device;
+        /// Framebuffer bytes, low half.
+        fb_lo @ 0x08 Device;
+        /// Framebuffer bytes, high half.
+        fb_hi @ 0x0c Device;
+        /// BAR bytes for apertures, low half.
+        bar_lo @ 0x10 Device;
+        /// BAR bytes for apertures, high half.
+        bar_hi @ 0x14 Device;
+        /// Context memory bytes, low half.
+        context_lo @ 0x18 Device;
+        /// Context memory bytes, high half.
+        context_hi @ 0x1c Device;
+        /// Version of what the device writes to a context buffer.
+        context_layout @ 0x20 Device;
+    }
+    /// The free-running timer, in nanoseconds; 64 bits never wrap.
+    timer @ 0x0100 [] {
+        /// Time, low half.
+        ns_lo @ 0x00 Device;
+        /// Time, high half; read before and after the low half.
+        ns_hi @ 0x04 Device;
+        /// Alarm time, low half.
+        alarm_lo @ 0x10 Firmware;
+        /// Alarm time, high half.
+        alarm_hi @ 0x14 Firmware;
+        /// Number of the alarm request; a new one replaces the old.
+        alarm_seq @ 0x18 Firmware;
+        /// Number of the request that rang last.
+        alarm_ack @ 0x1c Device;
+    }
+    /// Interrupts to the firmware, and its signs of life.
+    intr @ 0x0200 [] {
+        /// Bell bits of `bits::Source`.
+        bell @ 0x00 Device;
+        /// Acknowledge of the same bits.
+        ack @ 0x04 Firmware;
+        /// Bell bit of the host's mailbox doorbell.
+        host_bell @ 0x08 Host;
+        /// Acknowledge of `host_bell`.
+        host_ack @ 0x0c Firmware;
+        /// Counts turns of the firmware's loop: the watchdog.
+        heartbeat @ 0x10 Firmware;
+        /// Counts the times the firmware found nothing to do.
+        idle @ 0x14 Firmware;
+        /// Counts requests written to the blocks `vmmu`, `route`, `bar` and `channel`, so that
+        /// the device need not look through all of them.
+        kick @ 0x18 Firmware;
+    }
+    /// Second-level address map: a vGPU's partition.
+    vmmu @ 0x1000 [Gfid; VGPU_COUNT; 0x20] {
+        /// First byte of the partition, low half.
+        base_lo @ 0x00 Firmware;
+        /// High half.
+        base_hi @ 0x04 Firmware;
+        /// Bytes of the partition, low half; both halves 0: no partition.
+        limit_lo @ 0x08 Firmware;
+        /// High half.
+        limit_hi @ 0x0c Firmware;
+        /// Number of the request.
+        seq @ 0x10 Firmware;
+        /// Number of the request that is in effect.
+        ack @ 0x14 Device;
+    }
+    /// How a guest's view is bound: doorbell map, timer offset, interrupts.
+    route @ 0x2000 [Gfid; VGPU_COUNT; 0x40] {
+        /// First hardware channel, and how many in the upper 16 bits.
+        channels @ 0x00 Firmware;
+        /// Added to the timer, low half.
+        time_lo @ 0x04 Firmware;
+        /// High half.
+        time_hi @ 0x08 Firmware;
+        /// Bit 0: vectors may be raised to the host.
+        open @ 0x0c Firmware;
+        /// Number of the request.
+        seq @ 0x10 Firmware;
+        /// Number of the request that is in effect.
+        ack @ 0x14 Device;
+        /// Vectors to raise as if the device had.
+        inject @ 0x18 Firmware;
+        /// Number of the inject request.
+        inject_seq @ 0x1c Firmware;
+        /// Number of the inject request that is done.
+        inject_ack @ 0x20 Device;
+        /// Bell bits of the vectors.
+        raise @ 0x24 Device;
+        /// Acknowledge of the same bits.
+        taken @ 0x28 Host;
+    }
+    /// The BAR block of a vGPU's aperture.
+    bar @ 0x3000 [Gfid; VGPU_COUNT; 0x40] {
+        /// First byte in the BAR, low half.
+        base_lo @ 0x00 Firmware;
+        /// High half.
+        base_hi @ 0x04 Firmware;
+        /// First byte in the partition, low half.
+        offset_lo @ 0x08 Firmware;
+        /// High half.
+        offset_hi @ 0x0c Firmware;
+        /// Bytes, low half.
+        length_lo @ 0x10 Firmware;
+        /// High half.
+        length_hi @ 0x14 Firmware;
+        /// Mode: 0 blocked, 1 trap, 2 direct.
+        mode @ 0x18 Firmware;
+        /// Number of the request.
+        seq @ 0x1c Firmware;
+        /// Number of the request that the device has taken up.
+        ack @ 0x20 Device;
+        /// BIND_STATUS, `bits::BindStatus`: both must be clear before the window is used.
+        bind_status @ 0x24 Device;
+    }
+    /// Channel slots.
+    channel @ 0x1_0000 [ChannelId; CHANNEL_COUNT; 0x20] {
+        /// `request::encode_channel`, word 0: bound, GFID, runlist, ring size.
+        config @ 0x00 Firmware;
+        /// Word 1: guest channel, and group in the upper 16 bits.
+        ids @ 0x04 Firmware;
+        /// Word 2: ring base in units of 512 bytes.
+        ring @ 0x08 Firmware;
+        /// Word 3: context buffer in units of pages.
+        context @ 0x0c Firmware;
+        /// Number of the request.
+        seq @ 0x10 Firmware;
+        /// Number of the request that is in effect.
+        ack @ 0x14 Device;
+        /// Why the channel stopped: `ChannelFault`, or 0.
+        fault @ 0x18 Device;
+        /// `bits::ChannelStatus`.
+        status @ 0x1c Device;
+    }
+    /// Doorbells and faults of channels: summary words over the groups.
+    bell_summary @ 0x4000 [SummaryHalf; 2; 0x04] {
+        /// Groups with a doorbell.
+        doorbell @ 0x00 Device;
+        /// Acknowledge.
+        doorbell_ack @ 0x10 Firmware;
+        /// Groups with a fault.
+        fault @ 0x20 Device;
+        /// Acknowledge.
+        fault_ack @ 0x30 Firmware;
+    }
+    /// Doorbells and faults of channels: a bit for each channel.
+    bells @ 0x4100 [BellGroup; BellGroup::COUNT; 0x04] {
+        /// Channels whose doorbell rang.
+        doorbell @ 0x000 Device;
+        /// Acknowledge.
+        doorbell_ack @ 0x100 Firmware;
+        /// Channels that faulted.
+        fault @ 0x200 Device;
+        /// Acknowledge.
+        fault_ack @ 0x300 Firmware;
+    }
+    /// Runlists, one for each engine.
+    runlist @ 0x5000 [RunlistId; RUNLIST_COUNT; 0x40] {
+        /// Group to put on the engine.
+        run_tsg @ 0x00 Firmware;
+        /// Number of the start request.
+        run_seq @ 0x04 Firmware;
+        /// Number of the start request that the device has taken up.
+        run_ack @ 0x08 Device;
+        /// Number of the start request whose group has run out of work.
+        idle_seq @ 0x0c Device;
+        /// Preempt mode: 0 WFI, 1 CTA, 2 instruction.
+        preempt_mode @ 0x10 Firmware;
+        /// Number of the preempt request.
+        preempt_seq @ 0x14 Firmware;
+        /// Number of the preempt request that is done: contexts saved, engine empty.
+        preempt_ack @ 0x18 Device;
+        /// Number of the reset request.
+        reset_seq @ 0x1c Firmware;
+        /// Number of the reset request that is done.
+        reset_ack @ 0x20 Device;
+        /// CTX_STATUS: `bits::CtxStatus`, and the group in the upper 16 bits.
+        ctx_status @ 0x24 Device;
+    }
+    /// The firmware's privileged copy ring.
+    copy_ring @ 0x5100 [] {
+        /// Operations submitted, counted from start, wrapping.
+        put @ 0x00 Firmware;
+        /// Operations done, counted from start, wrapping.
+        done @ 0x04 Device;
+    }
+    /// Entries of the copy ring.
+    copy_entry @ 0x5200 [CopyEntry; COPY_RING_ENTRIES; 0x40] {
+        /// Operation, GFID and tag: `copy::encode`.
+        op @ 0x00 Firmware;
+        /// Slot, and bytes of it.
+        slot @ 0x04 Firmware;
+        /// First argument, low half.
+        a_lo @ 0x08 Firmware;
+        /// High half.
+        a_hi @ 0x0c Firmware;
+        /// Second argument, low half.
+        b_lo @ 0x10 Firmware;
+        /// High half.
+        b_hi @ 0x14 Firmware;
+        /// CRC-32C that the bytes must have.
+        crc @ 0x18 Firmware;
+        /// Status of the answer.
+        done_status @ 0x20 Device;
+        /// CRC-32C of the bytes put into a slot.
+        done_crc @ 0x24 Device;
+        /// Bytes put into a slot.
+        done_bytes @ 0x28 Device;
+        /// Pages: see `CopyDone`.
+        done_pages @ 0x2c Device;
+    }
+    /// The mailbox: two rings of messages, and who speaks which version.
+    mailbox @ 0x6000 [] {
+        /// Protocol version of the firmware; 0 until it has started.
+        firmware_version @ 0x00 Firmware;
+        /// Protocol version of the host.
+        host_version @ 0x04 Host;
+        /// Commands written.
+        command_put @ 0x08 Host;
+        /// Commands taken.
+        command_get @ 0x0c Firmware;
+        /// Events written.
+        event_put @ 0x10 Firmware;
+        /// Events taken.
+        event_get @ 0x14 Host;
+        /// 1 while the firmware wants the host's attention.
+        attention @ 0x18 Firmware;
+    }
+    /// Messages from the host.
+    command @ 0x2_0000 [MailWord; MAIL_SLOTS * MAIL_WORDS; 0x04] {
+        /// Length in bytes, then the bytes.
+        word @ 0x00 Host;
+    }
+    /// Messages from the firmware.
+    event @ 0x2_4000 [MailWord; MAIL_SLOTS * MAIL_WORDS; 0x04] {
+        /// Length in bytes, then the bytes.
+        word @ 0x00 Firmware;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn no_two_registers_share_a_word() {
+        let mut seen = BTreeMap::new();
+        for register in REGISTERS {
+            for index in 0..register.count {
+                let offset = register.offset + index * register.stride;
+                assert_eq!(offset % 4, 0, "{}", register.name);
+                assert!((offset as usize) < MAP_BYTES, "{}", register.name);
+                if let Some(other) = seen.insert(offset, register.name) {
+                    panic!("{} and {other} are both at {offset:#x}", register.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bell_finds_its_channel() {
+        for raw in 0..CHANNEL_COUNT {
+            let channel = ChannelId::new(raw).unwrap();
+            let (group, bit) = BellGroup::of(channel);
+            assert_eq!(group.channel(bit.trailing_zeros()), Some(channel));
+            let (half, bit) = group.summary();
+            assert_eq!(half.group(bit.trailing_zeros()), Some(group));
+        }
+    }
+
+    #[test]
+    fn accessors_agree_with_the_table() {
+        let last = ChannelId::new(CHANNEL_COUNT - 1).unwrap();
+        assert_eq!(
+            channel::status(last).offset(),
+            0x1_0000 + 2047 * 0x20 + 0x1c
+        );
+        assert_eq!(bar::mode(Gfid::new(2).unwrap()).offset(), 0x3058);
+    }
+}

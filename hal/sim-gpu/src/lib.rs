@@ -1,0 +1,7 @@
+//! A simulated GPU that serves the registers.
+
+#![forbid(unsafe_code)]
+
+mod partition;
+
+pub use partition::Partition;

@@ -1,0 +1,1 @@
+//! Mailbox client, state stream, moves and files.

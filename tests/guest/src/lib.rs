@@ -1,0 +1,1 @@
+//! The guest side: loads kernels and rings doorbells.
