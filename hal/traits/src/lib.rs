@@ -19,45 +19,15 @@
     clippy::panic
 )]
 
+mod hardware;
 mod host;
 mod vgpu;
 mod work;
 
+pub use godwit_types::Identity;
+pub use hardware::Hardware;
 pub use host::{
     Attention, Liveness, MESSAGE_BYTES_MAX, Mailbox, MailboxFull, Retained, RetainedSlot,
 };
 pub use vgpu::{Apertures, Partitions, Routes};
-pub use work::{Channels, CopyRing, Identity, Interrupts, Runlists, Timer};
-
-/// Everything that the loop needs of a device.
-pub trait Hardware:
-    Interrupts
-    + Timer
-    + Runlists
-    + Channels
-    + Partitions
-    + Apertures
-    + Routes
-    + CopyRing
-    + Mailbox
-    + Attention
-    + Retained
-    + Liveness
-{
-}
-
-impl<T> Hardware for T where
-    T: Interrupts
-        + Timer
-        + Runlists
-        + Channels
-        + Partitions
-        + Apertures
-        + Routes
-        + CopyRing
-        + Mailbox
-        + Attention
-        + Retained
-        + Liveness
-{
-}
+pub use work::{Channels, CopyRing, Interrupts, Runlists, Timer};

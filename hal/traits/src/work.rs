@@ -1,23 +1,9 @@
 //! Running work: interrupts, time, runlists, channels, copies.
 
 use godwit_types::{
-    ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, PreemptMode, RunlistEvent,
-    RunlistId, RunlistState, TsgId,
+    ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, Identity, PreemptMode,
+    RunlistEvent, RunlistId, RunlistState, TsgId,
 };
-
-/// How large the device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Bytes of framebuffer that partitions may take.
-    pub fb_bytes: u64,
-    /// Bytes of BAR that apertures may take.
-    pub bar_bytes: u64,
-    /// Bytes of context memory, which no guest can reach.
-    pub context_bytes: u64,
-    /// Version of what the device writes to a context buffer; a saved context can only be
-    /// loaded by a device that writes the same.
-    pub context_layout: u32,
-}
 
 /// Interrupts from the device and from the host.
 pub trait Interrupts {

@@ -36,4 +36,6 @@ pub use limits::{
 pub use proof::Quiesced;
 pub use runlist::{PreemptMode, RunlistEvent, RunlistState};
 pub use table::{Index, Table};
-pub use vgpu::{Aperture, BarMode, Placement, PlacementError, Profile, ProfileError, Route};
+pub use vgpu::{
+    Aperture, BarMode, Identity, Placement, PlacementError, Profile, ProfileError, Route,
+};

@@ -71,6 +71,21 @@ impl Profile {
     }
 }
 
+/// How large the device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Identity {
+    /// Bytes of framebuffer that partitions may take.
+    pub fb_bytes: u64,
+    /// Bytes of BAR that apertures may take.
+    pub bar_bytes: u64,
+    /// Bytes of context memory, which no guest can reach.
+    pub context_bytes: u64,
+    /// Version of what the device writes to a context buffer; a saved context can only be
+    /// loaded by a device that writes the same.
+    pub context_layout: u32,
+}
+
 /// Where a vGPU sits on one device. Nothing of it is visible to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -111,25 +126,23 @@ const fn fits(base: u64, bytes: u64, limit: u64) -> bool {
 }
 
 impl Placement {
-    /// Checks that a vGPU of this profile lies within a device of these sizes.
-    pub const fn check(
-        &self,
-        profile: &Profile,
-        fb_bytes: u64,
-        bar_bytes: u64,
-        context_bytes: u64,
-    ) -> Result<(), PlacementError> {
-        if !fits(self.fb_base, profile.fb_bytes, fb_bytes) {
+    /// Checks that a vGPU of this profile lies within a device.
+    pub const fn check(&self, profile: &Profile, device: &Identity) -> Result<(), PlacementError> {
+        if !fits(self.fb_base, profile.fb_bytes, device.fb_bytes) {
             return Err(PlacementError::Framebuffer);
         }
-        if !fits(self.bar_base, profile.bar_bytes, bar_bytes) {
+        if !fits(self.bar_base, profile.bar_bytes, device.bar_bytes) {
             return Err(PlacementError::Bar);
         }
         match self.channel_base.checked_add(profile.channel_count) {
             Some(end) if end <= CHANNEL_COUNT => {}
             _ => return Err(PlacementError::Channels),
         }
-        if !fits(self.context_base, profile.context_total(), context_bytes) {
+        if !fits(
+            self.context_base,
+            profile.context_total(),
+            device.context_bytes,
+        ) {
             return Err(PlacementError::Context);
         }
         Ok(())
@@ -263,10 +276,17 @@ mod tests {
             channel_base: 0,
             context_base: 0,
         };
-        assert_eq!(at.check(&PROFILE, 12288, 4096, 1 << 20), Ok(()));
-        assert_eq!(
-            at.check(&PROFILE, 12287, 4096, 1 << 20),
-            Err(PlacementError::Framebuffer)
-        );
+        let device = Identity {
+            fb_bytes: 12288,
+            bar_bytes: 4096,
+            context_bytes: 1 << 20,
+            context_layout: 1,
+        };
+        assert_eq!(at.check(&PROFILE, &device), Ok(()));
+        let short = Identity {
+            fb_bytes: 12287,
+            ..device
+        };
+        assert_eq!(at.check(&PROFILE, &short), Err(PlacementError::Framebuffer));
     }
 }
