@@ -1,0 +1,98 @@
+//! Builds, runs and checks the Godwit workspace: `cargo xtask --help` lists the commands.
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod demo;
+mod layers;
+mod prereq;
+mod seeds;
+mod source;
+mod steps;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::seeds::Seeds;
+use crate::workspace::Workspace;
+
+/// Builds, runs and checks the Godwit workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Builds the `godwit` command and runs `godwit demo`.
+    Demo {
+        /// Handed to `godwit demo` as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Checks and tests everything, stopping at the first failure.
+    Test,
+    /// What to run before a push: the same steps as `test`.
+    Prepush,
+    /// Runs the seeded world over a range of seeds.
+    Seeds(Seeds),
+    /// Checks which crate uses which, against `tools/xtask/layers.toml`.
+    Layers,
+    /// Checks sizes and plain text, with the exceptions in `tools/xtask/tidy.toml`.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does one task; its exit status is that of the program it ran last.
+fn run(task: Task) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    match task {
+        Task::Demo { args } => return demo::run(&workspace, &args),
+        Task::Test | Task::Prepush => steps::run_all(&workspace)?,
+        Task::Seeds(seeds) => return seeds.run(&workspace),
+        Task::Layers => layers::run(&workspace)?,
+        Task::Tidy => tidy::run(&workspace)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, Task};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn demo_hands_its_arguments_on() {
+        for line in [
+            ["x", "demo", "--", "--seed", "7"].as_slice(),
+            &["x", "demo", "--seed", "7"],
+        ] {
+            let Task::Demo { args } = Cli::parse_from(line).task else {
+                panic!("not a demo");
+            };
+            assert_eq!(args, ["--seed", "7"]);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What must be on the machine before anything is built. What can be installed is installed;
+//! everything else is named in one sentence that says how to get it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::command::Cmd;
+
+/// The target of the firmware and of the device programs.
+pub(crate) const FIRMWARE_TARGET: &str = "riscv64imac-unknown-none-elf";
+
+/// One thing that must be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prereq {
+    /// Whether it is there.
+    present: fn() -> bool,
+    /// The command that installs it, where one can without asking.
+    install: &'static [&'static str],
+    /// What is missing and how to get it.
+    missing: &'static str,
+}
+
+/// What a build needs.
+pub(crate) const BUILD: &[Prereq] = &[C_COMPILER, TARGET];
+
+/// What the tests need.
+pub(crate) const TEST: &[Prereq] = &[C_COMPILER, TARGET, GIT, RUSTFMT, CLIPPY, CARGO_DENY];
+
+const C_COMPILER: Prereq = Prereq {
+    present: || Cmd::new("cc").args(["--version"]).succeeds(),
+    install: &[],
+    missing: "The C compiler `cc`, which links every program, is missing: install it with your \
+              system's package manager (Debian: `apt-get install gcc libc6-dev`).",
+};
+
+const TARGET: Prereq = Prereq {
+    present: has_target,
+    install: &["rustup", "target", "add", FIRMWARE_TARGET],
+    missing: "Rust's standard library for `riscv64imac-unknown-none-elf` is missing: get it \
+              with `rustup target add riscv64imac-unknown-none-elf`.",
+};
+
+const GIT: Prereq = Prereq {
+    present: || Cmd::new("git").args(["--version"]).succeeds(),
+    install: &[],
+    missing: "`git`, which says which files to check, is missing: install it with your system's \
+              package manager (Debian: `apt-get install git`).",
+};
+
+const RUSTFMT: Prereq = Prereq {
+    present: || Cmd::cargo(["fmt", "--version"]).succeeds(),
+    install: &["rustup", "component", "add", "rustfmt"],
+    missing: "`cargo fmt` is missing: get it with `rustup component add rustfmt`.",
+};
+
+const CLIPPY: Prereq = Prereq {
+    present: || Cmd::cargo(["clippy", "--version"]).succeeds(),
+    install: &["rustup", "component", "add", "clippy"],
+    missing: "`cargo clippy` is missing: get it with `rustup component add clippy`.",
+};
+
+const CARGO_DENY: Prereq = Prereq {
+    present: || Cmd::cargo(["deny", "--version"]).succeeds(),
+    // The next one may need a newer Rust than the one that we pin.
+    install: &[
+        "cargo",
+        "install",
+        "cargo-deny",
+        "--locked",
+        "--version",
+        "~0.20.2",
+    ],
+    missing: "`cargo deny` is missing: get it with `cargo install cargo-deny --locked`.",
+};
+
+/// Asks the compiler rather than rustup, so that a Rust from elsewhere counts too.
+fn has_target() -> bool {
+    let asked = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", FIRMWARE_TARGET])
+        .output();
+    asked.is_ok_and(|said| {
+        let dir = String::from_utf8_lossy(&said.stdout);
+        said.status.success() && Path::new(dir.trim()).is_dir()
+    })
+}
+
+/// Installs what is missing and can be installed; an error names all that still is.
+pub(crate) fn ensure(prereqs: &[Prereq]) -> Result<()> {
+    let missing: Vec<&str> = prereqs
+        .iter()
+        .filter(|p| !provided(p))
+        .map(|prereq| prereq.missing)
+        .collect();
+    if !missing.is_empty() {
+        bail!(
+            "something that this needs is not there\n{}",
+            missing.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// Whether it is there in the end, installed now where need be.
+fn provided(prereq: &Prereq) -> bool {
+    if (prereq.present)() {
+        return true;
+    }
+    let Some((program, args)) = prereq.install.split_first() else {
+        return false;
+    };
+    let install = Cmd::new(*program).args(args.iter().copied());
+    println!("Installing what is missing: {install}");
+    match install.run(Path::new(".")) {
+        Ok(()) => (prereq.present)(),
+        Err(error) => {
+            eprintln!("{error:#}");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Prereq, ensure};
+
+    const THERE: Prereq = Prereq {
+        present: || true,
+        install: &[],
+        missing: "unused",
+    };
+    const ABSENT: Prereq = Prereq {
+        present: || false,
+        install: &[],
+        missing: "No anvil here.",
+    };
+    const FAILING: Prereq = Prereq {
+        present: || false,
+        install: &["false"],
+        missing: "No hammer here.",
+    };
+    /// Its installer succeeds and yet leaves nothing behind.
+    const LYING: Prereq = Prereq {
+        present: || false,
+        install: &["true"],
+        missing: "No tongs.",
+    };
+
+    #[test]
+    fn nothing_missing_is_no_error() {
+        ensure(&[THERE, THERE]).unwrap();
+    }
+
+    #[test]
+    fn every_missing_thing_is_named() {
+        let error = ensure(&[ABSENT, THERE, FAILING, LYING])
+            .unwrap_err()
+            .to_string();
+        let named: Vec<&str> = error.lines().skip(1).collect();
+        assert_eq!(named, ["No anvil here.", "No hammer here.", "No tongs."]);
+    }
+}

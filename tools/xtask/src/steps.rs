@@ -1,0 +1,254 @@
+//! `cargo xtask test` and `prepush`: one list of steps, cheap ones first.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+
+use crate::command::Cmd;
+use crate::layers::{self, Rules};
+use crate::prereq::{self, FIRMWARE_TARGET};
+use crate::seeds::Seeds;
+use crate::tidy;
+use crate::workspace::Workspace;
+
+/// The feature that turns typed events into log records.
+const LOG_FEATURE: &str = "defmt";
+
+/// One thing to check.
+#[derive(Debug)]
+struct Step {
+    name: &'static str,
+    work: Work,
+}
+
+/// What a step does.
+#[derive(Debug)]
+enum Work {
+    /// Programs, one after the other.
+    Programs(Vec<Cmd>),
+    /// A check of our own, and the command that does it alone.
+    Check(fn(&Workspace) -> Result<()>, &'static str),
+}
+
+impl Step {
+    fn programs(name: &'static str, programs: impl IntoIterator<Item = Cmd>) -> Self {
+        Self {
+            name,
+            work: Work::Programs(programs.into_iter().collect()),
+        }
+    }
+
+    fn run(&self, workspace: &Workspace) -> Result<()> {
+        match &self.work {
+            Work::Programs(programs) => programs.iter().try_for_each(|cmd| {
+                println!("$ {cmd}");
+                cmd.run(workspace.root())
+            }),
+            Work::Check(check, _) => check(workspace),
+        }
+    }
+}
+
+/// How to do a step again by hand.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.work {
+            Work::Programs(programs) => {
+                programs.iter().try_for_each(|cmd| write!(f, "\n    {cmd}"))
+            }
+            Work::Check(_, repeat) => write!(f, "\n    {repeat}"),
+        }
+    }
+}
+
+/// Runs every step, or up to the first that fails.
+pub(crate) fn run_all(workspace: &Workspace) -> Result<()> {
+    prereq::ensure(prereq::TEST)?;
+    let steps = all(workspace)?;
+    let took = in_order(&steps, workspace)?;
+    println!("\n{}", summary(&steps, &took));
+    println!("{} passed, 0 failed", steps.len());
+    Ok(())
+}
+
+/// How long each step took; the error says how to repeat the one that failed.
+fn in_order(steps: &[Step], workspace: &Workspace) -> Result<Vec<Duration>> {
+    let mut took = Vec::with_capacity(steps.len());
+    for (step, number) in steps.iter().zip(1..) {
+        println!("\n== {number}/{}: {}", steps.len(), step.name);
+        let start = Instant::now();
+        if let Err(error) = step.run(workspace) {
+            bail!(
+                "step {number}, {}, failed: {error:#}\nTo repeat it:{step}",
+                step.name
+            );
+        }
+        took.push(start.elapsed());
+    }
+    Ok(took)
+}
+
+fn summary(steps: &[Step], took: &[Duration]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["step", "seconds"]);
+    for (step, took) in steps.iter().zip(took) {
+        table.add_row([step.name.to_owned(), seconds(*took)]);
+    }
+    table.add_row(["all".to_owned(), seconds(took.iter().sum())]);
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64())
+}
+
+/// The steps, in order.
+fn all(workspace: &Workspace) -> Result<Vec<Step>> {
+    let rules = Rules::load(workspace)?;
+    let logging = logging(workspace, &rules.no_std);
+    let docs = Cmd::cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings");
+    let deny = [
+        "deny",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ];
+    Ok(vec![
+        Step::programs("format", [Cmd::cargo(["fmt", "--all", "--", "--check"])]),
+        Step {
+            name: "tidy",
+            work: Work::Check(tidy::run, "cargo xtask tidy"),
+        },
+        Step {
+            name: "layers",
+            work: Work::Check(layers::run, "cargo xtask layers"),
+        },
+        Step::programs("clippy, host", [clippy(&["--workspace", "--all-targets"])]),
+        Step::programs(
+            "clippy, firmware target",
+            firmware_clippy(&rules.no_std, &logging),
+        ),
+        Step::programs("rustdoc", [docs]),
+        Step::programs("cargo deny", [Cmd::cargo(deny)]),
+        Step::programs("cargo test", [Cmd::cargo(["test", "--workspace"])]),
+        Step::programs("seeds", [Seeds::sample().command()]),
+    ])
+}
+
+/// Those of `crates` that have the log feature.
+fn logging(workspace: &Workspace, crates: &[String]) -> Vec<String> {
+    let packages = workspace.metadata().workspace_packages();
+    let has = |name: &&String| {
+        packages
+            .iter()
+            .any(|p| p.name.as_str() == *name && p.features.contains_key(LOG_FEATURE))
+    };
+    crates.iter().filter(has).cloned().collect()
+}
+
+fn clippy(args: &[&str]) -> Cmd {
+    Cmd::cargo(["clippy"])
+        .args(args.iter().copied())
+        .args(["--", "-D", "warnings"])
+}
+
+/// Firmware is built for its own target, where there is no standard library to fall back on:
+/// without logging, with it, and then the device programs.
+fn firmware_clippy(no_std: &[String], logging: &[String]) -> Vec<Cmd> {
+    let target = ["--target", FIRMWARE_TARGET];
+    let with = |crates: &[String], features: &[String]| {
+        let mut args: Vec<&str> = target.to_vec();
+        args.extend(crates.iter().flat_map(|name| ["--package", name]));
+        args.extend(features.iter().flat_map(|feature| ["--features", feature]));
+        clippy(&args)
+    };
+    let features: Vec<String> = logging
+        .iter()
+        .map(|name| format!("{name}/{LOG_FEATURE}"))
+        .collect();
+    let mut out = vec![with(no_std, &[])];
+    if !logging.is_empty() {
+        out.push(with(logging, &features));
+    }
+    let programs = "godwit-programs".to_owned();
+    let device = format!("{programs}/device");
+    out.push(with(&[programs], &[device]));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cmd, Duration, Step, Work, Workspace, firmware_clippy, in_order, summary};
+
+    fn failing(_: &Workspace) -> anyhow::Result<()> {
+        anyhow::bail!("two files are too long")
+    }
+
+    #[test]
+    fn firmware_is_checked_with_and_without_logging() {
+        let crates = ["a".to_owned(), "b".to_owned()];
+        let lines: Vec<String> = firmware_clippy(&crates, &crates[1..])
+            .iter()
+            .map(Cmd::to_string)
+            .collect();
+        let target = "cargo clippy --target riscv64imac-unknown-none-elf";
+        assert_eq!(
+            lines,
+            [
+                format!("{target} --package a --package b -- -D warnings"),
+                format!("{target} --package b --features b/defmt -- -D warnings"),
+                format!(
+                    "{target} --package godwit-programs --features godwit-programs/device \
+                     -- -D warnings"
+                ),
+            ]
+        );
+        assert_eq!(firmware_clippy(&crates, &[]).len(), 2);
+    }
+
+    #[test]
+    fn the_first_failure_ends_the_run_and_says_how_to_repeat_it() {
+        let workspace = Workspace::load().unwrap();
+        let fine = || Step::programs("fine", [Cmd::new("true")]);
+        let tidy = || Step {
+            name: "tidy",
+            work: Work::Check(failing, "cargo xtask tidy"),
+        };
+        assert_eq!(in_order(&[fine(), fine()], &workspace).unwrap().len(), 2);
+        let error = in_order(&[fine(), tidy(), fine()], &workspace)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "step 2, tidy, failed: two files are too long\nTo repeat it:\n    cargo xtask tidy"
+        );
+        let broken = Step::programs("broken", [Cmd::new("false").args(["now"])]);
+        let error = in_order(&[broken], &workspace).unwrap_err().to_string();
+        assert!(error.ends_with("To repeat it:\n    false now"), "{error}");
+    }
+
+    #[test]
+    fn the_summary_has_a_row_for_each_step_and_the_sum() {
+        let steps = [Step::programs("one", []), Step::programs("two", [])];
+        let took = [Duration::from_millis(1_500), Duration::from_millis(2_000)];
+        let table = summary(&steps, &took).to_string();
+        for row in [["one", "1.5"], ["two", "2.0"], ["all", "3.5"]] {
+            assert!(
+                table
+                    .lines()
+                    .any(|line| row.iter().all(|cell| line.contains(cell))),
+                "{table}"
+            );
+        }
+    }
+}
