@@ -1,0 +1,335 @@
+//! Channels: opened, rung, faulted, closed.
+
+use crate::copy::CopyKind;
+use crate::engine::Engine;
+use crate::message::{Action, Event, Reject};
+use crate::tsg::TsgState;
+use crate::vgpu::Phase;
+use godwit_types::{
+    ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId,
+    GuestTsgId, RingConfig, RunlistId, TSG_CHANNELS_MAX, TsgId,
+};
+use static_assertions::const_assert;
+
+/// How far a channel has come in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelState {
+    Free,
+    Open,
+    /// The device stopped it, or it came so in a saved state.
+    Faulted(ChannelFault),
+    /// Its group is being taken off the engine, or its context scrubbed.
+    Closing,
+}
+
+/// One channel slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channel {
+    /// Ring base in units of `RingConfig::ALIGN`, which keeps a channel small.
+    ring_units: u32,
+    pub(crate) tsg: TsgId,
+    ring_log2: u8,
+    pub(crate) state: ChannelState,
+    /// The host was not told of its fault.
+    pub(crate) untold: bool,
+}
+
+// 32 bytes are the budget of a channel and its group together.
+const_assert!(size_of::<Channel>().saturating_add(size_of::<crate::tsg::Tsg>()) <= 32);
+
+impl Channel {
+    const NO_TSG: TsgId = match TsgId::new(0) {
+        Some(tsg) => tsg,
+        None => unreachable!(),
+    };
+
+    pub(crate) const FREE: Self = Self {
+        ring_units: 0,
+        tsg: Self::NO_TSG,
+        ring_log2: 0,
+        state: ChannelState::Free,
+        untold: false,
+    };
+
+    pub(crate) fn open(tsg: TsgId, ring: RingConfig) -> Self {
+        let units = ring.base().wrapping_shr(RingConfig::ALIGN.trailing_zeros());
+        Self {
+            ring_units: units as u32,
+            tsg,
+            ring_log2: ring.entries_log2(),
+            state: ChannelState::Open,
+            untold: false,
+        }
+    }
+
+    pub(crate) fn ring(&self) -> Option<RingConfig> {
+        let base = u64::from(self.ring_units).wrapping_mul(RingConfig::ALIGN);
+        RingConfig::unplaced(base, self.ring_log2)
+    }
+}
+
+impl Engine {
+    /// The hardware channel of a guest's channel, if the vGPU has it.
+    pub(crate) fn hardware_channel(
+        &self,
+        gfid: Gfid,
+        channel: GuestChannelId,
+    ) -> Result<ChannelId, Reject> {
+        let vgpu = &self.vgpus[gfid];
+        if channel.raw() >= vgpu.profile.channel_count {
+            return Err(Reject::NoSuchChannel);
+        }
+        channel
+            .at_base(vgpu.placement.channel_base)
+            .ok_or(Reject::NoSuchChannel)
+    }
+
+    /// First byte of a channel's context buffer.
+    pub(crate) fn context_at(&self, gfid: Gfid, channel: GuestChannelId) -> u64 {
+        let vgpu = &self.vgpus[gfid];
+        let offset = u64::from(vgpu.profile.context_bytes).wrapping_mul(u64::from(channel.raw()));
+        vgpu.placement.context_base.wrapping_add(offset)
+    }
+
+    pub(crate) fn open_channel(
+        &mut self,
+        gfid: Gfid,
+        channel: GuestChannelId,
+        tsg: GuestTsgId,
+        runlist: RunlistId,
+        ring: RingConfig,
+    ) -> Result<(), Reject> {
+        if !matches!(
+            self.vgpus[gfid].phase,
+            Phase::Running | Phase::Stopped { .. }
+        ) {
+            return Err(Reject::WrongPhase);
+        }
+        self.add_channel(gfid, channel, tsg, runlist, ring)?;
+        self.bind(gfid, channel);
+        if let Phase::Stopped { pristine, .. } = &mut self.vgpus[gfid].phase {
+            *pristine = false;
+        }
+        Ok(())
+    }
+
+    /// Enters a channel and its group in the tables.
+    pub(crate) fn add_channel(
+        &mut self,
+        gfid: Gfid,
+        channel: GuestChannelId,
+        tsg: GuestTsgId,
+        runlist: RunlistId,
+        ring: RingConfig,
+    ) -> Result<(), Reject> {
+        let id = self.hardware_channel(gfid, channel)?;
+        let vgpu = &self.vgpus[gfid];
+        if tsg.raw() >= vgpu.profile.channel_count {
+            return Err(Reject::NoSuchChannel);
+        }
+        let tsg = tsg
+            .at_base(vgpu.placement.channel_base)
+            .ok_or(Reject::NoSuchChannel)?;
+        let ring = RingConfig::new(ring.base(), ring.entries_log2(), vgpu.profile.fb_bytes)
+            .ok_or(Reject::Ring)?;
+        if self.channels[id].state != ChannelState::Free {
+            return Err(Reject::ChannelOpen);
+        }
+        let group = &mut self.tsgs[tsg];
+        if group.members == 0 {
+            group.runlist = runlist;
+            group.gfid = Some(gfid);
+            group.used = false;
+            group.left_at = None;
+        } else if group.runlist != runlist {
+            return Err(Reject::TsgElsewhere);
+        }
+        if u16::from(group.members) >= TSG_CHANNELS_MAX {
+            return Err(Reject::TsgFull);
+        }
+        group.members = group.members.wrapping_add(1);
+        self.channels[id] = Channel::open(tsg, ring);
+        Ok(())
+    }
+
+    /// What a channel's slot is bound to.
+    pub(crate) fn config(&self, gfid: Gfid, channel: GuestChannelId) -> Option<ChannelConfig> {
+        let id = self.hardware_channel(gfid, channel).ok()?;
+        let entry = &self.channels[id];
+        Some(ChannelConfig {
+            gfid,
+            guest: channel,
+            tsg: entry.tsg,
+            runlist: self.tsgs[entry.tsg].runlist,
+            ring: entry.ring()?,
+            context_at: self.context_at(gfid, channel),
+            context_bytes: self.vgpus[gfid].profile.context_bytes,
+        })
+    }
+
+    pub(crate) fn bind(&mut self, gfid: Gfid, channel: GuestChannelId) {
+        if let (Ok(id), Some(config)) = (
+            self.hardware_channel(gfid, channel),
+            self.config(gfid, channel),
+        ) {
+            self.act(Action::Bind(id, config));
+        }
+    }
+
+    /// Queues the channel's group, or keeps it parked while its vGPU stands still.
+    pub(crate) fn doorbell(&mut self, channel: ChannelId) {
+        let entry = self.channels[channel];
+        match entry.state {
+            ChannelState::Open => self.ring_tsg(entry.tsg),
+            // A fault is told by the error register, not by dropped bells.
+            ChannelState::Faulted(_) => {}
+            ChannelState::Free | ChannelState::Closing => {
+                self.counters.stray_doorbells = self.counters.stray_doorbells.wrapping_add(1);
+            }
+        }
+    }
+
+    pub(crate) fn ring_tsg(&mut self, tsg: TsgId) {
+        match self.tsgs[tsg].state {
+            TsgState::Idle => self.enqueue(tsg),
+            TsgState::Current { .. } => self.tsgs[tsg].state = TsgState::Current { again: true },
+            TsgState::Queued | TsgState::Parked => {}
+        }
+    }
+
+    /// The device stopped a channel; the rest of its group goes on.
+    pub(crate) fn channel_fault(&mut self, channel: ChannelId, fault: ChannelFault) {
+        let entry = &mut self.channels[channel];
+        if entry.state != ChannelState::Open {
+            return;
+        }
+        entry.state = ChannelState::Faulted(fault);
+        entry.untold = true;
+        if let Some(gfid) = self.tsgs[entry.tsg].gfid {
+            let vgpu = &mut self.vgpus[gfid];
+            vgpu.untold = vgpu.untold.wrapping_add(1);
+            self.wake(gfid);
+        }
+    }
+
+    /// Tells the host of faults as the event queue has room. A storm of faults is one mark
+    /// for each channel, so none is lost and nothing overflows.
+    pub(crate) fn step_untold(&mut self, gfid: Gfid) -> bool {
+        if self.vgpus[gfid].untold == 0 {
+            return false;
+        }
+        for raw in 0..self.vgpus[gfid].profile.channel_count {
+            let Some(guest) = GuestChannelId::new(raw) else {
+                break;
+            };
+            let Ok(id) = self.hardware_channel(gfid, guest) else {
+                break;
+            };
+            let entry = self.channels[id];
+            let ChannelState::Faulted(fault) = entry.state else {
+                continue;
+            };
+            if !entry.untold {
+                continue;
+            }
+            if !self.has_event_room() {
+                return true;
+            }
+            self.channels[id].untold = false;
+            self.tell(Event::ChannelFault {
+                gfid,
+                channel: guest,
+                fault,
+            });
+        }
+        self.vgpus[gfid].untold = 0;
+        false
+    }
+
+    pub(crate) fn close_channel(
+        &mut self,
+        gfid: Gfid,
+        channel: GuestChannelId,
+    ) -> Result<(), Reject> {
+        // A save has its list of channels; it must not change under it.
+        let vgpu = &self.vgpus[gfid];
+        if !matches!(vgpu.phase, Phase::Running | Phase::Stopped { .. })
+            || vgpu.save.is_past_rounds()
+        {
+            return Err(Reject::WrongPhase);
+        }
+        let id = self.hardware_channel(gfid, channel)?;
+        match self.channels[id].state {
+            ChannelState::Open | ChannelState::Faulted(_) => {}
+            ChannelState::Free | ChannelState::Closing => {
+                return Err(Reject::ChannelClosed);
+            }
+        }
+        let entry = &mut self.channels[id];
+        entry.state = ChannelState::Closing;
+        entry.untold = false;
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.closing = vgpu.closing.wrapping_add(1);
+        let tsg = self.channels[id].tsg;
+        self.evict(tsg);
+        self.wake(gfid);
+        Ok(())
+    }
+
+    /// Scrubs a channel that is being closed once its group has left the engine; one at a
+    /// time for each vGPU, so that an answer needs no number.
+    pub(crate) fn step_closing(&mut self, gfid: Gfid) -> bool {
+        if self.vgpus[gfid].closing == 0 || self.vgpus[gfid].scrubbing.is_some() {
+            return false;
+        }
+        for raw in 0..self.vgpus[gfid].profile.channel_count {
+            let Some(guest) = GuestChannelId::new(raw) else {
+                break;
+            };
+            let Ok(id) = self.hardware_channel(gfid, guest) else {
+                break;
+            };
+            let entry = self.channels[id];
+            if entry.state != ChannelState::Closing
+                || matches!(self.tsgs[entry.tsg].state, TsgState::Current { .. })
+            {
+                continue;
+            }
+            if !self.has_action_room() || !self.may_copy() {
+                return true;
+            }
+            self.act(Action::Unbind(id));
+            self.vgpus[gfid].scrubbing = Some(guest);
+            let byte_count = u64::from(self.vgpus[gfid].profile.context_bytes);
+            let at = self.context_at(gfid, guest);
+            self.copy(
+                gfid,
+                CopyKind::Close,
+                None,
+                CopyOp::FillContext { at, byte_count },
+            );
+            return true;
+        }
+        false
+    }
+
+    /// The context of a channel that is being closed was scrubbed. If that failed, it is
+    /// tried again.
+    pub(crate) fn closed(&mut self, gfid: Gfid, done: &CopyDone) {
+        let Some(channel) = self.vgpus[gfid].scrubbing.take() else {
+            return;
+        };
+        let Ok(id) = self.hardware_channel(gfid, channel) else {
+            return;
+        };
+        if done.status != CopyStatus::Done || self.channels[id].state != ChannelState::Closing {
+            return;
+        }
+        let tsg = self.channels[id].tsg;
+        self.channels[id] = Channel::FREE;
+        self.tsgs[tsg].members = self.tsgs[tsg].members.saturating_sub(1);
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.closing = vgpu.closing.saturating_sub(1);
+        self.tell(Event::Closed { gfid, channel });
+    }
+}

@@ -1,0 +1,268 @@
+//! The root: takes inputs, hands out actions and events, and leaves the rest to the machines.
+
+use crate::channel::Channel;
+use crate::copy::Slot;
+use crate::message::{Action, Command, Event, Input, Reject, Request};
+use crate::runlist::Runlist;
+use crate::tsg::{Tsg, Tsgs};
+use crate::vgpu::{Phase, Vgpu};
+use godwit_types::{
+    CHANNEL_COUNT, COPY_RING_ENTRIES, ChannelId, Gfid, Identity, Index, RUNLIST_COUNT, RunlistId,
+    SLOT_COUNT, SlotId, Table, VGPU_COUNT,
+};
+use heapless::Deque;
+
+const ACTIONS_MAX: usize = 64;
+const EVENTS_MAX: usize = 64;
+/// Room that one input may need for actions.
+const ACTION_ROOM: usize = 16;
+/// Places in the event queue that are kept for answers the engine owes: one for each
+/// operation of the copy ring, and one for each vGPU that is on its way to a phase.
+const EVENTS_OWED: usize = COPY_RING_ENTRIES as usize + VGPU_COUNT as usize;
+
+/// Things that are counted and end nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Counters {
+    /// Acknowledges that answer nothing: late, doubled, or with a wrong number.
+    pub stale_acks: u32,
+    /// Acknowledges that never came although the engine had become empty.
+    pub lost_acks: u32,
+    /// Engine resets.
+    pub resets: u32,
+    /// Doorbells of channels that are not open.
+    pub stray_doorbells: u32,
+    /// Answers of the copy ring that nobody waits for.
+    pub stray_copies: u32,
+    /// Times a queue had no room where room is reserved: our own bug.
+    pub overruns: u32,
+}
+
+/// The engine. See the crate's documentation for its states.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) device: Identity,
+    pub(crate) vgpus: Table<Gfid, Vgpu, { VGPU_COUNT as usize }>,
+    pub(crate) channels: Table<ChannelId, Channel, { CHANNEL_COUNT as usize }>,
+    pub(crate) tsgs: Tsgs,
+    pub(crate) runlists: Table<RunlistId, Runlist, { RUNLIST_COUNT as usize }>,
+    pub(crate) slots: Table<SlotId, Slot, { SLOT_COUNT as usize }>,
+    pub(crate) counters: Counters,
+    /// Operations of the copy ring that are under way.
+    pub(crate) copies: u8,
+    /// vGPUs, by bit, that have more to do without being asked.
+    busy: u32,
+    pub(crate) alarm_ns: Option<u64>,
+    actions: Deque<Action, ACTIONS_MAX>,
+    events: Deque<Event, EVENTS_MAX>,
+}
+
+/// A vGPU's bit in a mask of vGPUs.
+pub(crate) fn bit(gfid: Gfid) -> u32 {
+    1u32.wrapping_shl(gfid.index() as u32)
+}
+
+/// The vGPUs of a mask.
+pub(crate) fn each(mut mask: u32) -> impl Iterator<Item = Gfid> {
+    core::iter::from_fn(move || {
+        let gfid = Gfid::from_index(mask.trailing_zeros() as usize)?;
+        mask &= mask.wrapping_sub(1);
+        Some(gfid)
+    })
+}
+
+impl Engine {
+    /// An engine for a device on which nothing runs. A firmware that may have run before
+    /// uses [`Self::recover`].
+    pub const fn new(device: Identity) -> Self {
+        Self {
+            device,
+            vgpus: Table::new([const { Vgpu::ABSENT }; VGPU_COUNT as usize]),
+            channels: Table::new([Channel::FREE; CHANNEL_COUNT as usize]),
+            tsgs: Tsgs::new([Tsg::EMPTY; CHANNEL_COUNT as usize]),
+            runlists: Table::new([Runlist::EMPTY; RUNLIST_COUNT as usize]),
+            slots: Table::new([Slot::HOST; SLOT_COUNT as usize]),
+            counters: Counters {
+                stale_acks: 0,
+                lost_acks: 0,
+                resets: 0,
+                stray_doorbells: 0,
+                stray_copies: 0,
+                overruns: 0,
+            },
+            copies: 0,
+            busy: 0,
+            alarm_ns: None,
+            actions: Deque::new(),
+            events: Deque::new(),
+        }
+    }
+
+    /// Takes one input to completion. Touches no device and reads no clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Full`] with the input: take actions and events, then give it again; nothing
+    /// has changed. No other reject is returned here: a request that is refused is answered
+    /// with [`Event::Refused`].
+    pub fn handle(&mut self, input: Input, now_ns: u64) -> Result<(), (Input, Reject)> {
+        if !self.has_action_room() {
+            return Err((input, Reject::Full));
+        }
+        match input {
+            Input::Doorbell(channel) => self.doorbell(channel),
+            Input::Fault(channel, fault) => self.channel_fault(channel, fault),
+            Input::Runlist(runlist, event) => self.runlist_event(runlist, event),
+            Input::Probed(runlist, state) => self.probed(runlist, state, now_ns),
+            Input::Alarm => self.alarm(now_ns),
+            Input::Copied(done) => self.copied(done),
+            Input::PartitionSet(gfid) => self.partition_set(gfid),
+            Input::ApertureSet(gfid) => self.aperture_set(gfid, now_ns),
+            Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors, now_ns),
+            Input::Request(request) => {
+                if !self.has_event_room() {
+                    return Err((input, Reject::Full));
+                }
+                if let Err(why) = self.request(&request, now_ns) {
+                    if why == Reject::Full {
+                        return Err((input, why));
+                    }
+                    self.tell(Event::Refused {
+                        id: request.id,
+                        why,
+                    });
+                }
+            }
+        }
+        self.proceed(now_ns);
+        Ok(())
+    }
+
+    /// Goes on with what needs no input: transfers, releases, schedules. Call it after
+    /// actions and events were taken. Returns whether there is something new to take.
+    pub fn proceed(&mut self, now_ns: u64) -> bool {
+        for gfid in each(self.busy) {
+            if !self.has_action_room() {
+                break;
+            }
+            if !self.step_vgpu(gfid) {
+                self.busy &= !bit(gfid);
+            }
+        }
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            self.schedule(runlist, now_ns);
+        }
+        self.arm();
+        !self.actions.is_empty()
+    }
+
+    /// The next action; perform them in order.
+    #[must_use = "an action that is not performed is lost work"]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next event.
+    #[must_use = "an event that is not sent is lost"]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What was counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn has_action_room(&self) -> bool {
+        ACTIONS_MAX.saturating_sub(self.actions.len()) >= ACTION_ROOM
+    }
+
+    /// Whether there is room for an event that nothing forces us to send now.
+    pub(crate) fn has_event_room(&self) -> bool {
+        self.events.len().saturating_add(EVENTS_OWED) < EVENTS_MAX.saturating_sub(1)
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        if self.actions.push_back(action).is_err() {
+            self.counters.overruns = self.counters.overruns.wrapping_add(1);
+        }
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        if self.events.push_back(event).is_err() {
+            self.counters.overruns = self.counters.overruns.wrapping_add(1);
+        }
+    }
+
+    /// Says that a vGPU may have something to do by itself.
+    pub(crate) fn wake(&mut self, gfid: Gfid) {
+        self.busy |= bit(gfid);
+    }
+
+    /// One step of a vGPU that has more to do. Returns whether there may be more.
+    fn step_vgpu(&mut self, gfid: Gfid) -> bool {
+        let released = self.step_release(gfid);
+        let saved = self.step_save(gfid);
+        let closed = self.step_closing(gfid);
+        let told = self.step_untold(gfid);
+        let cleaned = self.step_cleaning(gfid);
+        released || saved || closed || told || cleaned
+    }
+
+    fn request(&mut self, request: &Request, now_ns: u64) -> Result<(), Reject> {
+        let Request { id, gfid, command } = *request;
+        let absent = self.vgpus[gfid].phase == Phase::Absent;
+        if absent && !matches!(command, Command::Create { .. }) {
+            return Err(Reject::NoSuchVgpu);
+        }
+        match command {
+            Command::Create { profile, placement } => self.create(id, gfid, profile, placement),
+            Command::Release => self.release(id, gfid, now_ns),
+            Command::Start => self.start(id, gfid),
+            Command::Stop { mode, timeout_ns } => self.stop(
+                Some(id),
+                gfid,
+                mode,
+                now_ns.saturating_add(timeout_ns),
+                now_ns,
+            ),
+            Command::OpenChannel {
+                channel,
+                tsg,
+                runlist,
+                ring,
+            } => self
+                .open_channel(gfid, channel, tsg, runlist, ring)
+                .map(|()| self.done(id)),
+            Command::CloseChannel { channel } => {
+                self.close_channel(gfid, channel).map(|()| self.done(id))
+            }
+            Command::SaveBegin => self.save_begin(gfid).map(|()| self.done(id)),
+            Command::SaveRound => self.save_round(gfid).map(|()| self.done(id)),
+            Command::SaveState => self.save_state(gfid).map(|()| self.done(id)),
+            Command::SaveEnd => self.save_end(id, gfid),
+            Command::Credit { slot } => self.credit(gfid, slot).map(|()| self.done(id)),
+            Command::RestoreBegin => self.restore_begin(gfid).map(|()| self.done(id)),
+            Command::LoadVgpu(record) => self.load_vgpu(gfid, &record).map(|()| self.done(id)),
+            Command::LoadChannel(record) => {
+                self.load_channel(gfid, &record).map(|()| self.done(id))
+            }
+            Command::LoadPages { from, crc } => {
+                self.load_pages(gfid, from, crc).map(|()| self.done(id))
+            }
+            Command::LoadContext {
+                channel,
+                at,
+                from,
+                crc,
+            } => self
+                .load_context(gfid, channel, at, from, crc)
+                .map(|()| self.done(id)),
+            Command::RestoreEnd => self.restore_end(gfid).map(|()| self.done(id)),
+        }
+    }
+
+    pub(crate) fn done(&mut self, id: u32) {
+        self.tell(Event::Done { id });
+    }
+}

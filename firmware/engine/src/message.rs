@@ -1,0 +1,353 @@
+//! What goes in and what comes out.
+
+use godwit_types::{
+    Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus, Gfid,
+    GuestChannelId, GuestTsgId, Placement, PlacementError, PreemptMode, Profile, ProfileError,
+    RingConfig, Route, RunlistEvent, RunlistId, RunlistState, SlotId, SlotRange, TsgId,
+};
+
+/// Something that has happened, or that somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Input {
+    /// A channel's doorbell rang.
+    Doorbell(ChannelId),
+    /// The device stopped a channel.
+    Fault(ChannelId, ChannelFault),
+    /// A runlist answered.
+    Runlist(RunlistId, RunlistEvent),
+    /// What a runlist held when [`Action::Probe`] was performed.
+    Probed(RunlistId, RunlistState),
+    /// The alarm rang.
+    Alarm,
+    /// The copy ring answered.
+    Copied(CopyDone),
+    /// A partition was set or cleared.
+    PartitionSet(Gfid),
+    /// An aperture is bound as asked, and quiet.
+    ApertureSet(Gfid),
+    /// Vectors that were pending when [`Action::ReadVectors`] was performed.
+    Vectors(Gfid, u32),
+    /// The host wants something.
+    Request(Request),
+}
+
+/// A command of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Request {
+    /// Echoed in [`Event::Done`] or [`Event::Refused`].
+    pub id: u32,
+    /// The vGPU that is meant.
+    pub gfid: Gfid,
+    /// What to do.
+    pub command: Command,
+}
+
+/// How a vGPU is brought to a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StopMode {
+    /// At this boundary or not at all: past the deadline the stop is refused and the vGPU
+    /// runs on. No engine is reset for it.
+    Pinned(PreemptMode),
+    /// At the first boundary that is reached in time: WFI, then CTA, then instruction.
+    Escalate,
+}
+
+/// What the host can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Command {
+    /// Makes a vGPU. It stands still, with no channels and zeros for memory.
+    Create {
+        /// What it is.
+        profile: Profile,
+        /// Where it sits.
+        placement: Placement,
+    },
+    /// Scrubs everything of the vGPU and makes it absent. Possible in every phase.
+    Release,
+    /// Lets the vGPU run.
+    Start,
+    /// Brings it to a stop.
+    Stop {
+        /// How.
+        mode: StopMode,
+        /// How long it may take, from now.
+        timeout_ns: u64,
+    },
+    /// Opens a channel.
+    OpenChannel {
+        /// Which.
+        channel: GuestChannelId,
+        /// Its time-slice group.
+        tsg: GuestTsgId,
+        /// Its engine.
+        runlist: RunlistId,
+        /// Its ring.
+        ring: RingConfig,
+    },
+    /// Closes a channel; what it had not done is dropped, its context is scrubbed.
+    CloseChannel {
+        /// Which.
+        channel: GuestChannelId,
+    },
+    /// Starts to save: logs writes, then goes through the first round.
+    SaveBegin,
+    /// Another round of the pages written since the last.
+    SaveRound,
+    /// The rest: vGPU, channels and contexts. The vGPU must stand still and a round must
+    /// have ended since it does.
+    SaveState,
+    /// Ends saving, complete or not; staging is scrubbed.
+    SaveEnd,
+    /// Gives a staging slot to a save.
+    Credit {
+        /// Which.
+        slot: SlotId,
+    },
+    /// Starts to restore into a vGPU that was made and never ran.
+    RestoreBegin,
+    /// The vGPU's record.
+    LoadVgpu(VgpuRecord),
+    /// A channel's record.
+    LoadChannel(ChannelRecord),
+    /// Pages in a slot, with a table of runs.
+    LoadPages {
+        /// The slot and its data bytes.
+        from: SlotRange,
+        /// Their CRC-32C.
+        crc: u32,
+    },
+    /// Part of a channel's context in a slot.
+    LoadContext {
+        /// Whose.
+        channel: GuestChannelId,
+        /// First byte in its context buffer.
+        at: u32,
+        /// The slot and its data bytes.
+        from: SlotRange,
+        /// Their CRC-32C.
+        crc: u32,
+    },
+    /// Everything was given: checks that nothing is missing. The vGPU then stands still.
+    RestoreEnd,
+}
+
+/// A vGPU's state, as the guest would know it: nothing in it belongs to one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct VgpuRecord {
+    /// The guest's time when it was stopped.
+    pub guest_time_ns: u64,
+    /// Interrupts that were raised and not taken.
+    pub pending_vectors: u32,
+    /// Channel records that follow.
+    pub channel_count: u16,
+    /// Channels whose contexts follow.
+    pub context_count: u16,
+}
+
+/// A channel's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ChannelRecord {
+    /// The guest's number.
+    pub channel: GuestChannelId,
+    /// Its group.
+    pub tsg: GuestTsgId,
+    /// Its engine.
+    pub runlist: RunlistId,
+    /// Its ring.
+    pub ring: RingConfig,
+    /// Why it stands still for good, if it does.
+    pub fault: Option<ChannelFault>,
+    /// Its group has work that is not known to be done, or a doorbell that is not served.
+    pub pending: bool,
+    /// It has run, so its context follows.
+    pub used: bool,
+    /// At which boundary its group left the engine; `None`: with its work done.
+    pub left_at: Option<PreemptMode>,
+}
+
+/// Something for the hardware to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Action {
+    /// Write the retained record; before any later action is performed.
+    Retain,
+    /// Put a group on an engine.
+    Start(RunlistId, TsgId, u32),
+    /// Ask an engine to become empty.
+    Preempt(RunlistId, PreemptMode, u32),
+    /// Empty an engine by force.
+    Reset(RunlistId, u32),
+    /// Look at what an engine holds.
+    Probe(RunlistId),
+    /// Set or clear the alarm.
+    Alarm(Option<u64>),
+    /// Bind a channel slot.
+    Bind(ChannelId, ChannelConfig),
+    /// Bind a channel slot to nothing.
+    Unbind(ChannelId),
+    /// Give a vGPU its partition.
+    SetPartition(Gfid, Placement, Profile),
+    /// Take it away.
+    ClearPartition(Gfid),
+    /// Bind an aperture.
+    BindAperture(Gfid, Aperture),
+    /// Bind the guest's view.
+    SetRoute(Gfid, Route),
+    /// Raise vectors.
+    Inject(Gfid, u32),
+    /// Look at which vectors are pending.
+    ReadVectors(Gfid),
+    /// Submit an operation to the copy ring. The engine never has more under way than the
+    /// ring takes.
+    Copy(CopyRequest),
+}
+
+/// Something to tell the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event {
+    /// The firmware has started; what was asked of an earlier one and not answered is void.
+    Started {
+        /// vGPUs that exist, by bit.
+        present: u32,
+    },
+    /// A command is done.
+    Done {
+        /// Of the request.
+        id: u32,
+    },
+    /// A command is refused, and nothing has changed; for a stop: the vGPU runs on.
+    Refused {
+        /// Of the request.
+        id: u32,
+        /// Why.
+        why: Reject,
+    },
+    /// A round of a save begins.
+    Round {
+        /// Whose.
+        gfid: Gfid,
+        /// Pages that it has.
+        pages: u32,
+    },
+    /// Pages of a round are in a slot, with a table of runs.
+    Pages {
+        /// Whose.
+        gfid: Gfid,
+        /// The slot and its data bytes.
+        to: SlotRange,
+        /// Their CRC-32C.
+        crc: u32,
+    },
+    /// A round has ended.
+    RoundEnd {
+        /// Whose.
+        gfid: Gfid,
+    },
+    /// The vGPU's record.
+    Vgpu(Gfid, VgpuRecord),
+    /// A channel's record.
+    Channel(Gfid, ChannelRecord),
+    /// Part of a channel's context is in a slot.
+    Context {
+        /// Whose.
+        gfid: Gfid,
+        /// Which channel's.
+        channel: GuestChannelId,
+        /// First byte in the context buffer.
+        at: u32,
+        /// The slot and its data bytes.
+        to: SlotRange,
+        /// Their CRC-32C.
+        crc: u32,
+    },
+    /// Everything is saved.
+    Saved {
+        /// Whose.
+        gfid: Gfid,
+    },
+    /// A slot is the host's again.
+    Free {
+        /// Which.
+        slot: SlotId,
+    },
+    /// A channel is closed and scrubbed.
+    Closed {
+        /// Whose.
+        gfid: Gfid,
+        /// Which.
+        channel: GuestChannelId,
+    },
+    /// A channel faulted.
+    ChannelFault {
+        /// Whose.
+        gfid: Gfid,
+        /// Which.
+        channel: GuestChannelId,
+        /// Why.
+        fault: ChannelFault,
+    },
+    /// A transfer failed: a save is to be ended, a restore can only be released.
+    Failed {
+        /// Whose.
+        gfid: Gfid,
+        /// Why.
+        why: Failure,
+    },
+    /// An engine could not be emptied by any means and is out of service.
+    EngineLost(RunlistId),
+}
+
+/// The asker's mistake, or bad timing: nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Reject {
+    /// Actions or events must be taken first; give the input again.
+    Full,
+    /// No vGPU has this id.
+    NoSuchVgpu,
+    /// The id is taken.
+    VgpuExists,
+    /// The profile breaks a limit.
+    Profile(ProfileError),
+    /// The placement does not fit the device or overlaps a neighbour's.
+    Placement(PlacementError),
+    /// Not in this phase.
+    WrongPhase,
+    /// The profile has no such channel or group.
+    NoSuchChannel,
+    /// The channel is open already.
+    ChannelOpen,
+    /// The channel is not open.
+    ChannelClosed,
+    /// The group has as many channels as one may have.
+    TsgFull,
+    /// The group is another engine's.
+    TsgElsewhere,
+    /// The ring does not lie in the partition.
+    Ring,
+    /// The slot is in use.
+    SlotInUse,
+    /// The boundary was not reached in time.
+    Deadline,
+    /// Records are missing.
+    Incomplete,
+    /// A record does not fit the vGPU or came twice.
+    Record,
+}
+
+/// The device's mistake, or the stream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Failure {
+    /// A copy did not work.
+    Copy(CopyStatus),
+    /// The firmware was restarted in the middle.
+    Restarted,
+}

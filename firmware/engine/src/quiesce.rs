@@ -1,0 +1,195 @@
+//! Bringing a vGPU to a stop and letting it run again. Proofs are minted here and nowhere
+//! else.
+
+use crate::engine::Engine;
+use crate::message::{Action, Event, Reject, StopMode};
+use crate::runlist::Current;
+use crate::vgpu::{Phase, Stop, StopStep};
+use godwit_types::{Aperture, BarMode, Gfid, Quiesced, Route, RunlistId};
+
+impl Engine {
+    /// The vGPU's aperture in some mode.
+    pub(crate) fn aperture(&self, gfid: Gfid, mode: BarMode) -> Aperture {
+        let vgpu = &self.vgpus[gfid];
+        Aperture {
+            bar_base: vgpu.placement.bar_base,
+            fb_offset: 0,
+            byte_count: vgpu.profile.bar_bytes,
+            mode,
+        }
+    }
+
+    pub(crate) fn route(&self, gfid: Gfid, interrupts_open: bool) -> Route {
+        let vgpu = &self.vgpus[gfid];
+        Route {
+            channel_base: vgpu.placement.channel_base,
+            channel_count: vgpu.profile.channel_count,
+            time_offset_ns: vgpu.time_offset_ns,
+            interrupts_open,
+        }
+    }
+
+    /// Starts to bring a running vGPU to a stop.
+    pub(crate) fn stop(
+        &mut self,
+        id: Option<u32>,
+        gfid: Gfid,
+        mode: StopMode,
+        deadline_ns: u64,
+        now_ns: u64,
+    ) -> Result<(), Reject> {
+        if self.vgpus[gfid].phase != Phase::Running {
+            return Err(Reject::WrongPhase);
+        }
+        let stop = Stop {
+            id,
+            mode,
+            deadline_ns,
+            step: StopStep::Engines,
+        };
+        self.vgpus[gfid].phase = Phase::Stopping(stop);
+        self.park(gfid);
+        self.preempt_vgpu(gfid, now_ns);
+        self.check_drained(gfid);
+        Ok(())
+    }
+
+    pub(crate) fn on_engine(&self, gfid: Gfid) -> bool {
+        self.runlists.iter().any(
+            |(_, runlist)| matches!(runlist.current, Some(Current { gfid: on, .. }) if on == gfid),
+        )
+    }
+
+    /// Goes on with a stop, or a release, once the engines have let go of everything.
+    pub(crate) fn check_drained(&mut self, gfid: Gfid) {
+        let Some(stop) = self.vgpus[gfid].draining() else {
+            return;
+        };
+        let vgpu = &self.vgpus[gfid];
+        let queued = [RunlistId::COMPUTE, RunlistId::COPY]
+            .into_iter()
+            .any(|runlist| !vgpu.ready[runlist].is_empty());
+        if queued || self.on_engine(gfid) {
+            return;
+        }
+        self.vgpus[gfid].phase = Phase::Stopping(Stop {
+            step: StopStep::Aperture,
+            ..stop
+        });
+        let blocked = self.aperture(gfid, BarMode::Blocked);
+        self.act(Action::BindAperture(gfid, blocked));
+    }
+
+    /// The boundary was not reached in time, or the aperture does not become quiet: the stop
+    /// is refused and the vGPU runs on. A stop that escalates has no deadline of its own,
+    /// since those of the engines end in a reset.
+    pub(crate) fn stop_deadline(&mut self, gfid: Gfid) {
+        let Phase::Stopping(stop) = self.vgpus[gfid].phase else {
+            return;
+        };
+        if stop.step == StopStep::Aperture {
+            let direct = self.aperture(gfid, BarMode::Direct);
+            self.act(Action::BindAperture(gfid, direct));
+        }
+        self.vgpus[gfid].phase = Phase::Running;
+        self.cancel_preempts(gfid);
+        self.unpark(gfid);
+        if let Some(id) = stop.id {
+            self.tell(Event::Refused {
+                id,
+                why: Reject::Deadline,
+            });
+        }
+    }
+
+    /// An aperture is bound as asked: the next step of a stop, a start or a release.
+    pub(crate) fn aperture_set(&mut self, gfid: Gfid, now_ns: u64) {
+        match self.vgpus[gfid].phase {
+            Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
+                self.vgpus[gfid].phase = Phase::Stopping(Stop {
+                    step: StopStep::Vectors,
+                    ..stop
+                });
+                let closed = self.route(gfid, false);
+                self.act(Action::SetRoute(gfid, closed));
+                self.act(Action::ReadVectors(gfid));
+            }
+            Phase::Starting { id, guest_time_ns } => self.started(gfid, id, guest_time_ns, now_ns),
+            Phase::Releasing { .. } => self.release_aperture_set(gfid),
+            Phase::Absent
+            | Phase::Creating { .. }
+            | Phase::Running
+            | Phase::Stopping(_)
+            | Phase::Stopped { .. }
+            | Phase::Resuming { .. }
+            | Phase::Failed => {}
+        }
+    }
+
+    /// The last step of a stop: engines have acknowledged, the window is quiet, the vectors
+    /// are known. From here on the vGPU stands still.
+    pub(crate) fn vectors_read(&mut self, gfid: Gfid, vectors: u32, now_ns: u64) {
+        let Phase::Stopping(stop) = self.vgpus[gfid].phase else {
+            return;
+        };
+        if stop.step != StopStep::Vectors {
+            return;
+        }
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.vectors = vectors;
+        vgpu.epoch = vgpu.epoch.next();
+        let proof = Quiesced::mint(gfid, vgpu.epoch);
+        let guest_time_ns = now_ns.wrapping_add(vgpu.time_offset_ns);
+        vgpu.phase = Phase::Stopped {
+            proof,
+            guest_time_ns,
+            pristine: false,
+        };
+        self.act(Action::Retain);
+        if let Some(id) = stop.id {
+            self.done(id);
+        }
+    }
+
+    /// The standstill of a vGPU that was just made or restored: nothing of it has run here.
+    pub(crate) fn standing(&mut self, gfid: Gfid, guest_time_ns: u64, pristine: bool) {
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.epoch = vgpu.epoch.next();
+        let proof = Quiesced::mint(gfid, vgpu.epoch);
+        vgpu.phase = Phase::Stopped {
+            proof,
+            guest_time_ns,
+            pristine,
+        };
+        self.act(Action::Retain);
+    }
+
+    /// Starts to let a vGPU run: its proof is given up, its aperture opened.
+    pub(crate) fn start(&mut self, id: u32, gfid: Gfid) -> Result<(), Reject> {
+        let Phase::Stopped { guest_time_ns, .. } = self.vgpus[gfid].phase else {
+            return Err(Reject::WrongPhase);
+        };
+        if self.vgpus[gfid].save.is_past_rounds() {
+            return Err(Reject::WrongPhase);
+        }
+        self.vgpus[gfid].phase = Phase::Starting { id, guest_time_ns };
+        let direct = self.aperture(gfid, BarMode::Direct);
+        self.act(Action::BindAperture(gfid, direct));
+        Ok(())
+    }
+
+    fn started(&mut self, gfid: Gfid, id: u32, guest_time_ns: u64, now_ns: u64) {
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.time_offset_ns = guest_time_ns.wrapping_sub(now_ns);
+        vgpu.phase = Phase::Running;
+        let vectors = core::mem::take(&mut vgpu.vectors);
+        let open = self.route(gfid, true);
+        self.act(Action::SetRoute(gfid, open));
+        if vectors != 0 {
+            self.act(Action::Inject(gfid, vectors));
+        }
+        self.act(Action::Retain);
+        self.unpark(gfid);
+        self.done(id);
+    }
+}

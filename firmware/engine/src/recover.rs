@@ -1,0 +1,263 @@
+//! Taking over from a firmware that is gone: what it had written before it acted, and what
+//! the registers say now.
+
+use crate::channel::{Channel, ChannelState};
+use crate::copy::CopyKind;
+use crate::engine::Engine;
+use crate::message::{Action, Event};
+use crate::runlist::{Current, Doing, Why};
+use crate::schedule::PREEMPT_DEADLINE_NS;
+use crate::tsg::TsgState;
+use crate::vgpu::Phase;
+use godwit_types::{
+    BarMode, ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, GuestChannelId, Identity,
+    Index, Placement, PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, SlotId, TsgId,
+};
+
+/// A phase as it is retained. What is on its way somewhere is retained as where it came from,
+/// so that a restart takes it back there; what cannot go back is [`Self::Broken`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum RetainedPhase {
+    /// It runs. Guest time less device time is kept.
+    Running {
+        /// Guest time less device time.
+        time_offset_ns: u64,
+    },
+    /// It stands still.
+    Stopped {
+        /// The guest's time.
+        guest_time_ns: u64,
+        /// Vectors that wait for its start.
+        vectors: u32,
+        /// It has never run and has no channel.
+        pristine: bool,
+    },
+    /// It was being made, restored or released: it can only be released.
+    Broken,
+}
+
+/// What is retained of one vGPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RetainedVgpu {
+    /// Which.
+    pub gfid: Gfid,
+    /// Where it stood.
+    pub phase: RetainedPhase,
+    /// What it is.
+    pub profile: Profile,
+    /// Where it sits.
+    pub placement: Placement,
+    /// Of its last standstill.
+    pub epoch: Epoch,
+}
+
+/// What a restarted firmware reads from the device.
+pub trait Registers {
+    /// What a slot is bound to.
+    fn channel(&self, channel: ChannelId) -> Option<ChannelConfig>;
+
+    /// Why a channel stands still, if it does.
+    fn fault(&self, channel: ChannelId) -> Option<ChannelFault>;
+
+    /// What an engine holds, and the numbers of its last start, preempt and reset requests.
+    fn runlist(&self, runlist: RunlistId) -> (RunlistState, (u32, u32, u32));
+}
+
+impl Engine {
+    /// What is to be retained, when [`Action::Retain`] is performed.
+    pub fn retained(&self) -> impl Iterator<Item = RetainedVgpu> {
+        self.vgpus.iter().filter_map(|(gfid, vgpu)| {
+            let phase = match vgpu.phase {
+                Phase::Absent => return None,
+                Phase::Running | Phase::Stopping(_) => RetainedPhase::Running {
+                    time_offset_ns: vgpu.time_offset_ns,
+                },
+                Phase::Stopped {
+                    guest_time_ns,
+                    pristine,
+                    ..
+                } => RetainedPhase::Stopped {
+                    guest_time_ns,
+                    vectors: vgpu.vectors,
+                    pristine,
+                },
+                Phase::Starting { guest_time_ns, .. } => {
+                    let vectors = vgpu.vectors;
+                    RetainedPhase::Stopped {
+                        guest_time_ns,
+                        vectors,
+                        pristine: false,
+                    }
+                }
+                Phase::Creating { .. }
+                | Phase::Resuming { .. }
+                | Phase::Failed
+                | Phase::Releasing { .. } => RetainedPhase::Broken,
+            };
+            let (profile, placement, epoch) = (vgpu.profile, vgpu.placement, vgpu.epoch);
+            Some(RetainedVgpu {
+                gfid,
+                phase,
+                profile,
+                placement,
+                epoch,
+            })
+        })
+    }
+
+    /// Takes over the device. What ran runs on; what stood still stands still; transfers are
+    /// void, and the host is told with [`Event::Started`].
+    ///
+    /// Every channel counts as rung, since a doorbell may have been acknowledged and not
+    /// acted on: a group without work is idle again at once.
+    pub fn recover(
+        &mut self,
+        device: Identity,
+        retained: impl Iterator<Item = RetainedVgpu>,
+        registers: &impl Registers,
+        now_ns: u64,
+    ) {
+        self.device = device;
+        for vgpu in retained {
+            self.recover_vgpu(&vgpu);
+            self.recover_channels(vgpu.gfid, registers);
+        }
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            self.recover_runlist(runlist, registers, now_ns);
+        }
+        for raw in 0..u16::MAX {
+            let Some(tsg) = TsgId::new(raw) else { break };
+            if self.tsgs[tsg].members != 0 && self.tsgs[tsg].state == TsgState::Idle {
+                self.enqueue(tsg);
+            }
+        }
+        self.scrub_all_slots();
+        self.act(Action::Alarm(None));
+        self.tell(Event::Started {
+            present: self.present(),
+        });
+        self.proceed(now_ns);
+    }
+
+    fn recover_vgpu(&mut self, retained: &RetainedVgpu) {
+        let gfid = retained.gfid;
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.profile = retained.profile;
+        vgpu.placement = retained.placement;
+        vgpu.epoch = retained.epoch;
+        self.act(Action::SetPartition(
+            gfid,
+            retained.placement,
+            retained.profile,
+        ));
+        match retained.phase {
+            RetainedPhase::Running { time_offset_ns } => {
+                self.vgpus[gfid].phase = Phase::Running;
+                self.vgpus[gfid].time_offset_ns = time_offset_ns;
+                let (route, direct) =
+                    (self.route(gfid, true), self.aperture(gfid, BarMode::Direct));
+                self.act(Action::SetRoute(gfid, route));
+                self.act(Action::BindAperture(gfid, direct));
+            }
+            RetainedPhase::Stopped {
+                guest_time_ns,
+                vectors,
+                pristine,
+            } => {
+                self.vgpus[gfid].vectors = vectors;
+                self.recover_standing(gfid, guest_time_ns, pristine);
+            }
+            RetainedPhase::Broken => {
+                self.vgpus[gfid].phase = Phase::Failed;
+                let blocked = self.aperture(gfid, BarMode::Blocked);
+                self.act(Action::BindAperture(gfid, blocked));
+            }
+        }
+    }
+
+    fn recover_standing(&mut self, gfid: Gfid, guest_time_ns: u64, pristine: bool) {
+        let (route, blocked) = (
+            self.route(gfid, false),
+            self.aperture(gfid, BarMode::Blocked),
+        );
+        self.act(Action::SetRoute(gfid, route));
+        self.act(Action::BindAperture(gfid, blocked));
+        self.standing(gfid, guest_time_ns, pristine);
+    }
+
+    fn recover_channels(&mut self, gfid: Gfid, registers: &impl Registers) {
+        for raw in 0..self.vgpus[gfid].profile.channel_count {
+            let Some(guest) = GuestChannelId::new(raw) else {
+                break;
+            };
+            let Ok(id) = self.hardware_channel(gfid, guest) else {
+                break;
+            };
+            let Some(config) = registers.channel(id) else {
+                continue;
+            };
+            if config.gfid != gfid || config.guest != guest {
+                continue;
+            }
+            let group = &mut self.tsgs[config.tsg];
+            group.runlist = config.runlist;
+            group.gfid = Some(gfid);
+            group.members = group.members.saturating_add(1);
+            group.used = true;
+            group.left_at = Some(PreemptMode::Instruction);
+            self.channels[id] = Channel::open(config.tsg, config.ring);
+            if let Some(fault) = registers.fault(id) {
+                self.channels[id].state = ChannelState::Faulted(fault);
+                self.channels[id].untold = true;
+                self.vgpus[gfid].untold = self.vgpus[gfid].untold.saturating_add(1);
+            }
+        }
+        self.wake(gfid);
+    }
+
+    fn recover_runlist(&mut self, runlist: RunlistId, registers: &impl Registers, now_ns: u64) {
+        let (state, (run_seq, preempt_seq, reset_seq)) = registers.runlist(runlist);
+        let entry = &mut self.runlists[runlist];
+        entry.run_seq = run_seq;
+        entry.preempt_seq = preempt_seq;
+        entry.reset_seq = reset_seq;
+        let RunlistState::Resident(tsg) = state else {
+            return;
+        };
+        let Some(gfid) = self.tsgs[tsg].gfid else {
+            // Nobody's: it must not go on.
+            let seq = reset_seq.wrapping_add(1);
+            self.runlists[runlist].reset_seq = seq;
+            self.act(Action::Reset(runlist, seq));
+            return;
+        };
+        self.tsgs[tsg].state = TsgState::Current { again: true };
+        self.runlists[runlist].current = Some(Current {
+            tsg,
+            gfid,
+            slice_end_ns: now_ns,
+            doing: Doing::Running,
+        });
+        // Its answer may have come while nobody listened; asked again, it comes again.
+        let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+        self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
+    }
+
+    /// Nobody knows whose bytes the slots hold.
+    fn scrub_all_slots(&mut self) {
+        let Some(gfid) = Gfid::from_index(0) else {
+            return;
+        };
+        for raw in 0..SLOT_COUNT {
+            let Some(slot) = SlotId::new(raw) else { break };
+            self.copy(
+                gfid,
+                CopyKind::ScrubSlot,
+                Some(slot),
+                CopyOp::FillSlot { slot },
+            );
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Making vGPUs, and making them absent: whatever phase one is in, its memory, contexts and
+//! slots are zero before anyone else can have them.
+
+use crate::channel::{Channel, ChannelState};
+use crate::copy::CopyKind;
+use crate::engine::Engine;
+use crate::message::{Action, Reject};
+use crate::save::Save;
+use crate::tsg::{Tsg, TsgQueue};
+use crate::vgpu::{Phase, ReleaseStep, Vgpu};
+use godwit_types::{
+    BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode, Profile,
+    RUNLIST_COUNT, RunlistId, Table, TsgId,
+};
+
+/// Fills that scrub a vGPU: its partition, its context buffers.
+const FILLS: u8 = 2;
+
+impl Engine {
+    pub(crate) fn create(
+        &mut self,
+        id: u32,
+        gfid: Gfid,
+        profile: Profile,
+        placement: Placement,
+    ) -> Result<(), Reject> {
+        if self.vgpus[gfid].phase != Phase::Absent {
+            return Err(Reject::VgpuExists);
+        }
+        profile.check().map_err(Reject::Profile)?;
+        placement
+            .check(&profile, &self.device)
+            .map_err(Reject::Placement)?;
+        for (_, other) in self.vgpus.iter() {
+            if other.phase != Phase::Absent {
+                placement
+                    .apart(&profile, &other.placement, &other.profile)
+                    .map_err(Reject::Placement)?;
+            }
+        }
+        let epoch = self.vgpus[gfid].epoch;
+        self.vgpus[gfid] = Vgpu {
+            phase: Phase::Creating { id },
+            profile,
+            placement,
+            epoch,
+            ..Vgpu::ABSENT
+        };
+        // Written before the device is told, so that a restart knows what to take back.
+        self.act(Action::Retain);
+        self.act(Action::SetPartition(gfid, placement, profile));
+        Ok(())
+    }
+
+    /// A partition was set or cleared: a vGPU has come or gone.
+    pub(crate) fn partition_set(&mut self, gfid: Gfid) {
+        match self.vgpus[gfid].phase {
+            Phase::Creating { id } => {
+                let closed = self.route(gfid, false);
+                self.act(Action::SetRoute(gfid, closed));
+                self.standing(gfid, 0, true);
+                self.done(id);
+            }
+            Phase::Releasing {
+                id,
+                step: ReleaseStep::Partition,
+            } => {
+                let epoch = self.vgpus[gfid].epoch;
+                self.vgpus[gfid] = Vgpu {
+                    epoch,
+                    ..Vgpu::ABSENT
+                };
+                self.act(Action::Retain);
+                self.done(id);
+            }
+            Phase::Absent
+            | Phase::Running
+            | Phase::Stopping(_)
+            | Phase::Stopped { .. }
+            | Phase::Resuming { .. }
+            | Phase::Starting { .. }
+            | Phase::Failed
+            | Phase::Releasing { .. } => {}
+        }
+    }
+
+    /// Starts to make a vGPU absent.
+    pub(crate) fn release(&mut self, id: u32, gfid: Gfid, now_ns: u64) -> Result<(), Reject> {
+        if matches!(
+            self.vgpus[gfid].phase,
+            Phase::Creating { .. } | Phase::Releasing { .. }
+        ) {
+            return Err(Reject::WrongPhase);
+        }
+        // Whoever waits for an earlier command of this vGPU will not get what was asked.
+        match self.vgpus[gfid].phase {
+            Phase::Stopping(stop) => {
+                if let Some(waiting) = stop.id {
+                    self.refuse(waiting);
+                }
+            }
+            Phase::Starting { id: waiting, .. } => self.refuse(waiting),
+            _ => {}
+        }
+        if let Save::Ending { id: waiting, .. } = self.vgpus[gfid].save {
+            self.refuse(waiting);
+        }
+        self.begin_release(id, gfid, now_ns);
+        Ok(())
+    }
+
+    fn refuse(&mut self, id: u32) {
+        self.tell(crate::message::Event::Refused {
+            id,
+            why: Reject::WrongPhase,
+        });
+    }
+
+    pub(crate) fn begin_release(&mut self, id: u32, gfid: Gfid, now_ns: u64) {
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.save = Save::None;
+        vgpu.untold = 0;
+        vgpu.phase = Phase::Releasing {
+            id,
+            step: ReleaseStep::Drain,
+        };
+        self.act(Action::Retain);
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            self.runlists[runlist].ready &= !crate::engine::bit(gfid);
+            self.force_off(runlist, gfid, now_ns);
+        }
+        let none = Table::new([TsgQueue::EMPTY; RUNLIST_COUNT as usize]);
+        self.vgpus[gfid].ready = none.clone();
+        self.vgpus[gfid].parked = none;
+        self.wake(gfid);
+    }
+
+    /// Takes a vGPU's group off an engine, by force if need be.
+    fn force_off(&mut self, runlist: RunlistId, gfid: Gfid, now_ns: u64) {
+        use crate::runlist::{Doing, Why};
+        let Some(current) = self.runlists[runlist].current else {
+            return;
+        };
+        let milder = match current.doing {
+            Doing::Running => true,
+            Doing::Preempting { why, .. } => why != Why::Slice,
+            Doing::Probing { .. } | Doing::Resetting { .. } => false,
+        };
+        if current.gfid == gfid && milder {
+            let deadline = now_ns.saturating_add(crate::schedule::PREEMPT_DEADLINE_NS);
+            self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
+        }
+    }
+
+    /// One step of a release. Returns whether there may be more without an input.
+    pub(crate) fn step_release(&mut self, gfid: Gfid) -> bool {
+        let Phase::Releasing { id, step } = self.vgpus[gfid].phase else {
+            return false;
+        };
+        let next = match step {
+            ReleaseStep::Drain => {
+                if self.vgpus[gfid].copies != 0 || self.on_engine(gfid) {
+                    return false;
+                }
+                let blocked = self.aperture(gfid, BarMode::Blocked);
+                self.act(Action::BindAperture(gfid, blocked));
+                ReleaseStep::Aperture
+            }
+            ReleaseStep::Channels(from) => {
+                if from >= self.vgpus[gfid].profile.channel_count {
+                    let closed = self.route(gfid, false);
+                    self.act(Action::SetRoute(gfid, closed));
+                    ReleaseStep::Scrub(FILLS)
+                } else {
+                    self.free_channel(gfid, from);
+                    ReleaseStep::Channels(from.wrapping_add(1))
+                }
+            }
+            ReleaseStep::Scrub(0) => match self.scrub_slot(gfid) {
+                Some(submitted) => return submitted,
+                None => ReleaseStep::Scrubbing,
+            },
+            ReleaseStep::Scrub(left) => {
+                if !self.may_copy() {
+                    return true;
+                }
+                self.fill(gfid, left);
+                ReleaseStep::Scrub(left.wrapping_sub(1))
+            }
+            ReleaseStep::Scrubbing => {
+                if self.vgpus[gfid].copies != 0 {
+                    return false;
+                }
+                // A slot whose scrub failed still counts as this vGPU's.
+                if let Some(submitted) = self.scrub_slot(gfid) {
+                    return submitted;
+                }
+                self.act(Action::ClearPartition(gfid));
+                ReleaseStep::Partition
+            }
+            ReleaseStep::Aperture | ReleaseStep::Partition => return false,
+        };
+        self.vgpus[gfid].phase = Phase::Releasing { id, step: next };
+        true
+    }
+
+    fn fill(&mut self, gfid: Gfid, which: u8) {
+        let vgpu = &self.vgpus[gfid];
+        let op = if which == FILLS {
+            CopyOp::FillFb {
+                at: 0,
+                byte_count: vgpu.profile.fb_bytes,
+            }
+        } else {
+            let byte_count = vgpu.profile.context_total();
+            CopyOp::FillContext {
+                at: vgpu.placement.context_base,
+                byte_count,
+            }
+        };
+        self.copy(gfid, CopyKind::Scrub, None, op);
+    }
+
+    /// A fill is done. If it failed, all of them are done again.
+    pub(crate) fn scrubbed(&mut self, gfid: Gfid, done: &CopyDone) {
+        if done.status == CopyStatus::Done {
+            return;
+        }
+        if let Phase::Releasing { step, .. } = &mut self.vgpus[gfid].phase
+            && matches!(step, ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing)
+        {
+            *step = ReleaseStep::Scrub(FILLS);
+        }
+    }
+
+    /// Frees a channel and its group, whatever state they are in.
+    fn free_channel(&mut self, gfid: Gfid, raw: u16) {
+        let hardware = self.vgpus[gfid].placement.channel_base.saturating_add(raw);
+        if let Some(tsg) = TsgId::new(hardware) {
+            self.tsgs[tsg] = Tsg::EMPTY;
+        }
+        let Some(channel) = ChannelId::new(hardware) else {
+            return;
+        };
+        if self.channels[channel].state != ChannelState::Free {
+            self.channels[channel] = Channel::FREE;
+            self.act(Action::Unbind(channel));
+        }
+    }
+
+    pub(crate) fn release_aperture_set(&mut self, gfid: Gfid) {
+        if let Phase::Releasing {
+            id,
+            step: ReleaseStep::Aperture,
+        } = self.vgpus[gfid].phase
+        {
+            self.vgpus[gfid].phase = Phase::Releasing {
+                id,
+                step: ReleaseStep::Channels(0),
+            };
+            self.wake(gfid);
+        }
+    }
+
+    /// vGPUs that exist, by bit.
+    pub(crate) fn present(&self) -> u32 {
+        self.vgpus
+            .iter()
+            .filter(|(_, vgpu)| vgpu.phase != Phase::Absent)
+            .fold(0, |mask, (gfid, _)| mask | crate::engine::bit(gfid))
+    }
+}

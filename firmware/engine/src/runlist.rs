@@ -1,0 +1,106 @@
+//! What one engine is doing.
+
+use godwit_types::{Gfid, PreemptMode, TsgId};
+
+/// Why a group is being taken off an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Its slice is over, or another reason of the scheduler's own: an engine that does not
+    /// answer is reset.
+    Slice,
+    /// Its vGPU is being stopped: nothing is done by force.
+    Stop,
+    /// As `Stop`, and the next mode is tried at the deadline, a reset last.
+    Escalate,
+}
+
+/// What the engine was asked last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// To run.
+    Running,
+    /// To let go, by `deadline_ns`.
+    Preempting {
+        seq: u32,
+        mode: PreemptMode,
+        deadline_ns: u64,
+        why: Why,
+    },
+    /// To let go, and the deadline has passed: what it holds is being looked at, since the
+    /// acknowledge may be what was lost.
+    Probing { seq: u32, mode: PreemptMode },
+    /// To reset itself, by `deadline_ns`.
+    Resetting {
+        seq: u32,
+        deadline_ns: u64,
+        tries: u8,
+    },
+}
+
+/// The group on an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Current {
+    pub(crate) tsg: TsgId,
+    pub(crate) gfid: Gfid,
+    pub(crate) slice_end_ns: u64,
+    pub(crate) doing: Doing,
+}
+
+/// One runlist.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runlist {
+    pub(crate) current: Option<Current>,
+    /// vGPUs, by bit, that have a group in their queue and may run.
+    pub(crate) ready: u32,
+    /// The vGPU that ran last; the next in order is looked for after it.
+    pub(crate) last: u8,
+    pub(crate) run_seq: u32,
+    pub(crate) preempt_seq: u32,
+    pub(crate) reset_seq: u32,
+    /// The engine could not be emptied by any means.
+    pub(crate) lost: bool,
+}
+
+impl Runlist {
+    pub(crate) const EMPTY: Self = Self {
+        current: None,
+        ready: 0,
+        last: 0,
+        run_seq: 0,
+        preempt_seq: 0,
+        reset_seq: 0,
+        lost: false,
+    };
+
+    /// The next ready vGPU after the one that ran last, as a bit number.
+    pub(crate) fn next_ready(&self) -> Option<u32> {
+        let after = u32::from(self.last).wrapping_add(1);
+        // Rotated so that the vGPU after the last is bit 0; 32 vGPUs make the wrap exact.
+        let turned = self.ready.rotate_right(after);
+        if turned == 0 {
+            return None;
+        }
+        Some(turned.trailing_zeros().wrapping_add(after) % u32::BITS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vgpus_take_turns() {
+        let mut runlist = Runlist {
+            ready: 1 | 1 << 5 | 1 << 31,
+            ..Runlist::EMPTY
+        };
+        let mut order = [0; 4];
+        for place in &mut order {
+            *place = runlist.next_ready().unwrap();
+            runlist.last = *place as u8;
+        }
+        assert_eq!(order, [5, 31, 0, 5]);
+        runlist.ready = 0;
+        assert_eq!(runlist.next_ready(), None);
+    }
+}

@@ -1,0 +1,417 @@
+//! Who runs next, for how long, and what happens to an engine that does not let go.
+
+use crate::engine::{Engine, bit, each};
+use crate::message::{Action, Event, StopMode};
+use crate::runlist::{Current, Doing, Why};
+use crate::tsg::TsgState;
+use crate::vgpu::Phase;
+use godwit_types::{
+    ChannelFault, ChannelId, Gfid, Index, PreemptMode, RunlistEvent, RunlistId, RunlistState,
+    SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY, TsgId,
+};
+
+/// How long an engine may take to stop between two instructions before it counts as hung.
+/// (The slowest published save of a whole context is far below: 40 µs for 44 MB.)
+pub(crate) const PREEMPT_DEADLINE_NS: u64 = 1_000_000;
+/// How long each milder mode is tried first when a stop may escalate.
+const ESCALATE_NS: u64 = 2_000_000;
+/// How long an engine reset may take, and how often it is tried.
+const RESET_DEADLINE_NS: u64 = 10_000_000;
+const RESET_TRIES: u8 = 3;
+/// Groups that are looked at in one turn to find one with channels.
+const PICKS_MAX: usize = 128;
+
+impl Engine {
+    /// Queues a group that has work, or parks it while its vGPU stands still.
+    pub(crate) fn enqueue(&mut self, tsg: TsgId) {
+        let group = self.tsgs[tsg];
+        let Some(gfid) = group.gfid else { return };
+        let vgpu = &mut self.vgpus[gfid];
+        // A group that already stands where a stop wants it is not run for it.
+        let may_run = match vgpu.draining() {
+            Some(stop) => !group.stands_at(stop.wanted()),
+            None => vgpu.may_run(),
+        };
+        if may_run {
+            vgpu.ready[group.runlist].push(&mut self.tsgs, tsg);
+            self.runlists[group.runlist].ready |= bit(gfid);
+            self.tsgs[tsg].state = TsgState::Queued;
+        } else {
+            vgpu.parked[group.runlist].push(&mut self.tsgs, tsg);
+            self.tsgs[tsg].state = TsgState::Parked;
+        }
+    }
+
+    /// Moves the parked groups of a vGPU that runs again to its queues.
+    pub(crate) fn unpark(&mut self, gfid: Gfid) {
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let mut parked = core::mem::take(&mut self.vgpus[gfid].parked[runlist]);
+            while let Some(tsg) = parked.pop(&mut self.tsgs) {
+                self.enqueue(tsg);
+            }
+        }
+    }
+
+    /// Sorts the queued groups of a vGPU that is being stopped: those that stand at the
+    /// wanted boundary are parked, the others have to run up to it.
+    pub(crate) fn park(&mut self, gfid: Gfid) {
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let mut ready = core::mem::take(&mut self.vgpus[gfid].ready[runlist]);
+            self.runlists[runlist].ready &= !bit(gfid);
+            while let Some(tsg) = ready.pop(&mut self.tsgs) {
+                self.enqueue(tsg);
+            }
+        }
+    }
+
+    /// Takes a group off the engine if it is there.
+    pub(crate) fn evict(&mut self, tsg: TsgId) {
+        let runlist = self.tsgs[tsg].runlist;
+        if let Some(current) = self.runlists[runlist].current
+            && current.tsg == tsg
+            && current.doing == Doing::Running
+        {
+            self.preempt(runlist, PreemptMode::Instruction, u64::MAX, Why::Stop);
+        }
+    }
+
+    /// Asks the engine to let go of what it runs.
+    pub(crate) fn preempt(
+        &mut self,
+        runlist: RunlistId,
+        mode: PreemptMode,
+        deadline_ns: u64,
+        why: Why,
+    ) {
+        let entry = &mut self.runlists[runlist];
+        let Some(current) = &mut entry.current else {
+            return;
+        };
+        entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
+        let seq = entry.preempt_seq;
+        current.doing = Doing::Preempting {
+            seq,
+            mode,
+            deadline_ns,
+            why,
+        };
+        self.act(Action::Preempt(runlist, mode, seq));
+    }
+
+    /// Puts the next group on an engine that is empty.
+    pub(crate) fn schedule(&mut self, runlist: RunlistId, now_ns: u64) {
+        let entry = &self.runlists[runlist];
+        if entry.current.is_some() || entry.lost || entry.ready == 0 || !self.has_action_room() {
+            return;
+        }
+        let Some((gfid, tsg)) = self.pick(runlist) else {
+            return;
+        };
+        let slice_ns = self.slice_ns();
+        let entry = &mut self.runlists[runlist];
+        entry.run_seq = entry.run_seq.wrapping_add(1);
+        let seq = entry.run_seq;
+        let slice_end_ns = now_ns.saturating_add(slice_ns);
+        entry.current = Some(Current {
+            tsg,
+            gfid,
+            slice_end_ns,
+            doing: Doing::Running,
+        });
+        self.tsgs[tsg].state = TsgState::Current { again: false };
+        self.act(Action::Start(runlist, tsg, seq));
+        // A group that runs only to reach a boundary is asked for it at once.
+        if let Some(stop) = self.vgpus[gfid].draining() {
+            self.preempt(runlist, stop.wanted(), stop.deadline_ns, Why::Stop);
+        }
+    }
+
+    fn pick(&mut self, runlist: RunlistId) -> Option<(Gfid, TsgId)> {
+        for _ in 0..PICKS_MAX {
+            let index = self.runlists[runlist].next_ready()?;
+            let gfid = Gfid::from_index(index as usize)?;
+            let tsg = self.vgpus[gfid].ready[runlist].pop(&mut self.tsgs);
+            let entry = &mut self.runlists[runlist];
+            if self.vgpus[gfid].ready[runlist].is_empty() {
+                entry.ready &= !bit(gfid);
+            }
+            let Some(tsg) = tsg else { continue };
+            if self.tsgs[tsg].members == 0 {
+                self.tsgs[tsg].state = TsgState::Idle;
+                continue;
+            }
+            entry.last = index as u8;
+            self.tsgs[tsg].used = true;
+            return Some((gfid, tsg));
+        }
+        None
+    }
+
+    fn slice_ns(&self) -> u64 {
+        let present = self
+            .vgpus
+            .iter()
+            .filter(|(_, vgpu)| vgpu.phase != Phase::Absent)
+            .count();
+        if present as u32 <= SLICE_FEW_VGPUS {
+            SLICE_NS_FEW
+        } else {
+            SLICE_NS_MANY
+        }
+    }
+
+    /// An answer of a runlist. One whose number answers nothing is counted and dropped.
+    pub(crate) fn runlist_event(&mut self, runlist: RunlistId, event: RunlistEvent) {
+        let entry = &self.runlists[runlist];
+        let current = entry.current;
+        let run_seq = entry.run_seq;
+        match (event, current) {
+            (RunlistEvent::Idle { seq }, Some(current)) if seq == run_seq => {
+                match current.doing {
+                    // The reset's own answer ends it.
+                    Doing::Resetting { .. } => {}
+                    Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. } => {
+                        self.left(runlist, None);
+                    }
+                }
+            }
+            (RunlistEvent::Preempted { seq }, Some(Current { doing, .. })) => match doing {
+                Doing::Preempting {
+                    seq: asked, mode, ..
+                }
+                | Doing::Probing { seq: asked, mode }
+                    if seq == asked =>
+                {
+                    self.left(runlist, Some(mode));
+                }
+                // Late, after the reset was asked for: the reset's answer ends it.
+                _ => self.stale(),
+            },
+            (
+                RunlistEvent::Reset { seq },
+                Some(Current {
+                    doing: Doing::Resetting { seq: asked, .. },
+                    ..
+                }),
+            ) if seq == asked => {
+                self.left(runlist, Some(PreemptMode::Instruction));
+            }
+            (
+                RunlistEvent::Idle { .. }
+                | RunlistEvent::Preempted { .. }
+                | RunlistEvent::Reset { .. },
+                _,
+            ) => self.stale(),
+        }
+    }
+
+    fn stale(&mut self) {
+        self.counters.stale_acks = self.counters.stale_acks.wrapping_add(1);
+    }
+
+    /// The engine is empty. `at`: the boundary its group left at; `None`: its work is done.
+    fn left(&mut self, runlist: RunlistId, at: Option<PreemptMode>) {
+        let Some(current) = self.runlists[runlist].current.take() else {
+            return;
+        };
+        let again = self.tsgs[current.tsg].state == TsgState::Current { again: true };
+        self.tsgs[current.tsg].left_at = at;
+        self.tsgs[current.tsg].state = TsgState::Idle;
+        if at.is_some() || again {
+            self.enqueue(current.tsg);
+        }
+        self.wake(current.gfid);
+        self.check_drained(current.gfid);
+    }
+
+    /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
+    /// something, then it is reset.
+    pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState, now_ns: u64) {
+        let Some(Current {
+            doing: Doing::Probing { mode, .. },
+            ..
+        }) = self.runlists[runlist].current
+        else {
+            return;
+        };
+        match state {
+            RunlistState::Empty => {
+                self.counters.lost_acks = self.counters.lost_acks.wrapping_add(1);
+                self.left(runlist, Some(mode));
+            }
+            RunlistState::Resident(_) => self.reset_engine(runlist, now_ns, 1),
+        }
+    }
+
+    fn reset_engine(&mut self, runlist: RunlistId, now_ns: u64, tries: u8) {
+        self.counters.resets = self.counters.resets.wrapping_add(1);
+        let entry = &mut self.runlists[runlist];
+        let Some(current) = &mut entry.current else {
+            return;
+        };
+        entry.reset_seq = entry.reset_seq.wrapping_add(1);
+        let seq = entry.reset_seq;
+        let deadline_ns = now_ns.saturating_add(RESET_DEADLINE_NS);
+        current.doing = Doing::Resetting {
+            seq,
+            deadline_ns,
+            tries,
+        };
+        self.act(Action::Reset(runlist, seq));
+    }
+
+    /// An engine that cannot be emptied is out of service; its group's channels have failed.
+    fn lose_engine(&mut self, runlist: RunlistId) {
+        self.runlists[runlist].lost = true;
+        let Some(current) = self.runlists[runlist].current else {
+            return;
+        };
+        for raw in 0..godwit_types::CHANNEL_COUNT {
+            let Some(id) = ChannelId::new(raw) else { break };
+            if self.channels[id].tsg == current.tsg {
+                self.channel_fault(id, ChannelFault::EngineReset);
+            }
+        }
+        self.left(runlist, Some(PreemptMode::Instruction));
+        self.tell(Event::EngineLost(runlist));
+    }
+
+    /// Looks at all deadlines.
+    pub(crate) fn alarm(&mut self, now_ns: u64) {
+        self.alarm_ns = None;
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            self.runlist_deadline(runlist, now_ns);
+        }
+        let stopping: u32 = self
+            .vgpus
+            .iter()
+            .filter(|(_, vgpu)| vgpu.stop_deadline_ns() <= now_ns)
+            .fold(0, |mask, (gfid, _)| mask | bit(gfid));
+        for gfid in each(stopping) {
+            self.stop_deadline(gfid);
+        }
+    }
+
+    fn runlist_deadline(&mut self, runlist: RunlistId, now_ns: u64) {
+        let Some(current) = self.runlists[runlist].current else {
+            return;
+        };
+        match current.doing {
+            Doing::Running | Doing::Preempting { why: Why::Stop, .. }
+                if current.slice_end_ns <= now_ns && self.contended(runlist) =>
+            {
+                let deadline = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+                self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
+            }
+            Doing::Preempting {
+                seq,
+                mode,
+                deadline_ns,
+                why,
+            } if deadline_ns <= now_ns => {
+                match (why, mode.escalated()) {
+                    // The stop's own deadline refuses it; nothing is done by force.
+                    (Why::Stop, _) => {}
+                    (Why::Escalate, Some(sooner)) => {
+                        let wait = if sooner == PreemptMode::Instruction {
+                            PREEMPT_DEADLINE_NS
+                        } else {
+                            ESCALATE_NS
+                        };
+                        self.preempt(runlist, sooner, now_ns.saturating_add(wait), Why::Escalate);
+                    }
+                    (Why::Escalate | Why::Slice, _) => {
+                        if let Some(current) = &mut self.runlists[runlist].current {
+                            current.doing = Doing::Probing { seq, mode };
+                        }
+                        self.act(Action::Probe(runlist));
+                    }
+                }
+            }
+            Doing::Resetting {
+                deadline_ns, tries, ..
+            } if deadline_ns <= now_ns => {
+                if tries < RESET_TRIES {
+                    self.reset_engine(runlist, now_ns, tries.wrapping_add(1));
+                } else {
+                    self.lose_engine(runlist);
+                }
+            }
+            Doing::Running
+            | Doing::Preempting { .. }
+            | Doing::Probing { .. }
+            | Doing::Resetting { .. } => {}
+        }
+    }
+
+    /// Asks the engines for what they run of a vGPU that is being stopped.
+    pub(crate) fn preempt_vgpu(&mut self, gfid: Gfid, now_ns: u64) {
+        let Some(stop) = self.vgpus[gfid].draining() else {
+            return;
+        };
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let Some(current) = self.runlists[runlist].current else {
+                continue;
+            };
+            // One that is being taken off already will be sorted when it has left.
+            if current.gfid != gfid || current.doing != Doing::Running {
+                continue;
+            }
+            let (deadline_ns, why) = match stop.mode {
+                StopMode::Pinned(_) => (stop.deadline_ns, Why::Stop),
+                StopMode::Escalate => (now_ns.saturating_add(ESCALATE_NS), Why::Escalate),
+            };
+            self.preempt(runlist, stop.first_mode(), deadline_ns, why);
+        }
+    }
+
+    /// Takes back what a refused stop asked of the engines: the group is taken off between
+    /// two instructions and queued again, since an engine that waits for a boundary starts
+    /// nothing new.
+    pub(crate) fn cancel_preempts(&mut self, gfid: Gfid) {
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            if let Some(current) = self.runlists[runlist].current
+                && current.gfid == gfid
+                && matches!(current.doing, Doing::Preempting { why: Why::Stop, .. })
+            {
+                self.preempt(runlist, PreemptMode::Instruction, u64::MAX, Why::Stop);
+            }
+        }
+    }
+
+    /// Whether somebody waits for this engine.
+    fn contended(&self, runlist: RunlistId) -> bool {
+        self.runlists[runlist].ready != 0
+    }
+
+    /// Sets the alarm to the earliest deadline, if that has changed.
+    pub(crate) fn arm(&mut self) {
+        let mut earliest = u64::MAX;
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let Some(current) = self.runlists[runlist].current else {
+                continue;
+            };
+            let contended = self.contended(runlist);
+            let at_ns = match current.doing {
+                Doing::Running if contended => current.slice_end_ns,
+                Doing::Preempting { why: Why::Stop, .. } if contended => current.slice_end_ns,
+                Doing::Preempting {
+                    why: Why::Slice | Why::Escalate,
+                    deadline_ns,
+                    ..
+                }
+                | Doing::Resetting { deadline_ns, .. } => deadline_ns,
+                Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. } => u64::MAX,
+            };
+            earliest = earliest.min(at_ns);
+        }
+        for (_, vgpu) in self.vgpus.iter() {
+            earliest = earliest.min(vgpu.stop_deadline_ns());
+        }
+        let wanted = (earliest != u64::MAX).then_some(earliest);
+        if wanted != self.alarm_ns {
+            self.alarm_ns = wanted;
+            self.act(Action::Alarm(wanted));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the engine knows of one vGPU.
+
+use crate::message::StopMode;
+use crate::save::Save;
+use crate::tsg::TsgQueue;
+use godwit_types::{
+    Epoch, GuestChannelId, Placement, PreemptMode, Profile, Quiesced, RUNLIST_COUNT, RunlistId,
+    Table,
+};
+
+/// A stop that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// The request that asked for it; `None`: the engine itself, to release the vGPU.
+    pub(crate) id: Option<u32>,
+    pub(crate) mode: StopMode,
+    pub(crate) deadline_ns: u64,
+    pub(crate) step: StopStep,
+}
+
+impl Stop {
+    /// The boundary that every group must stand at.
+    pub(crate) fn wanted(&self) -> PreemptMode {
+        match self.mode {
+            StopMode::Pinned(mode) => mode,
+            StopMode::Escalate => PreemptMode::Instruction,
+        }
+    }
+
+    /// The mode that a group on the engine is asked with first.
+    pub(crate) fn first_mode(&self) -> PreemptMode {
+        match self.mode {
+            StopMode::Pinned(mode) => mode,
+            StopMode::Escalate => PreemptMode::Wfi,
+        }
+    }
+}
+
+/// What a stop waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopStep {
+    /// The engines have let go of all groups.
+    Engines,
+    /// The aperture is blocked and quiet.
+    Aperture,
+    /// The pending vectors are read.
+    Vectors,
+}
+
+/// What a restore still waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Channel records.
+    pub(crate) channels: u16,
+    /// Channels whose contexts are not complete.
+    pub(crate) contexts: u16,
+    /// The context that is being loaded, and how far.
+    pub(crate) context: Option<(GuestChannelId, u32)>,
+}
+
+/// What a release does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReleaseStep {
+    /// Waits until the copy ring has nothing of this vGPU.
+    Drain,
+    /// Waits until the aperture is blocked.
+    Aperture,
+    /// Unbinds channels, from this one on.
+    Channels(u16),
+    /// Scrubs: this many fills are still to be submitted.
+    Scrub(u8),
+    /// Waits until the fills are done.
+    Scrubbing,
+    /// Waits until the partition is cleared.
+    Partition,
+}
+
+/// The life of a vGPU. All that is true of a phase sits in its variant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Absent,
+    /// Its partition is being set.
+    Creating {
+        id: u32,
+    },
+    Running,
+    Stopping(Stop),
+    /// Nothing of it runs or moves.
+    Stopped {
+        proof: Quiesced,
+        guest_time_ns: u64,
+        /// It has never run and has no channel: it may be restored into.
+        pristine: bool,
+    },
+    /// Records are being loaded. The vGPU's own comes first.
+    Resuming {
+        expected: Option<Expected>,
+        guest_time_ns: u64,
+    },
+    /// Its aperture is being opened.
+    Starting {
+        id: u32,
+        guest_time_ns: u64,
+    },
+    /// A restore failed.
+    Failed,
+    Releasing {
+        id: u32,
+        step: ReleaseStep,
+    },
+}
+
+/// One vGPU.
+#[derive(Debug)]
+pub(crate) struct Vgpu {
+    pub(crate) phase: Phase,
+    pub(crate) profile: Profile,
+    pub(crate) placement: Placement,
+    pub(crate) epoch: Epoch,
+    /// Guest time less device time, while it runs.
+    pub(crate) time_offset_ns: u64,
+    /// Vectors that were pending when it stopped and are raised when it starts elsewhere.
+    pub(crate) vectors: u32,
+    pub(crate) save: Save,
+    /// The standstill in which the round's log was taken; `None`: while it ran.
+    pub(crate) flipped_in: Option<Epoch>,
+    /// A restore has ended and its slots are to be scrubbed.
+    pub(crate) cleaning: bool,
+    /// Operations of the copy ring that are under way for it.
+    pub(crate) copies: u8,
+    pub(crate) ready: Table<RunlistId, TsgQueue, { RUNLIST_COUNT as usize }>,
+    pub(crate) parked: Table<RunlistId, TsgQueue, { RUNLIST_COUNT as usize }>,
+    /// Channels that faulted and of which the host was not told.
+    pub(crate) untold: u16,
+    /// Channels that are being closed.
+    pub(crate) closing: u16,
+    /// The one of them whose context is being scrubbed.
+    pub(crate) scrubbing: Option<GuestChannelId>,
+}
+
+impl Vgpu {
+    pub(crate) const ABSENT: Self = Self {
+        phase: Phase::Absent,
+        profile: Profile {
+            fb_bytes: 0,
+            bar_bytes: 0,
+            channel_count: 0,
+            context_bytes: 0,
+        },
+        placement: Placement {
+            fb_base: 0,
+            bar_base: 0,
+            channel_base: 0,
+            context_base: 0,
+        },
+        epoch: Epoch(0),
+        time_offset_ns: 0,
+        vectors: 0,
+        save: Save::None,
+        flipped_in: None,
+        cleaning: false,
+        copies: 0,
+        ready: Table::new([TsgQueue::EMPTY; RUNLIST_COUNT as usize]),
+        parked: Table::new([TsgQueue::EMPTY; RUNLIST_COUNT as usize]),
+        untold: 0,
+        closing: 0,
+        scrubbing: None,
+    };
+
+    /// Whether its groups may be put on an engine.
+    pub(crate) fn may_run(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Running
+                | Phase::Stopping(Stop {
+                    step: StopStep::Engines,
+                    ..
+                })
+        )
+    }
+
+    /// When a stop that is pinned to a boundary is refused; `u64::MAX`: never.
+    pub(crate) fn stop_deadline_ns(&self) -> u64 {
+        match self.phase {
+            Phase::Stopping(Stop {
+                mode: StopMode::Pinned(_),
+                deadline_ns,
+                step,
+                ..
+            }) if step != StopStep::Vectors => deadline_ns,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether it may have something to do without being asked.
+    pub(crate) fn has_steps(&self) -> bool {
+        self.save != Save::None
+            || self.untold != 0
+            || self.closing != 0
+            || self.cleaning
+            || matches!(self.phase, Phase::Releasing { .. })
+    }
+
+    /// The stop that waits for the engines, if one does.
+    pub(crate) fn draining(&self) -> Option<Stop> {
+        match self.phase {
+            Phase::Stopping(stop) if stop.step == StopStep::Engines => Some(stop),
+            _ => None,
+        }
+    }
+}
