@@ -151,7 +151,8 @@ impl Engine {
         }
     }
 
-    /// The standstill of a vGPU that was just made or restored: nothing of it has run here.
+    /// The standstill of a vGPU that was just made, restored or taken over: nothing of it
+    /// runs here. The caller has it retained.
     pub(crate) fn standing(&mut self, gfid: Gfid, guest_time_ns: u64, pristine: bool) {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.epoch = vgpu.epoch.next();

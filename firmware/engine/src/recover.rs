@@ -107,23 +107,19 @@ impl Engine {
         })
     }
 
-    /// Takes over the device. What ran runs on; what stood still stands still; transfers are
-    /// void, and the host is told with [`Event::Started`].
+    /// Takes over one vGPU of a firmware that is gone. Take its actions before the next.
+    pub fn recover_vgpu(&mut self, retained: &RetainedVgpu, registers: &impl Registers) {
+        self.recover_phase(retained);
+        self.recover_channels(retained.gfid, registers);
+    }
+
+    /// Takes over the engines, after all vGPUs. What ran runs on; what stood still stands
+    /// still; transfers are void, and the host is told with [`Event::Started`].
     ///
     /// Every channel counts as rung, since a doorbell may have been acknowledged and not
     /// acted on: a group without work is idle again at once.
-    pub fn recover(
-        &mut self,
-        device: Identity,
-        retained: impl Iterator<Item = RetainedVgpu>,
-        registers: &impl Registers,
-        now_ns: u64,
-    ) {
+    pub fn recover(&mut self, device: Identity, registers: &impl Registers, now_ns: u64) {
         self.device = device;
-        for vgpu in retained {
-            self.recover_vgpu(&vgpu);
-            self.recover_channels(vgpu.gfid, registers);
-        }
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.recover_runlist(runlist, registers, now_ns);
         }
@@ -135,13 +131,14 @@ impl Engine {
         }
         self.scrub_all_slots();
         self.act(Action::Alarm(None));
+        self.act(Action::Retain);
         self.tell(Event::Started {
             present: self.present(),
         });
         self.proceed(now_ns);
     }
 
-    fn recover_vgpu(&mut self, retained: &RetainedVgpu) {
+    fn recover_phase(&mut self, retained: &RetainedVgpu) {
         let gfid = retained.gfid;
         let vgpu = &mut self.vgpus[gfid];
         vgpu.profile = retained.profile;

@@ -59,6 +59,7 @@ impl Engine {
                 let closed = self.route(gfid, false);
                 self.act(Action::SetRoute(gfid, closed));
                 self.standing(gfid, 0, true);
+                self.act(Action::Retain);
                 self.done(id);
             }
             Phase::Releasing {

@@ -221,6 +221,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         };
         self.standing(gfid, guest_time_ns, false);
+        self.act(Action::Retain);
         self.vgpus[gfid].cleaning = true;
         self.wake(gfid);
         Ok(())

@@ -375,9 +375,11 @@ blocks! {
     }
     /// Channel slots.
     channel @ 0x1_0000 [ChannelId; CHANNEL_COUNT; 0x20] {
-        /// `request::encode_channel`, word 0: bound, GFID, runlist, ring size.
+        /// `request::encode_channel`, word 0: bound, GFID, runlist, ring size, high bits of the
+        /// context buffer's length.
         config @ 0x00 Firmware;
-        /// Word 1: guest channel, and group in the upper 16 bits.
+        /// Word 1: guest channel, group from bit 11, low bits of the context buffer's length
+        /// (pages less one) from bit 22.
         ids @ 0x04 Firmware;
         /// Word 2: ring base in units of 512 bytes.
         ring @ 0x08 Firmware;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compute;
 mod partition;
 
 pub use partition::Partition;

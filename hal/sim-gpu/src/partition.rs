@@ -3,6 +3,7 @@
 use godwit_sys::{MemFile, MemFileError};
 use godwit_types::PAGE_BYTES;
 use std::io;
+use std::ops::Range;
 
 const PAGE_LOG2: u32 = PAGE_BYTES.trailing_zeros();
 
@@ -113,6 +114,16 @@ impl Partition {
         Ok(())
     }
 
+    /// Finds holes, for pages that are asked for in ascending order. A hole that is read
+    /// through the mapping becomes memory, so whoever looks at many pages asks here first.
+    pub(crate) fn extents(&self) -> Extents<'_> {
+        Extents {
+            file: &self.file,
+            known: 0..0,
+            data: 0..0,
+        }
+    }
+
     /// Starts logging with every page that may hold data marked.
     ///
     /// # Errors
@@ -135,10 +146,39 @@ impl Partition {
         std::mem::replace(&mut self.dirty, vec![0; words])
     }
 
+    /// Whether a page is in the log.
+    pub(crate) fn is_logged(&self, page: u32) -> bool {
+        let word = self.dirty.get(page as usize / 64);
+        word.is_some_and(|word| word >> (page % 64) & 1 != 0)
+    }
+
     /// Stops logging and forgets the log.
     pub fn stop_log(&mut self) {
         self.logging = false;
         self.dirty.fill(0);
+    }
+}
+
+/// Where a partition holds data.
+#[derive(Debug)]
+pub(crate) struct Extents<'a> {
+    file: &'a MemFile,
+    /// What was looked at last.
+    known: Range<u64>,
+    /// The data in it; the rest is a hole.
+    data: Range<u64>,
+}
+
+impl Extents<'_> {
+    /// Whether a page may hold other bytes than zeros.
+    pub(crate) fn holds(&mut self, page: u32) -> io::Result<bool> {
+        let at = u64::from(page) << PAGE_LOG2;
+        if !self.known.contains(&at) {
+            let len = self.file.len();
+            self.data = self.file.next_data(at)?.unwrap_or(len..len);
+            self.known = at..self.data.end;
+        }
+        Ok(self.data.contains(&at))
     }
 }
 
@@ -158,5 +198,20 @@ mod tests {
         partition.stop_log();
         partition.write(0, &[2]).unwrap();
         assert_eq!(partition.flip_log()[0], 0);
+    }
+
+    #[test]
+    fn holes_are_told_from_data_in_any_order() {
+        let partition = Partition::new(1 << 20).unwrap();
+        partition.file().write(4 * 4096, &[0; 2 * 4096]).unwrap();
+        partition.file().write(255 * 4096, &[1]).unwrap();
+        let mut extents = partition.extents();
+        for page in [0, 3, 4, 5, 6, 254, 255, 1, 4] {
+            assert_eq!(
+                extents.holds(page).unwrap(),
+                [4, 5, 255].contains(&page),
+                "{page}"
+            );
+        }
     }
 }

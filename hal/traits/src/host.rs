@@ -5,6 +5,9 @@ use embedded_hal::digital::OutputPin;
 /// Longest mailbox message in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 252;
 
+/// Messages that a mailbox ring holds.
+pub const MESSAGES_MAX: u32 = 32;
+
 /// The event ring has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailboxFull;

@@ -81,6 +81,8 @@ pub struct ChannelConfig {
     pub ring: RingConfig,
     /// Its context buffer: byte offset in the device's context memory.
     pub context_at: u64,
+    /// Bytes of its context buffer: whole pages, at least one, at most `CONTEXT_BYTES_MAX`.
+    pub context_bytes: u32,
 }
 
 /// Why the device stopped a channel. The guest sees the number in its error register.

@@ -8,6 +8,9 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 use godwit_hal::{Attention, MESSAGE_BYTES_MAX, Mailbox, MailboxFull, Retained, RetainedSlot};
 use godwit_regs::map::{MAIL_SLOTS, MailWord, command, event, mailbox};
 
+const _: () = assert!(godwit_hal::MESSAGES_MAX == MAIL_SLOTS);
+const _: () = assert!(MESSAGE_BYTES_MAX == godwit_regs::map::MAIL_BYTES_MAX);
+
 impl<W: Words, L, R> Mailbox for Mmio<W, L, R> {
     fn exchange_version(&mut self, version: u32) -> u32 {
         self.words.publish(mailbox::firmware_version(), version);

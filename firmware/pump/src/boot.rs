@@ -1,0 +1,120 @@
+//! Start: from nothing, or from what an earlier firmware left.
+
+use crate::parse;
+use crate::turn::Pump;
+use godwit_engine::{Engine, Registers, RetainedPhase, RetainedVgpu};
+use godwit_hal::{Hardware, RetainedSlot};
+use godwit_types::{
+    ChannelConfig, ChannelFault, ChannelId, Epoch, Gfid, Identity, RunlistId, RunlistState,
+};
+use godwit_wire::retained::{self, RETAINED_BYTES, Retained};
+
+/// Version of the mailbox protocol that this firmware speaks.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The registers as a restarted engine reads them.
+struct Device<'a, H>(&'a H);
+
+impl<H: Hardware> Registers for Device<'_, H> {
+    fn channel(&self, channel: ChannelId) -> Option<ChannelConfig> {
+        self.0.read_channel(channel)
+    }
+
+    fn fault(&self, channel: ChannelId) -> Option<ChannelFault> {
+        self.0.channel_fault(channel)
+    }
+
+    fn runlist(&self, runlist: RunlistId) -> (RunlistState, (u32, u32, u32)) {
+        (self.0.runlist_state(runlist), self.0.last_requests(runlist))
+    }
+}
+
+impl Pump {
+    /// Starts on a device that has come up. What an earlier firmware retained is taken over;
+    /// without it the device is taken to be at rest.
+    ///
+    /// It cannot be placed later: the caller gives it a static home.
+    pub fn boot<H: Hardware>(hal: &mut H) -> Self {
+        let mut pump = Self::with_engine(Engine::new(NOTHING));
+        pump.start(hal);
+        pump
+    }
+
+    /// A pump that has not started, for a `static`. Call [`Self::start`] first.
+    pub const fn new() -> Self {
+        Self::with_engine(Engine::new(NOTHING))
+    }
+
+    /// See [`Self::boot`].
+    pub fn start<H: Hardware>(&mut self, hal: &mut H) {
+        hal.exchange_version(PROTOCOL_VERSION);
+        let kept = newest(load(hal, RetainedSlot::A), load(hal, RetainedSlot::B));
+        self.retained_number = kept.number;
+        for vgpu in kept.vgpus.iter().filter_map(vgpu) {
+            self.engine.recover_vgpu(&vgpu, &Device(&*hal));
+            self.drain(hal);
+        }
+        let (identity, now_ns) = (hal.identity(), hal.now_ns());
+        self.engine.recover(identity, &Device(&*hal), now_ns);
+    }
+}
+
+impl Default for Pump {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const NOTHING: Identity = Identity {
+    fb_bytes: 0,
+    bar_bytes: 0,
+    context_bytes: 0,
+    context_layout: 0,
+};
+
+fn load<H: Hardware>(hal: &H, slot: RetainedSlot) -> Option<Retained> {
+    let mut buffer = [0; RETAINED_BYTES];
+    let length = hal.load(slot, &mut buffer);
+    Retained::decode(buffer.get(..length)?).ok()
+}
+
+/// The newer of two records, by a number that wraps.
+fn newest(a: Option<Retained>, b: Option<Retained>) -> Retained {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            if (a.number.wrapping_sub(b.number) as i32) > 0 {
+                a
+            } else {
+                b
+            }
+        }
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => Retained::default(),
+    }
+}
+
+/// Reads one vGPU; one that makes no sense cannot have been written by us, and is dropped.
+fn vgpu(kept: &retained::Vgpu) -> Option<RetainedVgpu> {
+    let phase = match kept.phase {
+        retained::Phase::Running { time_offset_ns } => RetainedPhase::Running { time_offset_ns },
+        retained::Phase::Stopped {
+            guest_time_ns,
+            vectors,
+            pristine,
+        } => RetainedPhase::Stopped {
+            guest_time_ns,
+            vectors,
+            pristine,
+        },
+        retained::Phase::Broken => RetainedPhase::Broken,
+    };
+    let profile = parse::profile(&kept.profile);
+    profile.check().ok()?;
+    Some(RetainedVgpu {
+        gfid: Gfid::new(kept.gfid)?,
+        phase,
+        profile,
+        placement: parse::placement(&kept.placement),
+        epoch: Epoch(kept.epoch),
+    })
+}

@@ -1,0 +1,146 @@
+//! Commands of the host become the engine's: numbers are bounded here, once.
+
+use godwit_engine::{ChannelRecord, Command, Request, StopMode, VgpuRecord};
+use godwit_types::{
+    ChannelFault, Gfid, GuestChannelId, GuestTsgId, Placement, PreemptMode, Profile, RingConfig,
+    RunlistId, SLOT_BYTES, SlotId, SlotRange,
+};
+use godwit_wire::{mailbox, record};
+
+/// `None` when a number is out of its range. What depends on the state is the engine's to
+/// refuse.
+pub(crate) fn request(request: &mailbox::Request) -> Option<Request> {
+    let gfid = Gfid::new(request.gfid)?;
+    Some(Request {
+        id: request.id,
+        gfid,
+        command: command(&request.command)?,
+    })
+}
+
+fn command(command: &mailbox::Command) -> Option<Command> {
+    Some(match *command {
+        mailbox::Command::Create {
+            profile: ref what,
+            placement: ref place,
+        } => Command::Create {
+            profile: profile(what),
+            placement: placement(place),
+        },
+        mailbox::Command::Release => Command::Release,
+        mailbox::Command::Start => Command::Start,
+        mailbox::Command::Stop { mode, timeout_ns } => Command::Stop {
+            mode: stop_mode(mode),
+            timeout_ns,
+        },
+        mailbox::Command::OpenChannel {
+            channel,
+            tsg,
+            runlist,
+            ring_base,
+            ring_log2,
+        } => Command::OpenChannel {
+            channel: GuestChannelId::new(channel)?,
+            tsg: GuestTsgId::new(tsg)?,
+            runlist: RunlistId::new(runlist)?,
+            ring: ring(ring_base, ring_log2)?,
+        },
+        mailbox::Command::CloseChannel { channel } => Command::CloseChannel {
+            channel: GuestChannelId::new(channel)?,
+        },
+        mailbox::Command::SaveBegin => Command::SaveBegin,
+        mailbox::Command::SaveRound => Command::SaveRound,
+        mailbox::Command::SaveState => Command::SaveState,
+        mailbox::Command::SaveEnd => Command::SaveEnd,
+        mailbox::Command::Credit { slot } => Command::Credit {
+            slot: SlotId::new(slot)?,
+        },
+        mailbox::Command::RestoreBegin => Command::RestoreBegin,
+        mailbox::Command::LoadVgpu(ref record) => Command::LoadVgpu(vgpu_record(record)),
+        mailbox::Command::LoadChannel(ref record) => Command::LoadChannel(channel_record(record)?),
+        mailbox::Command::LoadPages(data) => Command::LoadPages {
+            from: slot_range(&data)?,
+            crc: data.crc,
+        },
+        mailbox::Command::LoadContext { channel, at, data } => Command::LoadContext {
+            channel: GuestChannelId::new(channel)?,
+            at,
+            from: slot_range(&data)?,
+            crc: data.crc,
+        },
+        mailbox::Command::RestoreEnd => Command::RestoreEnd,
+    })
+}
+
+pub(crate) fn profile(profile: &mailbox::Profile) -> Profile {
+    Profile {
+        fb_bytes: profile.fb_bytes,
+        bar_bytes: profile.bar_bytes,
+        channel_count: profile.channel_count,
+        context_bytes: profile.context_bytes,
+    }
+}
+
+pub(crate) fn placement(placement: &mailbox::Placement) -> Placement {
+    Placement {
+        fb_base: placement.fb_base,
+        bar_base: placement.bar_base,
+        channel_base: placement.channel_base,
+        context_base: placement.context_base,
+    }
+}
+
+fn stop_mode(mode: mailbox::StopMode) -> StopMode {
+    match mode {
+        mailbox::StopMode::Wfi => StopMode::Pinned(PreemptMode::Wfi),
+        mailbox::StopMode::Cta => StopMode::Pinned(PreemptMode::Cta),
+        mailbox::StopMode::Instruction => StopMode::Pinned(PreemptMode::Instruction),
+        mailbox::StopMode::Escalate => StopMode::Escalate,
+    }
+}
+
+/// Whether the ring fits the partition is the engine's to say.
+fn ring(base: u64, entries_log2: u8) -> Option<RingConfig> {
+    RingConfig::new(base, entries_log2, u64::MAX)
+}
+
+fn slot_range(data: &mailbox::SlotData) -> Option<SlotRange> {
+    if data.byte_count > SLOT_BYTES {
+        return None;
+    }
+    Some(SlotRange {
+        slot: SlotId::new(data.slot)?,
+        byte_count: data.byte_count,
+    })
+}
+
+fn vgpu_record(record: &record::Vgpu) -> VgpuRecord {
+    VgpuRecord {
+        guest_time_ns: record.guest_time_ns,
+        pending_vectors: record.pending_vectors,
+        channel_count: record.channel_count,
+        context_count: record.context_count,
+    }
+}
+
+fn channel_record(record: &record::Channel) -> Option<ChannelRecord> {
+    Some(ChannelRecord {
+        channel: GuestChannelId::new(record.channel)?,
+        tsg: GuestTsgId::new(record.tsg)?,
+        runlist: RunlistId::new(record.runlist)?,
+        ring: ring(record.ring_base, record.ring_log2)?,
+        fault: match record.fault {
+            0 => None,
+            raw => Some(ChannelFault::new(raw)?),
+        },
+        pending: record.pending,
+        used: record.used,
+        left_at: match record.left_at {
+            0 => None,
+            1 => Some(PreemptMode::Wfi),
+            2 => Some(PreemptMode::Cta),
+            3 => Some(PreemptMode::Instruction),
+            _ => return None,
+        },
+    })
+}

@@ -1,0 +1,92 @@
+//! Actions to the hardware.
+
+use crate::turn::Pump;
+use godwit_engine::{Action, Input, RetainedPhase, RetainedVgpu};
+use godwit_hal::{Hardware, RetainedSlot};
+use godwit_wire::mailbox;
+use godwit_wire::retained::{self, RETAINED_BYTES, Retained};
+
+/// Performs one action. An answer that comes at once is returned as an input.
+pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Option<Input> {
+    match *action {
+        Action::Retain => retain(pump, hal),
+        Action::Start(runlist, tsg, seq) => hal.start(runlist, tsg, seq),
+        Action::Preempt(runlist, mode, seq) => hal.request_preempt(runlist, mode, seq),
+        Action::Reset(runlist, seq) => hal.request_reset(runlist, seq),
+        Action::Probe(runlist) => {
+            return Performed::Answered(Input::Probed(runlist, hal.runlist_state(runlist)));
+        }
+        Action::Alarm(at_ns) => hal.set_alarm(at_ns),
+        Action::Bind(channel, config) => hal.bind_channel(channel, &config),
+        Action::Unbind(channel) => hal.unbind_channel(channel),
+        Action::SetPartition(gfid, placement, profile) => {
+            hal.set_partition(gfid, &placement, &profile);
+        }
+        Action::ClearPartition(gfid) => hal.clear_partition(gfid),
+        Action::BindAperture(gfid, aperture) => hal.bind_aperture(gfid, &aperture),
+        Action::SetRoute(gfid, route) => hal.set_route(gfid, &route),
+        Action::Inject(gfid, vectors) => hal.inject_vectors(gfid, vectors),
+        Action::ReadVectors(gfid) => {
+            return Performed::Answered(Input::Vectors(gfid, hal.pending_vectors(gfid)));
+        }
+        Action::Copy(request) => {
+            // The engine counts what is under way; only what a firmware before this one
+            // left in the ring can make it full.
+            if !hal.submit_copy(&request) {
+                return Performed::Later;
+            }
+        }
+    }
+    Performed::Done
+}
+
+/// Writes the retained record to the place that holds the older one.
+fn retain<H: Hardware>(pump: &mut Pump, hal: &mut H) {
+    pump.retained_number = pump.retained_number.wrapping_add(1);
+    let record = Retained {
+        number: pump.retained_number,
+        vgpus: pump.engine.retained().map(|vgpu| to_wire(&vgpu)).collect(),
+    };
+    let slot = if pump.retained_number & 1 == 0 {
+        RetainedSlot::A
+    } else {
+        RetainedSlot::B
+    };
+    let mut buffer = [0; RETAINED_BYTES];
+    if let Ok(bytes) = record.encode(&mut buffer) {
+        hal.store(slot, bytes);
+    }
+}
+
+fn to_wire(vgpu: &RetainedVgpu) -> retained::Vgpu {
+    let phase = match vgpu.phase {
+        RetainedPhase::Running { time_offset_ns } => retained::Phase::Running { time_offset_ns },
+        RetainedPhase::Stopped {
+            guest_time_ns,
+            vectors,
+            pristine,
+        } => retained::Phase::Stopped {
+            guest_time_ns,
+            vectors,
+            pristine,
+        },
+        RetainedPhase::Broken => retained::Phase::Broken,
+    };
+    retained::Vgpu {
+        gfid: vgpu.gfid.raw(),
+        phase,
+        profile: mailbox::Profile {
+            fb_bytes: vgpu.profile.fb_bytes,
+            bar_bytes: vgpu.profile.bar_bytes,
+            channel_count: vgpu.profile.channel_count,
+            context_bytes: vgpu.profile.context_bytes,
+        },
+        placement: mailbox::Placement {
+            fb_base: vgpu.placement.fb_base,
+            bar_base: vgpu.placement.bar_base,
+            channel_base: vgpu.placement.channel_base,
+            context_base: vgpu.placement.context_base,
+        },
+        epoch: vgpu.epoch.0,
+    }
+}

@@ -1,0 +1,214 @@
+//! A turn of the loop.
+
+use crate::encode;
+use crate::parse;
+use crate::perform::{Performed, perform};
+use crate::trace::trace;
+use embedded_hal::digital::OutputPin;
+use godwit_engine::{Action, Engine, Input, Reject};
+use godwit_hal::{Hardware, MESSAGE_BYTES_MAX};
+use godwit_types::RunlistId;
+use godwit_wire::mailbox;
+
+/// Inputs that one turn takes; what is left is taken by the next.
+const INPUTS_PER_TURN_MAX: usize = 64;
+
+/// Whether there is more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was done; turn again.
+    Busy,
+    /// Nothing to do until the next interrupt. The hardware was told.
+    Idle,
+}
+
+/// The loop's state: the engine, and what waits to be taken or sent.
+#[derive(Debug)]
+pub struct Pump {
+    pub(crate) engine: Engine,
+    /// An input of the device that the engine could not take yet.
+    held: Option<Input>,
+    /// A command that the engine could not take yet.
+    held_command: Option<Input>,
+    /// An action that the hardware had no room for.
+    held_action: Option<Action>,
+    /// An event that found no room.
+    unsent: Option<mailbox::Event>,
+    /// Number of the last retained record.
+    pub(crate) retained_number: u32,
+}
+
+impl Pump {
+    pub(crate) const fn with_engine(engine: Engine) -> Self {
+        Self {
+            engine,
+            held: None,
+            held_command: None,
+            unsent: None,
+            retained_number: 0,
+        }
+    }
+
+    /// The engine, to look at.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// One turn: inputs to the engine, actions to the hardware, events to the host.
+    pub fn turn<H: Hardware>(&mut self, hal: &mut H) -> Turn {
+        hal.beat();
+        hal.collect();
+        let mut busy = self.drain(hal);
+        for _ in 0..INPUTS_PER_TURN_MAX {
+            let Some(input) = self.held.take().or_else(|| poll_device(hal)) else {
+                break;
+            };
+            busy = true;
+            trace!(trace, "in {}", input);
+            if let Err((input, _)) = self.engine.handle(input, hal.now_ns()) {
+                self.held = Some(input);
+                break;
+            }
+            self.drain(hal);
+        }
+        busy |= self.take_command(hal);
+        self.engine.proceed(hal.now_ns());
+        busy |= self.drain(hal);
+        if busy {
+            return Turn::Busy;
+        }
+        hal.idle();
+        Turn::Idle
+    }
+
+    /// Performs all actions and sends as many events as there is room for. Returns whether
+    /// there were any.
+    pub(crate) fn drain<H: Hardware>(&mut self, hal: &mut H) -> bool {
+        let mut any = false;
+        while let Some(action) = self
+            .held_action
+            .take()
+            .or_else(|| self.engine.poll_action())
+        {
+            trace!(debug, "do {}", action);
+            match perform(self, hal, &action) {
+                Performed::Done => {}
+                // The engine keeps room for such an answer.
+                Performed::Answered(input) => {
+                    if let Err((input, _)) = self.engine.handle(input, hal.now_ns()) {
+                        self.held = Some(input);
+                    }
+                }
+                Performed::Later => {
+                    self.held_action = Some(action);
+                    break;
+                }
+            }
+            any = true;
+        }
+        any | self.send(hal)
+    }
+
+    fn send<H: Hardware>(&mut self, hal: &mut H) -> bool {
+        let mut any = false;
+        while hal.event_room() != 0 {
+            let next = self.unsent.take().or_else(|| {
+                let event = self.engine.poll_event()?;
+                trace!(debug, "tell {}", event);
+                Some(encode::event(&event))
+            });
+            let Some(event) = next else { break };
+            let mut buffer = [0; MESSAGE_BYTES_MAX];
+            let sent =
+                godwit_wire::encode(&event, &mut buffer).is_ok_and(|bytes| hal.send(bytes).is_ok());
+            if !sent {
+                self.unsent = Some(event);
+                break;
+            }
+            any = true;
+        }
+        if any {
+            // A line that cannot be driven is polled by the host anyway.
+            let _ = hal.attention().set_high();
+        } else if hal.event_room() == godwit_hal::MESSAGES_MAX {
+            let _ = hal.attention().set_low();
+        }
+        any
+    }
+
+    /// Takes one command, if the engine takes commands now. Returns whether there was one.
+    fn take_command<H: Hardware>(&mut self, hal: &mut H) -> bool {
+        let fresh = self.held_command.is_none();
+        let input = match self.held_command.take() {
+            Some(input) => input,
+            None => {
+                if self.unsent.is_some() {
+                    return false;
+                }
+                let mut message = [0; MESSAGE_BYTES_MAX];
+                let Some(length) = hal.receive(&mut message) else {
+                    return false;
+                };
+                match self.parse_command(message.get(..length).unwrap_or_default()) {
+                    Some(input) => input,
+                    None => return true,
+                }
+            }
+        };
+        trace!(debug, "command {}", input);
+        match self.engine.handle(input, hal.now_ns()) {
+            Ok(()) => true,
+            Err((input, Reject::Full)) => {
+                self.held_command = Some(input);
+                // Turning again helps only if the engine was not asked before.
+                fresh
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// A command that makes no sense is answered, and ends nothing.
+    fn parse_command(&mut self, bytes: &[u8]) -> Option<Input> {
+        let answer = match godwit_wire::decode::<mailbox::Request>(bytes) {
+            Ok(request) => match parse::request(&request) {
+                Some(request) => return Some(Input::Request(request)),
+                None => {
+                    let why = mailbox::Reject::OutOfRange;
+                    mailbox::Event::Refused {
+                        id: request.id,
+                        why,
+                    }
+                }
+            },
+            Err(_) => mailbox::Event::Malformed,
+        };
+        self.unsent = Some(answer);
+        None
+    }
+}
+
+/// The next thing that the device says. Runlists come first: an engine that waits for its
+/// next group is idle.
+fn poll_device<H: Hardware>(hal: &mut H) -> Option<Input> {
+    for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+        if let Some(event) = hal.poll_runlist(runlist) {
+            return Some(Input::Runlist(runlist, event));
+        }
+    }
+    if hal.poll_alarm() {
+        return Some(Input::Alarm);
+    }
+    if let Some((channel, fault)) = hal.poll_fault() {
+        return Some(Input::Fault(channel, fault));
+    }
+    if let Some(channel) = hal.poll_doorbell() {
+        return Some(Input::Doorbell(channel));
+    }
+    if let Some(done) = hal.poll_copy() {
+        return Some(Input::Copied(done));
+    }
+    if let Some(gfid) = hal.poll_partition() {
+        return Some(Input::PartitionSet(gfid));
+    }
+    hal.poll_aperture().map(Input::ApertureSet)
+}

@@ -1,0 +1,314 @@
+//! What the engines of the device share: memory, channel slots, the vGPUs, interrupts.
+
+use crate::bar::{BarBlock, BarError};
+use crate::channel::Channels;
+use crate::costs::Costs;
+use crate::dirty::Dirty;
+use crate::fault::Faults;
+use crate::gpu::GpuConfig;
+use crate::partition::Partition;
+use crate::staging::Staging;
+use crate::stats::VgpuStats;
+use godwit_hal::Identity;
+use godwit_mmio::SharedWords;
+use godwit_mmio::device::{DeviceView, VgpuView};
+use godwit_regs::bits::ChannelStatus;
+use godwit_sys::MemFile;
+use godwit_types::{
+    BarMode, CHANNEL_COUNT, ChannelFault, ChannelId, Gfid, Index, PAGE_BYTES, Route, Table,
+    VGPU_COUNT,
+};
+use std::io;
+
+/// A partition and where the VMMU maps it.
+#[derive(Debug)]
+pub(crate) struct Home {
+    base: u64,
+    pub(crate) partition: Partition,
+    pub(crate) dirty: Dirty,
+}
+
+/// One vGPU.
+#[derive(Debug)]
+pub(crate) struct Vgpu {
+    view: VgpuView<SharedWords>,
+    pub(crate) home: Option<Home>,
+    route: Option<Route>,
+    bar: BarBlock,
+    pub(crate) stats: VgpuStats,
+    /// Count of instructions at which to stop.
+    pub(crate) watch: Option<u64>,
+    /// Changes when something other than a kernel of its own may have written its partition.
+    pub(crate) writes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) now_ns: u64,
+    pub(crate) costs: Costs,
+    pub(crate) identity: Identity,
+    pub(crate) device: DeviceView<SharedWords>,
+    pub(crate) vgpus: Table<Gfid, Vgpu, { VGPU_COUNT as usize }>,
+    pub(crate) channels: Channels,
+    pub(crate) context: MemFile,
+    pub(crate) staging: Staging,
+    pub(crate) faults: Faults,
+    /// Something was raised to firmware or host, and nobody was told.
+    pub(crate) raised: bool,
+}
+
+/// All vGPUs, in order.
+pub(crate) fn gfids() -> impl Iterator<Item = Gfid> {
+    (0..usize::from(VGPU_COUNT)).filter_map(Gfid::from_index)
+}
+
+fn overlap(base: u64, bytes: u64, other_base: u64, other_bytes: u64) -> bool {
+    base < other_base.saturating_add(other_bytes) && other_base < base.saturating_add(bytes)
+}
+
+impl Board {
+    pub(crate) fn new(config: &GpuConfig, words: &SharedWords) -> io::Result<Self> {
+        let vgpu = |index: usize| Vgpu {
+            view: VgpuView::new(words.clone(), gfids().nth(index).expect("one for each index")),
+            home: None,
+            route: None,
+            bar: BarBlock::default(),
+            stats: VgpuStats::default(),
+            watch: None,
+            writes: 0,
+        };
+        Ok(Self {
+            now_ns: config.start_ns,
+            costs: config.costs,
+            identity: config.identity,
+            device: DeviceView::new(words.clone(), &config.identity),
+            vgpus: Table::new(std::array::from_fn(vgpu)),
+            channels: Channels::new(),
+            context: MemFile::new("godwit-context", config.identity.context_bytes)?,
+            staging: Staging::new()?,
+            faults: Faults::default(),
+            raised: false,
+        })
+    }
+
+    /// Takes up the requests of the blocks that a kick announces.
+    pub(crate) fn serve_blocks(&mut self) {
+        if !self.device.poll_kick() {
+            return;
+        }
+        gfids().for_each(|gfid| self.serve_partition(gfid));
+        gfids().for_each(|gfid| self.serve_route(gfid));
+        gfids().for_each(|gfid| self.serve_aperture(gfid));
+        for raw in 0..CHANNEL_COUNT {
+            if let Some(id) = ChannelId::new(raw) {
+                self.serve_channel(id);
+            }
+        }
+    }
+
+    fn serve_partition(&mut self, gfid: Gfid) {
+        let Some(request) = self.vgpus[gfid].view.poll_partition() else {
+            return;
+        };
+        match request.partition {
+            Some((base, bytes)) => self.set_partition(gfid, base, bytes),
+            None => self.vgpus[gfid].home = None,
+        }
+        self.note_write(gfid);
+        self.vgpus[gfid].view.finish_partition(request.seq);
+        self.raised = true;
+    }
+
+    /// Sets a partition, or leaves none where the request is one that cannot be.
+    fn set_partition(&mut self, gfid: Gfid, base: u64, bytes: u64) {
+        if let Some(home) = &self.vgpus[gfid].home
+            && home.base == base
+            && home.partition.file().len() == bytes
+        {
+            return; // a restarted firmware repeats itself
+        }
+        self.vgpus[gfid].home = None;
+        let page = u64::from(PAGE_BYTES);
+        let fits = base
+            .checked_add(bytes)
+            .is_some_and(|end| end <= self.identity.fb_bytes);
+        let taken = self.vgpus.iter().any(|(_, vgpu)| {
+            let home = vgpu.home.as_ref();
+            home.is_some_and(|home| overlap(base, bytes, home.base, home.partition.file().len()))
+        });
+        if !fits || taken || !base.is_multiple_of(page) || !bytes.is_multiple_of(page) {
+            return;
+        }
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.stats = VgpuStats::default();
+        vgpu.home = Partition::new(bytes).ok().map(|partition| Home {
+            base,
+            partition,
+            dirty: Dirty::default(),
+        });
+    }
+
+    fn serve_route(&mut self, gfid: Gfid) {
+        let vgpu = &mut self.vgpus[gfid];
+        if let Some(request) = vgpu.view.poll_route() {
+            vgpu.route = Some(request.route);
+            vgpu.view.finish_route(request.seq);
+        }
+        if let Some(vectors) = vgpu.view.poll_inject() {
+            vgpu.view.raise_vectors(vectors);
+            self.raised = true;
+        }
+    }
+
+    fn serve_aperture(&mut self, gfid: Gfid) {
+        let Some(request) = self.vgpus[gfid].view.poll_aperture() else {
+            return;
+        };
+        let stuck_ns = self.faults.take_bar_stuck().unwrap_or(0);
+        let wait_ns = self.costs.bar_bind_ns.saturating_add(stuck_ns);
+        let at_ns = self.now_ns.saturating_add(wait_ns);
+        self.vgpus[gfid].bar.bind(request, at_ns);
+    }
+
+    /// Lets the binds of BAR blocks that are due take effect.
+    pub(crate) fn settle_apertures(&mut self) {
+        for gfid in gfids() {
+            let Some(request) = self.vgpus[gfid].bar.take_due(self.now_ns) else {
+                continue;
+            };
+            let mut aperture = request.aperture;
+            let end = aperture.bar_base.checked_add(aperture.byte_count);
+            let fits = end.is_some_and(|end| end <= self.identity.bar_bytes);
+            let others = self.vgpus.iter().filter(|(other, _)| *other != gfid);
+            let taken = others
+                .into_iter()
+                .any(|(_, other)| other.bar.overlaps(&aperture));
+            if !fits || taken {
+                // A window that cannot be reaches nothing, and hides no neighbour's.
+                aperture.byte_count = 0;
+                aperture.mode = BarMode::Blocked;
+            }
+            self.vgpus[gfid].bar.set(aperture);
+            self.vgpus[gfid].view.finish_aperture(request.seq);
+            self.raised = true;
+        }
+    }
+
+    pub(crate) fn next_aperture_ns(&self) -> Option<u64> {
+        self.vgpus
+            .iter()
+            .filter_map(|(_, vgpu)| vgpu.bar.next_ns())
+            .min()
+    }
+
+    fn serve_channel(&mut self, id: ChannelId) {
+        let Some((config, seq)) = self.device.poll_channel(id) else {
+            return;
+        };
+        let config = config.filter(|config| {
+            let end = config
+                .context_at
+                .checked_add(u64::from(config.context_bytes));
+            end.is_some_and(|end| end <= self.identity.context_bytes)
+        });
+        let status = match config {
+            Some(_) => ChannelStatus::ENABLE,
+            None => ChannelStatus::empty(),
+        };
+        self.channels.bind(id, config);
+        self.device.acknowledge_channel(id, seq);
+        self.device.set_channel_status(id, status);
+    }
+
+    /// Stops a channel with a fault.
+    pub(crate) fn fault(&mut self, id: ChannelId, fault: ChannelFault) {
+        let Some(slot) = self.channels.get(id) else {
+            return;
+        };
+        let gfid = slot.config.gfid;
+        self.channels.set_fault(id, fault);
+        self.vgpus[gfid].stats.faults += 1;
+        let status = ChannelStatus::ENABLE | ChannelStatus::ENG_FAULTED;
+        self.device.set_channel_status(id, status);
+        self.device.fault_channel(id, fault);
+        self.raised = true;
+    }
+
+    /// Raises vectors of a vGPU that has a route.
+    pub(crate) fn raise_vectors(&mut self, gfid: Gfid, vectors: u32) {
+        let vgpu = &mut self.vgpus[gfid];
+        if vgpu.route.is_some() {
+            vgpu.view.raise_vectors(vectors);
+            self.raised = true;
+        }
+    }
+
+    /// A guest's write to its doorbell page.
+    pub(crate) fn ring(&mut self, gfid: Gfid, token: u32) -> bool {
+        let Some(route) = self.vgpus[gfid].route else {
+            return false;
+        };
+        if token >= u32::from(route.channel_count) {
+            return false;
+        }
+        let channel = u32::from(route.channel_base) + token;
+        let id = u16::try_from(channel).ok().and_then(ChannelId::new);
+        let own = id.filter(|id| {
+            let slot = self.channels.get(*id);
+            slot.is_some_and(|slot| slot.config.gfid == gfid)
+        });
+        if let Some(id) = own {
+            self.device.ring_doorbell(id);
+            self.raised = true;
+        }
+        own.is_some()
+    }
+
+    /// The partition and the place in it that an access through the BAR means.
+    pub(crate) fn resolve(&self, at: u64, byte_count: u64) -> Result<(Gfid, u64), BarError> {
+        let found = self.vgpus.iter().find_map(|(gfid, vgpu)| {
+            let place = vgpu.bar.resolve(at, byte_count)?;
+            Some(place.map(|place| (gfid, place)))
+        });
+        found.unwrap_or(Err(BarError::Unbound))
+    }
+
+    pub(crate) fn partition(&self, gfid: Gfid) -> Option<&Partition> {
+        Some(&self.vgpus[gfid].home.as_ref()?.partition)
+    }
+
+    pub(crate) fn partition_mut(&mut self, gfid: Gfid) -> Option<&mut Partition> {
+        Some(&mut self.vgpus[gfid].home.as_mut()?.partition)
+    }
+
+    /// Notes that something other than a kernel may have written a partition: what was
+    /// decoded of it and what is reserved in it is void.
+    pub(crate) fn note_write(&mut self, gfid: Gfid) {
+        self.vgpus[gfid].writes += 1;
+    }
+
+    /// Reads a word of a partition; `None` outside it.
+    pub(crate) fn load_word(&self, gfid: Gfid, at: u64) -> Option<u32> {
+        let word = self.partition(gfid)?.load::<u32>(at).ok()?;
+        Some(u32::from_le(word))
+    }
+
+    /// Writes a word of a partition; `None` outside it.
+    pub(crate) fn store_word(&mut self, gfid: Gfid, at: u64, value: u32) -> Option<()> {
+        let partition = self.partition_mut(gfid)?;
+        partition.store(at, value.to_le()).ok()?;
+        self.note_write(gfid);
+        Some(())
+    }
+
+    /// Takes the vGPU whose instruction watch is reached.
+    pub(crate) fn take_watch(&mut self) -> Option<Gfid> {
+        let (gfid, vgpu) = self.vgpus.iter_mut().find(|(_, vgpu)| {
+            let count = vgpu.stats.instructions;
+            vgpu.watch.is_some_and(|target| count >= target)
+        })?;
+        vgpu.watch = None;
+        Some(gfid)
+    }
+}

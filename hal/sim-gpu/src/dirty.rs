@@ -1,0 +1,331 @@
+//! Which pages of a partition still have to be moved.
+//!
+//! What the device writes is in the partition's log; what the CPU writes through the aperture
+//! is found by comparing each page's digest with that of what was gathered last.
+
+use crate::partition::Partition;
+use godwit_regs::copy::PageRun;
+use godwit_types::{PAGE_BYTES, SLOT_BYTES, SLOT_RUNS_MAX};
+use std::io;
+use std::sync::LazyLock;
+
+type Digest = [u8; 32];
+
+const PAGE: usize = PAGE_BYTES as usize;
+const ZERO_PAGE: [u8; PAGE] = [0; PAGE];
+/// [`CopyDone::pages`](godwit_types::CopyDone) of a gather that leaves nothing.
+pub(crate) const NO_PAGE: u32 = u32::MAX;
+
+static ZERO_DIGEST: LazyLock<Digest> = LazyLock::new(|| digest(&ZERO_PAGE));
+
+fn digest(page: &[u8]) -> Digest {
+    *blake3::hash(page).as_bytes()
+}
+
+/// Pages that were taken from the log, and what was gathered of them.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    /// One bit a page: in the log that was flipped last, or left over from those before.
+    taken: Vec<u64>,
+    /// One bit a page: gathered since then. Kept apart from `taken`, so that a gather whose
+    /// bytes were lost on their way can be repeated.
+    gathered: Vec<u64>,
+    /// Digests of the aperture's pages as they were gathered last; of zeros at first.
+    digests: Vec<Digest>,
+}
+
+/// What a gather has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Gathered {
+    /// Bytes of the pages that are not zero.
+    pub(crate) data: Vec<u8>,
+    /// Which pages those are, and which are zero.
+    pub(crate) runs: Vec<PageRun>,
+    /// The page to go on from, or [`NO_PAGE`].
+    pub(crate) next: u32,
+}
+
+impl Dirty {
+    /// Starts to log, with every page that may hold data in the log.
+    pub(crate) fn start(&mut self, partition: &mut Partition) -> io::Result<()> {
+        let words = (partition.page_count() as usize).div_ceil(64);
+        *self = Self {
+            taken: vec![0; words],
+            gathered: vec![0; words],
+            digests: Vec::new(),
+        };
+        partition.start_log()
+    }
+
+    /// Stops to log and forgets everything.
+    pub(crate) fn stop(&mut self, partition: &mut Partition) {
+        *self = Self::default();
+        partition.stop_log();
+    }
+
+    /// Bytes that a flip would compare by content.
+    pub(crate) fn compared_bytes(&self, partition: &Partition, bar_bytes: u64) -> io::Result<u64> {
+        let mut count = 0;
+        let mut extents = partition.extents();
+        for page in 0..pages_of(bar_bytes) {
+            if extents.holds(page)? && !partition.is_logged(page) {
+                count += u64::from(PAGE_BYTES);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Takes the log, with what is left of the one before and the pages of the aperture that
+    /// differ from what was gathered. Returns how many pages that makes.
+    pub(crate) fn flip(&mut self, partition: &mut Partition, bar_bytes: u64) -> io::Result<u32> {
+        let log = partition.flip_log();
+        self.taken.resize(log.len(), 0);
+        self.gathered.resize(log.len(), 0);
+        for ((taken, gathered), log) in self.taken.iter_mut().zip(&mut self.gathered).zip(&log) {
+            *taken = log | *taken & !*gathered;
+            *gathered = 0;
+        }
+        self.compare(partition, pages_of(bar_bytes))?;
+        Ok(self.taken.iter().map(|word| word.count_ones()).sum())
+    }
+
+    fn compare(&mut self, partition: &Partition, page_count: u32) -> io::Result<()> {
+        self.digests.resize(page_count as usize, *ZERO_DIGEST);
+        let mut extents = partition.extents();
+        let mut bytes = ZERO_PAGE;
+        for (page, known) in (0..page_count).zip(&self.digests) {
+            let word = &mut self.taken[page as usize / 64];
+            let bit = 1 << (page % 64);
+            if *word & bit != 0 {
+                continue;
+            }
+            let now = if extents.holds(page)? {
+                read_page(partition, page, &mut bytes)?;
+                digest(&bytes)
+            } else {
+                *ZERO_DIGEST
+            };
+            if now != *known {
+                *word |= bit;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies taken pages from `first` on, until a slot's data or its table of runs is full.
+    pub(crate) fn gather(&mut self, partition: &Partition, first: u32) -> io::Result<Gathered> {
+        let mut found = Gathered {
+            data: Vec::with_capacity(SLOT_BYTES as usize),
+            runs: Vec::with_capacity(SLOT_RUNS_MAX),
+            next: NO_PAGE,
+        };
+        let mut extents = partition.extents();
+        let mut next = self.next_taken(first);
+        while let Some(page) = next {
+            if !found.add(partition, page, extents.holds(page)?)? {
+                found.next = page;
+                break;
+            }
+            next = page.checked_add(1).and_then(|page| self.next_taken(page));
+        }
+        self.remember(&found);
+        Ok(found)
+    }
+
+    /// The first taken page at or after `from`.
+    fn next_taken(&self, from: u32) -> Option<u32> {
+        let first = from as usize / 64;
+        let mut keep = u64::MAX << (from % 64);
+        for (index, word) in self.taken.iter().enumerate().skip(first) {
+            let bits = word & keep;
+            if bits != 0 {
+                return Some(index as u32 * 64 + bits.trailing_zeros());
+            }
+            keep = u64::MAX;
+        }
+        None
+    }
+
+    /// Remembers the digests of what was gathered of the aperture.
+    fn remember(&mut self, found: &Gathered) {
+        let mut pages = found.data.chunks_exact(PAGE);
+        for run in &found.runs {
+            for page in run.first..run.first + run.count {
+                let bytes = if run.zero { None } else { pages.next() };
+                if let Some(known) = self.digests.get_mut(page as usize) {
+                    *known = bytes.map_or(*ZERO_DIGEST, digest);
+                }
+            }
+        }
+    }
+
+    /// Notes that these pages need no longer be moved, unless they are written again.
+    pub(crate) fn settle(&mut self, runs: &[PageRun]) {
+        for page in runs.iter().flat_map(|run| run.first..run.first + run.count) {
+            self.gathered[page as usize / 64] |= 1 << (page % 64);
+        }
+    }
+}
+
+fn pages_of(bytes: u64) -> u32 {
+    (bytes / u64::from(PAGE_BYTES)) as u32
+}
+
+fn read_page(partition: &Partition, page: u32, into: &mut [u8]) -> io::Result<()> {
+    partition
+        .read(u64::from(page) * u64::from(PAGE_BYTES), into)
+        .map_err(io::Error::other)
+}
+
+impl Gathered {
+    /// Takes a page in. `false`, and nothing changed, when there is no room.
+    fn add(&mut self, partition: &Partition, page: u32, holds_data: bool) -> io::Result<bool> {
+        let used = self.data.len();
+        if used == SLOT_BYTES as usize {
+            return Ok(false);
+        }
+        let mut zero = true;
+        if holds_data {
+            self.data.resize(used + PAGE, 0);
+            read_page(partition, page, &mut self.data[used..])?;
+            zero = self.data[used..] == ZERO_PAGE;
+        }
+        let kept = self.extend_runs(page, zero);
+        if zero || !kept {
+            self.data.truncate(used);
+        }
+        Ok(kept)
+    }
+
+    fn extend_runs(&mut self, page: u32, zero: bool) -> bool {
+        if let Some(last) = self.runs.last_mut()
+            && last.zero == zero
+            && last.first + last.count == page
+        {
+            last.count += 1;
+            return true;
+        }
+        if self.runs.len() == SLOT_RUNS_MAX {
+            return false;
+        }
+        self.runs.push(PageRun {
+            first: page,
+            count: 1,
+            zero,
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE_U64: u64 = PAGE as u64;
+
+    fn started(pages: u64) -> (Partition, Dirty) {
+        let mut partition = Partition::new(pages * PAGE_U64).unwrap();
+        let mut dirty = Dirty::default();
+        dirty.start(&mut partition).unwrap();
+        (partition, dirty)
+    }
+
+    fn run(first: u32, count: u32, zero: bool) -> PageRun {
+        PageRun { first, count, zero }
+    }
+
+    #[test]
+    fn pages_become_runs_of_data_and_runs_of_zeros() {
+        let (mut partition, mut dirty) = started(300);
+        partition.write(0, &[1; 2 * PAGE]).unwrap();
+        partition.zero(2 * PAGE_U64, 200 * PAGE_U64).unwrap();
+        partition.write(250 * PAGE_U64, &[0; PAGE]).unwrap();
+        partition.write(251 * PAGE_U64, &[9]).unwrap();
+        assert_eq!(dirty.flip(&mut partition, 0).unwrap(), 204);
+        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(
+            found.runs,
+            [
+                run(0, 2, false),
+                run(2, 200, true),
+                run(250, 1, true),
+                run(251, 1, false)
+            ]
+        );
+        assert_eq!(found.data.len(), 3 * PAGE);
+        assert_eq!(found.next, NO_PAGE);
+    }
+
+    #[test]
+    fn a_full_slot_says_where_to_go_on() {
+        let (mut partition, mut dirty) = started(400);
+        partition.write(0, &[7; 65 * PAGE]).unwrap();
+        for page in 0..40 {
+            partition.write((100 + 2 * page) * PAGE_U64, &[1]).unwrap();
+        }
+        dirty.flip(&mut partition, 0).unwrap();
+        let first = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(first.runs, [run(0, 64, false)]);
+        assert_eq!(first.next, 64);
+        let second = dirty.gather(&partition, first.next).unwrap();
+        assert_eq!(second.runs.len(), SLOT_RUNS_MAX);
+        assert_eq!(second.next, 100 + 2 * 31);
+        let third = dirty.gather(&partition, second.next).unwrap();
+        assert_eq!((third.runs.len(), third.next), (9, NO_PAGE));
+    }
+
+    #[test]
+    fn a_write_of_the_cpu_is_found_by_content_and_only_once() {
+        let (mut partition, mut dirty) = started(16);
+        let bar = 8 * PAGE_U64;
+        dirty.flip(&mut partition, bar).unwrap();
+        partition.file().write(3 * PAGE_U64, &[1]).unwrap();
+        partition.file().write(9 * PAGE_U64, &[1]).unwrap(); // beyond the aperture
+        assert_eq!(dirty.compared_bytes(&partition, bar).unwrap(), PAGE_U64);
+        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 1);
+        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(found.runs, [run(3, 1, false)]);
+        dirty.settle(&found.runs);
+        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 0);
+        // Back to zeros is a change too, whether the page stays or goes.
+        partition.file().write(3 * PAGE_U64, &[0]).unwrap();
+        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 1);
+        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(found.runs, [run(3, 1, true)]);
+        dirty.settle(&found.runs);
+        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_page_that_was_gathered_and_punched_by_the_cpu_is_taken() {
+        let (mut partition, mut dirty) = started(4);
+        partition.write(PAGE_U64, &[5]).unwrap();
+        dirty.flip(&mut partition, 4 * PAGE_U64).unwrap();
+        let found = dirty.gather(&partition, 0).unwrap();
+        dirty.settle(&found.runs);
+        partition.file().zero(PAGE_U64, PAGE_U64).unwrap();
+        assert_eq!(dirty.flip(&mut partition, 4 * PAGE_U64).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_was_not_gathered_is_in_the_next_log_too() {
+        let (mut partition, mut dirty) = started(4);
+        partition.write(0, &[1; 3 * PAGE]).unwrap();
+        assert_eq!(dirty.flip(&mut partition, 0).unwrap(), 3);
+        dirty.settle(&[run(1, 1, false)]);
+        partition.write(PAGE_U64 * 3, &[1]).unwrap();
+        assert_eq!(dirty.flip(&mut partition, 0).unwrap(), 3);
+        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(found.runs, [run(0, 1, false), run(2, 2, false)]);
+    }
+
+    #[test]
+    fn looking_at_holes_makes_no_memory_of_them() {
+        let (mut partition, mut dirty) = started(1 << 20);
+        partition.zero(0, 1 << 32).unwrap();
+        dirty.flip(&mut partition, 1 << 32).unwrap();
+        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(found.runs, [run(0, 1 << 20, true)]);
+        assert_eq!(partition.file().next_data(0).unwrap(), None);
+    }
+}

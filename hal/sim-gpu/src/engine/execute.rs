@@ -1,0 +1,361 @@
+//! Entries of a ring: looking for them, beginning, doing and finishing them.
+
+use super::group::{Activity, Group, Resident};
+use crate::board::Board;
+use crate::compute::{Core, LaunchRun, Outcome, Until};
+use crate::context::{Flight, Transfer, resident_threads};
+use crate::partition::Partition;
+use godwit_regs::fifo::{Entry, EntryWords, USERD_GET, USERD_PUT};
+use godwit_sys::MemFileError;
+use godwit_types::{ChannelFault, RingConfig, RunlistId};
+
+/// Bytes that are copied in one go.
+const BOUNCE_BYTES: u64 = 64 * 1024;
+const PS_PER_NS: u64 = 1_000;
+
+/// What a channel has for the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// Work.
+    Work,
+    /// It waits for a semaphore.
+    Blocked,
+    /// Nothing.
+    Nothing,
+}
+
+impl Resident {
+    /// Looks for work. Takes note of a semaphore that has its value, and of a PUT that
+    /// cannot be.
+    pub(super) fn ready(&mut self, board: &mut Board) -> Ready {
+        if self.is_faulted(board) {
+            return Ready::Nothing;
+        }
+        if self.context.flight.is_work() {
+            return Ready::Work;
+        }
+        if let Flight::Acquire { at, value } = self.context.flight {
+            match board.load_word(self.config.gfid, at) {
+                Some(now) if now == value => self.finish_entry(board),
+                Some(_) => return Ready::Blocked,
+                None => self.fail(board, ChannelFault::OutOfPartition),
+            }
+            if self.is_faulted(board) {
+                return Ready::Nothing;
+            }
+            self.show(board, true);
+        }
+        let userd = self.config.ring.base();
+        let Some(put) = board.load_word(self.config.gfid, userd + USERD_PUT) else {
+            self.fail(board, ChannelFault::OutOfPartition);
+            return Ready::Nothing;
+        };
+        let ahead = put.wrapping_sub(self.context.get);
+        if ahead > self.config.ring.entry_count() {
+            self.fail(board, ChannelFault::BadPut);
+            return Ready::Nothing;
+        }
+        if ahead == 0 { Ready::Nothing } else { Ready::Work }
+    }
+
+    /// Counts the entry in flight as done, and tells the guest.
+    fn finish_entry(&mut self, board: &mut Board) {
+        self.context.flight = Flight::Clear;
+        self.context.get = self.context.get.wrapping_add(1);
+        let at = self.config.ring.base() + USERD_GET;
+        let get = self.context.get.to_le();
+        let stored = board
+            .partition_mut(self.config.gfid)
+            .is_some_and(|partition| partition.store(at, get).is_ok());
+        if !stored {
+            self.fail(board, ChannelFault::OutOfPartition);
+        }
+    }
+
+    /// The entry at GET, for this channel's engine.
+    fn fetch(&self, board: &Board) -> Result<Entry, ChannelFault> {
+        let ring = self.config.ring;
+        let index = self.context.get % ring.entry_count();
+        let first = RingConfig::USERD_BYTES + u64::from(index) * RingConfig::ENTRY_BYTES;
+        let mut bytes = [0; RingConfig::ENTRY_BYTES as usize];
+        board
+            .partition(self.config.gfid)
+            .and_then(|partition| partition.read(ring.base() + first, &mut bytes).ok())
+            .ok_or(ChannelFault::OutOfPartition)?;
+        let mut words = EntryWords::default();
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        let entry = Entry::parse(&words).ok_or(ChannelFault::BadEntry)?;
+        let here = match entry {
+            Entry::Launch(_) => self.config.runlist == RunlistId::COMPUTE,
+            Entry::Copy { .. } | Entry::Fill { .. } => self.config.runlist == RunlistId::COPY,
+            Entry::Acquire { .. } | Entry::Release { .. } | Entry::Notify(_) => true,
+        };
+        if here { Ok(entry) } else { Err(ChannelFault::BadEntry) }
+    }
+
+    /// Fetches the entry at GET and begins it; what takes no time is done at once.
+    pub(super) fn begin_entry(&mut self, board: &mut Board, core: &mut Core) {
+        let begun = self
+            .fetch(board)
+            .and_then(|entry| self.begin(board, core, entry));
+        if let Err(fault) = begun {
+            // The entry was not in flight yet, and is the guilty one all the same.
+            self.context.get = self.context.get.wrapping_add(1);
+            self.fail(board, fault);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        board: &mut Board,
+        core: &mut Core,
+        entry: Entry,
+    ) -> Result<(), ChannelFault> {
+        let gfid = self.config.gfid;
+        match entry {
+            Entry::Launch(launch) => {
+                let threads = resident_threads(self.config.context_bytes);
+                let run = LaunchRun::new(&launch, threads)?;
+                core.invalidate_code();
+                self.context.flight = Flight::Launch(Box::new(run));
+            }
+            Entry::Copy {
+                from,
+                to,
+                byte_count,
+            } => {
+                let (low, high) = (from.min(to), from.max(to));
+                if high - low < byte_count {
+                    return Err(ChannelFault::BadEntry);
+                }
+                check_range(board.partition(gfid), high, byte_count)?;
+                self.begin_transfer(Transfer::Copy {
+                    from,
+                    to,
+                    byte_count,
+                });
+            }
+            Entry::Fill {
+                at,
+                byte_count,
+                value,
+            } => {
+                check_range(board.partition(gfid), at, byte_count)?;
+                self.begin_transfer(Transfer::Fill {
+                    at,
+                    byte_count,
+                    value,
+                });
+            }
+            Entry::Acquire { at, value } => {
+                check_range(board.partition(gfid), at, 4)?;
+                self.context.flight = Flight::Acquire { at, value };
+                self.show(board, true);
+            }
+            Entry::Release { at, value } => {
+                board
+                    .store_word(gfid, at, value)
+                    .ok_or(ChannelFault::OutOfPartition)?;
+                self.finish_entry(board);
+            }
+            Entry::Notify(vector) => {
+                board.raise_vectors(gfid, 1 << vector.raw());
+                self.finish_entry(board);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_transfer(&mut self, transfer: Transfer) {
+        self.context.flight = Flight::Transfer { transfer, done: 0 };
+    }
+
+    /// Moves the bytes of the transfer in flight up to `reached`. Returns whether it is done.
+    fn move_bytes(&mut self, board: &mut Board, reached: u64) -> bool {
+        let Flight::Transfer { transfer, done } = &mut self.context.flight else {
+            return false;
+        };
+        let (transfer, first) = (*transfer, *done);
+        if reached > first {
+            *done = reached;
+            let gfid = self.config.gfid;
+            let moved = match board.partition_mut(gfid) {
+                Some(partition) => transfer.perform(partition, first, reached - first),
+                None => Err(ChannelFault::OutOfPartition),
+            };
+            board.note_write(gfid);
+            board.vgpus[gfid].stats.copied_bytes += reached - first;
+            if let Err(fault) = moved {
+                self.fail(board, fault);
+                return true;
+            }
+        }
+        let complete = reached >= transfer.byte_count();
+        if complete {
+            self.finish_entry(board);
+        }
+        complete
+    }
+}
+
+fn check_range(
+    partition: Option<&Partition>,
+    at: u64,
+    byte_count: u64,
+) -> Result<(), ChannelFault> {
+    let end = at.checked_add(byte_count);
+    match (partition, end) {
+        (Some(partition), Some(end)) if end <= partition.file().len() => Ok(()),
+        _ => Err(ChannelFault::OutOfPartition),
+    }
+}
+
+impl Transfer {
+    /// Does `byte_count` bytes of it from the `first` on.
+    fn perform(
+        self,
+        partition: &mut Partition,
+        first: u64,
+        byte_count: u64,
+    ) -> Result<(), ChannelFault> {
+        let outside = |_: MemFileError| ChannelFault::OutOfPartition;
+        if let Self::Fill { at, value: 0, .. } = self {
+            // Zeros need no memory.
+            return partition
+                .zero(at + first, byte_count)
+                .map_err(|_| ChannelFault::OutOfPartition);
+        }
+        let mut bytes = vec![0; byte_count.min(BOUNCE_BYTES) as usize];
+        let mut place = first;
+        while place < first + byte_count {
+            let part = (first + byte_count - place).min(BOUNCE_BYTES) as usize;
+            match self {
+                Self::Copy { from, to, .. } => {
+                    partition
+                        .read(from + place, &mut bytes[..part])
+                        .map_err(outside)?;
+                    partition.write(to + place, &bytes[..part]).map_err(outside)?;
+                }
+                Self::Fill { at, value, .. } => {
+                    bytes[..part].fill(value);
+                    partition.write(at + place, &bytes[..part]).map_err(outside)?;
+                }
+            }
+            place += part as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Moves the bytes that the time until now suffices for. When the transfer is at the
+    /// place it goes to, it is done or drained, and the engine looks for other work.
+    pub(super) fn progress(&mut self, board: &mut Board) {
+        let Activity::Transfer { start_ns, from, to } = self.activity else {
+            return;
+        };
+        let Some(resident) = self.residents.get_mut(self.current) else {
+            return;
+        };
+        let Some(elapsed_ns) = board.now_ns.checked_sub(start_ns) else {
+            return;
+        };
+        let reached = from.saturating_add(board.costs.copied_bytes(elapsed_ns));
+        let finished = resident.move_bytes(board, reached.min(to));
+        if reached >= to {
+            resident.drained = !finished;
+            self.activity = Activity::Choose;
+        }
+    }
+
+    /// When the transfer is where it goes to.
+    pub(super) fn transfer_end_ns(&self, board: &Board) -> Option<u64> {
+        match self.activity {
+            Activity::Transfer { start_ns, from, to } => {
+                Some(start_ns + board.costs.copied_ns(to - from))
+            }
+            _ => None,
+        }
+    }
+
+    /// Runs the current channel's kernel from `from_ns` until `until_ns` at most. Returns the
+    /// time it has come to.
+    pub(super) fn run_kernel(
+        &mut self,
+        board: &mut Board,
+        core: &mut Core,
+        (from_ns, until_ns): (u64, u64),
+        until: Until,
+    ) -> u64 {
+        let Activity::Launch { spare_ps } = self.activity else {
+            return until_ns;
+        };
+        let Some(resident) = self.residents.get_mut(self.current) else {
+            return until_ns;
+        };
+        let gfid = resident.config.gfid;
+        let cost_ps = board.costs.kernel_instruction_ps.max(1);
+        let time_ps = spare_ps.saturating_add((until_ns - from_ns).saturating_mul(PS_PER_NS));
+        let vgpu = &board.vgpus[gfid];
+        let to_watch = vgpu.watch.map_or(u64::MAX, |target| {
+            target.saturating_sub(vgpu.stats.instructions)
+        });
+        let budget = (time_ps / cost_ps).min(to_watch);
+        resident.note_writes(board, core);
+        let (ran, outcome) = resident.run_launch(board, core, budget, until);
+        let spent_ps = ran * cost_ps;
+        // Where the work ended before the time did, the engine has come to its end.
+        let whole = outcome == Outcome::Budget && budget < to_watch;
+        let reached_ns = if whole {
+            until_ns
+        } else {
+            from_ns + spent_ps.saturating_sub(spare_ps).div_ceil(PS_PER_NS)
+        };
+        let passed_ps = (reached_ns - from_ns) * PS_PER_NS;
+        self.activity = Activity::Launch {
+            spare_ps: (spare_ps + passed_ps).saturating_sub(spent_ps),
+        };
+        if ran > 0 {
+            let stats = &mut board.vgpus[gfid].stats;
+            let began_ns = from_ns - spare_ps.div_ceil(PS_PER_NS).min(from_ns);
+            stats.instructions += ran;
+            stats.first_instruction_ns.get_or_insert(began_ns);
+            stats.last_instruction_ns = Some(reached_ns);
+        }
+        self.conclude(board, outcome);
+        reached_ns
+    }
+
+    fn conclude(&mut self, board: &mut Board, outcome: Outcome) {
+        let Some(resident) = self.residents.get_mut(self.current) else {
+            return;
+        };
+        match outcome {
+            Outcome::Budget => return,
+            Outcome::BlockEnd => resident.drained = true,
+            Outcome::Done => resident.finish_entry(board),
+            Outcome::Fault(fault) => resident.fail(board, fault),
+        }
+        self.activity = Activity::Choose;
+    }
+}
+
+impl Resident {
+    fn run_launch(
+        &mut self,
+        board: &mut Board,
+        core: &mut Core,
+        budget: u64,
+        until: Until,
+    ) -> (u64, Outcome) {
+        let Flight::Launch(run) = &mut self.context.flight else {
+            return (0, Outcome::Fault(ChannelFault::BadContext));
+        };
+        match board.partition_mut(self.config.gfid) {
+            Some(partition) => run.run(core, partition, budget, until),
+            None => (0, Outcome::Fault(ChannelFault::OutOfPartition)),
+        }
+    }
+}

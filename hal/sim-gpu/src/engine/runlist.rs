@@ -1,0 +1,525 @@
+//! One engine and its runlist: which group it holds, and how it lets go of it.
+
+use super::execute::Ready;
+use super::group::{Activity, CHANNEL_SLICE_NS, CHUNK_BYTES, Group, Image};
+use crate::board::Board;
+use crate::compute::{Core, Until};
+use crate::context::Flight;
+use crate::fault::AckFault;
+use godwit_mmio::SharedWords;
+use godwit_mmio::device::{RunlistView, StartRequest};
+use godwit_regs::bits::CtxStatus;
+use godwit_types::{ChannelFault, ChannelId, Gfid, PreemptMode, RunlistId, TsgId};
+use std::mem;
+
+/// How long the engine waits before it looks at semaphores again.
+const POLL_NS: u64 = 1_000;
+/// From the first to the second of two acknowledges that are one too many.
+const DOUBLED_NS: u64 = 1_000;
+/// What an acknowledge with a wrong number is wrong by.
+const WRONG_BY: u32 = 0x1000;
+
+/// What the engine is doing.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing.
+    Empty,
+    /// It loads the contexts of a group.
+    Load {
+        members: Vec<ChannelId>,
+        tsg: TsgId,
+        seq: u32,
+        gfid: Gfid,
+        end_ns: u64,
+    },
+    /// It runs a group.
+    Run(Group),
+    /// It saves a group's contexts. `idle`: since there is no more work.
+    Save {
+        group: Group,
+        images: Vec<Image>,
+        idle: bool,
+        end_ns: u64,
+    },
+    /// It resets itself.
+    Reset {
+        /// What was on it and can be saved.
+        group: Option<Group>,
+        images: Vec<Image>,
+        /// The channel that is at fault, and is lost.
+        guilty: Option<ChannelId>,
+        seq: u32,
+        end_ns: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Preempt {
+    mode: PreemptMode,
+    seq: u32,
+}
+
+/// An acknowledge that is still to be written.
+#[derive(Clone, Copy, Debug)]
+struct LateAck {
+    at_ns: u64,
+    seq: u32,
+}
+
+/// One engine.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    id: RunlistId,
+    view: RunlistView<SharedWords>,
+    core: Core,
+    phase: Phase,
+    /// A group to start when the engine is empty.
+    held: Option<StartRequest>,
+    preempt: Option<Preempt>,
+    /// The current channel ignores preemption until the engine is reset.
+    hung: bool,
+    late: Option<LateAck>,
+}
+
+impl Engine {
+    pub(crate) fn new(words: SharedWords, id: RunlistId) -> Self {
+        let mut view = RunlistView::new(words, id);
+        view.set_status(CtxStatus::Invalid, None);
+        Self {
+            id,
+            view,
+            core: Core::new(),
+            phase: Phase::Empty,
+            held: None,
+            preempt: None,
+            hung: false,
+            late: None,
+        }
+    }
+
+    /// Takes up what is asked of the runlist.
+    pub(crate) fn serve(&mut self, board: &mut Board) {
+        if let Some(seq) = self.view.poll_reset() {
+            self.reset(board, seq);
+        }
+        if let Some((mode, seq)) = self.view.poll_preempt() {
+            self.request_preempt(board, Preempt { mode, seq });
+        }
+        if let Some(start) = self.view.poll_start() {
+            self.held = Some(start);
+        }
+    }
+
+    /// A newer request takes the place of an older one, and of a start that it overtakes.
+    fn request_preempt(&mut self, board: &mut Board, preempt: Preempt) {
+        self.held = None;
+        self.late = None;
+        self.preempt = Some(preempt);
+        let Phase::Run(group) = &mut self.phase else {
+            return;
+        };
+        group.progress(board);
+        for resident in &mut group.residents {
+            resident.drained = false;
+        }
+        let works = matches!(
+            group.activity,
+            Activity::Launch { .. } | Activity::Transfer { .. }
+        );
+        if works && board.faults.take_hang(self.id) {
+            self.hung = true;
+        }
+        // The boundary of a transfer depends on the mode.
+        if !self.hung && matches!(group.activity, Activity::Transfer { .. }) {
+            aim_transfer(group, preempt.mode);
+        }
+    }
+
+    fn reset(&mut self, board: &mut Board, seq: u32) {
+        let hung = mem::replace(&mut self.hung, false);
+        self.held = None;
+        self.preempt = None;
+        self.late = None;
+        let (mut group, mut images, mut guilty) = (None, Vec::new(), None);
+        let mut end_ns = board.now_ns + board.costs.engine_reset_ns;
+        match mem::replace(&mut self.phase, Phase::Empty) {
+            Phase::Empty | Phase::Load { .. } => {}
+            Phase::Run(mut running) => {
+                running.progress(board);
+                guilty = take_guilty(&mut running, hung);
+                images = running.images(board);
+                group = Some(running);
+            }
+            Phase::Save {
+                group: saving,
+                images: saved,
+                ..
+            } => (group, images) = (Some(saving), saved),
+            Phase::Reset {
+                group: held,
+                images: kept,
+                guilty: found,
+                end_ns: end,
+                ..
+            } => (group, images, guilty, end_ns) = (held, kept, found, end),
+        }
+        self.phase = Phase::Reset {
+            group,
+            images,
+            guilty,
+            seq,
+            end_ns,
+        };
+    }
+
+    /// Does everything that is due now.
+    pub(crate) fn settle(&mut self, board: &mut Board) {
+        if let Some(late) = self.late.filter(|late| late.at_ns <= board.now_ns) {
+            self.late = None;
+            self.view.finish_preempt(late.seq);
+            board.raised = true;
+        }
+        loop {
+            let phase = mem::replace(&mut self.phase, Phase::Empty);
+            let (next, changed) = self.turn(board, phase);
+            self.phase = next;
+            if !changed {
+                return;
+            }
+        }
+    }
+
+    /// One step of [`Self::settle`]: the next phase, and whether there may be more to do.
+    fn turn(&mut self, board: &mut Board, phase: Phase) -> (Phase, bool) {
+        let now_ns = board.now_ns;
+        match phase {
+            Phase::Empty => self.turn_empty(board),
+            Phase::Load {
+                members,
+                tsg,
+                seq,
+                gfid,
+                end_ns,
+            } if end_ns <= now_ns => {
+                self.core.invalidate_code();
+                self.view.set_status(CtxStatus::Valid, Some(tsg));
+                let group = Group::load(board, &members, (tsg, seq), gfid);
+                (Phase::Run(group), true)
+            }
+            Phase::Run(group) => self.turn_run(board, group),
+            Phase::Save {
+                group,
+                images,
+                idle,
+                end_ns,
+            } if end_ns <= now_ns => (self.finish_save(board, &group, &images, idle), true),
+            Phase::Reset {
+                group,
+                images,
+                guilty,
+                seq,
+                end_ns,
+            } if end_ns <= now_ns => {
+                images.iter().for_each(|image| image.write(board));
+                if let Some(id) = guilty {
+                    board.fault(id, ChannelFault::EngineReset);
+                }
+                if let Some(group) = group {
+                    group.show_off_engine(board);
+                    board.vgpus[group.gfid].stats.resets += 1;
+                }
+                self.view.set_status(CtxStatus::Invalid, None);
+                self.view.finish_reset(seq);
+                board.raised = true;
+                (Phase::Empty, true)
+            }
+            other => (other, false),
+        }
+    }
+
+    fn turn_empty(&mut self, board: &mut Board) -> (Phase, bool) {
+        if let Some(preempt) = self.preempt.take() {
+            self.acknowledge(board, preempt.seq);
+            return (Phase::Empty, true);
+        }
+        let Some(start) = self.held.take() else {
+            return (Phase::Empty, false);
+        };
+        let members = match start.tsg {
+            Some(tsg) => board.channels.runnable(self.id, tsg),
+            None => Vec::new(),
+        };
+        let first = members.first().and_then(|id| board.channels.get(*id));
+        let (Some(tsg), Some(first)) = (start.tsg, first) else {
+            self.view.finish_idle(start.seq);
+            board.raised = true;
+            return (Phase::Empty, true);
+        };
+        let gfid = first.config.gfid;
+        self.view.set_status(CtxStatus::CtxswLoad, Some(tsg));
+        let bytes = Group::load_bytes(board, &members);
+        let loading = Phase::Load {
+            members,
+            tsg,
+            seq: start.seq,
+            gfid,
+            end_ns: board.now_ns + board.costs.context_ns(bytes),
+        };
+        (loading, true)
+    }
+
+    /// The preempt request that the group has to obey.
+    fn obeyed(&self) -> Option<Preempt> {
+        self.preempt.filter(|_| !self.hung)
+    }
+
+    fn turn_run(&mut self, board: &mut Board, mut group: Group) -> (Phase, bool) {
+        group.drop_rebound(board);
+        group.progress(board);
+        if let Some(preempt) = self.obeyed() {
+            return self.drain(board, group, preempt.mode);
+        }
+        let now_ns = board.now_ns;
+        match group.activity {
+            Activity::Choose => return self.choose(board, group),
+            Activity::Fetch { end_ns } if end_ns <= now_ns => {
+                group.activity = Activity::Choose;
+                if let Some(resident) = group.current_mut() {
+                    resident.begin_entry(board, &mut self.core);
+                }
+                (Phase::Run(group), true)
+            }
+            Activity::Wait { end_ns } if end_ns <= now_ns => {
+                group.activity = Activity::Choose;
+                (Phase::Run(group), true)
+            }
+            Activity::Launch { .. } | Activity::Transfer { .. }
+                if group.slice_end_ns <= now_ns && !self.hung =>
+            {
+                let switched = rotate(board, &mut group);
+                (Phase::Run(group), switched)
+            }
+            _ => (Phase::Run(group), false),
+        }
+    }
+
+    /// Turns to the next channel with work: the current one while its slice lasts.
+    fn choose(&mut self, board: &mut Board, mut group: Group) -> (Phase, bool) {
+        let count = group.residents.len();
+        let over = group.slice_end_ns <= board.now_ns;
+        let candidates = if self.hung { count.min(1) } else { count };
+        let first = group.current + usize::from(over && !self.hung);
+        let mut blocked = false;
+        for place in (first..first + candidates).map(|place| place % count) {
+            match group.residents[place].ready(board) {
+                Ready::Work => {
+                    if place != group.current || over {
+                        group.slice_end_ns = board.now_ns + CHANNEL_SLICE_NS;
+                    }
+                    group.current = place;
+                    group.resume(board);
+                    return (Phase::Run(group), true);
+                }
+                Ready::Blocked => blocked = true,
+                Ready::Nothing => {}
+            }
+        }
+        if self.hung {
+            group.activity = Activity::Stuck;
+        } else if blocked {
+            let end_ns = board.now_ns + POLL_NS;
+            group.activity = Activity::Wait { end_ns };
+        } else {
+            return (self.begin_save(board, group, true), true);
+        }
+        (Phase::Run(group), false)
+    }
+
+    /// Lets every channel of the group come to the boundary, then saves them all.
+    fn drain(&mut self, board: &mut Board, mut group: Group, mode: PreemptMode) -> (Phase, bool) {
+        let works = matches!(
+            group.activity,
+            Activity::Launch { .. } | Activity::Transfer { .. }
+        );
+        if works && group.current_mut().is_some_and(|at| at.must_go_on(mode)) {
+            return (Phase::Run(group), false);
+        }
+        let next = group
+            .residents
+            .iter()
+            .position(|resident| resident.must_go_on(mode) && !resident.is_faulted(board));
+        let Some(next) = next else {
+            return (self.begin_save(board, group, false), true);
+        };
+        group.current = next;
+        group.resume(board);
+        aim_transfer(&mut group, mode);
+        (Phase::Run(group), true)
+    }
+
+    fn begin_save(&mut self, board: &mut Board, mut group: Group, idle: bool) -> Phase {
+        let images = group.images(board);
+        let bytes = images.iter().map(Image::len).sum();
+        self.view.set_status(CtxStatus::CtxswSave, Some(group.tsg));
+        Phase::Save {
+            group,
+            images,
+            idle,
+            end_ns: board.now_ns + board.costs.context_ns(bytes),
+        }
+    }
+
+    fn finish_save(
+        &mut self,
+        board: &mut Board,
+        group: &Group,
+        images: &[Image],
+        idle: bool,
+    ) -> Phase {
+        images.iter().for_each(|image| image.write(board));
+        group.show_off_engine(board);
+        self.view.set_status(CtxStatus::Invalid, None);
+        if idle {
+            self.view.finish_idle(group.start_seq);
+            board.raised = true;
+        } else {
+            board.vgpus[group.gfid].stats.preemptions += 1;
+        }
+        // A preempt request, whether it caused this or came meanwhile, is answered next.
+        Phase::Empty
+    }
+
+    fn acknowledge(&mut self, board: &mut Board, seq: u32) {
+        let late = |after_ns| LateAck {
+            at_ns: board.now_ns.saturating_add(after_ns),
+            seq,
+        };
+        let number = match board.faults.take_ack(self.id) {
+            None => seq,
+            Some(AckFault::Wrong) => seq.wrapping_add(WRONG_BY),
+            Some(AckFault::Lost) => return,
+            Some(AckFault::Late(after_ns)) => {
+                self.late = Some(late(after_ns));
+                return;
+            }
+            Some(AckFault::Doubled) => {
+                self.late = Some(late(DOUBLED_NS));
+                seq
+            }
+        };
+        self.view.finish_preempt(number);
+        board.raised = true;
+    }
+
+    /// Runs a kernel, if there is one to run. Returns the time it has come to.
+    pub(crate) fn run(&mut self, board: &mut Board, from_ns: u64, until_ns: u64) -> u64 {
+        let mode = self.obeyed().map(|preempt| preempt.mode);
+        let until = match mode {
+            None => Until::Budget,
+            Some(PreemptMode::Wfi) => Until::LaunchEnd,
+            Some(PreemptMode::Cta | PreemptMode::Instruction) => Until::BlockEnd,
+        };
+        match &mut self.phase {
+            Phase::Run(group) => {
+                group.run_kernel(board, &mut self.core, (from_ns, until_ns), until)
+            }
+            _ => until_ns,
+        }
+    }
+
+    /// Counts time in which a group held the engine.
+    pub(crate) fn account(&self, board: &mut Board, ns: u64) {
+        match &self.phase {
+            Phase::Run(group) | Phase::Save { group, .. } => group.account(board, self.id, ns),
+            Phase::Load { gfid, .. } => Group::charge(board, *gfid, self.id, ns),
+            Phase::Empty | Phase::Reset { .. } => {}
+        }
+    }
+
+    /// When the engine has to be looked at next, if it does not run a kernel before.
+    pub(crate) fn next_ns(&self, board: &Board) -> Option<u64> {
+        let phase = match &self.phase {
+            Phase::Empty => None,
+            Phase::Load { end_ns, .. }
+            | Phase::Save { end_ns, .. }
+            | Phase::Reset { end_ns, .. } => Some(*end_ns),
+            Phase::Run(group) => self.next_run_ns(board, group),
+        };
+        let late = self.late.map(|late| late.at_ns);
+        phase.into_iter().chain(late).min()
+    }
+
+    fn next_run_ns(&self, board: &Board, group: &Group) -> Option<u64> {
+        let alone = group.residents.len() < 2 || self.hung || self.preempt.is_some();
+        let slice_end_ns = (!alone).then_some(group.slice_end_ns);
+        match group.activity {
+            Activity::Choose => Some(board.now_ns),
+            Activity::Fetch { end_ns } | Activity::Wait { end_ns } => Some(end_ns),
+            Activity::Launch { .. } => slice_end_ns,
+            Activity::Transfer { .. } => {
+                let end_ns = group.transfer_end_ns(board);
+                end_ns.into_iter().chain(slice_end_ns).min()
+            }
+            Activity::Stuck => None,
+        }
+    }
+
+    /// Whether nobody can say when the engine will have something to say.
+    pub(crate) fn is_open_ended(&self) -> bool {
+        match &self.phase {
+            Phase::Run(group) => matches!(
+                group.activity,
+                Activity::Launch { .. } | Activity::Wait { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Turns to another channel of the group that has work, when the current one's slice is
+/// over. `false`, and another slice for it, when there is none.
+fn rotate(board: &mut Board, group: &mut Group) -> bool {
+    let count = group.residents.len();
+    group.slice_end_ns = board.now_ns + CHANNEL_SLICE_NS;
+    for place in (group.current + 1..group.current + count).map(|place| place % count) {
+        if group.residents[place].ready(board) == Ready::Work {
+            if let Some(Flight::Launch(run)) = group.current_mut().map(|at| &mut at.context.flight)
+            {
+                run.break_reservations();
+            }
+            group.current = place;
+            group.resume(board);
+            return true;
+        }
+    }
+    false
+}
+
+/// Lets a transfer go on to the boundary of this mode only.
+fn aim_transfer(group: &mut Group, mode: PreemptMode) {
+    let Some(resident) = group.residents.get(group.current) else {
+        return;
+    };
+    let Flight::Transfer { transfer, done } = &resident.context.flight else {
+        return;
+    };
+    let boundary = match mode {
+        PreemptMode::Wfi => transfer.byte_count(),
+        PreemptMode::Cta => done.next_multiple_of(CHUNK_BYTES),
+        PreemptMode::Instruction => *done,
+    };
+    let aim = boundary.min(transfer.byte_count());
+    if let Activity::Transfer { to, .. } = &mut group.activity {
+        *to = aim;
+    }
+}
+
+/// Takes the entry from the channel that executes, and names it.
+fn take_guilty(group: &mut Group, hung: bool) -> Option<ChannelId> {
+    let resident = group.current_mut()?;
+    if !hung && !resident.context.flight.is_work() {
+        return None;
+    }
+    resident.drop_entry();
+    Some(resident.id)
+}

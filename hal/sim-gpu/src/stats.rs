@@ -1,0 +1,24 @@
+//! What the device counts for each vGPU.
+
+/// Counts of one vGPU since its partition was set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VgpuStats {
+    /// Instructions of its kernels.
+    pub instructions: u64,
+    /// Device time at which its first instruction began.
+    pub first_instruction_ns: Option<u64>,
+    /// Device time at which its last instruction ended.
+    pub last_instruction_ns: Option<u64>,
+    /// Times that one of its groups was taken off an engine before it ran out of work.
+    pub preemptions: u64,
+    /// Resets of an engine that held one of its groups.
+    pub resets: u64,
+    /// Time that its groups held the compute engine, loading and saving contexts included.
+    pub compute_busy_ns: u64,
+    /// Time that its groups held the guests' copy engine, likewise.
+    pub copy_busy_ns: u64,
+    /// Channels of it that were stopped by a fault.
+    pub faults: u64,
+    /// Bytes that its own copies and fills have written.
+    pub copied_bytes: u64,
+}
