@@ -6,8 +6,18 @@ use godwit_hal::{Hardware, RetainedSlot};
 use godwit_wire::mailbox;
 use godwit_wire::retained::{self, RETAINED_BYTES, Retained};
 
-/// Performs one action. An answer that comes at once is returned as an input.
-pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Option<Input> {
+/// What became of an action.
+pub(crate) enum Performed {
+    /// It was handed to the hardware.
+    Done,
+    /// The hardware's answer came at once.
+    Answered(Input),
+    /// The hardware has no room for it: perform it again, before any other.
+    Later,
+}
+
+/// Performs one action.
+pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Performed {
     match *action {
         Action::Retain => retain(pump, hal),
         Action::Start(runlist, tsg, seq) => hal.start(runlist, tsg, seq),

@@ -44,6 +44,7 @@ impl Pump {
             engine,
             held: None,
             held_command: None,
+            held_action: None,
             unsent: None,
             retained_number: 0,
         }
