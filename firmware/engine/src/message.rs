@@ -216,6 +216,8 @@ pub enum Event {
     Started {
         /// vGPUs that exist, by bit.
         present: u32,
+        /// Those of them that run.
+        running: u32,
     },
     /// A command is done.
     Done {

@@ -132,9 +132,9 @@ impl Engine {
         self.scrub_all_slots();
         self.act(Action::Alarm(None));
         self.act(Action::Retain);
-        self.tell(Event::Started {
-            present: self.present(),
-        });
+        let present = self.mask(|phase| *phase != Phase::Absent);
+        let running = self.mask(|phase| *phase == Phase::Running);
+        self.tell(Event::Started { present, running });
         self.proceed(now_ns);
     }
 

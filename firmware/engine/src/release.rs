@@ -263,11 +263,11 @@ impl Engine {
         }
     }
 
-    /// vGPUs that exist, by bit.
-    pub(crate) fn present(&self) -> u32 {
+    /// vGPUs whose phase is one of those meant, by bit.
+    pub(crate) fn mask(&self, meant: impl Fn(&Phase) -> bool) -> u32 {
         self.vgpus
             .iter()
-            .filter(|(_, vgpu)| vgpu.phase != Phase::Absent)
+            .filter(|(_, vgpu)| meant(&vgpu.phase))
             .fold(0, |mask, (gfid, _)| mask | crate::engine::bit(gfid))
     }
 }

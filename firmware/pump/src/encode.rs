@@ -7,7 +7,7 @@ use godwit_wire::record;
 
 pub(crate) fn event(event: &Event) -> mailbox::Event {
     match *event {
-        Event::Started { present } => mailbox::Event::Started { present },
+        Event::Started { present, running } => mailbox::Event::Started { present, running },
         Event::Done { id } => mailbox::Event::Done { id },
         Event::Refused { id, why } => mailbox::Event::Refused {
             id,

@@ -192,6 +192,7 @@ pub enum Failure {
 pub enum Event {
     Started {
         present: u32,
+        running: u32,
     },
     Done {
         id: u32,

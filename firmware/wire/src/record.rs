@@ -13,7 +13,7 @@
 //! | 20 | 4 | CRC-32C of the header up to here and the body |
 //!
 //! All integers are little-endian. Order: descriptor, rounds of pages, vGPU, channels,
-//! contexts, trailer.
+//! contexts, function, trailer.
 
 use crate::codec::{WireError, crc32c};
 use serde::{Deserialize, Serialize};
@@ -46,8 +46,10 @@ pub enum Kind {
     Channel = 4,
     /// [`Context`] with its bytes as payload.
     Context = 5,
+    /// [`Function`] with its channel registers as payload.
+    Function = 6,
     /// [`Trailer`], the last.
-    Trailer = 6,
+    Trailer = 7,
 }
 
 impl Kind {
@@ -59,7 +61,8 @@ impl Kind {
             3 => Self::Vgpu,
             4 => Self::Channel,
             5 => Self::Context,
-            6 => Self::Trailer,
+            6 => Self::Function,
+            7 => Self::Trailer,
             _ => return None,
         })
     }
@@ -272,6 +275,14 @@ pub struct Context {
     pub channel: u16,
     /// First byte in the context buffer.
     pub at: u32,
+}
+
+/// What the guest has written to its function's registers and the device does not keep. The
+/// payload has, for each channel from 0 on, the five words before `Control`, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// Channels that have words in the payload.
+    pub channel_count: u16,
 }
 
 /// The end.

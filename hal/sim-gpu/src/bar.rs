@@ -74,10 +74,7 @@ impl BarBlock {
             BarMode::Blocked => Err(BarError::Blocked),
             BarMode::Trap => Err(BarError::Trapped),
             BarMode::Direct if byte_count > window.byte_count - into => Err(BarError::Crosses),
-            BarMode::Direct => window
-                .fb_offset
-                .checked_add(into)
-                .ok_or(BarError::Crosses),
+            BarMode::Direct => window.fb_offset.checked_add(into).ok_or(BarError::Crosses),
         })
     }
 }

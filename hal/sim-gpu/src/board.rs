@@ -70,7 +70,10 @@ fn overlap(base: u64, bytes: u64, other_base: u64, other_bytes: u64) -> bool {
 impl Board {
     pub(crate) fn new(config: &GpuConfig, words: &SharedWords) -> io::Result<Self> {
         let vgpu = |index: usize| Vgpu {
-            view: VgpuView::new(words.clone(), gfids().nth(index).expect("one for each index")),
+            view: VgpuView::new(
+                words.clone(),
+                gfids().nth(index).expect("one for each index"),
+            ),
             home: None,
             route: None,
             bar: BarBlock::default(),

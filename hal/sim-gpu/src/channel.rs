@@ -2,8 +2,7 @@
 
 use godwit_types::{
     CHANNEL_COUNT, ChannelConfig, ChannelFault, ChannelId, Index, RUNLIST_COUNT, RunlistId,
-    TSG_CHANNELS_MAX,
-    TsgId,
+    TSG_CHANNELS_MAX, TsgId,
 };
 
 /// A bound slot.
@@ -43,13 +42,18 @@ impl Channels {
         self.slots[id.index()].as_ref()
     }
 
+    /// Changes whenever a slot is bound or unbound.
+    pub(crate) fn bindings(&self) -> u64 {
+        self.bindings
+    }
+
     /// Binds a slot anew, to nothing for `None`. An earlier fault is forgotten.
     pub(crate) fn bind(&mut self, id: ChannelId, config: Option<ChannelConfig>) {
         if let Some(old) = self.slots[id.index()].take() {
             self.groups[group_of(old.config.runlist, old.config.tsg)].retain(|other| *other != id);
         }
-        let Some(config) = config else { return };
         self.bindings += 1;
+        let Some(config) = config else { return };
         self.slots[id.index()] = Some(Slot {
             config,
             fault: None,
@@ -104,10 +108,7 @@ mod tests {
         }
         channels.bind(id(4), Some(config(3, RunlistId::COPY)));
         channels.bind(id(5), Some(config(4, RunlistId::COMPUTE)));
-        assert_eq!(
-            channels.runnable(RunlistId::COMPUTE, group),
-            [id(2), id(9)]
-        );
+        assert_eq!(channels.runnable(RunlistId::COMPUTE, group), [id(2), id(9)]);
         channels.set_fault(id(2), ChannelFault::BadEntry);
         assert_eq!(channels.runnable(RunlistId::COMPUTE, group), [id(9)]);
         channels.bind(id(2), Some(config(3, RunlistId::COMPUTE)));

@@ -19,9 +19,7 @@ const HEADER_BYTES: usize = 96;
 /// profile promises.
 const LAUNCH_HEADER_BYTES: usize = 160;
 
-const _: () = assert!(
-    HEADER_BYTES + LAUNCH_HEADER_BYTES == Profile::CONTEXT_HEADER_BYTES as usize
-);
+const _: () = assert!(HEADER_BYTES + LAUNCH_HEADER_BYTES == Profile::CONTEXT_HEADER_BYTES as usize);
 
 /// A copy or fill of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,16 +169,18 @@ impl Context {
                 flight: Flight::Clear,
             });
         }
-        let mut words = header.as_chunks::<4>().0.iter().copied().map(u32::from_le_bytes);
+        let mut words = header
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .copied()
+            .map(u32::from_le_bytes);
         let mut word = || words.next().unwrap_or(0);
         let head = [word(), word(), word(), word(), word(), word()];
         let done = u64::from(word()) | u64::from(word()) << 32;
         let entry: EntryWords = std::array::from_fn(|_| word());
         let [magic, version, get, kind, launch_bytes, zero] = head;
-        if magic != MAGIC
-            || version != layout
-            || launch_bytes as usize != launch.len()
-            || zero != 0
+        if magic != MAGIC || version != layout || launch_bytes as usize != launch.len() || zero != 0
         {
             return None;
         }

@@ -2,6 +2,7 @@
 
 mod execute;
 mod group;
+mod release;
 mod runlist;
 
 pub(crate) use runlist::Engine;

@@ -116,10 +116,7 @@ mod tests {
         let mut faults = Faults::default();
         faults.inject(Fault::AckWrong(RunlistId::COPY));
         faults.inject(Fault::AckLate(RunlistId::COMPUTE, 7));
-        assert_eq!(
-            faults.take_ack(RunlistId::COMPUTE),
-            Some(AckFault::Late(7))
-        );
+        assert_eq!(faults.take_ack(RunlistId::COMPUTE), Some(AckFault::Late(7)));
         assert_eq!(faults.take_ack(RunlistId::COMPUTE), None);
         assert_eq!(faults.pending(), 1);
         assert!(!faults.take_hang(RunlistId::COPY));

@@ -1,8 +1,41 @@
 //! A simulated GPU that serves the registers.
+//!
+//! [`Gpu`] takes requests out of a register map and puts answers in, through the device's view
+//! of the map that `godwit-mmio` gives, and time passes for it only when it is told to. Each
+//! vGPU's partition is a memory file of its own; kernels are RV64IMAC programs that are really
+//! run. What things cost is [`Costs`], what goes wrong on demand is [`Fault`].
+//!
+//! An engine:
+//!
+//! ```text
+//!          start            loaded            out of work, or
+//!   Empty ───────▶ Load ───────────▶ Run ─────────────────────▶ Save ───▶ Empty
+//!     ▲                                    preempted and at                 │ idle and
+//!     │                                    the boundary                     │ preempt are
+//!     └──────── Reset ◀──── reset, from any of them                         ▼ answered
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod bar;
+mod board;
+mod channel;
 mod compute;
+mod context;
+mod copy_ring;
+mod costs;
+mod dirty;
+mod engine;
+mod fault;
+mod gpu;
 mod partition;
+mod staging;
+mod stats;
 
+pub use bar::BarError;
+pub use costs::{CostRow, Costs};
+pub use fault::Fault;
+pub use gpu::{Gpu, GpuConfig, Region, Stop};
 pub use partition::Partition;
+pub use staging::{Staging, StagingError};
+pub use stats::VgpuStats;

@@ -166,7 +166,9 @@ impl CodeCache {
 
     #[cold]
     fn forget(&mut self, at: u64, byte_count: u64) {
-        let first = at.saturating_sub(INSTRUCTION_BYTES_MAX - 1).next_multiple_of(2);
+        let first = at
+            .saturating_sub(INSTRUCTION_BYTES_MAX - 1)
+            .next_multiple_of(2);
         for pc in (first..at + byte_count).step_by(2) {
             let slot = &mut self.slots[slot_of(pc)];
             if slot.pc == pc {

@@ -319,14 +319,7 @@ impl Memory for HartMemory<'_> {
         unreachable!("a hart borrows its memory; no instruction makes one")
     }
 
-    fn init_pages(
-        &mut self,
-        _: u64,
-        _: u64,
-        _: u8,
-        _: Option<Bytes>,
-        _: u64,
-    ) -> Result<(), Error> {
+    fn init_pages(&mut self, _: u64, _: u64, _: u8, _: Option<Bytes>, _: u64) -> Result<(), Error> {
         Err(Error::Unimplemented)
     }
 

@@ -55,7 +55,11 @@ impl Resident {
             self.fail(board, ChannelFault::BadPut);
             return Ready::Nothing;
         }
-        if ahead == 0 { Ready::Nothing } else { Ready::Work }
+        if ahead == 0 {
+            Ready::Nothing
+        } else {
+            Ready::Work
+        }
     }
 
     /// Counts the entry in flight as done, and tells the guest.
@@ -92,7 +96,11 @@ impl Resident {
             Entry::Copy { .. } | Entry::Fill { .. } => self.config.runlist == RunlistId::COPY,
             Entry::Acquire { .. } | Entry::Release { .. } | Entry::Notify(_) => true,
         };
-        if here { Ok(entry) } else { Err(ChannelFault::BadEntry) }
+        if here {
+            Ok(entry)
+        } else {
+            Err(ChannelFault::BadEntry)
+        }
     }
 
     /// Fetches the entry at GET and begins it; what takes no time is done at once.
@@ -236,11 +244,15 @@ impl Transfer {
                     partition
                         .read(from + place, &mut bytes[..part])
                         .map_err(outside)?;
-                    partition.write(to + place, &bytes[..part]).map_err(outside)?;
+                    partition
+                        .write(to + place, &bytes[..part])
+                        .map_err(outside)?;
                 }
                 Self::Fill { at, value, .. } => {
                     bytes[..part].fill(value);
-                    partition.write(at + place, &bytes[..part]).map_err(outside)?;
+                    partition
+                        .write(at + place, &bytes[..part])
+                        .map_err(outside)?;
                 }
             }
             place += part as u64;

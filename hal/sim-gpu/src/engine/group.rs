@@ -4,7 +4,7 @@ use crate::board::Board;
 use crate::compute::Core;
 use crate::context::{Buffer, Context, Flight};
 use godwit_regs::bits::ChannelStatus;
-use godwit_types::{ChannelConfig, ChannelFault, ChannelId, Gfid, PreemptMode, RunlistId, TsgId};
+use godwit_types::{ChannelConfig, ChannelFault, ChannelId, Gfid, PreemptMode, TsgId};
 
 /// Bytes between two places at which a copy or fill can stop for a CTA preemption.
 pub(super) const CHUNK_BYTES: u64 = 64 * 1024;
@@ -30,6 +30,13 @@ pub(super) enum Activity {
     Stuck,
 }
 
+impl Activity {
+    /// Whether the current channel's entry is being executed.
+    pub(super) const fn is_work(self) -> bool {
+        matches!(self, Self::Launch { .. } | Self::Transfer { .. })
+    }
+}
+
 /// A channel with its context on the engine.
 #[derive(Debug)]
 pub(super) struct Resident {
@@ -49,6 +56,8 @@ pub(super) struct Resident {
 /// A context on its way to memory.
 #[derive(Debug)]
 pub(super) struct Image {
+    id: ChannelId,
+    binding: u64,
     at: u64,
     bytes: Vec<u8>,
     /// Bytes of what it replaces.
@@ -60,8 +69,12 @@ impl Image {
         self.bytes.len() as u64
     }
 
-    /// Writes it to the context memory, with zeros over what is left of the older one.
+    /// Writes it to the context memory, with zeros over what is left of the older one. Not
+    /// when the slot was bound anew meanwhile: the buffer may be somebody else's.
     pub(super) fn write(&self, board: &Board) {
+        if !is_bound(board, self.id, self.binding) {
+            return;
+        }
         let end = self.at + self.len();
         let stale = self.old_bytes.saturating_sub(self.len());
         // The buffer was checked to lie in context memory when the slot was bound.
@@ -70,6 +83,11 @@ impl Image {
         let zeroed = board.context.zero(end, stale);
         debug_assert!(zeroed.is_ok());
     }
+}
+
+fn is_bound(board: &Board, id: ChannelId, binding: u64) -> bool {
+    let slot = board.channels.get(id);
+    slot.is_some_and(|slot| slot.binding == binding)
 }
 
 impl Resident {
@@ -100,8 +118,7 @@ impl Resident {
 
     /// Whether the slot is still bound as it was when this was loaded.
     fn is_bound(&self, board: &Board) -> bool {
-        let slot = board.channels.get(self.id);
-        slot.is_some_and(|slot| slot.binding == self.binding)
+        is_bound(board, self.id, self.binding)
     }
 
     pub(super) fn is_faulted(&self, board: &Board) -> bool {
@@ -122,6 +139,8 @@ impl Resident {
             bytes = self.context.encode(layout);
         }
         Image {
+            id: self.id,
+            binding: self.binding,
             at: self.config.context_at,
             bytes,
             old_bytes: u64::from(self.loaded_bytes),
@@ -194,6 +213,8 @@ pub(super) struct Group {
     /// When the engine turns to the group's next channel.
     pub(super) slice_end_ns: u64,
     pub(super) activity: Activity,
+    /// Count of bindings up to which those of the residents are known to hold.
+    bindings: u64,
 }
 
 impl Group {
@@ -219,6 +240,7 @@ impl Group {
             current: 0,
             slice_end_ns: board.now_ns + CHANNEL_SLICE_NS,
             activity: Activity::Choose,
+            bindings: board.channels.bindings(),
         }
     }
 
@@ -242,6 +264,11 @@ impl Group {
     /// Lets go of channels whose slots were bound anew meanwhile: their buffers may be
     /// somebody else's.
     pub(super) fn drop_rebound(&mut self, board: &Board) {
+        let bindings = board.channels.bindings();
+        if self.bindings == bindings {
+            return;
+        }
+        self.bindings = bindings;
         let current = self.residents.get(self.current).map(|resident| resident.id);
         let count = self.residents.len();
         self.residents.retain(|resident| resident.is_bound(board));
@@ -275,7 +302,7 @@ impl Group {
                 to: transfer.byte_count(),
             },
             Flight::Clear => Activity::Fetch {
-                end_ns: board.now_ns + board.costs.entry_ns,
+                end_ns: board.now_ns + board.costs.entry_ns.max(1),
             },
             Flight::Acquire { .. } => Activity::Choose,
         };
@@ -294,16 +321,6 @@ impl Group {
     pub(super) fn show_off_engine(&self, board: &mut Board) {
         for resident in &self.residents {
             resident.show(board, false);
-        }
-    }
-
-    /// Counts time in which the group held the engine.
-    pub(super) fn account(&self, board: &mut Board, runlist: RunlistId, ns: u64) {
-        let stats = &mut board.vgpus[self.gfid].stats;
-        if runlist == RunlistId::COMPUTE {
-            stats.compute_busy_ns += ns;
-        } else {
-            stats.copy_busy_ns += ns;
         }
     }
 }

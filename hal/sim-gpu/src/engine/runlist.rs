@@ -1,27 +1,23 @@
 //! One engine and its runlist: which group it holds, and how it lets go of it.
 
 use super::execute::Ready;
-use super::group::{Activity, CHANNEL_SLICE_NS, CHUNK_BYTES, Group, Image};
+use super::group::{Activity, CHANNEL_SLICE_NS, Group, Image};
+use super::release::finish_reset;
 use crate::board::Board;
 use crate::compute::{Core, Until};
 use crate::context::Flight;
-use crate::fault::AckFault;
 use godwit_mmio::SharedWords;
 use godwit_mmio::device::{RunlistView, StartRequest};
 use godwit_regs::bits::CtxStatus;
-use godwit_types::{ChannelFault, ChannelId, Gfid, PreemptMode, RunlistId, TsgId};
+use godwit_types::{ChannelId, Gfid, PreemptMode, RunlistId, TsgId};
 use std::mem;
 
 /// How long the engine waits before it looks at semaphores again.
 const POLL_NS: u64 = 1_000;
-/// From the first to the second of two acknowledges that are one too many.
-const DOUBLED_NS: u64 = 1_000;
-/// What an acknowledge with a wrong number is wrong by.
-const WRONG_BY: u32 = 0x1000;
 
 /// What the engine is doing.
 #[derive(Debug)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing.
     Empty,
     /// It loads the contexts of a group.
@@ -54,31 +50,31 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Preempt {
-    mode: PreemptMode,
-    seq: u32,
+pub(super) struct Preempt {
+    pub(super) mode: PreemptMode,
+    pub(super) seq: u32,
 }
 
 /// An acknowledge that is still to be written.
 #[derive(Clone, Copy, Debug)]
-struct LateAck {
-    at_ns: u64,
-    seq: u32,
+pub(super) struct LateAck {
+    pub(super) at_ns: u64,
+    pub(super) seq: u32,
 }
 
 /// One engine.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    id: RunlistId,
-    view: RunlistView<SharedWords>,
+    pub(super) id: RunlistId,
+    pub(super) view: RunlistView<SharedWords>,
     core: Core,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// A group to start when the engine is empty.
-    held: Option<StartRequest>,
-    preempt: Option<Preempt>,
+    pub(super) held: Option<StartRequest>,
+    pub(super) preempt: Option<Preempt>,
     /// The current channel ignores preemption until the engine is reset.
-    hung: bool,
-    late: Option<LateAck>,
+    pub(super) hung: bool,
+    pub(super) late: Option<LateAck>,
 }
 
 impl Engine {
@@ -108,68 +104,6 @@ impl Engine {
         if let Some(start) = self.view.poll_start() {
             self.held = Some(start);
         }
-    }
-
-    /// A newer request takes the place of an older one, and of a start that it overtakes.
-    fn request_preempt(&mut self, board: &mut Board, preempt: Preempt) {
-        self.held = None;
-        self.late = None;
-        self.preempt = Some(preempt);
-        let Phase::Run(group) = &mut self.phase else {
-            return;
-        };
-        group.progress(board);
-        for resident in &mut group.residents {
-            resident.drained = false;
-        }
-        let works = matches!(
-            group.activity,
-            Activity::Launch { .. } | Activity::Transfer { .. }
-        );
-        if works && board.faults.take_hang(self.id) {
-            self.hung = true;
-        }
-        // The boundary of a transfer depends on the mode.
-        if !self.hung && matches!(group.activity, Activity::Transfer { .. }) {
-            aim_transfer(group, preempt.mode);
-        }
-    }
-
-    fn reset(&mut self, board: &mut Board, seq: u32) {
-        let hung = mem::replace(&mut self.hung, false);
-        self.held = None;
-        self.preempt = None;
-        self.late = None;
-        let (mut group, mut images, mut guilty) = (None, Vec::new(), None);
-        let mut end_ns = board.now_ns + board.costs.engine_reset_ns;
-        match mem::replace(&mut self.phase, Phase::Empty) {
-            Phase::Empty | Phase::Load { .. } => {}
-            Phase::Run(mut running) => {
-                running.progress(board);
-                guilty = take_guilty(&mut running, hung);
-                images = running.images(board);
-                group = Some(running);
-            }
-            Phase::Save {
-                group: saving,
-                images: saved,
-                ..
-            } => (group, images) = (Some(saving), saved),
-            Phase::Reset {
-                group: held,
-                images: kept,
-                guilty: found,
-                end_ns: end,
-                ..
-            } => (group, images, guilty, end_ns) = (held, kept, found, end),
-        }
-        self.phase = Phase::Reset {
-            group,
-            images,
-            guilty,
-            seq,
-            end_ns,
-        };
     }
 
     /// Does everything that is due now.
@@ -220,14 +154,7 @@ impl Engine {
                 seq,
                 end_ns,
             } if end_ns <= now_ns => {
-                images.iter().for_each(|image| image.write(board));
-                if let Some(id) = guilty {
-                    board.fault(id, ChannelFault::EngineReset);
-                }
-                if let Some(group) = group {
-                    group.show_off_engine(board);
-                    board.vgpus[group.gfid].stats.resets += 1;
-                }
+                finish_reset(board, group, &images, guilty);
                 self.view.set_status(CtxStatus::Invalid, None);
                 self.view.finish_reset(seq);
                 board.raised = true;
@@ -281,7 +208,7 @@ impl Engine {
         }
         let now_ns = board.now_ns;
         match group.activity {
-            Activity::Choose => return self.choose(board, group),
+            Activity::Choose => self.choose(board, group),
             Activity::Fetch { end_ns } if end_ns <= now_ns => {
                 group.activity = Activity::Choose;
                 if let Some(resident) = group.current_mut() {
@@ -293,9 +220,7 @@ impl Engine {
                 group.activity = Activity::Choose;
                 (Phase::Run(group), true)
             }
-            Activity::Launch { .. } | Activity::Transfer { .. }
-                if group.slice_end_ns <= now_ns && !self.hung =>
-            {
+            activity if activity.is_work() && group.slice_end_ns <= now_ns && !self.hung => {
                 let switched = rotate(board, &mut group);
                 (Phase::Run(group), switched)
             }
@@ -335,82 +260,6 @@ impl Engine {
         (Phase::Run(group), false)
     }
 
-    /// Lets every channel of the group come to the boundary, then saves them all.
-    fn drain(&mut self, board: &mut Board, mut group: Group, mode: PreemptMode) -> (Phase, bool) {
-        let works = matches!(
-            group.activity,
-            Activity::Launch { .. } | Activity::Transfer { .. }
-        );
-        if works && group.current_mut().is_some_and(|at| at.must_go_on(mode)) {
-            return (Phase::Run(group), false);
-        }
-        let next = group
-            .residents
-            .iter()
-            .position(|resident| resident.must_go_on(mode) && !resident.is_faulted(board));
-        let Some(next) = next else {
-            return (self.begin_save(board, group, false), true);
-        };
-        group.current = next;
-        group.resume(board);
-        aim_transfer(&mut group, mode);
-        (Phase::Run(group), true)
-    }
-
-    fn begin_save(&mut self, board: &mut Board, mut group: Group, idle: bool) -> Phase {
-        let images = group.images(board);
-        let bytes = images.iter().map(Image::len).sum();
-        self.view.set_status(CtxStatus::CtxswSave, Some(group.tsg));
-        Phase::Save {
-            group,
-            images,
-            idle,
-            end_ns: board.now_ns + board.costs.context_ns(bytes),
-        }
-    }
-
-    fn finish_save(
-        &mut self,
-        board: &mut Board,
-        group: &Group,
-        images: &[Image],
-        idle: bool,
-    ) -> Phase {
-        images.iter().for_each(|image| image.write(board));
-        group.show_off_engine(board);
-        self.view.set_status(CtxStatus::Invalid, None);
-        if idle {
-            self.view.finish_idle(group.start_seq);
-            board.raised = true;
-        } else {
-            board.vgpus[group.gfid].stats.preemptions += 1;
-        }
-        // A preempt request, whether it caused this or came meanwhile, is answered next.
-        Phase::Empty
-    }
-
-    fn acknowledge(&mut self, board: &mut Board, seq: u32) {
-        let late = |after_ns| LateAck {
-            at_ns: board.now_ns.saturating_add(after_ns),
-            seq,
-        };
-        let number = match board.faults.take_ack(self.id) {
-            None => seq,
-            Some(AckFault::Wrong) => seq.wrapping_add(WRONG_BY),
-            Some(AckFault::Lost) => return,
-            Some(AckFault::Late(after_ns)) => {
-                self.late = Some(late(after_ns));
-                return;
-            }
-            Some(AckFault::Doubled) => {
-                self.late = Some(late(DOUBLED_NS));
-                seq
-            }
-        };
-        self.view.finish_preempt(number);
-        board.raised = true;
-    }
-
     /// Runs a kernel, if there is one to run. Returns the time it has come to.
     pub(crate) fn run(&mut self, board: &mut Board, from_ns: u64, until_ns: u64) -> u64 {
         let mode = self.obeyed().map(|preempt| preempt.mode);
@@ -429,10 +278,16 @@ impl Engine {
 
     /// Counts time in which a group held the engine.
     pub(crate) fn account(&self, board: &mut Board, ns: u64) {
-        match &self.phase {
-            Phase::Run(group) | Phase::Save { group, .. } => group.account(board, self.id, ns),
-            Phase::Load { gfid, .. } => Group::charge(board, *gfid, self.id, ns),
-            Phase::Empty | Phase::Reset { .. } => {}
+        let gfid = match &self.phase {
+            Phase::Run(group) | Phase::Save { group, .. } => group.gfid,
+            Phase::Load { gfid, .. } => *gfid,
+            Phase::Empty | Phase::Reset { .. } => return,
+        };
+        let stats = &mut board.vgpus[gfid].stats;
+        if self.id == RunlistId::COMPUTE {
+            stats.compute_busy_ns += ns;
+        } else {
+            stats.copy_busy_ns += ns;
         }
     }
 
@@ -445,8 +300,7 @@ impl Engine {
             | Phase::Reset { end_ns, .. } => Some(*end_ns),
             Phase::Run(group) => self.next_run_ns(board, group),
         };
-        let late = self.late.map(|late| late.at_ns);
-        phase.into_iter().chain(late).min()
+        phase.into_iter().chain(self.next_late_ns()).min()
     }
 
     fn next_run_ns(&self, board: &Board, group: &Group) -> Option<u64> {
@@ -464,7 +318,7 @@ impl Engine {
         }
     }
 
-    /// Whether nobody can say when the engine will have something to say.
+    /// Whether nobody can say when what the engine is at will end.
     pub(crate) fn is_open_ended(&self) -> bool {
         match &self.phase {
             Phase::Run(group) => matches!(
@@ -473,6 +327,11 @@ impl Engine {
             ),
             _ => false,
         }
+    }
+
+    /// When an acknowledge that is late comes.
+    pub(crate) fn next_late_ns(&self) -> Option<u64> {
+        self.late.map(|late| late.at_ns)
     }
 }
 
@@ -493,33 +352,4 @@ fn rotate(board: &mut Board, group: &mut Group) -> bool {
         }
     }
     false
-}
-
-/// Lets a transfer go on to the boundary of this mode only.
-fn aim_transfer(group: &mut Group, mode: PreemptMode) {
-    let Some(resident) = group.residents.get(group.current) else {
-        return;
-    };
-    let Flight::Transfer { transfer, done } = &resident.context.flight else {
-        return;
-    };
-    let boundary = match mode {
-        PreemptMode::Wfi => transfer.byte_count(),
-        PreemptMode::Cta => done.next_multiple_of(CHUNK_BYTES),
-        PreemptMode::Instruction => *done,
-    };
-    let aim = boundary.min(transfer.byte_count());
-    if let Activity::Transfer { to, .. } = &mut group.activity {
-        *to = aim;
-    }
-}
-
-/// Takes the entry from the channel that executes, and names it.
-fn take_guilty(group: &mut Group, hung: bool) -> Option<ChannelId> {
-    let resident = group.current_mut()?;
-    if !hung && !resident.context.flight.is_work() {
-        return None;
-    }
-    resident.drop_entry();
-    Some(resident.id)
 }
