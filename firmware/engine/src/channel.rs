@@ -79,9 +79,7 @@ impl Engine {
         if channel.raw() >= vgpu.profile.channel_count {
             return Err(Reject::NoSuchChannel);
         }
-        channel
-            .at_base(vgpu.placement.channel_base)
-            .ok_or(Reject::NoSuchChannel)
+        channel.at_base(vgpu.placement.channel_base).ok_or(Reject::NoSuchChannel)
     }
 
     /// First byte of a channel's context buffer.
@@ -99,10 +97,7 @@ impl Engine {
         runlist: RunlistId,
         ring: RingConfig,
     ) -> Result<(), Reject> {
-        if !matches!(
-            self.vgpus[gfid].phase,
-            Phase::Running | Phase::Stopped { .. }
-        ) {
+        if !matches!(self.vgpus[gfid].phase, Phase::Running | Phase::Stopped { .. }) {
             return Err(Reject::WrongPhase);
         }
         self.add_channel(gfid, channel, tsg, runlist, ring)?;
@@ -127,9 +122,7 @@ impl Engine {
         if tsg.raw() >= vgpu.profile.channel_count {
             return Err(Reject::NoSuchChannel);
         }
-        let tsg = tsg
-            .at_base(vgpu.placement.channel_base)
-            .ok_or(Reject::NoSuchChannel)?;
+        let tsg = tsg.at_base(vgpu.placement.channel_base).ok_or(Reject::NoSuchChannel)?;
         let ring = RingConfig::new(ring.base(), ring.entries_log2(), vgpu.profile.fb_bytes)
             .ok_or(Reject::Ring)?;
         if self.channels[id].state != ChannelState::Free {
@@ -168,10 +161,9 @@ impl Engine {
     }
 
     pub(crate) fn bind(&mut self, gfid: Gfid, channel: GuestChannelId) {
-        if let (Ok(id), Some(config)) = (
-            self.hardware_channel(gfid, channel),
-            self.config(gfid, channel),
-        ) {
+        if let (Ok(id), Some(config)) =
+            (self.hardware_channel(gfid, channel), self.config(gfid, channel))
+        {
             self.act(Action::Bind(id, config));
         }
     }
@@ -236,11 +228,7 @@ impl Engine {
                 return true;
             }
             self.channels[id].untold = false;
-            self.tell(Event::ChannelFault {
-                gfid,
-                channel: guest,
-                fault,
-            });
+            self.tell(Event::ChannelFault { gfid, channel: guest, fault });
         }
         self.vgpus[gfid].untold = 0;
         false
@@ -302,12 +290,7 @@ impl Engine {
             self.vgpus[gfid].scrubbing = Some(guest);
             let byte_count = u64::from(self.vgpus[gfid].profile.context_bytes);
             let at = self.context_at(gfid, guest);
-            self.copy(
-                gfid,
-                CopyKind::Close,
-                None,
-                CopyOp::FillContext { at, byte_count },
-            );
+            self.copy(gfid, CopyKind::Close, None, CopyOp::FillContext { at, byte_count });
             return true;
         }
         false

@@ -24,10 +24,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) const HOST: Self = Self {
-        held: SlotUse::Host,
-        gfid: None,
-    };
+    pub(crate) const HOST: Self = Self { held: SlotUse::Host, gfid: None };
 }
 
 /// What an operation is part of.
@@ -94,16 +91,9 @@ impl Engine {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.copies = vgpu.copies.saturating_add(1);
         if let Some(slot) = slot {
-            self.slots[slot] = Slot {
-                held: SlotUse::Copying,
-                gfid: Some(gfid),
-            };
+            self.slots[slot] = Slot { held: SlotUse::Copying, gfid: Some(gfid) };
         }
-        self.act(Action::Copy(CopyRequest {
-            tag: encode_tag(kind, gfid, slot),
-            gfid,
-            op,
-        }));
+        self.act(Action::Copy(CopyRequest { tag: encode_tag(kind, gfid, slot), gfid, op }));
     }
 
     /// The copy ring answered.
@@ -145,12 +135,18 @@ impl Engine {
         if held.held != SlotUse::Host || held.gfid.is_some_and(|other| other != gfid) {
             return Err(Reject::SlotInUse);
         }
-        self.slots[slot] = Slot {
-            held: SlotUse::Credit,
-            gfid: Some(gfid),
-        };
+        self.slots[slot] = Slot { held: SlotUse::Credit, gfid: Some(gfid) };
         self.wake(gfid);
         Ok(())
+    }
+
+    /// The host has put this vGPU's bytes into a slot of its own: whatever becomes of the
+    /// command that says so, they are scrubbed with the vGPU.
+    pub(crate) fn claim_slot(&mut self, gfid: Gfid, slot: SlotId) {
+        let entry = &mut self.slots[slot];
+        if entry.held == SlotUse::Host && entry.gfid.is_none() {
+            entry.gfid = Some(gfid);
+        }
     }
 
     /// A slot that was lent to this vGPU and is free.
@@ -172,12 +168,7 @@ impl Engine {
         if !self.may_copy() || !self.has_action_room() {
             return Some(false);
         }
-        self.copy(
-            gfid,
-            CopyKind::ScrubSlot,
-            Some(slot),
-            CopyOp::FillSlot { slot },
-        );
+        self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
         Some(true)
     }
 

@@ -127,10 +127,7 @@ impl Engine {
                     if why == Reject::Full {
                         return Err((input, why));
                     }
-                    self.tell(Event::Refused {
-                        id: request.id,
-                        why,
-                    });
+                    self.tell(Event::Refused { id: request.id, why });
                 }
             }
         }
@@ -219,21 +216,12 @@ impl Engine {
             Command::Create { profile, placement } => self.create(id, gfid, profile, placement),
             Command::Release => self.release(id, gfid, now_ns),
             Command::Start => self.start(id, gfid),
-            Command::Stop { mode, timeout_ns } => self.stop(
-                Some(id),
-                gfid,
-                mode,
-                now_ns.saturating_add(timeout_ns),
-                now_ns,
-            ),
-            Command::OpenChannel {
-                channel,
-                tsg,
-                runlist,
-                ring,
-            } => self
-                .open_channel(gfid, channel, tsg, runlist, ring)
-                .map(|()| self.done(id)),
+            Command::Stop { mode, timeout_ns } => {
+                self.stop(Some(id), gfid, mode, now_ns.saturating_add(timeout_ns), now_ns)
+            }
+            Command::OpenChannel { channel, tsg, runlist, ring } => {
+                self.open_channel(gfid, channel, tsg, runlist, ring).map(|()| self.done(id))
+            }
             Command::CloseChannel { channel } => {
                 self.close_channel(gfid, channel).map(|()| self.done(id))
             }
@@ -248,16 +236,13 @@ impl Engine {
                 self.load_channel(gfid, &record).map(|()| self.done(id))
             }
             Command::LoadPages { from, crc } => {
+                self.claim_slot(gfid, from.slot);
                 self.load_pages(gfid, from, crc).map(|()| self.done(id))
             }
-            Command::LoadContext {
-                channel,
-                at,
-                from,
-                crc,
-            } => self
-                .load_context(gfid, channel, at, from, crc)
-                .map(|()| self.done(id)),
+            Command::LoadContext { channel, at, from, crc } => {
+                self.claim_slot(gfid, from.slot);
+                self.load_context(gfid, channel, at, from, crc).map(|()| self.done(id))
+            }
             Command::RestoreEnd => self.restore_end(gfid).map(|()| self.done(id)),
         }
     }

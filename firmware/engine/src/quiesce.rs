@@ -41,12 +41,7 @@ impl Engine {
         if self.vgpus[gfid].phase != Phase::Running {
             return Err(Reject::WrongPhase);
         }
-        let stop = Stop {
-            id,
-            mode,
-            deadline_ns,
-            step: StopStep::Engines,
-        };
+        let stop = Stop { id, mode, deadline_ns, step: StopStep::Engines };
         self.vgpus[gfid].phase = Phase::Stopping(stop);
         self.park(gfid);
         self.preempt_vgpu(gfid, now_ns);
@@ -72,10 +67,7 @@ impl Engine {
         if queued || self.on_engine(gfid) {
             return;
         }
-        self.vgpus[gfid].phase = Phase::Stopping(Stop {
-            step: StopStep::Aperture,
-            ..stop
-        });
+        self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Aperture, ..stop });
         let blocked = self.aperture(gfid, BarMode::Blocked);
         self.act(Action::BindAperture(gfid, blocked));
     }
@@ -95,10 +87,7 @@ impl Engine {
         self.cancel_preempts(gfid);
         self.unpark(gfid);
         if let Some(id) = stop.id {
-            self.tell(Event::Refused {
-                id,
-                why: Reject::Deadline,
-            });
+            self.tell(Event::Refused { id, why: Reject::Deadline });
         }
     }
 
@@ -106,10 +95,7 @@ impl Engine {
     pub(crate) fn aperture_set(&mut self, gfid: Gfid, now_ns: u64) {
         match self.vgpus[gfid].phase {
             Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
-                self.vgpus[gfid].phase = Phase::Stopping(Stop {
-                    step: StopStep::Vectors,
-                    ..stop
-                });
+                self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Vectors, ..stop });
                 let closed = self.route(gfid, false);
                 self.act(Action::SetRoute(gfid, closed));
                 self.act(Action::ReadVectors(gfid));
@@ -140,11 +126,7 @@ impl Engine {
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
         let guest_time_ns = now_ns.wrapping_add(vgpu.time_offset_ns);
-        vgpu.phase = Phase::Stopped {
-            proof,
-            guest_time_ns,
-            pristine: false,
-        };
+        vgpu.phase = Phase::Stopped { proof, guest_time_ns, pristine: false };
         self.act(Action::Retain);
         if let Some(id) = stop.id {
             self.done(id);
@@ -157,11 +139,7 @@ impl Engine {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
-        vgpu.phase = Phase::Stopped {
-            proof,
-            guest_time_ns,
-            pristine,
-        };
+        vgpu.phase = Phase::Stopped { proof, guest_time_ns, pristine };
         self.act(Action::Retain);
     }
 

@@ -71,25 +71,15 @@ impl Engine {
         self.vgpus.iter().filter_map(|(gfid, vgpu)| {
             let phase = match vgpu.phase {
                 Phase::Absent => return None,
-                Phase::Running | Phase::Stopping(_) => RetainedPhase::Running {
-                    time_offset_ns: vgpu.time_offset_ns,
-                },
-                Phase::Stopped {
-                    guest_time_ns,
-                    pristine,
-                    ..
-                } => RetainedPhase::Stopped {
-                    guest_time_ns,
-                    vectors: vgpu.vectors,
-                    pristine,
-                },
+                Phase::Running | Phase::Stopping(_) => {
+                    RetainedPhase::Running { time_offset_ns: vgpu.time_offset_ns }
+                }
+                Phase::Stopped { guest_time_ns, pristine, .. } => {
+                    RetainedPhase::Stopped { guest_time_ns, vectors: vgpu.vectors, pristine }
+                }
                 Phase::Starting { guest_time_ns, .. } => {
                     let vectors = vgpu.vectors;
-                    RetainedPhase::Stopped {
-                        guest_time_ns,
-                        vectors,
-                        pristine: false,
-                    }
+                    RetainedPhase::Stopped { guest_time_ns, vectors, pristine: false }
                 }
                 Phase::Creating { .. }
                 | Phase::Resuming { .. }
@@ -97,13 +87,7 @@ impl Engine {
                 | Phase::Releasing { .. } => RetainedPhase::Broken,
             };
             let (profile, placement, epoch) = (vgpu.profile, vgpu.placement, vgpu.epoch);
-            Some(RetainedVgpu {
-                gfid,
-                phase,
-                profile,
-                placement,
-                epoch,
-            })
+            Some(RetainedVgpu { gfid, phase, profile, placement, epoch })
         })
     }
 
@@ -144,11 +128,7 @@ impl Engine {
         vgpu.profile = retained.profile;
         vgpu.placement = retained.placement;
         vgpu.epoch = retained.epoch;
-        self.act(Action::SetPartition(
-            gfid,
-            retained.placement,
-            retained.profile,
-        ));
+        self.act(Action::SetPartition(gfid, retained.placement, retained.profile));
         match retained.phase {
             RetainedPhase::Running { time_offset_ns } => {
                 self.vgpus[gfid].phase = Phase::Running;
@@ -158,11 +138,7 @@ impl Engine {
                 self.act(Action::SetRoute(gfid, route));
                 self.act(Action::BindAperture(gfid, direct));
             }
-            RetainedPhase::Stopped {
-                guest_time_ns,
-                vectors,
-                pristine,
-            } => {
+            RetainedPhase::Stopped { guest_time_ns, vectors, pristine } => {
                 self.vgpus[gfid].vectors = vectors;
                 self.recover_standing(gfid, guest_time_ns, pristine);
             }
@@ -175,10 +151,7 @@ impl Engine {
     }
 
     fn recover_standing(&mut self, gfid: Gfid, guest_time_ns: u64, pristine: bool) {
-        let (route, blocked) = (
-            self.route(gfid, false),
-            self.aperture(gfid, BarMode::Blocked),
-        );
+        let (route, blocked) = (self.route(gfid, false), self.aperture(gfid, BarMode::Blocked));
         self.act(Action::SetRoute(gfid, route));
         self.act(Action::BindAperture(gfid, blocked));
         self.standing(gfid, guest_time_ns, pristine);
@@ -231,12 +204,8 @@ impl Engine {
             return;
         };
         self.tsgs[tsg].state = TsgState::Current { again: true };
-        self.runlists[runlist].current = Some(Current {
-            tsg,
-            gfid,
-            slice_end_ns: now_ns,
-            doing: Doing::Running,
-        });
+        self.runlists[runlist].current =
+            Some(Current { tsg, gfid, slice_end_ns: now_ns, doing: Doing::Running });
         // Its answer may have come while nobody listened; asked again, it comes again.
         let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
         self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
@@ -249,12 +218,7 @@ impl Engine {
         };
         for raw in 0..SLOT_COUNT {
             let Some(slot) = SlotId::new(raw) else { break };
-            self.copy(
-                gfid,
-                CopyKind::ScrubSlot,
-                Some(slot),
-                CopyOp::FillSlot { slot },
-            );
+            self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
         }
     }
 }

@@ -28,9 +28,7 @@ impl Engine {
             return Err(Reject::VgpuExists);
         }
         profile.check().map_err(Reject::Profile)?;
-        placement
-            .check(&profile, &self.device)
-            .map_err(Reject::Placement)?;
+        placement.check(&profile, &self.device).map_err(Reject::Placement)?;
         for (_, other) in self.vgpus.iter() {
             if other.phase != Phase::Absent {
                 placement
@@ -39,13 +37,8 @@ impl Engine {
             }
         }
         let epoch = self.vgpus[gfid].epoch;
-        self.vgpus[gfid] = Vgpu {
-            phase: Phase::Creating { id },
-            profile,
-            placement,
-            epoch,
-            ..Vgpu::ABSENT
-        };
+        self.vgpus[gfid] =
+            Vgpu { phase: Phase::Creating { id }, profile, placement, epoch, ..Vgpu::ABSENT };
         // Written before the device is told, so that a restart knows what to take back.
         self.act(Action::Retain);
         self.act(Action::SetPartition(gfid, placement, profile));
@@ -62,15 +55,9 @@ impl Engine {
                 self.act(Action::Retain);
                 self.done(id);
             }
-            Phase::Releasing {
-                id,
-                step: ReleaseStep::Partition,
-            } => {
+            Phase::Releasing { id, step: ReleaseStep::Partition } => {
                 let epoch = self.vgpus[gfid].epoch;
-                self.vgpus[gfid] = Vgpu {
-                    epoch,
-                    ..Vgpu::ABSENT
-                };
+                self.vgpus[gfid] = Vgpu { epoch, ..Vgpu::ABSENT };
                 self.act(Action::Retain);
                 self.done(id);
             }
@@ -87,10 +74,7 @@ impl Engine {
 
     /// Starts to make a vGPU absent.
     pub(crate) fn release(&mut self, id: u32, gfid: Gfid, now_ns: u64) -> Result<(), Reject> {
-        if matches!(
-            self.vgpus[gfid].phase,
-            Phase::Creating { .. } | Phase::Releasing { .. }
-        ) {
+        if matches!(self.vgpus[gfid].phase, Phase::Creating { .. } | Phase::Releasing { .. }) {
             return Err(Reject::WrongPhase);
         }
         // Whoever waits for an earlier command of this vGPU will not get what was asked.
@@ -111,20 +95,14 @@ impl Engine {
     }
 
     fn refuse(&mut self, id: u32) {
-        self.tell(crate::message::Event::Refused {
-            id,
-            why: Reject::WrongPhase,
-        });
+        self.tell(crate::message::Event::Refused { id, why: Reject::WrongPhase });
     }
 
     pub(crate) fn begin_release(&mut self, id: u32, gfid: Gfid, now_ns: u64) {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.save = Save::None;
         vgpu.untold = 0;
-        vgpu.phase = Phase::Releasing {
-            id,
-            step: ReleaseStep::Drain,
-        };
+        vgpu.phase = Phase::Releasing { id, step: ReleaseStep::Drain };
         self.act(Action::Retain);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlists[runlist].ready &= !crate::engine::bit(gfid);
@@ -208,16 +186,10 @@ impl Engine {
     fn fill(&mut self, gfid: Gfid, which: u8) {
         let vgpu = &self.vgpus[gfid];
         let op = if which == FILLS {
-            CopyOp::FillFb {
-                at: 0,
-                byte_count: vgpu.profile.fb_bytes,
-            }
+            CopyOp::FillFb { at: 0, byte_count: vgpu.profile.fb_bytes }
         } else {
             let byte_count = vgpu.profile.context_total();
-            CopyOp::FillContext {
-                at: vgpu.placement.context_base,
-                byte_count,
-            }
+            CopyOp::FillContext { at: vgpu.placement.context_base, byte_count }
         };
         self.copy(gfid, CopyKind::Scrub, None, op);
     }
@@ -250,15 +222,8 @@ impl Engine {
     }
 
     pub(crate) fn release_aperture_set(&mut self, gfid: Gfid) {
-        if let Phase::Releasing {
-            id,
-            step: ReleaseStep::Aperture,
-        } = self.vgpus[gfid].phase
-        {
-            self.vgpus[gfid].phase = Phase::Releasing {
-                id,
-                step: ReleaseStep::Channels(0),
-            };
+        if let Phase::Releasing { id, step: ReleaseStep::Aperture } = self.vgpus[gfid].phase {
+            self.vgpus[gfid].phase = Phase::Releasing { id, step: ReleaseStep::Channels(0) };
             self.wake(gfid);
         }
     }

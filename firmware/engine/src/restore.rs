@@ -14,29 +14,17 @@ use godwit_types::{
 
 impl Engine {
     pub(crate) fn restore_begin(&mut self, gfid: Gfid) -> Result<(), Reject> {
-        let Phase::Stopped {
-            pristine: true,
-            guest_time_ns,
-            ..
-        } = self.vgpus[gfid].phase
-        else {
+        let Phase::Stopped { pristine: true, guest_time_ns, .. } = self.vgpus[gfid].phase else {
             return Err(Reject::WrongPhase);
         };
-        self.vgpus[gfid].phase = Phase::Resuming {
-            expected: None,
-            guest_time_ns,
-        };
+        self.vgpus[gfid].phase = Phase::Resuming { expected: None, guest_time_ns };
         self.act(Action::Retain);
         Ok(())
     }
 
     pub(crate) fn load_vgpu(&mut self, gfid: Gfid, record: &VgpuRecord) -> Result<(), Reject> {
         let vgpu = &mut self.vgpus[gfid];
-        let Phase::Resuming {
-            expected,
-            guest_time_ns,
-        } = &mut vgpu.phase
-        else {
+        let Phase::Resuming { expected, guest_time_ns } = &mut vgpu.phase else {
             return Err(Reject::WrongPhase);
         };
         if expected.is_some()
@@ -57,10 +45,7 @@ impl Engine {
 
     fn expected(&mut self, gfid: Gfid) -> Result<&mut Expected, Reject> {
         match &mut self.vgpus[gfid].phase {
-            Phase::Resuming {
-                expected: Some(expected),
-                ..
-            } => Ok(expected),
+            Phase::Resuming { expected: Some(expected), .. } => Ok(expected),
             Phase::Resuming { expected: None, .. } => Err(Reject::Record),
             Phase::Absent
             | Phase::Creating { .. }
@@ -82,13 +67,7 @@ impl Engine {
             return Err(Reject::Record);
         }
         let id = self.hardware_channel(gfid, record.channel)?;
-        self.add_channel(
-            gfid,
-            record.channel,
-            record.tsg,
-            record.runlist,
-            record.ring,
-        )?;
+        self.add_channel(gfid, record.channel, record.tsg, record.runlist, record.ring)?;
         let tsg = self.channels[id].tsg;
         let group = &mut self.tsgs[tsg];
         group.used = record.used;
@@ -120,11 +99,7 @@ impl Engine {
         if from.byte_count > SLOT_BYTES {
             return Err(Reject::Record);
         }
-        if self.may_copy() {
-            Ok(())
-        } else {
-            Err(Reject::Full)
-        }
+        if self.may_copy() { Ok(()) } else { Err(Reject::Full) }
     }
 
     pub(crate) fn load_pages(
@@ -137,12 +112,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         }
         self.loadable(gfid, from)?;
-        self.copy(
-            gfid,
-            CopyKind::Load,
-            Some(from.slot),
-            CopyOp::Scatter { from, crc },
-        );
+        self.copy(gfid, CopyKind::Load, Some(from.slot), CopyOp::Scatter { from, crc });
         Ok(())
     }
 
@@ -162,10 +132,7 @@ impl Engine {
         if !(starts || expected.context == Some((channel, at))) {
             return Err(Reject::Record);
         }
-        let known = !matches!(
-            self.channels[id].state,
-            ChannelState::Free | ChannelState::Closing
-        );
+        let known = !matches!(self.channels[id].state, ChannelState::Free | ChannelState::Closing);
         let end = at.saturating_add(from.byte_count);
         if !known
             || !self.tsgs[self.channels[id].tsg].used
@@ -187,10 +154,7 @@ impl Engine {
 
     /// A slot was copied to its place, or could not be.
     pub(crate) fn loaded(&mut self, gfid: Gfid, slot: SlotId, done: &CopyDone) {
-        self.slots[slot] = Slot {
-            held: SlotUse::Host,
-            gfid: Some(gfid),
-        };
+        self.slots[slot] = Slot { held: SlotUse::Host, gfid: Some(gfid) };
         if !matches!(self.vgpus[gfid].phase, Phase::Resuming { .. }) {
             return;
         }
@@ -200,10 +164,7 @@ impl Engine {
         }
         self.vgpus[gfid].phase = Phase::Failed;
         self.act(Action::Retain);
-        self.tell(Event::Failed {
-            gfid,
-            why: Failure::Copy(done.status),
-        });
+        self.tell(Event::Failed { gfid, why: Failure::Copy(done.status) });
     }
 
     /// Everything was given. What is missing is an error that leaves the vGPU as it is, to be

@@ -20,21 +20,12 @@ pub(crate) enum Doing {
     /// To run.
     Running,
     /// To let go, by `deadline_ns`.
-    Preempting {
-        seq: u32,
-        mode: PreemptMode,
-        deadline_ns: u64,
-        why: Why,
-    },
+    Preempting { seq: u32, mode: PreemptMode, deadline_ns: u64, why: Why },
     /// To let go, and the deadline has passed: what it holds is being looked at, since the
     /// acknowledge may be what was lost.
     Probing { seq: u32, mode: PreemptMode },
     /// To reset itself, by `deadline_ns`.
-    Resetting {
-        seq: u32,
-        deadline_ns: u64,
-        tries: u8,
-    },
+    Resetting { seq: u32, deadline_ns: u64, tries: u8 },
 }
 
 /// The group on an engine.
@@ -90,10 +81,7 @@ mod tests {
 
     #[test]
     fn vgpus_take_turns() {
-        let mut runlist = Runlist {
-            ready: 1 | 1 << 5 | 1 << 31,
-            ..Runlist::EMPTY
-        };
+        let mut runlist = Runlist { ready: 1 | 1 << 5 | 1 << 31, ..Runlist::EMPTY };
         let mut order = [0; 4];
         for place in &mut order {
             *place = runlist.next_ready().unwrap();

@@ -62,10 +62,7 @@ pub(crate) enum Ending {
 impl Save {
     /// Whether it is in the part that needs the vGPU to stand still.
     pub(crate) fn is_past_rounds(self) -> bool {
-        matches!(
-            self,
-            Self::Records { .. } | Self::Contexts { .. } | Self::Complete
-        )
+        matches!(self, Self::Records { .. } | Self::Contexts { .. } | Self::Complete)
     }
 
     pub(crate) fn takes_credit(self) -> bool {
@@ -112,12 +109,7 @@ impl Engine {
 
     pub(crate) fn save_state(&mut self, gfid: Gfid) -> Result<(), Reject> {
         let vgpu = &self.vgpus[gfid];
-        let Phase::Stopped {
-            proof,
-            guest_time_ns,
-            ..
-        } = &vgpu.phase
-        else {
+        let Phase::Stopped { proof, guest_time_ns, .. } = &vgpu.phase else {
             return Err(Reject::WrongPhase);
         };
         if vgpu.save != (Save::Between { still: true })
@@ -150,10 +142,7 @@ impl Engine {
             | Save::Records { .. }
             | Save::Contexts { .. }
             | Save::Complete => {
-                self.vgpus[gfid].save = Save::Ending {
-                    id,
-                    step: Ending::Drain,
-                };
+                self.vgpus[gfid].save = Save::Ending { id, step: Ending::Drain };
                 self.wake(gfid);
                 Ok(())
             }
@@ -185,9 +174,7 @@ impl Engine {
         let group = &self.tsgs[entry.tsg];
         Some(ChannelRecord {
             channel,
-            tsg: entry
-                .tsg
-                .to_guest(self.vgpus[gfid].placement.channel_base)?,
+            tsg: entry.tsg.to_guest(self.vgpus[gfid].placement.channel_base)?,
             runlist: group.runlist,
             ring: entry.ring()?,
             fault,
@@ -202,11 +189,7 @@ impl Engine {
         match self.vgpus[gfid].save {
             Save::Gathering { next, busy: false } => self.step_gather(gfid, next),
             Save::Records { next } => self.step_records(gfid, next),
-            Save::Contexts {
-                channel,
-                at,
-                busy: false,
-            } => self.step_contexts(gfid, channel, at),
+            Save::Contexts { channel, at, busy: false } => self.step_contexts(gfid, channel, at),
             Save::Ending { id, step } => self.step_ending(gfid, id, step),
             Save::None
             | Save::Beginning
@@ -237,22 +220,13 @@ impl Engine {
             return true;
         }
         self.vgpus[gfid].save = Save::Gathering { next, busy: true };
-        self.copy(
-            gfid,
-            CopyKind::Gather,
-            Some(slot),
-            CopyOp::Gather { first: next, slot },
-        );
+        self.copy(gfid, CopyKind::Gather, Some(slot), CopyOp::Gather { first: next, slot });
         false
     }
 
     fn step_records(&mut self, gfid: Gfid, next: u16) -> bool {
         if next >= self.vgpus[gfid].profile.channel_count {
-            self.vgpus[gfid].save = Save::Contexts {
-                channel: 0,
-                at: 0,
-                busy: false,
-            };
+            self.vgpus[gfid].save = Save::Contexts { channel: 0, at: 0, busy: false };
             return true;
         }
         if !self.has_event_room() {
@@ -261,9 +235,7 @@ impl Engine {
         if let Some(record) = self.channel_record(gfid, next) {
             self.tell(Event::Channel(gfid, record));
         }
-        self.vgpus[gfid].save = Save::Records {
-            next: next.wrapping_add(1),
-        };
+        self.vgpus[gfid].save = Save::Records { next: next.wrapping_add(1) };
         true
     }
 
@@ -277,15 +249,10 @@ impl Engine {
             self.tell(Event::Saved { gfid });
             return false;
         }
-        let used = self
-            .channel_record(gfid, channel)
-            .is_some_and(|record| record.used);
+        let used = self.channel_record(gfid, channel).is_some_and(|record| record.used);
         if !used || at >= profile.context_bytes {
-            self.vgpus[gfid].save = Save::Contexts {
-                channel: channel.wrapping_add(1),
-                at: 0,
-                busy: false,
-            };
+            self.vgpus[gfid].save =
+                Save::Contexts { channel: channel.wrapping_add(1), at: 0, busy: false };
             return true;
         }
         let Some(slot) = self.credited_slot(gfid) else {
@@ -299,18 +266,9 @@ impl Engine {
         }
         let byte_count = profile.context_bytes.wrapping_sub(at).min(SLOT_BYTES);
         let from = self.context_at(gfid, guest).wrapping_add(u64::from(at));
-        self.vgpus[gfid].save = Save::Contexts {
-            channel,
-            at,
-            busy: true,
-        };
+        self.vgpus[gfid].save = Save::Contexts { channel, at, busy: true };
         let to = SlotRange { slot, byte_count };
-        self.copy(
-            gfid,
-            CopyKind::ContextOut,
-            Some(slot),
-            CopyOp::ContextToSlot { at: from, to },
-        );
+        self.copy(gfid, CopyKind::ContextOut, Some(slot), CopyOp::ContextToSlot { at: from, to });
         false
     }
 
@@ -320,10 +278,7 @@ impl Engine {
                 if self.vgpus[gfid].copies != 0 {
                     return false;
                 }
-                self.vgpus[gfid].save = Save::Ending {
-                    id,
-                    step: Ending::Slots,
-                };
+                self.vgpus[gfid].save = Save::Ending { id, step: Ending::Slots };
                 true
             }
             Ending::Slots => {
@@ -336,10 +291,7 @@ impl Engine {
                 if !self.may_copy() {
                     return true;
                 }
-                self.vgpus[gfid].save = Save::Ending {
-                    id,
-                    step: Ending::Log,
-                };
+                self.vgpus[gfid].save = Save::Ending { id, step: Ending::Log };
                 self.copy(gfid, CopyKind::Log, None, CopyOp::DirtyStop);
                 false
             }
@@ -355,20 +307,11 @@ impl Engine {
             Save::Beginning => self.flip(gfid),
             Save::Flipping => {
                 let vgpu = &mut self.vgpus[gfid];
-                vgpu.save = Save::Gathering {
-                    next: 0,
-                    busy: false,
-                };
-                self.tell(Event::Round {
-                    gfid,
-                    pages: done.pages,
-                });
+                vgpu.save = Save::Gathering { next: 0, busy: false };
+                self.tell(Event::Round { gfid, pages: done.pages });
             }
             // Logging that could not be stopped costs time and harms nothing.
-            Save::Ending {
-                id,
-                step: Ending::Log,
-            } => {
+            Save::Ending { id, step: Ending::Log } => {
                 self.vgpus[gfid].save = Save::None;
                 self.done(id);
             }
@@ -392,19 +335,9 @@ impl Engine {
             return self.save_failed(gfid, done.status);
         }
         self.slots[slot].held = SlotUse::Host;
-        self.vgpus[gfid].save = Save::Gathering {
-            next: done.pages,
-            busy: false,
-        };
-        let to = SlotRange {
-            slot,
-            byte_count: done.byte_count,
-        };
-        self.tell(Event::Pages {
-            gfid,
-            to,
-            crc: done.crc,
-        });
+        self.vgpus[gfid].save = Save::Gathering { next: done.pages, busy: false };
+        let to = SlotRange { slot, byte_count: done.byte_count };
+        self.tell(Event::Pages { gfid, to, crc: done.crc });
     }
 
     /// Part of a context is in a slot.
@@ -421,38 +354,19 @@ impl Engine {
         };
         self.slots[slot].held = SlotUse::Host;
         let next = at.saturating_add(done.byte_count.max(1));
-        self.vgpus[gfid].save = Save::Contexts {
-            channel,
-            at: next,
-            busy: false,
-        };
-        let to = SlotRange {
-            slot,
-            byte_count: done.byte_count,
-        };
-        self.tell(Event::Context {
-            gfid,
-            channel: guest,
-            at,
-            to,
-            crc: done.crc,
-        });
+        self.vgpus[gfid].save = Save::Contexts { channel, at: next, busy: false };
+        let to = SlotRange { slot, byte_count: done.byte_count };
+        self.tell(Event::Context { gfid, channel: guest, at, to, crc: done.crc });
     }
 
     /// A slot whose content nobody wants: it waits for its scrub.
     fn keep_slot(&mut self, gfid: Gfid, slot: SlotId) {
-        self.slots[slot] = Slot {
-            held: SlotUse::Credit,
-            gfid: Some(gfid),
-        };
+        self.slots[slot] = Slot { held: SlotUse::Credit, gfid: Some(gfid) };
     }
 
     /// A save cannot go on; the vGPU itself is unharmed.
     fn save_failed(&mut self, gfid: Gfid, status: CopyStatus) {
         self.vgpus[gfid].save = Save::Complete;
-        self.tell(Event::Failed {
-            gfid,
-            why: Failure::Copy(status),
-        });
+        self.tell(Event::Failed { gfid, why: Failure::Copy(status) });
     }
 }

@@ -89,12 +89,7 @@ impl Engine {
         };
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
-        current.doing = Doing::Preempting {
-            seq,
-            mode,
-            deadline_ns,
-            why,
-        };
+        current.doing = Doing::Preempting { seq, mode, deadline_ns, why };
         self.act(Action::Preempt(runlist, mode, seq));
     }
 
@@ -112,12 +107,7 @@ impl Engine {
         entry.run_seq = entry.run_seq.wrapping_add(1);
         let seq = entry.run_seq;
         let slice_end_ns = now_ns.saturating_add(slice_ns);
-        entry.current = Some(Current {
-            tsg,
-            gfid,
-            slice_end_ns,
-            doing: Doing::Running,
-        });
+        entry.current = Some(Current { tsg, gfid, slice_end_ns, doing: Doing::Running });
         self.tsgs[tsg].state = TsgState::Current { again: false };
         self.act(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
@@ -148,16 +138,8 @@ impl Engine {
     }
 
     fn slice_ns(&self) -> u64 {
-        let present = self
-            .vgpus
-            .iter()
-            .filter(|(_, vgpu)| vgpu.phase != Phase::Absent)
-            .count();
-        if present as u32 <= SLICE_FEW_VGPUS {
-            SLICE_NS_FEW
-        } else {
-            SLICE_NS_MANY
-        }
+        let present = self.vgpus.iter().filter(|(_, vgpu)| vgpu.phase != Phase::Absent).count();
+        if present as u32 <= SLICE_FEW_VGPUS { SLICE_NS_FEW } else { SLICE_NS_MANY }
     }
 
     /// An answer of a runlist. One whose number answers nothing is counted and dropped.
@@ -176,9 +158,7 @@ impl Engine {
                 }
             }
             (RunlistEvent::Preempted { seq }, Some(Current { doing, .. })) => match doing {
-                Doing::Preempting {
-                    seq: asked, mode, ..
-                }
+                Doing::Preempting { seq: asked, mode, .. }
                 | Doing::Probing { seq: asked, mode }
                     if seq == asked =>
                 {
@@ -189,10 +169,7 @@ impl Engine {
             },
             (
                 RunlistEvent::Reset { seq },
-                Some(Current {
-                    doing: Doing::Resetting { seq: asked, .. },
-                    ..
-                }),
+                Some(Current { doing: Doing::Resetting { seq: asked, .. }, .. }),
             ) if seq == asked => {
                 self.left(runlist, Some(PreemptMode::Instruction));
             }
@@ -227,10 +204,8 @@ impl Engine {
     /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
     /// something, then it is reset.
     pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState, now_ns: u64) {
-        let Some(Current {
-            doing: Doing::Probing { mode, .. },
-            ..
-        }) = self.runlists[runlist].current
+        let Some(Current { doing: Doing::Probing { mode, .. }, .. }) =
+            self.runlists[runlist].current
         else {
             return;
         };
@@ -252,11 +227,7 @@ impl Engine {
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
         let deadline_ns = now_ns.saturating_add(RESET_DEADLINE_NS);
-        current.doing = Doing::Resetting {
-            seq,
-            deadline_ns,
-            tries,
-        };
+        current.doing = Doing::Resetting { seq, deadline_ns, tries };
         self.act(Action::Reset(runlist, seq));
     }
 
@@ -303,12 +274,7 @@ impl Engine {
                 let deadline = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
                 self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
             }
-            Doing::Preempting {
-                seq,
-                mode,
-                deadline_ns,
-                why,
-            } if deadline_ns <= now_ns => {
+            Doing::Preempting { seq, mode, deadline_ns, why } if deadline_ns <= now_ns => {
                 match (why, mode.escalated()) {
                     // The stop's own deadline refuses it; nothing is done by force.
                     (Why::Stop, _) => {}
@@ -328,9 +294,7 @@ impl Engine {
                     }
                 }
             }
-            Doing::Resetting {
-                deadline_ns, tries, ..
-            } if deadline_ns <= now_ns => {
+            Doing::Resetting { deadline_ns, tries, .. } if deadline_ns <= now_ns => {
                 if tries < RESET_TRIES {
                     self.reset_engine(runlist, now_ns, tries.wrapping_add(1));
                 } else {
@@ -395,11 +359,7 @@ impl Engine {
             let at_ns = match current.doing {
                 Doing::Running if contended => current.slice_end_ns,
                 Doing::Preempting { why: Why::Stop, .. } if contended => current.slice_end_ns,
-                Doing::Preempting {
-                    why: Why::Slice | Why::Escalate,
-                    deadline_ns,
-                    ..
-                }
+                Doing::Preempting { why: Why::Slice | Why::Escalate, deadline_ns, .. }
                 | Doing::Resetting { deadline_ns, .. } => deadline_ns,
                 Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. } => u64::MAX,
             };

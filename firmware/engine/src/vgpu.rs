@@ -141,18 +141,8 @@ pub(crate) struct Vgpu {
 impl Vgpu {
     pub(crate) const ABSENT: Self = Self {
         phase: Phase::Absent,
-        profile: Profile {
-            fb_bytes: 0,
-            bar_bytes: 0,
-            channel_count: 0,
-            context_bytes: 0,
-        },
-        placement: Placement {
-            fb_base: 0,
-            bar_base: 0,
-            channel_base: 0,
-            context_base: 0,
-        },
+        profile: Profile { fb_bytes: 0, bar_bytes: 0, channel_count: 0, context_bytes: 0 },
+        placement: Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 },
         epoch: Epoch(0),
         time_offset_ns: 0,
         vectors: 0,
@@ -169,25 +159,17 @@ impl Vgpu {
 
     /// Whether its groups may be put on an engine.
     pub(crate) fn may_run(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Running
-                | Phase::Stopping(Stop {
-                    step: StopStep::Engines,
-                    ..
-                })
-        )
+        matches!(self.phase, Phase::Running | Phase::Stopping(Stop { step: StopStep::Engines, .. }))
     }
 
     /// When a stop that is pinned to a boundary is refused; `u64::MAX`: never.
     pub(crate) fn stop_deadline_ns(&self) -> u64 {
         match self.phase {
-            Phase::Stopping(Stop {
-                mode: StopMode::Pinned(_),
-                deadline_ns,
-                step,
-                ..
-            }) if step != StopStep::Vectors => deadline_ns,
+            Phase::Stopping(Stop { mode: StopMode::Pinned(_), deadline_ns, step, .. })
+                if step != StopStep::Vectors =>
+            {
+                deadline_ns
+            }
             _ => u64::MAX,
         }
     }

@@ -65,12 +65,8 @@ impl Default for Pump {
     }
 }
 
-const NOTHING: Identity = Identity {
-    fb_bytes: 0,
-    bar_bytes: 0,
-    context_bytes: 0,
-    context_layout: 0,
-};
+const NOTHING: Identity =
+    Identity { fb_bytes: 0, bar_bytes: 0, context_bytes: 0, context_layout: 0 };
 
 fn load<H: Hardware>(hal: &H, slot: RetainedSlot) -> Option<Retained> {
     let mut buffer = [0; RETAINED_BYTES];
@@ -97,15 +93,9 @@ fn newest(a: Option<Retained>, b: Option<Retained>) -> Retained {
 fn vgpu(kept: &retained::Vgpu) -> Option<RetainedVgpu> {
     let phase = match kept.phase {
         retained::Phase::Running { time_offset_ns } => RetainedPhase::Running { time_offset_ns },
-        retained::Phase::Stopped {
-            guest_time_ns,
-            vectors,
-            pristine,
-        } => RetainedPhase::Stopped {
-            guest_time_ns,
-            vectors,
-            pristine,
-        },
+        retained::Phase::Stopped { guest_time_ns, vectors, pristine } => {
+            RetainedPhase::Stopped { guest_time_ns, vectors, pristine }
+        }
         retained::Phase::Broken => RetainedPhase::Broken,
     };
     let profile = parse::profile(&kept.profile);

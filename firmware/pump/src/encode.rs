@@ -9,34 +9,19 @@ pub(crate) fn event(event: &Event) -> mailbox::Event {
     match *event {
         Event::Started { present, running } => mailbox::Event::Started { present, running },
         Event::Done { id } => mailbox::Event::Done { id },
-        Event::Refused { id, why } => mailbox::Event::Refused {
-            id,
-            why: reject(why),
-        },
-        Event::Round { gfid, pages } => mailbox::Event::Round {
-            gfid: gfid.raw(),
-            pages,
-        },
-        Event::Pages { gfid, to, crc } => mailbox::Event::Pages {
-            gfid: gfid.raw(),
-            data: slot_data(to, crc),
-        },
+        Event::Refused { id, why } => mailbox::Event::Refused { id, why: reject(why) },
+        Event::Round { gfid, pages } => mailbox::Event::Round { gfid: gfid.raw(), pages },
+        Event::Pages { gfid, to, crc } => {
+            mailbox::Event::Pages { gfid: gfid.raw(), data: slot_data(to, crc) }
+        }
         Event::RoundEnd { gfid } => mailbox::Event::RoundEnd { gfid: gfid.raw() },
-        Event::Vgpu(gfid, ref record) => mailbox::Event::Vgpu {
-            gfid: gfid.raw(),
-            record: vgpu(record),
-        },
-        Event::Channel(gfid, ref record) => mailbox::Event::Channel {
-            gfid: gfid.raw(),
-            record: channel(record),
-        },
-        Event::Context {
-            gfid,
-            channel,
-            at,
-            to,
-            crc,
-        } => mailbox::Event::Context {
+        Event::Vgpu(gfid, ref record) => {
+            mailbox::Event::Vgpu { gfid: gfid.raw(), record: vgpu(record) }
+        }
+        Event::Channel(gfid, ref record) => {
+            mailbox::Event::Channel { gfid: gfid.raw(), record: channel(record) }
+        }
+        Event::Context { gfid, channel, at, to, crc } => mailbox::Event::Context {
             gfid: gfid.raw(),
             channel: channel.raw(),
             at,
@@ -44,35 +29,23 @@ pub(crate) fn event(event: &Event) -> mailbox::Event {
         },
         Event::Saved { gfid } => mailbox::Event::Saved { gfid: gfid.raw() },
         Event::Free { slot } => mailbox::Event::Free { slot: slot.raw() },
-        Event::Closed { gfid, channel } => mailbox::Event::Closed {
-            gfid: gfid.raw(),
-            channel: channel.raw(),
-        },
-        Event::ChannelFault {
-            gfid,
-            channel,
-            fault,
-        } => mailbox::Event::ChannelFault {
+        Event::Closed { gfid, channel } => {
+            mailbox::Event::Closed { gfid: gfid.raw(), channel: channel.raw() }
+        }
+        Event::ChannelFault { gfid, channel, fault } => mailbox::Event::ChannelFault {
             gfid: gfid.raw(),
             channel: channel.raw(),
             fault: fault as u8,
         },
-        Event::Failed { gfid, why } => mailbox::Event::Failed {
-            gfid: gfid.raw(),
-            why: failure(why),
-        },
-        Event::EngineLost(runlist) => mailbox::Event::EngineLost {
-            runlist: runlist.raw(),
-        },
+        Event::Failed { gfid, why } => {
+            mailbox::Event::Failed { gfid: gfid.raw(), why: failure(why) }
+        }
+        Event::EngineLost(runlist) => mailbox::Event::EngineLost { runlist: runlist.raw() },
     }
 }
 
 fn slot_data(range: SlotRange, crc: u32) -> SlotData {
-    SlotData {
-        slot: range.slot.raw(),
-        byte_count: range.byte_count,
-        crc,
-    }
+    SlotData { slot: range.slot.raw(), byte_count: range.byte_count, crc }
 }
 
 fn reject(why: Reject) -> mailbox::Reject {

@@ -11,57 +11,41 @@ use godwit_wire::{mailbox, record};
 /// refuse.
 pub(crate) fn request(request: &mailbox::Request) -> Option<Request> {
     let gfid = Gfid::new(request.gfid)?;
-    Some(Request {
-        id: request.id,
-        gfid,
-        command: command(&request.command)?,
-    })
+    Some(Request { id: request.id, gfid, command: command(&request.command)? })
 }
 
 fn command(command: &mailbox::Command) -> Option<Command> {
     Some(match *command {
-        mailbox::Command::Create {
-            profile: ref what,
-            placement: ref place,
-        } => Command::Create {
-            profile: profile(what),
-            placement: placement(place),
-        },
+        mailbox::Command::Create { profile: ref what, placement: ref place } => {
+            Command::Create { profile: profile(what), placement: placement(place) }
+        }
         mailbox::Command::Release => Command::Release,
         mailbox::Command::Start => Command::Start,
-        mailbox::Command::Stop { mode, timeout_ns } => Command::Stop {
-            mode: stop_mode(mode),
-            timeout_ns,
-        },
-        mailbox::Command::OpenChannel {
-            channel,
-            tsg,
-            runlist,
-            ring_base,
-            ring_log2,
-        } => Command::OpenChannel {
-            channel: GuestChannelId::new(channel)?,
-            tsg: GuestTsgId::new(tsg)?,
-            runlist: RunlistId::new(runlist)?,
-            ring: ring(ring_base, ring_log2)?,
-        },
-        mailbox::Command::CloseChannel { channel } => Command::CloseChannel {
-            channel: GuestChannelId::new(channel)?,
-        },
+        mailbox::Command::Stop { mode, timeout_ns } => {
+            Command::Stop { mode: stop_mode(mode), timeout_ns }
+        }
+        mailbox::Command::OpenChannel { channel, tsg, runlist, ring_base, ring_log2 } => {
+            Command::OpenChannel {
+                channel: GuestChannelId::new(channel)?,
+                tsg: GuestTsgId::new(tsg)?,
+                runlist: RunlistId::new(runlist)?,
+                ring: ring(ring_base, ring_log2)?,
+            }
+        }
+        mailbox::Command::CloseChannel { channel } => {
+            Command::CloseChannel { channel: GuestChannelId::new(channel)? }
+        }
         mailbox::Command::SaveBegin => Command::SaveBegin,
         mailbox::Command::SaveRound => Command::SaveRound,
         mailbox::Command::SaveState => Command::SaveState,
         mailbox::Command::SaveEnd => Command::SaveEnd,
-        mailbox::Command::Credit { slot } => Command::Credit {
-            slot: SlotId::new(slot)?,
-        },
+        mailbox::Command::Credit { slot } => Command::Credit { slot: SlotId::new(slot)? },
         mailbox::Command::RestoreBegin => Command::RestoreBegin,
         mailbox::Command::LoadVgpu(ref record) => Command::LoadVgpu(vgpu_record(record)),
         mailbox::Command::LoadChannel(ref record) => Command::LoadChannel(channel_record(record)?),
-        mailbox::Command::LoadPages(data) => Command::LoadPages {
-            from: slot_range(&data)?,
-            crc: data.crc,
-        },
+        mailbox::Command::LoadPages(data) => {
+            Command::LoadPages { from: slot_range(&data)?, crc: data.crc }
+        }
         mailbox::Command::LoadContext { channel, at, data } => Command::LoadContext {
             channel: GuestChannelId::new(channel)?,
             at,
@@ -108,10 +92,7 @@ fn slot_range(data: &mailbox::SlotData) -> Option<SlotRange> {
     if data.byte_count > SLOT_BYTES {
         return None;
     }
-    Some(SlotRange {
-        slot: SlotId::new(data.slot)?,
-        byte_count: data.byte_count,
-    })
+    Some(SlotRange { slot: SlotId::new(data.slot)?, byte_count: data.byte_count })
 }
 
 fn vgpu_record(record: &record::Vgpu) -> VgpuRecord {

@@ -57,11 +57,7 @@ fn retain<H: Hardware>(pump: &mut Pump, hal: &mut H) {
         number: pump.retained_number,
         vgpus: pump.engine.retained().map(|vgpu| to_wire(&vgpu)).collect(),
     };
-    let slot = if pump.retained_number & 1 == 0 {
-        RetainedSlot::A
-    } else {
-        RetainedSlot::B
-    };
+    let slot = if pump.retained_number & 1 == 0 { RetainedSlot::A } else { RetainedSlot::B };
     let mut buffer = [0; RETAINED_BYTES];
     if let Ok(bytes) = record.encode(&mut buffer) {
         hal.store(slot, bytes);
@@ -71,15 +67,9 @@ fn retain<H: Hardware>(pump: &mut Pump, hal: &mut H) {
 fn to_wire(vgpu: &RetainedVgpu) -> retained::Vgpu {
     let phase = match vgpu.phase {
         RetainedPhase::Running { time_offset_ns } => retained::Phase::Running { time_offset_ns },
-        RetainedPhase::Stopped {
-            guest_time_ns,
-            vectors,
-            pristine,
-        } => retained::Phase::Stopped {
-            guest_time_ns,
-            vectors,
-            pristine,
-        },
+        RetainedPhase::Stopped { guest_time_ns, vectors, pristine } => {
+            retained::Phase::Stopped { guest_time_ns, vectors, pristine }
+        }
         RetainedPhase::Broken => retained::Phase::Broken,
     };
     retained::Vgpu {

@@ -86,11 +86,7 @@ impl Pump {
     /// there were any.
     pub(crate) fn drain<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
-        while let Some(action) = self
-            .held_action
-            .take()
-            .or_else(|| self.engine.poll_action())
-        {
+        while let Some(action) = self.held_action.take().or_else(|| self.engine.poll_action()) {
             trace!(debug, "do {}", action);
             match perform(self, hal, &action) {
                 Performed::Done => {}
@@ -175,10 +171,7 @@ impl Pump {
                 Some(request) => return Some(Input::Request(request)),
                 None => {
                     let why = mailbox::Reject::OutOfRange;
-                    mailbox::Event::Refused {
-                        id: request.id,
-                        why,
-                    }
+                    mailbox::Event::Refused { id: request.id, why }
                 }
             },
             Err(_) => mailbox::Event::Malformed,

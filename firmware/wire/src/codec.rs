@@ -32,9 +32,7 @@ pub enum WireError {
 ///
 /// [`WireError::NoRoom`].
 pub fn encode<'a, T: Serialize>(value: &T, into: &'a mut [u8]) -> Result<&'a [u8], WireError> {
-    postcard::to_slice(value, into)
-        .map(|bytes| &*bytes)
-        .map_err(|_| WireError::NoRoom)
+    postcard::to_slice(value, into).map(|bytes| &*bytes).map_err(|_| WireError::NoRoom)
 }
 
 /// Decodes a value that takes all of the bytes.
@@ -44,11 +42,7 @@ pub fn encode<'a, T: Serialize>(value: &T, into: &'a mut [u8]) -> Result<&'a [u8
 /// [`WireError::Malformed`] or [`WireError::TooLong`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| WireError::Malformed)?;
-    if rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(WireError::TooLong)
-    }
+    if rest.is_empty() { Ok(value) } else { Err(WireError::TooLong) }
 }
 
 #[cfg(test)]

@@ -69,47 +69,24 @@ pub struct SlotData {
 
 /// What the host can ask for. See the engine's commands of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the engine's command of the same name says what it means"
-)]
+#[expect(missing_docs, reason = "the engine's command of the same name says what it means")]
 pub enum Command {
-    Create {
-        profile: Profile,
-        placement: Placement,
-    },
+    Create { profile: Profile, placement: Placement },
     Release,
     Start,
-    Stop {
-        mode: StopMode,
-        timeout_ns: u64,
-    },
-    OpenChannel {
-        channel: u16,
-        tsg: u16,
-        runlist: u8,
-        ring_base: u64,
-        ring_log2: u8,
-    },
-    CloseChannel {
-        channel: u16,
-    },
+    Stop { mode: StopMode, timeout_ns: u64 },
+    OpenChannel { channel: u16, tsg: u16, runlist: u8, ring_base: u64, ring_log2: u8 },
+    CloseChannel { channel: u16 },
     SaveBegin,
     SaveRound,
     SaveState,
     SaveEnd,
-    Credit {
-        slot: u8,
-    },
+    Credit { slot: u8 },
     RestoreBegin,
     LoadVgpu(record::Vgpu),
     LoadChannel(record::Channel),
     LoadPages(SlotData),
-    LoadContext {
-        channel: u16,
-        at: u32,
-        data: SlotData,
-    },
+    LoadContext { channel: u16, at: u32, data: SlotData },
     RestoreEnd,
 }
 
@@ -185,10 +162,7 @@ pub enum Failure {
 
 /// What the firmware tells. See the engine's events of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the engine's event of the same name says what it means"
-)]
+#[expect(missing_docs, reason = "the engine's event of the same name says what it means")]
 pub enum Event {
     Started {
         present: u32,
@@ -271,11 +245,8 @@ mod tests {
             channel_base: u16::MAX,
             context_base: u64::MAX,
         };
-        let request = Request {
-            id: u32::MAX,
-            gfid: 255,
-            command: Command::Create { profile, placement },
-        };
+        let request =
+            Request { id: u32::MAX, gfid: 255, command: Command::Create { profile, placement } };
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let bytes = encode(&request, &mut buffer).unwrap();
         assert_eq!(decode::<Request>(bytes), Ok(request));

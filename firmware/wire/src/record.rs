@@ -101,11 +101,7 @@ impl Header {
             *to = from;
         }
         let crc = Self::crc(&bytes, body);
-        for (to, from) in bytes
-            .iter_mut()
-            .skip(HEADER_BYTES - 4)
-            .zip(crc.to_le_bytes())
-        {
+        for (to, from) in bytes.iter_mut().skip(HEADER_BYTES - 4).zip(crc.to_le_bytes()) {
             *to = from;
         }
         bytes
@@ -178,10 +174,7 @@ impl Header {
 
     fn crc(bytes: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
         let mut covered = [0; HEADER_BYTES - 4 + BODY_BYTES_MAX];
-        let parts = bytes
-            .iter()
-            .take(HEADER_BYTES - 4)
-            .chain(body.iter().take(BODY_BYTES_MAX));
+        let parts = bytes.iter().take(HEADER_BYTES - 4).chain(body.iter().take(BODY_BYTES_MAX));
         let mut length = 0usize;
         for (to, from) in covered.iter_mut().zip(parts) {
             *to = *from;
@@ -330,36 +323,17 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded_before_anything_is_read() {
-        let long = Header {
-            body_bytes: BODY_BYTES_MAX as u32 + 1,
-            ..sample()
-        };
+        let long = Header { body_bytes: BODY_BYTES_MAX as u32 + 1, ..sample() };
         assert_eq!(Header::parse(&long.encode(&[])), Err(WireError::Malformed));
-        let huge = Header {
-            payload_bytes: PAYLOAD_BYTES_MAX + 1,
-            ..sample()
-        };
+        let huge = Header { payload_bytes: PAYLOAD_BYTES_MAX + 1, ..sample() };
         assert_eq!(Header::parse(&huge.encode(&[])), Err(WireError::Malformed));
     }
 
     #[test]
     fn the_longest_body_fits() {
-        let run = PageRun {
-            first: u32::MAX,
-            count: u32::MAX,
-            zero: true,
-        };
+        let run = PageRun { first: u32::MAX, count: u32::MAX, zero: true };
         let runs = core::iter::repeat_n(run, RUNS_MAX).collect();
         let mut buffer = [0; BODY_BYTES_MAX];
-        assert!(
-            crate::encode(
-                &Pages {
-                    round: u32::MAX,
-                    runs
-                },
-                &mut buffer
-            )
-            .is_ok()
-        );
+        assert!(crate::encode(&Pages { round: u32::MAX, runs }, &mut buffer).is_ok());
     }
 }

@@ -17,19 +17,10 @@ pub const VERSION: u8 = 1;
 
 /// Where a vGPU stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the engine's retained phase of the same name says it"
-)]
+#[expect(missing_docs, reason = "the engine's retained phase of the same name says it")]
 pub enum Phase {
-    Running {
-        time_offset_ns: u64,
-    },
-    Stopped {
-        guest_time_ns: u64,
-        vectors: u32,
-        pristine: bool,
-    },
+    Running { time_offset_ns: u64 },
+    Stopped { guest_time_ns: u64, vectors: u32, pristine: bool },
     Broken,
 }
 
@@ -72,8 +63,7 @@ impl Retained {
         for (to, from) in head.iter_mut().zip([VERSION, 0, l0, l1, c0, c1, c2, c3]) {
             *to = from;
         }
-        into.get(..length.saturating_add(8))
-            .ok_or(WireError::NoRoom)
+        into.get(..length.saturating_add(8)).ok_or(WireError::NoRoom)
     }
 
     /// Reads what was kept.
@@ -112,22 +102,9 @@ mod tests {
             channel_base: u16::MAX,
             context_base: u64::MAX,
         };
-        let phase = Phase::Stopped {
-            guest_time_ns: u64::MAX,
-            vectors: u32::MAX,
-            pristine: true,
-        };
-        let vgpu = Vgpu {
-            gfid: 32,
-            phase,
-            profile,
-            placement,
-            epoch: u32::MAX,
-        };
-        Retained {
-            number: u32::MAX,
-            vgpus: core::iter::repeat_n(vgpu, VGPUS_MAX).collect(),
-        }
+        let phase = Phase::Stopped { guest_time_ns: u64::MAX, vectors: u32::MAX, pristine: true };
+        let vgpu = Vgpu { gfid: 32, phase, profile, placement, epoch: u32::MAX };
+        Retained { number: u32::MAX, vgpus: core::iter::repeat_n(vgpu, VGPUS_MAX).collect() }
     }
 
     #[test]

@@ -1,1 +1,44 @@
-//! Mailbox client, state stream, moves and files.
+//! The host's side: a card and its firmware, the mailbox client, the state stream, moves
+//! between hosts, and state files.
+//!
+//! ```text
+//!              Source ── link ── Destination        a move: offer … commit … done
+//!                │                    │
+//!   file ◀──── Saver                Restorer ◀──── file
+//!                │    state stream    │
+//!                ▼                    ▼
+//!               Host ── mailbox ── firmware         commands, events, staging slots
+//! ```
+//!
+//! Nothing here waits: savers, restorers, sources and destinations are stepped, and say how
+//! far they are.
+
+#![forbid(unsafe_code)]
+
+mod card;
+mod client;
+mod destination;
+mod file;
+mod function;
+mod host;
+mod journal;
+mod link;
+mod place;
+mod release;
+mod restore;
+mod save;
+mod slots;
+mod source;
+pub mod stream;
+
+pub use card::Card;
+pub use client::Client;
+pub use destination::{Destination, DestinationState};
+pub use file::{FileError, StateFile, read_state, state_reader};
+pub use function::Function;
+pub use host::{Host, HostError, Pending, VgpuInfo};
+pub use journal::Journal;
+pub use link::{LinkMessage, Token};
+pub use restore::{RestoreError, RestoreState, Restorer};
+pub use save::{Live, SaveError, SavePlan, SaveState, SaveStats, Saver};
+pub use source::{Source, SourceState};

@@ -1,0 +1,232 @@
+//! The guest's PCI function: BAR0 as the host shim serves it.
+
+use crate::client::Client;
+use godwit_regs::guest::{self, ChannelRegister, Place, status};
+use godwit_types::{Gfid, GuestChannelId, Profile};
+use godwit_wire::mailbox::{Command, Reject};
+use godwit_wire::record;
+use std::collections::BTreeMap;
+
+/// Words of a channel that the guest writes before `Control`.
+const WORDS: usize = 5;
+
+/// A request of the guest that the firmware has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    id: u32,
+    generation: u32,
+    opens: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Channel {
+    words: [u32; WORDS],
+    status: u32,
+    error: u32,
+    control: u32,
+    asked: Option<Asked>,
+}
+
+/// The registers of one vGPU's function. The device's own state is the firmware's; here is
+/// only what the guest wrote and what it was told.
+#[derive(Debug)]
+pub struct Function {
+    profile: Profile,
+    channels: BTreeMap<u16, Channel>,
+}
+
+fn word_index(register: ChannelRegister) -> Option<usize> {
+    Some(match register {
+        ChannelRegister::RingLo => 0,
+        ChannelRegister::RingHi => 1,
+        ChannelRegister::RingLog2 => 2,
+        ChannelRegister::Tsg => 3,
+        ChannelRegister::Engine => 4,
+        ChannelRegister::Control | ChannelRegister::Status | ChannelRegister::Error => return None,
+    })
+}
+
+impl Function {
+    pub(crate) fn new(profile: Profile) -> Self {
+        Self { profile, channels: BTreeMap::new() }
+    }
+
+    pub(crate) fn is_doorbell(&self, offset: u32) -> bool {
+        guest::place(offset) == Place::Doorbell
+    }
+
+    /// What the guest reads at `offset`.
+    pub(crate) fn read(&self, offset: u32, time_ns: u64) -> u32 {
+        match guest::place(offset) {
+            Place::Function(register) => self.read_function(register, time_ns),
+            Place::Channel(id, register) => {
+                let Some(channel) = self.channels.get(&id.raw()) else { return 0 };
+                match register {
+                    ChannelRegister::Control => channel.control,
+                    ChannelRegister::Status => channel.status,
+                    ChannelRegister::Error => channel.error,
+                    _ => word_index(register).map_or(0, |index| channel.words[index]),
+                }
+            }
+            Place::Doorbell | Place::Nothing => 0,
+        }
+    }
+
+    fn read_function(&self, register: u32, time_ns: u64) -> u32 {
+        let low = |value: u64| value as u32;
+        let high = |value: u64| (value >> 32) as u32;
+        match register {
+            guest::ID => guest::ID_VALUE,
+            guest::VERSION => guest::VERSION_VALUE,
+            guest::CHANNELS => self.profile.channel_count.into(),
+            guest::FB_LO => low(self.profile.fb_bytes),
+            guest::FB_HI => high(self.profile.fb_bytes),
+            guest::APERTURE_LO => low(self.profile.bar_bytes),
+            guest::APERTURE_HI => high(self.profile.bar_bytes),
+            guest::TIME_LO => low(time_ns),
+            guest::TIME_HI => high(time_ns),
+            guest::THREADS_MAX => self.profile.resident_threads(),
+            _ => 0,
+        }
+    }
+
+    /// The guest writes `value` at `offset`. What has no place, or is read-only, is dropped.
+    pub(crate) fn write(
+        &mut self,
+        gfid: Gfid,
+        generation: u32,
+        offset: u32,
+        value: u32,
+        client: &mut Client,
+    ) {
+        let Place::Channel(id, register) = guest::place(offset) else { return };
+        if id.raw() >= self.profile.channel_count {
+            return;
+        }
+        let channel = self.channels.entry(id.raw()).or_default();
+        match register {
+            ChannelRegister::Control => {
+                // One request at a time; the guest sees its end in `Status`.
+                if channel.asked.is_none() {
+                    let opens = value & 1 != 0;
+                    channel.ask(gfid, generation, id, opens, client);
+                }
+            }
+            ChannelRegister::Status | ChannelRegister::Error => {}
+            _ => {
+                if let Some(index) = word_index(register) {
+                    channel.words[index] = value;
+                }
+            }
+        }
+    }
+
+    /// Takes the answer to a request of the guest's. `false`: it is to none of ours.
+    pub(crate) fn answered(&mut self, id: u32, answer: Result<(), Reject>) -> bool {
+        let found = self
+            .channels
+            .values_mut()
+            .find(|channel| channel.asked.is_some_and(|asked| asked.id == id));
+        let Some(channel) = found else { return false };
+        let opens = channel.asked.take().is_some_and(|asked| asked.opens);
+        match (opens, answer) {
+            // Already open: the request before a restart had gone through.
+            (true, Ok(()) | Err(Reject::ChannelOpen)) => {
+                channel.status = status::READY;
+                channel.control = 1;
+                channel.error = 0;
+            }
+            // A channel that is closed says so itself, when it is scrubbed.
+            (false, Ok(())) => {}
+            (false, Err(Reject::ChannelClosed)) => channel.status = status::FREE,
+            (_, Err(_)) => channel.status = status::REFUSED,
+        }
+        true
+    }
+
+    /// Asks again for what a restart of the firmware has made void.
+    pub(crate) fn retry(&mut self, gfid: Gfid, generation: u32, client: &mut Client) {
+        for (id, channel) in &mut self.channels {
+            let Some(asked) = channel.asked else { continue };
+            let Some(id) = GuestChannelId::new(*id) else { continue };
+            if asked.generation != generation {
+                channel.ask(gfid, generation, id, asked.opens, client);
+            }
+        }
+    }
+
+    pub(crate) fn faulted(&mut self, channel: u16, fault: u8) {
+        let channel = self.channels.entry(channel).or_default();
+        channel.status = status::FAULTED;
+        channel.control = 1;
+        channel.error = fault.into();
+    }
+
+    pub(crate) fn closed(&mut self, channel: u16) {
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.status = status::FREE;
+            channel.control = 0;
+            channel.error = 0;
+        }
+    }
+
+    /// What the device does not keep, for the state stream.
+    pub(crate) fn save(&self) -> (record::Function, Vec<u8>) {
+        let channel_count = self.channels.keys().max().map_or(0, |last| last + 1);
+        let blank = Channel::default();
+        let payload = (0..channel_count)
+            .flat_map(|id| self.channels.get(&id).unwrap_or(&blank).words)
+            .flat_map(u32::to_le_bytes)
+            .collect();
+        (record::Function { channel_count }, payload)
+    }
+
+    /// Takes on what was saved. `None`: it does not fit this vGPU.
+    pub(crate) fn restore(&mut self, record: record::Function, payload: &[u8]) -> Option<()> {
+        if record.channel_count > self.profile.channel_count
+            || payload.len() != usize::from(record.channel_count) * WORDS * 4
+        {
+            return None;
+        }
+        for (id, bytes) in (0..record.channel_count).zip(payload.chunks_exact(WORDS * 4)) {
+            let channel = self.channels.entry(id).or_default();
+            for (word, bytes) in channel.words.iter_mut().zip(bytes.chunks_exact(4)) {
+                *word = u32::from_le_bytes(bytes.try_into().ok()?);
+            }
+        }
+        Some(())
+    }
+
+    /// A channel came with the state stream.
+    pub(crate) fn restored(&mut self, record: &record::Channel) {
+        let channel = self.channels.entry(record.channel).or_default();
+        channel.control = 1;
+        channel.error = record.fault.into();
+        channel.status = if record.fault == 0 { status::READY } else { status::FAULTED };
+    }
+}
+
+impl Channel {
+    fn ask(
+        &mut self,
+        gfid: Gfid,
+        generation: u32,
+        id: GuestChannelId,
+        opens: bool,
+        client: &mut Client,
+    ) {
+        let command = if opens {
+            let [ring_lo, ring_hi, log2, tsg, engine] = self.words;
+            let parsed = (u8::try_from(log2), u16::try_from(tsg), u8::try_from(engine));
+            let (Ok(ring_log2), Ok(tsg), Ok(runlist)) = parsed else {
+                self.status = status::REFUSED;
+                return;
+            };
+            let ring_base = u64::from(ring_hi) << 32 | u64::from(ring_lo);
+            Command::OpenChannel { channel: id.raw(), tsg, runlist, ring_base, ring_log2 }
+        } else {
+            Command::CloseChannel { channel: id.raw() }
+        };
+        self.asked = Some(Asked { id: client.send(gfid, command), generation, opens });
+    }
+}

@@ -1,0 +1,432 @@
+//! One host: a card, and what the host knows of its vGPUs.
+
+use crate::card::Card;
+use crate::client::Client;
+use crate::function::Function;
+use crate::place;
+use crate::slots::Slots;
+use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
+use godwit_types::{Gfid, Identity, Placement, Profile, SlotId};
+use godwit_wire::mailbox::{self, Command, Event, Reject};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+
+/// Why a host could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The card has no room.
+    #[error("there is no room for a vGPU of {profile:?}")]
+    NoRoom {
+        /// What was to be placed.
+        profile: Profile,
+    },
+    /// The firmware refused.
+    #[error("the firmware refuses: {0:?}")]
+    Refused(Reject),
+    /// An access through the aperture met nothing.
+    #[error("the aperture cannot be reached: {0:?}")]
+    Bar(BarError),
+}
+
+/// What a host knows of a vGPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VgpuInfo {
+    /// What it is.
+    pub profile: Profile,
+    /// Where it sits.
+    pub placement: Placement,
+}
+
+/// A command that was sent and whose answer is awaited. If the firmware restarts meanwhile
+/// the command is void, and whoever waits decides what then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    id: u32,
+    generation: u32,
+}
+
+/// What became of a pending command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Waiting,
+    Done,
+    Refused(Reject),
+    /// The firmware has restarted, and the answer will not come.
+    Void,
+}
+
+/// A host.
+#[derive(Debug)]
+pub struct Host {
+    card: Card,
+    client: Client,
+    vgpus: BTreeMap<Gfid, VgpuInfo>,
+    functions: BTreeMap<Gfid, Function>,
+    answers: BTreeMap<u32, Result<(), Reject>>,
+    inbox: BTreeMap<Gfid, VecDeque<Event>>,
+    pub(crate) slots: Slots,
+    /// Slots that were lent to the firmware and not yet taken on, by command.
+    credits: BTreeMap<u32, SlotId>,
+    generation: u32,
+    present: u32,
+    running: u32,
+}
+
+impl Host {
+    /// Powers a host's card on and starts its firmware.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no memory files.
+    pub fn new(config: GpuConfig) -> io::Result<Self> {
+        let card = Card::new(config)?;
+        let client = Client::new(card.words().clone());
+        Ok(Self {
+            card,
+            client,
+            vgpus: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            inbox: BTreeMap::new(),
+            slots: Slots::new(),
+            credits: BTreeMap::new(),
+            generation: 0,
+            present: 0,
+            running: 0,
+        })
+    }
+
+    /// The card.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The card, to break and watch.
+    pub fn card_mut(&mut self) -> &mut Card {
+        &mut self.card
+    }
+
+    /// How large the card is.
+    ///
+    /// # Panics
+    ///
+    /// When the card has not come up, which [`Self::new`] rules out.
+    pub fn identity(&mut self) -> Identity {
+        self.client.view().identity().expect("the card is up")
+    }
+
+    /// Time of the card.
+    pub fn now_ns(&self) -> u64 {
+        self.card.gpu().now_ns()
+    }
+
+    /// Lets time pass on the card, and takes what the firmware tells.
+    pub fn run(&mut self, until_ns: u64) -> Stop {
+        self.client.flush();
+        let stop = self.card.run(until_ns);
+        self.take_events();
+        stop
+    }
+
+    /// Lets the firmware take what was sent, and takes what it tells.
+    pub fn settle(&mut self) {
+        self.client.flush();
+        self.card.settle();
+        self.take_events();
+    }
+
+    /// Restarts the firmware under everything.
+    pub fn restart_firmware(&mut self) {
+        // What it has told so far is still in the ring, and true.
+        self.take_events();
+        self.card.restart_firmware();
+        self.take_events();
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.client.poll() {
+            self.take_event(event);
+            self.client.flush();
+        }
+        self.retry_functions();
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Started { present, running } => self.restarted(present, running),
+            Event::Done { id } => self.answer(id, Ok(())),
+            Event::Refused { id, why } => self.answer(id, Err(why)),
+            Event::Free { slot } => {
+                if let Some(slot) = SlotId::new(slot) {
+                    self.slots.give_back(slot);
+                }
+            }
+            Event::ChannelFault { gfid, channel, fault } => {
+                if let Some(function) = self.function(gfid) {
+                    function.faulted(channel, fault);
+                }
+            }
+            Event::Closed { gfid, channel } => {
+                if let Some(function) = self.function(gfid) {
+                    function.closed(channel);
+                }
+            }
+            Event::Round { gfid, .. }
+            | Event::Pages { gfid, .. }
+            | Event::RoundEnd { gfid }
+            | Event::Vgpu { gfid, .. }
+            | Event::Channel { gfid, .. }
+            | Event::Context { gfid, .. }
+            | Event::Saved { gfid }
+            | Event::Failed { gfid, .. } => {
+                if let Some(gfid) = Gfid::new(gfid) {
+                    self.inbox.entry(gfid).or_default().push_back(event);
+                }
+            }
+            // We send nothing that cannot be decoded; an engine that is lost shows in its
+            // channels' faults.
+            Event::Malformed | Event::EngineLost { .. } => {}
+        }
+    }
+
+    fn function(&mut self, gfid: u8) -> Option<&mut Function> {
+        self.functions.get_mut(&Gfid::new(gfid)?)
+    }
+
+    fn answer(&mut self, id: u32, answer: Result<(), Reject>) {
+        if let Some(slot) = self.credits.remove(&id) {
+            match answer {
+                Ok(()) => self.slots.know(slot),
+                Err(_) => self.slots.give_back(slot),
+            }
+            return;
+        }
+        for function in self.functions.values_mut() {
+            if function.answered(id, answer) {
+                return;
+            }
+        }
+        self.answers.insert(id, answer);
+    }
+
+    fn restarted(&mut self, present: u32, running: u32) {
+        self.generation += 1;
+        self.present = present;
+        self.running = running;
+        self.answers.clear();
+        self.inbox.clear();
+        self.credits.clear();
+        self.slots.restarted();
+    }
+
+    /// Asks again for channels whose request a restart has made void.
+    fn retry_functions(&mut self) {
+        for (gfid, function) in &mut self.functions {
+            function.retry(*gfid, self.generation, &mut self.client);
+        }
+    }
+
+    /// Lends a slot to the firmware for a save. `false`: there is none.
+    pub(crate) fn lend_slot(&mut self, gfid: Gfid) -> bool {
+        let Some(slot) = self.slots.take(gfid) else { return false };
+        let id = self.client.send(gfid, Command::Credit { slot: slot.raw() });
+        self.credits.insert(id, slot);
+        true
+    }
+
+    /// A slot to fill for a restore. The firmware takes it on with the command that names it.
+    pub(crate) fn take_slot(&mut self, gfid: Gfid) -> Option<SlotId> {
+        let slot = self.slots.take(gfid)?;
+        self.slots.know(slot);
+        Some(slot)
+    }
+
+    /// Sends a command.
+    pub(crate) fn send(&mut self, gfid: Gfid, command: Command) -> Pending {
+        Pending { id: self.client.send(gfid, command), generation: self.generation }
+    }
+
+    /// What became of a command; an answer is told once.
+    pub(crate) fn poll_answer(&mut self, pending: &Pending) -> Answer {
+        match self.answers.remove(&pending.id) {
+            Some(Ok(())) => Answer::Done,
+            Some(Err(why)) => Answer::Refused(why),
+            None if pending.generation != self.generation => Answer::Void,
+            None => Answer::Waiting,
+        }
+    }
+
+    /// Counts the restarts of the firmware.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether the firmware said at its last start that it has this vGPU.
+    pub(crate) fn was_present(&self, gfid: Gfid) -> bool {
+        self.present & (1 << (gfid.raw() - 1)) != 0
+    }
+
+    /// Whether the firmware said at its last start that this vGPU runs.
+    pub(crate) fn was_running(&self, gfid: Gfid) -> bool {
+        self.running & (1 << (gfid.raw() - 1)) != 0
+    }
+
+    /// The next event of a transfer of this vGPU.
+    pub(crate) fn poll_event(&mut self, gfid: Gfid) -> Option<Event> {
+        self.inbox.get_mut(&gfid)?.pop_front()
+    }
+
+    pub(crate) fn staging(&self) -> Staging {
+        self.card.gpu().staging().clone()
+    }
+
+    /// A free id and place for a vGPU, apart from `avoid` where there is room elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NoRoom`].
+    pub fn place(
+        &mut self,
+        profile: &Profile,
+        avoid: Option<&Placement>,
+    ) -> Result<(Gfid, Placement), HostError> {
+        let device = self.identity();
+        let taken: Vec<_> =
+            self.vgpus.iter().map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect();
+        place::find(&device, profile, &taken, avoid).ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// Notes a vGPU and asks the firmware to make it.
+    pub(crate) fn create(&mut self, gfid: Gfid, profile: Profile, placement: Placement) -> Pending {
+        self.vgpus.insert(gfid, VgpuInfo { profile, placement });
+        self.functions.insert(gfid, Function::new(profile));
+        self.inbox.remove(&gfid);
+        let command = Command::Create {
+            profile: mailbox::Profile {
+                fb_bytes: profile.fb_bytes,
+                bar_bytes: profile.bar_bytes,
+                channel_count: profile.channel_count,
+                context_bytes: profile.context_bytes,
+            },
+            placement: mailbox::Placement {
+                fb_base: placement.fb_base,
+                bar_base: placement.bar_base,
+                channel_base: placement.channel_base,
+                context_base: placement.context_base,
+            },
+        };
+        self.send(gfid, command)
+    }
+
+    /// Forgets a vGPU that the firmware has released.
+    pub(crate) fn forget(&mut self, gfid: Gfid) {
+        self.vgpus.remove(&gfid);
+        self.functions.remove(&gfid);
+        self.inbox.remove(&gfid);
+    }
+
+    /// Makes a vGPU and lets it run, and waits for both: for start-up, before anything else
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room or the firmware refuses.
+    pub fn create_running(
+        &mut self,
+        profile: Profile,
+        avoid: Option<&Placement>,
+    ) -> Result<Gfid, HostError> {
+        let (gfid, placement) = self.place(&profile, avoid)?;
+        let pending = self.create(gfid, profile, placement);
+        if let Err(why) = self.wait(&pending) {
+            self.forget(gfid);
+            return Err(HostError::Refused(why));
+        }
+        let pending = self.send(gfid, Command::Start);
+        self.wait(&pending).map_err(HostError::Refused)?;
+        Ok(gfid)
+    }
+
+    /// Lets time pass until a command is answered. A card that never answers is a bug.
+    fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
+        for _ in 0..1_000_000 {
+            self.settle();
+            match self.poll_answer(pending) {
+                Answer::Done => return Ok(()),
+                Answer::Refused(why) => return Err(why),
+                Answer::Void => return Err(Reject::WrongPhase),
+                Answer::Waiting => {
+                    let next = self.card.gpu().next_event_ns().unwrap_or(self.now_ns() + 1_000);
+                    self.run(next);
+                }
+            }
+        }
+        panic!("a command of start-up is never answered");
+    }
+
+    /// The vGPUs of this host, in order.
+    pub fn vgpus(&self) -> impl Iterator<Item = (Gfid, &VgpuInfo)> {
+        self.vgpus.iter().map(|(gfid, info)| (*gfid, info))
+    }
+
+    /// What the host knows of a vGPU.
+    pub fn vgpu(&self, gfid: Gfid) -> Option<&VgpuInfo> {
+        self.vgpus.get(&gfid)
+    }
+
+    /// The guest-visible registers of a vGPU, by channel, to save and restore them.
+    pub(crate) fn function_mut(&mut self, gfid: Gfid) -> Option<&mut Function> {
+        self.functions.get_mut(&gfid)
+    }
+
+    /// A guest's read of BAR0.
+    pub fn bar0_read(&mut self, gfid: Gfid, offset: u32) -> u32 {
+        let time_ns = self.client.view().guest_time_ns(gfid);
+        self.functions.get(&gfid).map_or(0, |function| function.read(offset, time_ns))
+    }
+
+    /// A guest's write to BAR0.
+    pub fn bar0_write(&mut self, gfid: Gfid, offset: u32, value: u32) {
+        let Some(function) = self.functions.get_mut(&gfid) else { return };
+        if function.is_doorbell(offset) {
+            // A token that names no channel rings nothing; the guest harms only itself.
+            self.card.gpu_mut().ring(gfid, value);
+            return;
+        }
+        function.write(gfid, self.generation, offset, value, &mut self.client);
+    }
+
+    /// A guest's read of its aperture, BAR2.
+    ///
+    /// # Errors
+    ///
+    /// When the aperture is blocked or does not reach so far.
+    pub fn bar2_read(&mut self, gfid: Gfid, at: u64, into: &mut [u8]) -> Result<(), HostError> {
+        let base = self.aperture(gfid, at, into.len())?;
+        self.card.gpu_mut().bar_read(base + at, into).map_err(HostError::Bar)
+    }
+
+    /// A guest's write to its aperture, BAR2.
+    ///
+    /// # Errors
+    ///
+    /// When the aperture is blocked or does not reach so far; nothing is written.
+    pub fn bar2_write(&mut self, gfid: Gfid, at: u64, from: &[u8]) -> Result<(), HostError> {
+        let base = self.aperture(gfid, at, from.len())?;
+        self.card.gpu_mut().bar_write(base + at, from).map_err(HostError::Bar)
+    }
+
+    /// Bounds an access by the guest's own aperture, whatever lies beside it in the BAR.
+    fn aperture(&self, gfid: Gfid, at: u64, byte_count: usize) -> Result<u64, HostError> {
+        let info = self.vgpus.get(&gfid).ok_or(HostError::Bar(BarError::Unbound))?;
+        match at.checked_add(byte_count as u64) {
+            Some(end) if end <= info.profile.bar_bytes => Ok(info.placement.bar_base),
+            _ => Err(HostError::Bar(BarError::Unbound)),
+        }
+    }
+
+    /// Takes a vGPU's interrupts, to signal them to its guest.
+    pub fn take_vectors(&mut self, gfid: Gfid) -> u32 {
+        self.client.view().take_vectors(gfid)
+    }
+}

@@ -1,0 +1,179 @@
+//! The side of a move that gives a vGPU away.
+
+use crate::host::Host;
+use crate::journal::Journal;
+use crate::link::{DATA_MAX, LinkMessage, Token};
+use crate::release::Release;
+use crate::save::{SavePlan, SaveState, SaveStats, Saver};
+use godwit_types::Gfid;
+use std::collections::VecDeque;
+
+/// How long the destination may take to answer the offer, and to be ready once it has
+/// everything, in nanoseconds of the source's card.
+const ANSWER_TIMEOUT_NS: u64 = 2_000_000_000;
+
+/// How far a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// Under way.
+    Working,
+    /// The guest is to be paused; then [`Source::guest_paused`].
+    WantsPause,
+    /// Committed: the vGPU is the destination's, and stands still here until it says so.
+    Committed,
+    /// It runs at the destination; nothing of it is left here.
+    Moved,
+    /// The move is off, and the vGPU runs here; why.
+    Undone(String),
+}
+
+#[derive(Debug)]
+enum Phase {
+    Offering { deadline_ns: u64 },
+    Saving,
+    AwaitingReady { deadline_ns: u64 },
+    Committed,
+    Releasing(Release),
+    Moved,
+    Undoing(String),
+    Undone(String),
+}
+
+/// A move, at its source.
+#[derive(Debug)]
+pub struct Source {
+    token: Token,
+    saver: Saver,
+    phase: Phase,
+    out: VecDeque<LinkMessage>,
+}
+
+impl Source {
+    /// Offers a vGPU. `None`: the host has no such vGPU.
+    pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan) -> Option<Self> {
+        let token = Token { uuid: plan.uuid, number: plan.token };
+        let saver = Saver::new(host, gfid, plan)?;
+        let deadline_ns = host.now_ns() + ANSWER_TIMEOUT_NS;
+        let out = VecDeque::from([LinkMessage::Offer(token)]);
+        Some(Self { token, saver, phase: Phase::Offering { deadline_ns }, out })
+    }
+
+    /// Which move this is.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Which vGPU is moved.
+    pub fn gfid(&self) -> Gfid {
+        self.saver.gfid()
+    }
+
+    /// What was sent so far.
+    pub fn stats(&self) -> SaveStats {
+        self.saver.stats()
+    }
+
+    /// The next message to the destination. Take no more than the link carries: what is not
+    /// taken holds the save back.
+    pub fn poll_message(&mut self) -> Option<LinkMessage> {
+        if let Some(message) = self.out.pop_front() {
+            return Some(message);
+        }
+        let sends = matches!(
+            self.phase,
+            Phase::Offering { .. } | Phase::Saving | Phase::AwaitingReady { .. }
+        );
+        if !sends || self.saver.buffered() == 0 {
+            return None;
+        }
+        Some(LinkMessage::Data(self.token, self.saver.take(DATA_MAX)))
+    }
+
+    /// The guest does not run any more.
+    pub fn guest_paused(&mut self, host: &mut Host) {
+        self.saver.guest_paused(host);
+    }
+
+    /// Takes a message of the destination. One of another move is stale and is dropped.
+    pub fn handle(&mut self, host: &mut Host, journal: &mut Journal, message: &LinkMessage) {
+        if *message.token() != self.token {
+            return;
+        }
+        match (message, &self.phase) {
+            (LinkMessage::Accept(_), Phase::Offering { .. }) => {
+                self.phase = Phase::Saving;
+                self.saver.go_on(host);
+            }
+            (LinkMessage::Decline(_, why), _) => {
+                self.abort(host, &format!("the destination declines: {why}"));
+            }
+            (LinkMessage::Ready(_), Phase::AwaitingReady { .. }) => {
+                // Written before it is said: from here on the vGPU is the destination's.
+                journal.commit(self.token);
+                self.phase = Phase::Committed;
+                self.out.push_back(LinkMessage::Commit(self.token));
+            }
+            (LinkMessage::Done(_), Phase::Committed) => {
+                self.phase = Phase::Releasing(Release::new(host, self.saver.gfid()));
+            }
+            _ => {}
+        }
+    }
+
+    /// The link is gone: before the commit the move is off.
+    pub fn link_lost(&mut self, host: &mut Host) {
+        self.out.clear();
+        self.abort(host, "the link was lost");
+    }
+
+    /// Calls the move off, if it is not committed.
+    pub fn abort(&mut self, host: &mut Host, why: &str) {
+        if matches!(
+            self.phase,
+            Phase::Offering { .. } | Phase::Saving | Phase::AwaitingReady { .. }
+        ) {
+            self.out.push_back(LinkMessage::Abort(self.token));
+            self.saver.give_up(host);
+            self.phase = Phase::Undoing(why.into());
+        }
+    }
+
+    /// Goes on as far as it can.
+    pub fn step(&mut self, host: &mut Host) -> SourceState {
+        let saved = match self.phase {
+            Phase::Committed | Phase::Releasing(_) | Phase::Moved | Phase::Undone(_) => None,
+            _ => Some(self.saver.step(host)),
+        };
+        match (&mut self.phase, saved) {
+            (Phase::Undoing(why), Some(SaveState::Undone(_))) => {
+                self.phase = Phase::Undone(std::mem::take(why));
+            }
+            (_, Some(SaveState::Undone(error))) => {
+                // The save ended by itself and has put everything back.
+                self.out.push_back(LinkMessage::Abort(self.token));
+                self.phase = Phase::Undone(error.to_string());
+            }
+            (Phase::Saving, Some(SaveState::Complete)) => {
+                let deadline_ns = host.now_ns() + ANSWER_TIMEOUT_NS;
+                self.phase = Phase::AwaitingReady { deadline_ns };
+            }
+            (Phase::Offering { deadline_ns } | Phase::AwaitingReady { deadline_ns }, _)
+                if *deadline_ns <= host.now_ns() =>
+            {
+                self.abort(host, "the destination does not answer");
+            }
+            (Phase::Releasing(release), _) if release.step(host) => self.phase = Phase::Moved,
+            _ => {}
+        }
+        match &self.phase {
+            Phase::Saving if saved == Some(SaveState::WantsPause) => SourceState::WantsPause,
+            Phase::Offering { .. }
+            | Phase::Saving
+            | Phase::AwaitingReady { .. }
+            | Phase::Undoing(_) => SourceState::Working,
+            Phase::Committed | Phase::Releasing(_) => SourceState::Committed,
+            Phase::Moved => SourceState::Moved,
+            Phase::Undone(why) => SourceState::Undone(why.clone()),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Bytes to records: bounded, in order, whole.
+
+use godwit_wire::WireError;
+use godwit_wire::record::{
+    self, Channel, Context, Descriptor, Function, HEADER_BYTES, Header, Kind, OPTIONAL, Pages,
+    Trailer, VERSION, Vgpu,
+};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the record of the same name says what it is")]
+pub enum Body {
+    Descriptor(Descriptor),
+    Pages(Box<Pages>),
+    Vgpu(Vgpu),
+    Channel(Channel),
+    Context(Context),
+    Function(Function),
+    Trailer(Trailer),
+}
+
+/// One record that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What it says.
+    pub body: Body,
+    /// Its bulk bytes.
+    pub payload: Vec<u8>,
+    /// CRC-32C of the payload.
+    pub payload_crc: u32,
+}
+
+/// Why a stream is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// It ends before its trailer.
+    #[error("the state is truncated: it ends after {at} bytes, before its trailer")]
+    Truncated {
+        /// Bytes that there were.
+        at: u64,
+    },
+    /// A header with a kind, flag or length that cannot be.
+    #[error("the state is damaged: the record at byte {at} has a malformed header")]
+    BadHeader {
+        /// First byte of the record.
+        at: u64,
+    },
+    /// A checksum does not agree.
+    #[error("the state is damaged: the {part} of the record at byte {at} does not have its CRC")]
+    BadCrc {
+        /// First byte of the record.
+        at: u64,
+        /// Which part.
+        part: &'static str,
+    },
+    /// A body that is no value of its kind.
+    #[error("the state is damaged: the body of the record at byte {at} is malformed")]
+    BadBody {
+        /// First byte of the record.
+        at: u64,
+    },
+    /// A record of a newer version.
+    #[error(
+        "the state is newer: the record at byte {at} (kind {kind}) has version {version}, and \
+         this build reads up to {newest}"
+    )]
+    Newer {
+        /// First byte of the record.
+        at: u64,
+        /// Its kind.
+        kind: u16,
+        /// Its version.
+        version: u8,
+        /// The newest that is known.
+        newest: u8,
+    },
+    /// A mandatory record of a kind that is not known.
+    #[error("the state has a mandatory record of unknown kind {kind} at byte {at}")]
+    UnknownKind {
+        /// First byte of the record.
+        at: u64,
+        /// Its kind.
+        kind: u16,
+    },
+    /// A record in a place where it cannot stand.
+    #[error("the state is damaged: the record at byte {at} is out of order")]
+    OutOfOrder {
+        /// First byte of the record.
+        at: u64,
+    },
+    /// The trailer does not agree with what came before.
+    #[error("the state is damaged: its records are not those that the trailer counts")]
+    BadTrailer,
+    /// Bytes after the trailer.
+    #[error("the state is damaged: there are bytes after its trailer")]
+    AfterEnd,
+}
+
+/// Takes bytes in any segmentation and hands out checked records. Holds at most one record,
+/// whose lengths are bounded before they are believed.
+#[derive(Debug, Default)]
+pub struct Reader {
+    buffer: Vec<u8>,
+    /// Bytes of the records that were handed out.
+    at: u64,
+    digest: Sha256,
+    record_count: u64,
+    last: Option<Kind>,
+}
+
+impl Reader {
+    /// A stream of which nothing is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes bytes. Call [`Self::next_record`] until it gives none before giving more, so
+    /// that no more than one record and these bytes are held.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether the trailer was handed out.
+    pub fn is_complete(&self) -> bool {
+        self.last == Some(Kind::Trailer)
+    }
+
+    /// Says that no more bytes come.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Truncated`] before the trailer.
+    pub fn finish(&self) -> Result<(), StreamError> {
+        if self.is_complete() {
+            Ok(())
+        } else {
+            Err(StreamError::Truncated { at: self.at + self.buffer.len() as u64 })
+        }
+    }
+
+    /// The next record, or `None` when more bytes are needed. A record that is not known and
+    /// may be skipped is skipped.
+    ///
+    /// # Errors
+    ///
+    /// See [`StreamError`]. The stream is not usable any more.
+    pub fn next_record(&mut self) -> Result<Option<Record>, StreamError> {
+        loop {
+            if self.is_complete() {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(StreamError::AfterEnd) };
+            }
+            let at = self.at;
+            let Some(raw) = self.buffer.first_chunk::<HEADER_BYTES>().copied() else {
+                return Ok(None);
+            };
+            let header = Header::parse(&raw).map_err(|_| StreamError::BadHeader { at })?;
+            let body_end = HEADER_BYTES + header.body_bytes as usize;
+            let end = body_end + header.payload_bytes as usize;
+            let Some(body) = self.buffer.get(HEADER_BYTES..body_end) else { return Ok(None) };
+            Header::check(&raw, body)
+                .map_err(|_| StreamError::BadCrc { at, part: "header or body" })?;
+            let body = self.parse(&header, body)?;
+            let Some(payload) = self.buffer.get(body_end..end) else { return Ok(None) };
+            if crc32c::crc32c(payload) != header.payload_crc {
+                return Err(StreamError::BadCrc { at, part: "payload" });
+            }
+            let payload = payload.to_vec();
+            self.buffer.drain(..end);
+            self.at += end as u64;
+            let kind = Kind::new(header.kind);
+            if kind != Some(Kind::Trailer) {
+                self.digest.update(raw);
+                self.record_count += 1;
+            }
+            if let Some(body) = body {
+                self.last = kind;
+                return Ok(Some(Record { body, payload, payload_crc: header.payload_crc }));
+            }
+        }
+    }
+
+    /// Decodes a body whose CRC is right. `None`: it is not known and may be skipped.
+    fn parse(&self, header: &Header, body: &[u8]) -> Result<Option<Body>, StreamError> {
+        let at = self.at;
+        let Some(kind) = Kind::new(header.kind) else {
+            let known_start = self.last.is_some();
+            if header.flags & OPTIONAL != 0 && known_start {
+                return Ok(None);
+            }
+            return Err(StreamError::UnknownKind { at, kind: header.kind });
+        };
+        if header.version > VERSION {
+            let (kind, version, newest) = (header.kind, header.version, VERSION);
+            return Err(StreamError::Newer { at, kind, version, newest });
+        }
+        if !self.may_follow(kind) {
+            return Err(StreamError::OutOfOrder { at });
+        }
+        let bulk = matches!(kind, Kind::Pages | Kind::Context | Kind::Function);
+        if !bulk && header.payload_bytes != 0 {
+            return Err(StreamError::BadBody { at });
+        }
+        let parsed = match kind {
+            Kind::Descriptor => decode(body).map(Body::Descriptor),
+            Kind::Pages => decode(body).map(Box::new).map(Body::Pages),
+            Kind::Vgpu => decode(body).map(Body::Vgpu),
+            Kind::Channel => decode(body).map(Body::Channel),
+            Kind::Context => decode(body).map(Body::Context),
+            Kind::Function => decode(body).map(Body::Function),
+            Kind::Trailer => decode(body).map(Body::Trailer),
+        }
+        .map_err(|_| StreamError::BadBody { at })?;
+        if let Body::Trailer(trailer) = &parsed {
+            self.check_trailer(trailer)?;
+        }
+        Ok(Some(parsed))
+    }
+
+    /// Records come in the order of their kinds; those of which there may be many repeat.
+    fn may_follow(&self, kind: Kind) -> bool {
+        match self.last {
+            None => kind == Kind::Descriptor,
+            Some(last) if last == kind => {
+                matches!(kind, Kind::Pages | Kind::Channel | Kind::Context)
+            }
+            // A vGPU's own record is what the rest hangs on.
+            Some(Kind::Descriptor | Kind::Pages) => matches!(kind, Kind::Pages | Kind::Vgpu),
+            Some(last) => last < kind && (kind != Kind::Trailer || last == Kind::Function),
+        }
+    }
+
+    fn check_trailer(&self, trailer: &Trailer) -> Result<(), StreamError> {
+        let digest: [u8; 32] = self.digest.clone().finalize().into();
+        if trailer.record_count == self.record_count && trailer.digest == digest {
+            Ok(())
+        } else {
+            Err(StreamError::BadTrailer)
+        }
+    }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
+    godwit_wire::decode(body)
+}
+
+const _: () = assert!(record::VERSION == 0, "a frozen version needs golden bytes");

@@ -1,0 +1,54 @@
+//! Records to bytes.
+
+use godwit_wire::record::{BODY_BYTES_MAX, Header, Kind, PAYLOAD_BYTES_MAX, Trailer, VERSION};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// Encodes the records of one stream, and keeps what the trailer needs.
+#[derive(Clone, Debug, Default)]
+pub struct Writer {
+    digest: Sha256,
+    record_count: u64,
+}
+
+impl Writer {
+    /// A stream without records.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Encodes one record.
+    ///
+    /// # Panics
+    ///
+    /// When the body or the payload is over its limit, which their types and the size of a
+    /// staging slot rule out.
+    pub fn record<T: Serialize>(&mut self, kind: Kind, body: &T, payload: &[u8]) -> Vec<u8> {
+        assert!(payload.len() as u64 <= PAYLOAD_BYTES_MAX, "a payload fits a staging slot");
+        let mut buffer = [0; BODY_BYTES_MAX];
+        let body = godwit_wire::encode(body, &mut buffer).expect("a body fits its limit");
+        let header = Header {
+            kind: kind as u16,
+            version: VERSION,
+            flags: 0,
+            body_bytes: body.len() as u32,
+            payload_bytes: payload.len() as u64,
+            payload_crc: crc32c::crc32c(payload),
+        }
+        .encode(body);
+        if kind != Kind::Trailer {
+            self.digest.update(header);
+            self.record_count += 1;
+        }
+        [&header, body, payload].concat()
+    }
+
+    /// Encodes the trailer, which ends the stream.
+    pub fn finish(mut self) -> Vec<u8> {
+        let trailer = Trailer {
+            record_count: self.record_count,
+            digest: self.digest.clone().finalize().into(),
+        };
+        self.record(Kind::Trailer, &trailer, &[])
+    }
+}
