@@ -162,7 +162,12 @@ impl Source {
             {
                 self.abort(host, "the destination does not answer");
             }
-            (Phase::Releasing(release), _) if release.step(host) => self.phase = Phase::Moved,
+            (Phase::Releasing(release), _) => {
+                let done = release.step(host);
+                if done {
+                    self.phase = Phase::Moved;
+                }
+            }
             _ => {}
         }
         match &self.phase {
