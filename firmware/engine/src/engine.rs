@@ -170,6 +170,11 @@ impl Engine {
         &self.counters
     }
 
+    /// Whether a vGPU may run: for those who check that it does so on one device only.
+    pub fn is_running(&self, gfid: Gfid) -> bool {
+        matches!(self.vgpus[gfid].phase, Phase::Running | Phase::Stopping(_))
+    }
+
     pub(crate) fn has_action_room(&self) -> bool {
         ACTIONS_MAX.saturating_sub(self.actions.len()) >= ACTION_ROOM
     }

@@ -30,6 +30,7 @@ mod save;
 mod slots;
 mod source;
 pub mod stream;
+mod suspend;
 
 pub use card::Card;
 pub use client::Client;
@@ -42,3 +43,4 @@ pub use link::{LinkMessage, Token};
 pub use restore::{RestoreError, RestoreState, Restorer};
 pub use save::{Live, SaveError, SavePlan, SaveState, SaveStats, Saver};
 pub use source::{Source, SourceState};
+pub use suspend::{Resume, ResumeState, Suspend, SuspendState};

@@ -96,6 +96,10 @@ pub struct Restorer {
     pending: Vec<Pending>,
     /// A record that waits for a slot.
     held: Option<Record>,
+    /// The reader has no whole record: it needs more bytes.
+    hungry: bool,
+    /// No more bytes come.
+    ended: bool,
     /// The records before the trailer were all given to the firmware.
     complete: bool,
 }
@@ -142,6 +146,8 @@ impl Restorer {
             generation: host.generation(),
             pending: Vec::new(),
             held: None,
+            hungry: true,
+            ended: false,
             complete: false,
         }
     }
@@ -156,33 +162,33 @@ impl Restorer {
         self.home
     }
 
-    /// Whether it takes more bytes now.
+    /// Whether it takes more bytes now. Given only then, no more than one record and the
+    /// bytes of one call are held.
     pub fn wants_bytes(&self) -> bool {
-        self.held.is_none() && matches!(self.phase, Phase::Reading | Phase::Loading)
+        self.hungry && !self.ended && matches!(self.phase, Phase::Reading | Phase::Loading)
     }
 
     /// Takes bytes of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.hungry = false;
         self.reader.feed(bytes);
     }
 
-    /// No more bytes come.
-    pub fn finish(&mut self, host: &mut Host) {
-        let open = matches!(
-            self.phase,
-            Phase::Reading
-                | Phase::Described
-                | Phase::Creating(_)
-                | Phase::Beginning(_)
-                | Phase::Loading
-        );
-        if open
-            && !self.complete
-            && self.held.is_none()
-            && let Err(error) = self.reader.finish()
-        {
-            self.undo(host, error.into());
+    /// No more bytes come: what is missing is an error.
+    pub fn finish(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next record, if it is there.
+    fn next_record(&mut self) -> Result<Option<Record>, RestoreError> {
+        let record = self.reader.next_record()?;
+        if record.is_none() {
+            self.hungry = true;
+            if self.ended {
+                self.reader.finish()?;
+            }
         }
+        Ok(record)
     }
 
     /// Goes on with the vGPU that the descriptor names, at a place away from `avoid`.
@@ -292,7 +298,7 @@ impl Restorer {
     }
 
     fn advance_reading(&mut self, host: &mut Host) -> Result<bool, RestoreError> {
-        let Some(record) = self.reader.next_record()? else { return Ok(false) };
+        let Some(record) = self.next_record()? else { return Ok(false) };
         let Body::Descriptor(descriptor) = record.body else {
             return Err(RestoreError::BadRecord);
         };
@@ -330,7 +336,7 @@ impl Restorer {
         }
         let record = match self.held.take() {
             Some(record) => record,
-            None => match self.reader.next_record()? {
+            None => match self.next_record()? {
                 Some(record) => record,
                 None => return Ok(false),
             },

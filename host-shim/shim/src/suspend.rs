@@ -1,0 +1,268 @@
+//! Suspending a vGPU to a file, and resuming it from one.
+
+use crate::file::{FileError, StateFile, state_reader};
+use crate::host::Host;
+use crate::release::{Release, Start};
+use crate::restore::{RestoreState, Restorer};
+use crate::save::{SavePlan, SaveState, SaveStats, Saver};
+use godwit_types::{Gfid, Placement, Profile};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+const CHUNK: usize = 64 * 1024;
+
+/// How far a suspend is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SuspendState {
+    /// Under way.
+    Working,
+    /// The guest is to be paused; then [`Suspend::guest_paused`].
+    WantsPause,
+    /// The file is whole and on the disk; nothing of the vGPU is left on the host.
+    Suspended,
+    /// It did not come to pass, and the vGPU runs; why.
+    Undone(String),
+}
+
+#[derive(Debug)]
+enum SuspendPhase {
+    Saving,
+    Releasing(Release),
+    Suspended,
+    Undoing(String),
+    Undone(String),
+}
+
+/// A suspend that is under way.
+#[derive(Debug)]
+pub struct Suspend {
+    saver: Saver,
+    file: Option<StateFile>,
+    path: PathBuf,
+    phase: SuspendPhase,
+}
+
+impl Suspend {
+    /// Starts to suspend a vGPU to `path`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be made, or the host has no such vGPU.
+    pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan, path: &Path) -> io::Result<Self> {
+        let file = StateFile::create(path)?;
+        let mut saver = Saver::new(host, gfid, plan)
+            .ok_or_else(|| io::Error::other("there is no such vGPU"))?;
+        // A file takes whatever it is given.
+        saver.go_on(host);
+        let path = path.to_path_buf();
+        Ok(Self { saver, file: Some(file), path, phase: SuspendPhase::Saving })
+    }
+
+    /// Which vGPU is suspended.
+    pub fn gfid(&self) -> Gfid {
+        self.saver.gfid()
+    }
+
+    /// What was written so far.
+    pub fn stats(&self) -> SaveStats {
+        self.saver.stats()
+    }
+
+    /// The guest does not run any more.
+    pub fn guest_paused(&mut self, host: &mut Host) {
+        self.saver.guest_paused(host);
+    }
+
+    /// Goes on as far as it can.
+    pub fn step(&mut self, host: &mut Host) -> SuspendState {
+        match &mut self.phase {
+            SuspendPhase::Saving => {
+                let state = self.saver.step(host);
+                if let Err(error) = self.write() {
+                    self.saver.give_up(host);
+                    self.phase = SuspendPhase::Undoing(format!("{}: {error}", self.path.display()));
+                    return SuspendState::Working;
+                }
+                match state {
+                    SaveState::WantsPause => return SuspendState::WantsPause,
+                    SaveState::Complete => self.commit(host),
+                    SaveState::Undone(why) => self.phase = SuspendPhase::Undone(why.to_string()),
+                    SaveState::Described | SaveState::Working => {}
+                }
+            }
+            SuspendPhase::Releasing(release) => {
+                if release.step(host) {
+                    self.phase = SuspendPhase::Suspended;
+                }
+            }
+            SuspendPhase::Undoing(why) => {
+                if let SaveState::Undone(_) = self.saver.step(host) {
+                    self.phase = SuspendPhase::Undone(std::mem::take(why));
+                }
+            }
+            SuspendPhase::Suspended | SuspendPhase::Undone(_) => {}
+        }
+        match &self.phase {
+            SuspendPhase::Saving | SuspendPhase::Releasing(_) | SuspendPhase::Undoing(_) => {
+                SuspendState::Working
+            }
+            SuspendPhase::Suspended => SuspendState::Suspended,
+            SuspendPhase::Undone(why) => {
+                self.file = None;
+                SuspendState::Undone(why.clone())
+            }
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while self.saver.buffered() != 0 {
+            let bytes = self.saver.take(CHUNK);
+            if let Some(file) = &mut self.file {
+                file.append(&bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Resources are released only when the file is whole and on the disk.
+    fn commit(&mut self, host: &mut Host) {
+        let Some(file) = self.file.take() else { return };
+        self.phase = match file.commit() {
+            Ok(()) => SuspendPhase::Releasing(Release::new(host, self.saver.gfid())),
+            Err(error) => {
+                self.saver.give_up(host);
+                SuspendPhase::Undoing(format!("{}: {error}", self.path.display()))
+            }
+        };
+    }
+}
+
+/// How far a resume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResumeState {
+    /// Under way.
+    Working,
+    /// It runs.
+    Running(Gfid),
+    /// It failed, and nothing of it is left on the host; why.
+    Undone(String),
+}
+
+#[derive(Debug)]
+enum ResumePhase {
+    Restoring,
+    Starting(Start, Gfid),
+    Running(Gfid),
+    Undoing(String),
+    Undone(String),
+}
+
+/// A resume that is under way.
+#[derive(Debug)]
+pub struct Resume {
+    restorer: Restorer,
+    file: File,
+    path: PathBuf,
+    avoid: Option<Placement>,
+    phase: ResumePhase,
+}
+
+impl Resume {
+    /// Starts to resume the vGPU in a file. `wanted`: the profile it must have, if any is
+    /// prescribed. `avoid`: a placement to be away from.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn new(
+        host: &Host,
+        path: &Path,
+        wanted: Option<Profile>,
+        avoid: Option<Placement>,
+    ) -> Result<Self, FileError> {
+        let file = state_reader(path)?;
+        let restorer = Restorer::new(host, wanted);
+        let path = path.to_path_buf();
+        Ok(Self { restorer, file, path, avoid, phase: ResumePhase::Restoring })
+    }
+
+    /// Where the vGPU is being restored.
+    pub fn home(&self) -> Option<(Gfid, Placement)> {
+        self.restorer.home()
+    }
+
+    /// Goes on as far as it can.
+    pub fn step(&mut self, host: &mut Host) -> ResumeState {
+        match &mut self.phase {
+            ResumePhase::Restoring => self.step_restore(host),
+            ResumePhase::Starting(start, gfid) => match start.step(host) {
+                Ok(false) => {}
+                Ok(true) => self.phase = ResumePhase::Running(*gfid),
+                Err(why) => {
+                    self.phase = ResumePhase::Undoing(format!("it cannot be started: {why:?}"));
+                    self.restorer.give_up(host);
+                }
+            },
+            ResumePhase::Undoing(why) => {
+                if let RestoreState::Undone(_) = self.restorer.step(host) {
+                    self.phase = ResumePhase::Undone(std::mem::take(why));
+                }
+            }
+            ResumePhase::Running(_) | ResumePhase::Undone(_) => {}
+        }
+        match &self.phase {
+            ResumePhase::Restoring | ResumePhase::Starting(..) | ResumePhase::Undoing(_) => {
+                ResumeState::Working
+            }
+            ResumePhase::Running(gfid) => ResumeState::Running(*gfid),
+            ResumePhase::Undone(why) => ResumeState::Undone(why.clone()),
+        }
+    }
+
+    fn step_restore(&mut self, host: &mut Host) {
+        loop {
+            match self.restorer.step(host) {
+                RestoreState::Working => {
+                    if !self.restorer.wants_bytes() {
+                        return;
+                    }
+                    if !self.read(host) {
+                        return;
+                    }
+                }
+                RestoreState::Described => self.restorer.accept(host, self.avoid.as_ref()),
+                RestoreState::Ready => {
+                    if let Some((gfid, _)) = self.restorer.home() {
+                        self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid);
+                    }
+                    return;
+                }
+                RestoreState::Undone(why) => {
+                    self.phase = ResumePhase::Undone(format!("{}: {why}", self.path.display()));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads a piece of the file. `false`: there is no more, or it could not be read.
+    fn read(&mut self, host: &mut Host) -> bool {
+        let mut bytes = vec![0; CHUNK];
+        match self.file.read(&mut bytes) {
+            Ok(0) => {
+                self.restorer.finish();
+                true
+            }
+            Ok(count) => {
+                self.restorer.feed(&bytes[..count]);
+                true
+            }
+            Err(error) => {
+                self.phase = ResumePhase::Undoing(format!("{}: {error}", self.path.display()));
+                self.restorer.give_up(host);
+                false
+            }
+        }
+    }
+}
