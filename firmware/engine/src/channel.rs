@@ -286,11 +286,12 @@ impl Engine {
             if !self.has_action_room() || !self.may_copy() {
                 return true;
             }
-            self.act(Action::Unbind(id));
             self.vgpus[gfid].scrubbing = Some(guest);
             let byte_count = u64::from(self.vgpus[gfid].profile.context_bytes);
             let at = self.context_at(gfid, guest);
             self.copy(gfid, CopyKind::Close, None, CopyOp::FillContext { at, byte_count });
+            // Last, so that a restart in between finds the channel bound and closes it again.
+            self.act(Action::Unbind(id));
             return true;
         }
         false

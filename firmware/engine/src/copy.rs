@@ -45,6 +45,8 @@ pub(crate) enum CopyKind {
     Scrub = 5,
     /// Scrubbing of a slot.
     ScrubSlot = 6,
+    /// Scrubbing of a slot when the firmware starts: for no vGPU.
+    StartScrub = 7,
 }
 
 impl CopyKind {
@@ -57,6 +59,7 @@ impl CopyKind {
             4 => Self::Close,
             5 => Self::Scrub,
             6 => Self::ScrubSlot,
+            7 => Self::StartScrub,
             _ => return None,
         })
     }
@@ -88,8 +91,10 @@ impl Engine {
     /// Submits an operation; ask [`Self::may_copy`] first.
     pub(crate) fn copy(&mut self, gfid: Gfid, kind: CopyKind, slot: Option<SlotId>, op: CopyOp) {
         self.copies = self.copies.saturating_add(1);
-        let vgpu = &mut self.vgpus[gfid];
-        vgpu.copies = vgpu.copies.saturating_add(1);
+        if kind != CopyKind::StartScrub {
+            let vgpu = &mut self.vgpus[gfid];
+            vgpu.copies = vgpu.copies.saturating_add(1);
+        }
         if let Some(slot) = slot {
             self.slots[slot] = Slot { held: SlotUse::Copying, gfid: Some(gfid) };
         }
@@ -101,12 +106,14 @@ impl Engine {
         let Some((kind, gfid, slot)) = parse_tag(done.tag) else {
             return self.stray_copy();
         };
-        if self.vgpus[gfid].copies == 0 {
-            return self.stray_copy();
+        if kind != CopyKind::StartScrub {
+            let vgpu = &mut self.vgpus[gfid];
+            let Some(left) = vgpu.copies.checked_sub(1) else {
+                return self.stray_copy();
+            };
+            vgpu.copies = left;
         }
         self.copies = self.copies.saturating_sub(1);
-        let vgpu = &mut self.vgpus[gfid];
-        vgpu.copies = vgpu.copies.saturating_sub(1);
         match kind {
             CopyKind::Log => self.logged(gfid, &done),
             CopyKind::Gather => self.gathered(gfid, slot, &done),
@@ -114,7 +121,7 @@ impl Engine {
             CopyKind::Load => self.loaded(gfid, slot, &done),
             CopyKind::Close => self.closed(gfid, &done),
             CopyKind::Scrub => self.scrubbed(gfid, &done),
-            CopyKind::ScrubSlot => self.slot_scrubbed(slot, &done),
+            CopyKind::ScrubSlot | CopyKind::StartScrub => self.slot_scrubbed(slot, &done),
         }
         self.wake(gfid);
         // Whoever waited for room in the ring may go on.

@@ -211,14 +211,13 @@ impl Engine {
         self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
     }
 
-    /// Nobody knows whose bytes the slots hold.
+    /// Nobody knows whose bytes the slots hold. A scrub that fails leaves its slot to be
+    /// scrubbed with the first vGPU, or at the next start.
     fn scrub_all_slots(&mut self) {
-        let Some(gfid) = Gfid::from_index(0) else {
-            return;
-        };
+        let Some(gfid) = Gfid::from_index(0) else { return };
         for raw in 0..SLOT_COUNT {
             let Some(slot) = SlotId::new(raw) else { break };
-            self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
+            self.copy(gfid, CopyKind::StartScrub, Some(slot), CopyOp::FillSlot { slot });
         }
     }
 }

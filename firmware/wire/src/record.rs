@@ -271,7 +271,8 @@ pub struct Context {
 }
 
 /// What the guest has written to its function's registers and the device does not keep. The
-/// payload has, for each channel from 0 on, the five words before `Control`, little-endian.
+/// payload has, for each channel from 0 on, the five words before `Control`, and 1 if its last
+/// request was refused; little-endian words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// Channels that have words in the payload.

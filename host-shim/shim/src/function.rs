@@ -16,6 +16,8 @@ struct Asked {
     id: u32,
     generation: u32,
     opens: bool,
+    /// It was asked before a restart too, so what is asked may have been done already.
+    again: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,7 +111,7 @@ impl Function {
                 // One request at a time; the guest sees its end in `Status`.
                 if channel.asked.is_none() {
                     let opens = value & 1 != 0;
-                    channel.ask(gfid, generation, id, opens, client);
+                    channel.ask(gfid, generation, id, opens, false, client);
                 }
             }
             ChannelRegister::Status | ChannelRegister::Error => {}
@@ -128,17 +130,13 @@ impl Function {
             .values_mut()
             .find(|channel| channel.asked.is_some_and(|asked| asked.id == id));
         let Some(channel) = found else { return false };
-        let opens = channel.asked.take().is_some_and(|asked| asked.opens);
-        match (opens, answer) {
-            // Already open: the request before a restart had gone through.
-            (true, Ok(()) | Err(Reject::ChannelOpen)) => {
-                channel.status = status::READY;
-                channel.control = 1;
-                channel.error = 0;
-            }
-            // A channel that is closed says so itself, when it is scrubbed.
-            (false, Ok(())) => {}
-            (false, Err(Reject::ChannelClosed)) => channel.status = status::FREE,
+        let Some(asked) = channel.asked.take() else { return false };
+        match (asked.opens, answer) {
+            (true, Ok(())) => channel.opened(),
+            (true, Err(Reject::ChannelOpen)) if asked.again => channel.opened(),
+            // The channel says itself that it is closed, when it is scrubbed.
+            (false, Ok(())) => channel.asked = Some(asked),
+            (false, Err(Reject::ChannelClosed)) => channel.closed(),
             (_, Err(_)) => channel.status = status::REFUSED,
         }
         true
@@ -150,7 +148,7 @@ impl Function {
             let Some(asked) = channel.asked else { continue };
             let Some(id) = GuestChannelId::new(*id) else { continue };
             if asked.generation != generation {
-                channel.ask(gfid, generation, id, asked.opens, client);
+                channel.ask(gfid, generation, id, asked.opens, true, client);
             }
         }
     }
@@ -164,34 +162,43 @@ impl Function {
 
     pub(crate) fn closed(&mut self, channel: u16) {
         if let Some(channel) = self.channels.get_mut(&channel) {
-            channel.status = status::FREE;
-            channel.control = 0;
-            channel.error = 0;
+            channel.closed();
         }
     }
 
-    /// What the device does not keep, for the state stream.
+    /// What the device does not keep, for the state stream. The firmware has answered every
+    /// request by the time that a vGPU is saved, since it takes them in order.
     pub(crate) fn save(&self) -> (record::Function, Vec<u8>) {
         let channel_count = self.channels.keys().max().map_or(0, |last| last + 1);
         let blank = Channel::default();
         let payload = (0..channel_count)
-            .flat_map(|id| self.channels.get(&id).unwrap_or(&blank).words)
+            .map(|id| self.channels.get(&id).unwrap_or(&blank))
+            .flat_map(|channel| {
+                let refused = u32::from(channel.status == status::REFUSED);
+                channel.words.into_iter().chain([refused])
+            })
             .flat_map(u32::to_le_bytes)
             .collect();
         (record::Function { channel_count }, payload)
     }
 
-    /// Takes on what was saved. `None`: it does not fit this vGPU.
+    /// Takes on what was saved, after the channels themselves. `None`: it does not fit this
+    /// vGPU.
     pub(crate) fn restore(&mut self, record: record::Function, payload: &[u8]) -> Option<()> {
+        const BYTES: usize = (WORDS + 1) * 4;
         if record.channel_count > self.profile.channel_count
-            || payload.len() != usize::from(record.channel_count) * WORDS * 4
+            || payload.len() != usize::from(record.channel_count) * BYTES
         {
             return None;
         }
-        for (id, bytes) in (0..record.channel_count).zip(payload.chunks_exact(WORDS * 4)) {
+        for (id, bytes) in (0..record.channel_count).zip(payload.chunks_exact(BYTES)) {
+            let mut words = bytes.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok());
             let channel = self.channels.entry(id).or_default();
-            for (word, bytes) in channel.words.iter_mut().zip(bytes.chunks_exact(4)) {
-                *word = u32::from_le_bytes(bytes.try_into().ok()?);
+            for word in &mut channel.words {
+                *word = u32::from_le_bytes(words.next()?);
+            }
+            if u32::from_le_bytes(words.next()?) != 0 {
+                channel.status = status::REFUSED;
             }
         }
         Some(())
@@ -207,12 +214,26 @@ impl Function {
 }
 
 impl Channel {
+    fn opened(&mut self) {
+        self.status = status::READY;
+        self.control = 1;
+        self.error = 0;
+    }
+
+    fn closed(&mut self) {
+        self.status = status::FREE;
+        self.control = 0;
+        self.error = 0;
+        self.asked = None;
+    }
+
     fn ask(
         &mut self,
         gfid: Gfid,
         generation: u32,
         id: GuestChannelId,
         opens: bool,
+        again: bool,
         client: &mut Client,
     ) {
         let command = if opens {
@@ -227,6 +248,9 @@ impl Channel {
         } else {
             Command::CloseChannel { channel: id.raw() }
         };
-        self.asked = Some(Asked { id: client.send(gfid, command), generation, opens });
+        if self.status == status::REFUSED {
+            self.status = status::FREE;
+        }
+        self.asked = Some(Asked { id: client.send(gfid, command), generation, opens, again });
     }
 }

@@ -19,7 +19,9 @@ pub enum SuspendState {
     Working,
     /// The guest is to be paused; then [`Suspend::guest_paused`].
     WantsPause,
-    /// The file is whole and on the disk; nothing of the vGPU is left on the host.
+    /// The file is whole and on the disk; what is on the host is being scrubbed.
+    Committed,
+    /// Nothing of the vGPU is left on the host.
     Suspended,
     /// It did not come to pass, and the vGPU runs; why.
     Undone(String),
@@ -104,9 +106,8 @@ impl Suspend {
             SuspendPhase::Suspended | SuspendPhase::Undone(_) => {}
         }
         match &self.phase {
-            SuspendPhase::Saving | SuspendPhase::Releasing(_) | SuspendPhase::Undoing(_) => {
-                SuspendState::Working
-            }
+            SuspendPhase::Saving | SuspendPhase::Undoing(_) => SuspendState::Working,
+            SuspendPhase::Releasing(_) => SuspendState::Committed,
             SuspendPhase::Suspended => SuspendState::Suspended,
             SuspendPhase::Undone(why) => {
                 self.file = None;

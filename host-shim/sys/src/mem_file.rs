@@ -66,11 +66,7 @@ impl MemFile {
         let len = self.len();
         match at.checked_add(byte_count) {
             Some(end) if end <= len => Ok(at as usize),
-            _ => Err(MemFileError {
-                at,
-                byte_count,
-                len,
-            }),
+            _ => Err(MemFileError { at, byte_count, len }),
         }
     }
 
@@ -81,16 +77,9 @@ impl MemFile {
     /// When it is not wholly inside.
     #[inline]
     pub fn load<T: ByteValued>(&self, at: u64) -> Result<T, MemFileError> {
-        let end = MemFileError {
-            at,
-            byte_count: size_of::<T>() as u64,
-            len: self.len(),
-        };
+        let end = MemFileError { at, byte_count: size_of::<T>() as u64, len: self.len() };
         let place = usize::try_from(at).map_err(|_| end)?;
-        self.mapping
-            .get_ref::<T>(place)
-            .map(|value| value.load())
-            .map_err(|_| end)
+        self.mapping.get_ref::<T>(place).map(|value| value.load()).map_err(|_| end)
     }
 
     /// Writes one value; any alignment.
@@ -100,16 +89,9 @@ impl MemFile {
     /// When it is not wholly inside; nothing is written.
     #[inline]
     pub fn store<T: ByteValued>(&self, at: u64, value: T) -> Result<(), MemFileError> {
-        let end = MemFileError {
-            at,
-            byte_count: size_of::<T>() as u64,
-            len: self.len(),
-        };
+        let end = MemFileError { at, byte_count: size_of::<T>() as u64, len: self.len() };
         let place = usize::try_from(at).map_err(|_| end)?;
-        self.mapping
-            .get_ref::<T>(place)
-            .map(|target| target.store(value))
-            .map_err(|_| end)
+        self.mapping.get_ref::<T>(place).map(|target| target.store(value)).map_err(|_| end)
     }
 
     /// Copies bytes out.
@@ -119,15 +101,8 @@ impl MemFile {
     /// When the range is not wholly inside.
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), MemFileError> {
         let place = self.check(at, into.len() as u64)?;
-        let end = MemFileError {
-            at,
-            byte_count: into.len() as u64,
-            len: self.len(),
-        };
-        self.mapping
-            .as_volatile_slice()
-            .read_slice(into, place)
-            .map_err(|_| end)
+        let end = MemFileError { at, byte_count: into.len() as u64, len: self.len() };
+        self.mapping.as_volatile_slice().read_slice(into, place).map_err(|_| end)
     }
 
     /// Copies bytes in.
@@ -137,15 +112,8 @@ impl MemFile {
     /// When the range is not wholly inside; nothing is written.
     pub fn write(&self, at: u64, from: &[u8]) -> Result<(), MemFileError> {
         let place = self.check(at, from.len() as u64)?;
-        let end = MemFileError {
-            at,
-            byte_count: from.len() as u64,
-            len: self.len(),
-        };
-        self.mapping
-            .as_volatile_slice()
-            .write_slice(from, place)
-            .map_err(|_| end)
+        let end = MemFileError { at, byte_count: from.len() as u64, len: self.len() };
+        self.mapping.as_volatile_slice().write_slice(from, place).map_err(|_| end)
     }
 
     /// Makes a range zero again; whole pages of it give their memory back.
@@ -162,20 +130,33 @@ impl MemFile {
         Ok(fallocate(&self.file, flags, at, byte_count)?)
     }
 
+    /// The first byte at or after `from` that may be other than zero; `None` when only a hole
+    /// is left. Costs the same however much data there is.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses to look.
+    pub fn data_from(&self, from: u64) -> io::Result<Option<u64>> {
+        if from >= self.len() {
+            return Ok(None);
+        }
+        match seek(&self.file, SeekFrom::Data(from)) {
+            Ok(start) => Ok(Some(start)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The first range at or after `from` that may hold other bytes than zeros; `None` when
-    /// only a hole is left.
+    /// only a hole is left. The system looks at each page of the range to find its end.
     ///
     /// # Errors
     ///
     /// When the system refuses to look.
     pub fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
-        if from >= self.len() {
-            return Ok(None);
-        }
-        match seek(&self.file, SeekFrom::Data(from)) {
-            Ok(start) => Ok(Some(start..seek(&self.file, SeekFrom::Hole(start))?)),
-            Err(Errno::NXIO) => Ok(None),
-            Err(error) => Err(error.into()),
+        match self.data_from(from)? {
+            Some(start) => Ok(Some(start..seek(&self.file, SeekFrom::Hole(start))?)),
+            None => Ok(None),
         }
     }
 }
@@ -200,10 +181,7 @@ mod tests {
         let memory = MemFile::new("test", 1 << 36).unwrap();
         assert_eq!(memory.next_data(0).unwrap(), None);
         memory.store(1 << 35, 7u8).unwrap();
-        assert_eq!(
-            memory.next_data(0).unwrap(),
-            Some((1 << 35)..(1 << 35) + 4096)
-        );
+        assert_eq!(memory.next_data(0).unwrap(), Some((1 << 35)..(1 << 35) + 4096));
         memory.zero(1 << 35, 4096).unwrap();
         assert_eq!(memory.next_data(0).unwrap(), None);
         assert_eq!(memory.load::<u8>(1 << 35), Ok(0));

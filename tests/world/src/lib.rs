@@ -1,1 +1,34 @@
-//! The seeded simulator of hosts, links and guests.
+//! The seeded simulator of whole hosts, links and guests around the shipping engine.
+//!
+//! A [`World`] has hosts (each a simulated GPU with its firmware), vGPUs with guests that run
+//! jobs, links between hosts, and one virtual clock. It is single-threaded, and everything
+//! that happens follows from what it was told and its seed. While it runs it checks that
+//! every vGPU has one owner, that no byte of one is where another could see it, and at the
+//! end that every job's bytes are right; what is wrong is in [`World::problems`].
+//!
+//! `godwit run` gives it a scenario; [`chaos`] gives it random jobs, moves, faults, restarts
+//! and cut links from one seed.
+
+#![forbid(unsafe_code)]
+
+mod bars;
+pub mod chaos;
+mod check;
+mod events;
+mod host;
+mod jobs;
+mod link;
+mod moves;
+mod report;
+mod samples;
+mod suspend;
+mod time;
+mod vgpu;
+mod world;
+
+pub use events::{Action, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
+pub use host::HostSpec;
+pub use jobs::{JobSource, JobSpec};
+pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place};
+pub use vgpu::VgpuSpec;
+pub use world::{HostId, JobId, VgpuId, World, WorldConfig, WorldError};

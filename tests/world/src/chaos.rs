@@ -1,0 +1,284 @@
+//! Random worlds: jobs, moves, suspends, faults, restarts and cut links from one seed. Faults
+//! are on while safety is checked at each step; then they are off, and everything must
+//! settle.
+
+use crate::{
+    Action, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec, Trigger,
+    VgpuId, VgpuSpec, World, WorldConfig,
+};
+use godwit_shim::Live;
+use godwit_sim_gpu::{Costs, Fault};
+use godwit_types::{Profile, RunlistId};
+use godwit_wire::mailbox::StopMode;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+/// Faults and transfers begin within this virtual time.
+const CHAOS_NS: u64 = 12_000_000;
+/// After it everything must settle within this.
+const SETTLE_NS: u64 = 4_000_000_000;
+
+/// What happened in a seed, so that one can see that something did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Transfers that came to pass.
+    pub moved: u32,
+    /// Transfers that were refused or undone.
+    pub undone: u32,
+    /// Restarts of firmware.
+    pub restarts: u32,
+    /// Jobs that ended with the right bytes.
+    pub jobs: u32,
+    /// Jobs that an engine reset or a fault on demand has ended.
+    pub lost_jobs: u32,
+    /// Engine resets.
+    pub resets: u32,
+    /// Preempt acknowledges that were found to be lost.
+    pub lost_acks: u32,
+}
+
+impl Totals {
+    /// Adds another seed's.
+    pub fn add(&mut self, other: &Self) {
+        self.moved += other.moved;
+        self.undone += other.undone;
+        self.restarts += other.restarts;
+        self.jobs += other.jobs;
+        self.lost_jobs += other.lost_jobs;
+        self.resets += other.resets;
+        self.lost_acks += other.lost_acks;
+    }
+}
+
+/// How a seed ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was wrong; nothing may be.
+    pub problems: Vec<String>,
+    /// What happened.
+    pub totals: Totals,
+}
+
+/// Runs one seed.
+///
+/// # Panics
+///
+/// When the world cannot be made, or something in it has a bug that it asserts.
+pub fn run(seed: u64) -> Outcome {
+    let folder = tempfile::tempdir().expect("a folder for state files");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut world = World::new(WorldConfig { seed, costs: Costs::default() });
+    let hosts = build_hosts(&mut world, &mut rng);
+    let vgpus = build_vgpus(&mut world, &mut rng, &hosts);
+    let hangs = plan(&mut world, &mut rng, &hosts, &vgpus, folder.path());
+    let end_ns = CHAOS_NS + rng.random_range(0..CHAOS_NS);
+    while world.now_ns() < end_ns {
+        world.step();
+    }
+    world.clear_faults();
+    let settled = settle(&mut world, &hosts);
+    world.check_leaks();
+    if std::env::var("DBG").is_ok() {
+        for r in world.move_reports() {
+            eprintln!("DBG {r:?}");
+        }
+        for m in &world.moves {
+            eprintln!("DBG {m:#?}");
+        }
+        for m in &world.suspends {
+            eprintln!("DBG {m:#?}");
+        }
+    }
+    let mut problems = world.problems().to_vec();
+    if !settled {
+        problems.push(format!("it does not settle: {:?}", world.transfers()));
+        for job in world.job_reports() {
+            problems.push(format!("job {}: {}", job.name, job.state));
+        }
+    }
+    outcome(&world, problems, hangs)
+}
+
+/// Lets everything come to its end. What is in a file, since its resume met a fault, is
+/// resumed again.
+fn settle(world: &mut World, hosts: &[HostId]) -> bool {
+    let limit_ns = world.now_ns() + SETTLE_NS;
+    while world.now_ns() < limit_ns {
+        if !world.is_transferring() {
+            for (at, (vgpu, path)) in world.suspended().into_iter().enumerate() {
+                let to = hosts[at % hosts.len()];
+                world.act(Action::Resume(ResumeSpec { vgpu, path, to }));
+            }
+        }
+        if world.is_settled() {
+            return true;
+        }
+        world.step();
+    }
+    false
+}
+
+/// Adds up what happened. Only an engine that hung may cost a job.
+fn outcome(world: &World, mut problems: Vec<String>, hangs: u32) -> Outcome {
+    let mut totals = Totals::default();
+    for report in world.move_reports() {
+        match report.outcome {
+            Ok(()) => totals.moved += 1,
+            Err(_) => totals.undone += 1,
+        }
+    }
+    for job in world.job_reports() {
+        if job.ok {
+            totals.jobs += 1;
+        } else if job.state.contains("EngineReset") {
+            totals.lost_jobs += 1;
+        } else {
+            problems.push(format!("job {} is {}", job.name, job.state));
+        }
+    }
+    if totals.lost_jobs > hangs {
+        problems.push(format!("{} jobs were lost to {hangs} hangs", totals.lost_jobs));
+    }
+    for node in &world.hosts {
+        let counters = node.host.card().pump().engine().counters();
+        totals.restarts += node.restarts;
+        totals.resets += counters.resets;
+        totals.lost_acks += counters.lost_acks;
+        if counters.overruns != 0 {
+            problems.push(format!("{}: a queue of the engine overran", node.name));
+        }
+    }
+    Outcome { problems, totals }
+}
+
+fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
+    (0..rng.random_range(2..=3))
+        .map(|at| {
+            let spec = HostSpec {
+                name: format!("host{at}"),
+                fb_bytes: 256 * MIB,
+                bar_bytes: 128 * MIB,
+                context_bytes: 64 * MIB,
+                start_ns: rng.random_range(0..1 << 50),
+                context_layout: 1,
+            };
+            world.add_host(spec).expect("a host")
+        })
+        .collect()
+}
+
+fn build_vgpus(world: &mut World, rng: &mut ChaCha8Rng, hosts: &[HostId]) -> Vec<VgpuId> {
+    let mut vgpus = Vec::new();
+    for at in 0..rng.random_range(2..=5) {
+        let profile = Profile {
+            fb_bytes: [8, 12, 16][rng.random_range(0..3)] * MIB,
+            bar_bytes: 6 * MIB,
+            channel_count: rng.random_range(2..=40),
+            context_bytes: 32 * 1024,
+        };
+        let host = hosts[rng.random_range(0..hosts.len())];
+        let name = format!("vgpu{at}");
+        let vgpu = world.add_vgpu(VgpuSpec { name, host, profile }).expect("a vGPU");
+        for turn in 0..rng.random_range(1..=2) {
+            let name = format!("vgpu{at}.job{turn}");
+            let kernel = random_kernel(rng);
+            // A histogram adds to what is there, so that a second launch changes it.
+            let repeat = if kernel.name == "histogram" { 1 } else { rng.random_range(1..=3) };
+            let source = JobSource::Kernel(kernel);
+            let spec = JobSpec { name, vgpu, source, repeat, endless: false };
+            world.add_job(spec).expect("a job");
+        }
+        vgpus.push(vgpu);
+    }
+    vgpus
+}
+
+fn random_kernel(rng: &mut ChaCha8Rng) -> godwit_kernels::Job {
+    let seed = rng.next_u64();
+    match rng.random_range(0..3) {
+        0 => godwit_kernels::Job::sha256_chain(seed, 8, 4, rng.random_range(4..40)),
+        1 => godwit_kernels::Job::matmul(seed, 16, 4 * rng.random_range(1..=2)),
+        _ => godwit_kernels::Job::histogram(seed, 2048, 16, 8, rng.random_range(1..8)),
+    }
+}
+
+/// Plans what happens; returns how many hangs may cost a job.
+fn plan(
+    world: &mut World,
+    rng: &mut ChaCha8Rng,
+    hosts: &[HostId],
+    vgpus: &[VgpuId],
+    folder: &Path,
+) -> u32 {
+    for at in 0..rng.random_range(1..=6) {
+        let when = Trigger::At(rng.random_range(0..CHAOS_NS));
+        let vgpu = vgpus[rng.random_range(0..vgpus.len())];
+        if rng.random_ratio(1, 4) {
+            let path = folder.join(format!("{at}.state"));
+            let (stop, stop_timeout_ns) = random_stop(rng);
+            let spec = SuspendSpec { vgpu, path: path.clone(), stop, stop_timeout_ns };
+            world.schedule(when, Action::Suspend(spec));
+            let Trigger::At(at_ns) = when else { continue };
+            let later = Trigger::At(at_ns + rng.random_range(0..CHAOS_NS));
+            let to = hosts[rng.random_range(0..hosts.len())];
+            world.schedule(later, Action::Resume(ResumeSpec { vgpu, path, to }));
+        } else {
+            let live = rng.random_ratio(1, 2).then(|| Live {
+                rounds_max: rng.random_range(1..4),
+                pages_enough: rng.random_range(0..64),
+            });
+            let (stop, stop_timeout_ns) = random_stop(rng);
+            let to = hosts[rng.random_range(0..hosts.len())];
+            let spec = MoveSpec { vgpu, to, live, stop, stop_timeout_ns };
+            world.schedule(when, Action::Move(spec));
+        }
+    }
+    plan_faults(world, rng, hosts)
+}
+
+fn random_stop(rng: &mut ChaCha8Rng) -> (StopMode, u64) {
+    let mode = match rng.random_range(0..5) {
+        0 => StopMode::Wfi,
+        1 => StopMode::Cta,
+        2 => StopMode::Escalate,
+        _ => StopMode::Instruction,
+    };
+    (mode, rng.random_range(1_000_000..20_000_000))
+}
+
+fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, hosts: &[HostId]) -> u32 {
+    let mut hangs = 0;
+    for _ in 0..rng.random_range(0..=5) {
+        let when = Trigger::At(rng.random_range(0..CHAOS_NS));
+        let host = hosts[rng.random_range(0..hosts.len())];
+        let runlist = RunlistId::COMPUTE;
+        let fault = match rng.random_range(0..12) {
+            0 => Fault::AckLost(runlist),
+            1 => Fault::AckLate(runlist, rng.random_range(1..3_000_000)),
+            2 => Fault::AckDoubled(runlist),
+            3 => Fault::AckWrong(runlist),
+            4 => {
+                hangs += 1;
+                Fault::EngineHang(runlist)
+            }
+            5 => Fault::CopyError,
+            6 => Fault::CopyBadCrc,
+            7 => Fault::CopySlow(rng.random_range(2..50)),
+            8 => Fault::BarStuckNs(rng.random_range(1..2_000_000)),
+            9 | 10 => {
+                world.schedule(when, Action::RestartFirmware(host));
+                continue;
+            }
+            _ => {
+                let other = hosts[rng.random_range(0..hosts.len())];
+                let cut_ns = rng.random_range(1..5_000_000);
+                world.schedule(when, Action::CutLink(host, other, cut_ns));
+                continue;
+            }
+        };
+        world.schedule(when, Action::Fault(host, fault));
+    }
+    hangs
+}

@@ -1,0 +1,146 @@
+//! What can happen in the world, and when.
+
+use crate::world::{HostId, JobId, VgpuId, World};
+use godwit_shim::Live;
+use godwit_sim_gpu::Fault;
+use godwit_wire::mailbox::StopMode;
+use std::path::PathBuf;
+
+/// When something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// At this virtual time, in nanoseconds.
+    At(u64),
+    /// When the job's vGPU has run so many instructions since the job began; exactly then. If
+    /// the job ends before, at its end.
+    After {
+        /// Which job.
+        job: JobId,
+        /// How many.
+        instructions: u64,
+    },
+    /// When this many transfers have ended.
+    Transfers(usize),
+}
+
+/// A move to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct MoveSpec {
+    /// Which vGPU.
+    pub vgpu: VgpuId,
+    /// Where to.
+    pub to: HostId,
+    /// Rounds before the stop; `None`: stop-and-copy.
+    pub live: Option<Live>,
+    /// At what boundary it is stopped.
+    pub stop: StopMode,
+    /// How long the stop may take, in nanoseconds.
+    pub stop_timeout_ns: u64,
+}
+
+/// A suspend to be made.
+#[derive(Clone, Debug)]
+pub struct SuspendSpec {
+    /// Which vGPU.
+    pub vgpu: VgpuId,
+    /// The file.
+    pub path: PathBuf,
+    /// At what boundary it is stopped.
+    pub stop: StopMode,
+    /// How long the stop may take, in nanoseconds.
+    pub stop_timeout_ns: u64,
+}
+
+/// A resume to be made, of a vGPU that is in a file.
+#[derive(Clone, Debug)]
+pub struct ResumeSpec {
+    /// Which vGPU the file is to hold.
+    pub vgpu: VgpuId,
+    /// The file.
+    pub path: PathBuf,
+    /// Where to.
+    pub to: HostId,
+}
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A vGPU is moved.
+    Move(MoveSpec),
+    /// A vGPU is suspended.
+    Suspend(SuspendSpec),
+    /// A vGPU is resumed.
+    Resume(ResumeSpec),
+    /// A device breaks.
+    Fault(HostId, Fault),
+    /// A firmware is restarted.
+    RestartFirmware(HostId),
+    /// The links between two hosts are cut for so many nanoseconds.
+    CutLink(HostId, HostId, u64),
+}
+
+/// An action that waits for its trigger.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) trigger: Trigger,
+    pub(crate) action: Action,
+}
+
+impl World {
+    /// Does what is due.
+    pub(crate) fn trigger(&mut self) {
+        let mut at = 0;
+        while at < self.pending.len() {
+            if self.is_due(&self.pending[at].trigger) && self.is_free(&self.pending[at].action) {
+                let pending = self.pending.remove(at);
+                self.act(pending.action);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn is_due(&self, trigger: &Trigger) -> bool {
+        match *trigger {
+            Trigger::At(at_ns) => at_ns <= self.now_ns,
+            Trigger::After { job, instructions } => {
+                let job = &self.jobs[job.0];
+                job.has_ended() || job.instructions(self).is_some_and(|done| done >= instructions)
+            }
+            Trigger::Transfers(count) => self.reports.len() >= count,
+        }
+    }
+
+    /// One transfer of a vGPU at a time: what is due meanwhile waits.
+    fn is_free(&self, action: &Action) -> bool {
+        match action {
+            Action::Move(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
+            Action::Suspend(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
+            Action::Resume(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
+            Action::Fault(..) | Action::RestartFirmware(_) | Action::CutLink(..) => true,
+        }
+    }
+
+    /// Makes something happen now.
+    pub fn act(&mut self, action: Action) {
+        match action {
+            Action::Move(spec) => self.begin_move(&spec),
+            Action::Suspend(spec) => self.begin_suspend(&spec),
+            Action::Resume(spec) => self.begin_resume(&spec),
+            Action::Fault(host, fault) => self.inject(host, fault),
+            Action::RestartFirmware(host) => self.restart_firmware(host),
+            Action::CutLink(a, b, ns) => self.cut_link(a, b, ns),
+        }
+    }
+
+    /// When the next action is due by time; one that is due and waits is not counted.
+    pub(crate) fn next_trigger_ns(&self) -> Option<u64> {
+        self.pending
+            .iter()
+            .filter_map(|pending| match pending.trigger {
+                Trigger::At(at_ns) if at_ns > self.now_ns => Some(at_ns),
+                Trigger::At(_) | Trigger::After { .. } | Trigger::Transfers(_) => None,
+            })
+            .min()
+    }
+}

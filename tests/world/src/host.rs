@@ -1,0 +1,52 @@
+//! A host in the world.
+
+use godwit_shim::{Host, Journal};
+
+/// A host to be powered on. Sizes are bytes and multiples of 4 KiB.
+#[derive(Clone, Debug)]
+pub struct HostSpec {
+    /// For reports.
+    pub name: String,
+    /// Framebuffer for partitions.
+    pub fb_bytes: u64,
+    /// BAR for apertures.
+    pub bar_bytes: u64,
+    /// Memory for context buffers.
+    pub context_bytes: u64,
+    /// What its timer shows at time 0 of the world.
+    pub start_ns: u64,
+    /// Version of the contexts that its device writes.
+    pub context_layout: u32,
+}
+
+/// A host.
+#[derive(Debug)]
+pub(crate) struct HostNode {
+    pub(crate) name: String,
+    pub(crate) host: Host,
+    pub(crate) journal: Journal,
+    pub(crate) restarts: u32,
+    start_ns: u64,
+}
+
+impl HostNode {
+    pub(crate) fn new(spec: HostSpec, host: Host) -> Self {
+        let (name, start_ns) = (spec.name, spec.start_ns);
+        Self { name, host, journal: Journal::new(), restarts: 0, start_ns }
+    }
+
+    /// Device time of a time of the world.
+    pub(crate) fn device_ns(&self, world_ns: u64) -> u64 {
+        self.start_ns + world_ns
+    }
+
+    /// Time of the world of a device time.
+    pub(crate) fn world_ns(&self, device_ns: u64) -> u64 {
+        device_ns.saturating_sub(self.start_ns)
+    }
+
+    /// Where this host is in the time of the world.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.world_ns(self.host.now_ns())
+    }
+}

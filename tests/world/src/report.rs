@@ -1,0 +1,99 @@
+//! What the world tells of what has happened. Times are virtual.
+
+use crate::world::{HostId, JobId, VgpuId};
+use godwit_types::Placement;
+
+/// What kind of transfer it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveKind {
+    /// Rounds while it ran.
+    Live,
+    /// Stopped first.
+    StopAndCopy,
+    /// To a file.
+    Suspend,
+    /// From a file.
+    Resume,
+}
+
+/// Where a vGPU was or is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which host.
+    pub host: HostId,
+    /// Where on it.
+    pub placement: Placement,
+}
+
+/// Bytes of the state stream, by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseBytes {
+    /// Pages while it ran.
+    pub precopy: u64,
+    /// Pages after it was stopped.
+    pub stop: u64,
+    /// Everything else.
+    pub state: u64,
+}
+
+/// A transfer that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveReport {
+    /// Whose.
+    pub vgpu: VgpuId,
+    /// What kind.
+    pub kind: MoveKind,
+    /// `Ok`: it came to pass; otherwise why not.
+    pub outcome: Result<(), String>,
+    /// From the last instruction at the source to the first at the destination; `None` when
+    /// no instruction ran on one of the sides.
+    pub blackout_ns: Option<u64>,
+    /// From the request to the end.
+    pub total_ns: u64,
+    /// Rounds that began while it ran.
+    pub rounds: u32,
+    /// Bytes sent.
+    pub bytes: PhaseBytes,
+    /// Where it was; `None`: in a file.
+    pub old: Option<Place>,
+    /// Where it is; `None`: in a file, or where it was.
+    pub new: Option<Place>,
+}
+
+/// How a job stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobReport {
+    /// Which.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// Whose.
+    pub vgpu: VgpuId,
+    /// How it stands, in a word.
+    pub state: String,
+    /// Instructions that its vGPU ran from its begin to its end.
+    pub instructions: u64,
+    /// Preemptions of its vGPU in that time.
+    pub preemptions: u64,
+    /// What lies in its output when it has ended.
+    pub output: Option<Vec<u8>>,
+    /// What must; `None`: nothing is prescribed.
+    pub expected: Option<Vec<u8>>,
+    /// It has ended with the right bytes; or it has no end, and runs.
+    pub ok: bool,
+    /// It never ends.
+    pub endless: bool,
+}
+
+/// What a neighbour attained while another vGPU was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourReport {
+    /// Whose.
+    pub vgpu: VgpuId,
+    /// Place of the move in [`crate::World::move_reports`].
+    pub transfer: usize,
+    /// Instructions a second just before it.
+    pub before: u64,
+    /// Instructions a second during it.
+    pub during: u64,
+}

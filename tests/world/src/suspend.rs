@@ -1,0 +1,178 @@
+//! Suspends and resumes.
+
+use crate::events::{ResumeSpec, SuspendSpec};
+use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
+use crate::vgpu::Home;
+use crate::world::{HostId, VgpuId, World};
+use godwit_shim::{Resume, ResumeState, SavePlan, SaveStats, Suspend, SuspendState};
+use godwit_types::{Gfid, Placement};
+use std::path::PathBuf;
+
+/// A suspend that is under way.
+#[derive(Debug)]
+pub(crate) struct SuspendNode {
+    pub(crate) vgpu: VgpuId,
+    pub(crate) host: HostId,
+    old: Placement,
+    path: PathBuf,
+    began_ns: u64,
+    suspend: Suspend,
+}
+
+/// A resume that is under way.
+#[derive(Debug)]
+pub(crate) struct ResumeNode {
+    pub(crate) vgpu: VgpuId,
+    pub(crate) host: HostId,
+    began_ns: u64,
+    resume: Resume,
+}
+
+fn ended(
+    vgpu: VgpuId,
+    kind: MoveKind,
+    outcome: Result<(), String>,
+    total_ns: u64,
+    stats: SaveStats,
+) -> MoveReport {
+    MoveReport {
+        vgpu,
+        kind,
+        outcome,
+        blackout_ns: None,
+        total_ns,
+        rounds: stats.rounds,
+        bytes: PhaseBytes {
+            precopy: stats.precopy_bytes,
+            stop: stats.stop_bytes,
+            state: stats.state_bytes,
+        },
+        old: None,
+        new: None,
+    }
+}
+
+impl World {
+    pub(crate) fn begin_suspend(&mut self, spec: &SuspendSpec) {
+        let now_ns = self.now_ns;
+        let fail =
+            |why: String| ended(spec.vgpu, MoveKind::Suspend, Err(why), 0, SaveStats::default());
+        let node = &mut self.vgpus[spec.vgpu.0];
+        let Home::Host(host, gfid) = node.home else {
+            self.reports.push(fail("refused: it is on no host".into()));
+            return;
+        };
+        node.token += 1;
+        let plan = SavePlan {
+            uuid: node.uuid,
+            token: node.token,
+            live: None,
+            stop: spec.stop,
+            stop_timeout_ns: spec.stop_timeout_ns,
+        };
+        let shim = &mut self.hosts[host.0].host;
+        let old = shim.vgpu(gfid).map(|info| info.placement);
+        match (Suspend::new(shim, gfid, plan, &spec.path), old) {
+            (Ok(suspend), Some(old)) => {
+                self.vgpus[spec.vgpu.0].in_transfer = true;
+                let (vgpu, path, began_ns) = (spec.vgpu, spec.path.clone(), now_ns);
+                self.suspends.push(SuspendNode { vgpu, host, old, path, began_ns, suspend });
+            }
+            (Err(error), _) => self.reports.push(fail(format!("failed: {error}"))),
+            (Ok(_), None) => self.reports.push(fail("its host does not know it".into())),
+        }
+    }
+
+    pub(crate) fn begin_resume(&mut self, spec: &ResumeSpec) {
+        let node = &self.vgpus[spec.vgpu.0];
+        let (profile, avoid) = (node.profile, node.last_place.map(|(_, placement)| placement));
+        let fail =
+            |why: String| ended(spec.vgpu, MoveKind::Resume, Err(why), 0, SaveStats::default());
+        if !matches!(node.home, Home::File(_)) {
+            self.reports.push(fail("refused: it is in no file".into()));
+            return;
+        }
+        let host = &self.hosts[spec.to.0].host;
+        match Resume::new(host, &spec.path, Some(profile), avoid) {
+            Ok(resume) => {
+                self.vgpus[spec.vgpu.0].in_transfer = true;
+                let (vgpu, host, began_ns) = (spec.vgpu, spec.to, self.now_ns);
+                self.resumes.push(ResumeNode { vgpu, host, began_ns, resume });
+            }
+            Err(error) => self.reports.push(fail(format!("failed: {error}"))),
+        }
+    }
+
+    /// Goes on with all suspends and resumes.
+    pub(crate) fn step_suspends(&mut self) {
+        for mut one in std::mem::take(&mut self.suspends) {
+            let host = &mut self.hosts[one.host.0].host;
+            let mut state = one.suspend.step(host);
+            if state == SuspendState::WantsPause {
+                self.vgpus[one.vgpu.0].paused = true;
+                one.suspend.guest_paused(host);
+                state = one.suspend.step(host);
+            }
+            match state {
+                SuspendState::Working | SuspendState::WantsPause => self.suspends.push(one),
+                SuspendState::Committed => {
+                    self.leave_host(one.vgpu, Home::File(one.path.clone()));
+                    self.suspends.push(one);
+                }
+                SuspendState::Suspended => {
+                    self.leave_host(one.vgpu, Home::File(one.path.clone()));
+                    self.end_suspend(&one, Ok(()));
+                }
+                SuspendState::Undone(why) => {
+                    self.vgpus[one.vgpu.0].paused = false;
+                    self.end_suspend(&one, Err(why));
+                }
+            }
+        }
+        for mut one in std::mem::take(&mut self.resumes) {
+            match one.resume.step(&mut self.hosts[one.host.0].host) {
+                ResumeState::Working => self.resumes.push(one),
+                ResumeState::Running(gfid) => self.resumed(&one, gfid),
+                ResumeState::Undone(why) => {
+                    let total_ns = self.now_ns - one.began_ns;
+                    let stats = SaveStats::default();
+                    let report = ended(one.vgpu, MoveKind::Resume, Err(why), total_ns, stats);
+                    self.finish_transfer(report, one.began_ns);
+                }
+            }
+        }
+    }
+
+    /// A vGPU has been given away: what it ran here is counted, and no more comes.
+    pub(crate) fn leave_host(&mut self, vgpu: VgpuId, to: Home) {
+        let node = &mut self.vgpus[vgpu.0];
+        if let Home::Host(host, gfid) = node.home {
+            let stats = self.hosts[host.0].host.card().gpu().stats(gfid);
+            node.earlier = node.totals(Some(stats));
+            node.home = to;
+        }
+    }
+
+    fn end_suspend(&mut self, one: &SuspendNode, outcome: Result<(), String>) {
+        let total_ns = self.now_ns - one.began_ns;
+        let mut report = ended(one.vgpu, MoveKind::Suspend, outcome, total_ns, one.suspend.stats());
+        report.old = Some(Place { host: one.host, placement: one.old });
+        self.vgpus[one.vgpu.0].last_place = Some((one.host, one.old));
+        self.finish_transfer(report, one.began_ns);
+    }
+
+    fn resumed(&mut self, one: &ResumeNode, gfid: Gfid) {
+        let vgpu = &mut self.vgpus[one.vgpu.0];
+        vgpu.home = Home::Host(one.host, gfid);
+        vgpu.paused = false;
+        let total_ns = self.now_ns - one.began_ns;
+        let stats = SaveStats::default();
+        let mut report = ended(one.vgpu, MoveKind::Resume, Ok(()), total_ns, stats);
+        report.old = vgpu.last_place.map(|(host, placement)| Place { host, placement });
+        if let Some((_, placement)) = one.resume.home() {
+            report.new = Some(Place { host: one.host, placement });
+            vgpu.last_place = Some((one.host, placement));
+        }
+        self.finish_transfer(report, one.began_ns);
+    }
+}

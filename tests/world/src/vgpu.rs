@@ -1,0 +1,125 @@
+//! A vGPU and its guest.
+
+use crate::bars::HostBars;
+use crate::host::HostNode;
+use crate::samples::Samples;
+use crate::world::{HostId, JobId, VgpuId, WorldError};
+use godwit_guest::{Bars, Device};
+use godwit_sim_gpu::VgpuStats;
+use godwit_types::{Gfid, PAGE_BYTES, Placement, Profile};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::PathBuf;
+
+/// A vGPU to be made.
+#[derive(Clone, Debug)]
+pub struct VgpuSpec {
+    /// For reports.
+    pub name: String,
+    /// Where it is made.
+    pub host: HostId,
+    /// What it is.
+    pub profile: Profile,
+}
+
+/// Where a vGPU is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// On a host. During a move: on its source, until the destination runs it.
+    Host(HostId, Gfid),
+    /// Given away by the source of a move, and not yet run by its destination.
+    InFlight,
+    /// In a file.
+    File(PathBuf),
+}
+
+/// A vGPU, its guest, and what is counted of it wherever it runs.
+#[derive(Debug)]
+pub(crate) struct VgpuNode {
+    pub(crate) name: String,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) profile: Profile,
+    pub(crate) home: Home,
+    /// Its last place on a host, and which host.
+    pub(crate) last_place: Option<(HostId, Placement)>,
+    pub(crate) device: Device,
+    pub(crate) jobs: Vec<JobId>,
+    /// The guest does not run: its vGPU is about to stop, or has.
+    pub(crate) paused: bool,
+    /// A move, suspend or resume of it is under way.
+    pub(crate) in_transfer: bool,
+    /// Number of its last transfer.
+    pub(crate) token: u64,
+    /// What earlier homes have counted.
+    pub(crate) earlier: VgpuStats,
+    /// Bytes that only this vGPU's memory may hold.
+    pub(crate) canary: [u8; CANARY_BYTES],
+    /// Guest time when it was looked at last: it never goes back.
+    pub(crate) guest_time_ns: u64,
+    pub(crate) samples: Samples,
+}
+
+pub(crate) const CANARY_BYTES: usize = 32;
+
+impl VgpuNode {
+    pub(crate) fn new(
+        seed: u64,
+        id: VgpuId,
+        spec: VgpuSpec,
+        gfid: Gfid,
+        node: &mut HostNode,
+    ) -> Result<Self, WorldError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(id.0 as u64 + 1);
+        let (mut uuid, mut canary) = ([0; 16], [0; CANARY_BYTES]);
+        rng.fill_bytes(&mut uuid);
+        rng.fill_bytes(&mut canary);
+        let guest_error =
+            |error| WorldError::Guest { name: spec.name.clone(), error: Box::new(error) };
+        let placement = node.host.vgpu(gfid).map(|info| (spec.host, info.placement));
+        let mut bars = HostBars { host: &mut node.host, gfid };
+        let device = Device::probe(&mut bars).map_err(guest_error)?;
+        plant(&mut bars, &spec, &canary)?;
+        Ok(Self {
+            name: spec.name,
+            uuid,
+            profile: spec.profile,
+            home: Home::Host(spec.host, gfid),
+            last_place: placement,
+            device,
+            jobs: Vec::new(),
+            paused: false,
+            in_transfer: false,
+            token: 0,
+            earlier: VgpuStats::default(),
+            canary,
+            guest_time_ns: 0,
+            samples: Samples::default(),
+        })
+    }
+
+    /// What was counted of it in all, with what its present home counts.
+    pub(crate) fn totals(&self, present: Option<VgpuStats>) -> VgpuStats {
+        let mut totals = self.earlier;
+        if let Some(stats) = present {
+            totals.instructions += stats.instructions;
+            totals.preemptions += stats.preemptions;
+            totals.resets += stats.resets;
+            totals.faults += stats.faults;
+            totals.copied_bytes += stats.copied_bytes;
+        }
+        totals
+    }
+}
+
+/// The guest leaves bytes in its memory that nobody else may ever see: at the end of the
+/// aperture, where no job puts anything.
+fn plant(bars: &mut HostBars<'_>, spec: &VgpuSpec, canary: &[u8]) -> Result<(), WorldError> {
+    let page = u64::from(PAGE_BYTES);
+    for back in 1..=2 {
+        let at = spec.profile.bar_bytes.saturating_sub(back * page) + 64 * back;
+        bars.write(at, canary)
+            .map_err(|error| WorldError::Host { name: spec.name.clone(), error })?;
+    }
+    Ok(())
+}

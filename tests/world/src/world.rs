@@ -1,0 +1,263 @@
+//! The world: what is in it and what can be asked of it.
+
+use crate::events::{Action, Pending, Trigger};
+use crate::host::{HostNode, HostSpec};
+use crate::jobs::{JobNode, JobSpec};
+use crate::link::Link;
+use crate::moves::Move;
+use crate::report::{JobReport, MoveReport, NeighbourReport};
+use crate::suspend::{ResumeNode, SuspendNode};
+use crate::vgpu::{Home, VgpuNode, VgpuSpec};
+use godwit_guest::{ElfError, GuestError, JobError};
+use godwit_shim::{Host, HostError};
+use godwit_sim_gpu::{Costs, Fault, GpuConfig};
+use godwit_types::Identity;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+/// Names a host of the world, in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId(pub(crate) usize);
+
+/// Names a vGPU of the world, in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VgpuId(pub(crate) usize);
+
+/// Names a job of the world, in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(pub(crate) usize);
+
+/// What a world is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct WorldConfig {
+    /// Everything that is random follows from it: ids and canaries of vGPUs, and what the
+    /// guests leave in their memory.
+    pub seed: u64,
+    /// What things cost in virtual time.
+    pub costs: Costs,
+}
+
+/// Why the world could not be made as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// The system gives no memory files.
+    #[error("the system gives no memory for a simulated GPU: {0}")]
+    Io(#[from] io::Error),
+    /// A host refused.
+    #[error("{name}: {error}")]
+    Host {
+        /// Which vGPU.
+        name: String,
+        /// Why.
+        error: HostError,
+    },
+    /// A kernel is refused.
+    #[error("job {name}: {error}")]
+    Elf {
+        /// Which job.
+        name: String,
+        /// Why.
+        error: Box<ElfError>,
+    },
+    /// A job does not fit its vGPU.
+    #[error("job {name}: {error}")]
+    Job {
+        /// Which job.
+        name: String,
+        /// Why.
+        error: Box<JobError>,
+    },
+    /// A guest cannot reach its vGPU.
+    #[error("{name}: {error}")]
+    Guest {
+        /// Which vGPU or job.
+        name: String,
+        /// Why.
+        error: Box<GuestError>,
+    },
+}
+
+/// Hosts, links, guests, and a clock.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) config: WorldConfig,
+    pub(crate) now_ns: u64,
+    pub(crate) hosts: Vec<HostNode>,
+    pub(crate) vgpus: Vec<VgpuNode>,
+    pub(crate) jobs: Vec<JobNode>,
+    pub(crate) links: BTreeMap<(HostId, HostId), Link>,
+    pub(crate) moves: Vec<Move>,
+    pub(crate) suspends: Vec<SuspendNode>,
+    pub(crate) resumes: Vec<ResumeNode>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) reports: Vec<MoveReport>,
+    pub(crate) neighbours: Vec<NeighbourReport>,
+    pub(crate) problems: Vec<String>,
+}
+
+impl World {
+    /// A world without hosts, at time 0.
+    pub fn new(config: WorldConfig) -> Self {
+        Self {
+            config,
+            now_ns: 0,
+            hosts: Vec::new(),
+            vgpus: Vec::new(),
+            jobs: Vec::new(),
+            links: BTreeMap::new(),
+            moves: Vec::new(),
+            suspends: Vec::new(),
+            resumes: Vec::new(),
+            pending: Vec::new(),
+            reports: Vec::new(),
+            neighbours: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Virtual time since the start, in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// Powers a host on.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no memory.
+    pub fn add_host(&mut self, spec: HostSpec) -> Result<HostId, WorldError> {
+        let identity = Identity {
+            fb_bytes: spec.fb_bytes,
+            bar_bytes: spec.bar_bytes,
+            context_bytes: spec.context_bytes,
+            context_layout: spec.context_layout,
+        };
+        let costs = self.config.costs;
+        let host = Host::new(GpuConfig { identity, start_ns: spec.start_ns, costs })?;
+        self.hosts.push(HostNode::new(spec, host));
+        Ok(HostId(self.hosts.len() - 1))
+    }
+
+    /// Makes a vGPU on a host and lets it run. Before anything else goes on there.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit the host.
+    pub fn add_vgpu(&mut self, spec: VgpuSpec) -> Result<VgpuId, WorldError> {
+        let node = &mut self.hosts[spec.host.0];
+        let gfid = node
+            .host
+            .create_running(spec.profile, None)
+            .map_err(|error| WorldError::Host { name: spec.name.clone(), error })?;
+        let id = VgpuId(self.vgpus.len());
+        let vgpu = VgpuNode::new(self.config.seed, id, spec, gfid, node)?;
+        self.vgpus.push(vgpu);
+        Ok(id)
+    }
+
+    /// Gives a vGPU's guest a job. Jobs of one vGPU run one after the other.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel is refused or the job does not fit the vGPU.
+    pub fn add_job(&mut self, spec: JobSpec) -> Result<JobId, WorldError> {
+        let id = JobId(self.jobs.len());
+        let vgpu = &mut self.vgpus[spec.vgpu.0];
+        let number = vgpu.jobs.len();
+        let job = JobNode::plan(spec, vgpu, number)?;
+        vgpu.jobs.push(id);
+        self.jobs.push(job);
+        Ok(id)
+    }
+
+    /// Has something happen when its trigger comes.
+    pub fn schedule(&mut self, trigger: Trigger, action: Action) {
+        self.pending.push(Pending { trigger, action });
+    }
+
+    /// Breaks a host's device on demand, at its next opportunity.
+    pub fn inject(&mut self, host: HostId, fault: Fault) {
+        self.hosts[host.0].host.card_mut().gpu_mut().inject(fault);
+    }
+
+    /// Restarts a host's firmware.
+    pub fn restart_firmware(&mut self, host: HostId) {
+        self.hosts[host.0].host.restart_firmware();
+        self.hosts[host.0].restarts += 1;
+    }
+
+    /// Takes back all faults that have not happened.
+    pub fn clear_faults(&mut self) {
+        for node in &mut self.hosts {
+            node.host.card_mut().gpu_mut().clear_faults();
+        }
+    }
+
+    /// Moves, suspends and resumes that have ended, in the order of their ends.
+    pub fn move_reports(&self) -> &[MoveReport] {
+        &self.reports
+    }
+
+    /// What neighbours attained before and during each move.
+    pub fn neighbour_reports(&self) -> &[NeighbourReport] {
+        &self.neighbours
+    }
+
+    /// How each job stands, in the order in which they were added.
+    pub fn job_reports(&self) -> Vec<JobReport> {
+        self.jobs.iter().map(|job| job.report(self)).collect()
+    }
+
+    /// What was found wrong so far; nothing may be.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Whether a transfer is under way or waits for its trigger.
+    pub fn is_transferring(&self) -> bool {
+        !self.moves.is_empty() || !self.suspends.is_empty() || !self.resumes.is_empty()
+    }
+
+    /// The state of each transfer that is under way, to show it: the vGPU, and what it does.
+    pub fn transfers(&self) -> Vec<(VgpuId, String)> {
+        let moves = self.moves.iter().map(|one| (one.vgpu, one.describe()));
+        let suspends = self.suspends.iter().map(|one| (one.vgpu, "suspending".into()));
+        let resumes = self.resumes.iter().map(|one| (one.vgpu, "resuming".into()));
+        moves.chain(suspends).chain(resumes).collect()
+    }
+
+    /// Whether every job that can end has ended, and nothing is under way or pending.
+    pub fn is_settled(&self) -> bool {
+        !self.is_transferring()
+            && self.pending.is_empty()
+            && self.jobs.iter().all(|job| job.is_endless() || job.has_ended())
+    }
+
+    /// vGPUs that are in a file and of which no transfer is under way or pending.
+    pub fn suspended(&self) -> Vec<(VgpuId, PathBuf)> {
+        let wanted = |id: VgpuId| {
+            self.pending
+                .iter()
+                .any(|pending| matches!(&pending.action, Action::Resume(spec) if spec.vgpu == id))
+        };
+        (0..self.vgpus.len())
+            .map(VgpuId)
+            .filter(|id| !self.vgpus[id.0].in_transfer && !wanted(*id))
+            .filter_map(|id| match &self.vgpus[id.0].home {
+                Home::File(path) => Some((id, path.clone())),
+                Home::Host(..) | Home::InFlight => None,
+            })
+            .collect()
+    }
+
+    /// A vGPU's name.
+    pub fn vgpu_name(&self, id: VgpuId) -> &str {
+        &self.vgpus[id.0].name
+    }
+
+    /// A host's name.
+    pub fn host_name(&self, id: HostId) -> &str {
+        &self.hosts[id.0].name
+    }
+}
