@@ -8,7 +8,7 @@ mod runlists;
 mod vgpus;
 
 pub use copies::{CopyPoll, CopyView};
-pub use runlists::{RunlistView, StartRequest};
+pub use runlists::{PreemptRequest, RunlistView, StartRequest};
 pub use vgpus::{ApertureRequest, PartitionRequest, RouteRequest, VgpuView};
 
 use crate::words::Words;
@@ -31,27 +31,18 @@ impl<W: Words> DeviceView<W> {
     pub fn new(words: W, what: &Identity) -> Self {
         words.write_wide(identity::fb_lo(), identity::fb_hi(), what.fb_bytes);
         words.write_wide(identity::bar_lo(), identity::bar_hi(), what.bar_bytes);
-        words.write_wide(
-            identity::context_lo(),
-            identity::context_hi(),
-            what.context_bytes,
-        );
+        words.write_wide(identity::context_lo(), identity::context_hi(), what.context_bytes);
         words.write(identity::context_layout(), what.context_layout);
         words.write(identity::version(), MAP_VERSION);
         words.publish(identity::magic(), MAGIC);
         let alarm_seen = words.observe(timer::alarm_seq());
         let kick_seen = words.observe(intr::kick()).wrapping_sub(1);
-        Self {
-            words,
-            alarm_seen,
-            kick_seen,
-        }
+        Self { words, alarm_seen, kick_seen }
     }
 
     /// Says what time it is.
     pub fn set_time(&mut self, now_ns: u64) {
-        self.words
-            .write_wide(timer::ns_lo(), timer::ns_hi(), now_ns);
+        self.words.write_wide(timer::ns_lo(), timer::ns_hi(), now_ns);
     }
 
     /// A new alarm request: when to ring (`u64::MAX`: never), and its number.
@@ -61,10 +52,7 @@ impl<W: Words> DeviceView<W> {
             return None;
         }
         self.alarm_seen = seq;
-        Some((
-            self.words.read_wide(timer::alarm_lo(), timer::alarm_hi()),
-            seq,
-        ))
+        Some((self.words.read_wide(timer::alarm_lo(), timer::alarm_hi()), seq))
     }
 
     /// Rings the alarm of request `seq`.
@@ -127,14 +115,9 @@ impl<W: Words> DeviceView<W> {
     /// A doorbell rings for the firmware.
     pub fn ring_doorbell(&mut self, id: ChannelId) {
         let (group, bit) = BellGroup::of(id);
-        self.words
-            .ring(bells::doorbell(group), bells::doorbell_ack(group), bit);
+        self.words.ring(bells::doorbell(group), bells::doorbell_ack(group), bit);
         let (half, bit) = group.summary();
-        self.words.ring(
-            bell_summary::doorbell(half),
-            bell_summary::doorbell_ack(half),
-            bit,
-        );
+        self.words.ring(bell_summary::doorbell(half), bell_summary::doorbell_ack(half), bit);
         self.raise(Source::DOORBELL);
     }
 
@@ -142,14 +125,9 @@ impl<W: Words> DeviceView<W> {
     pub fn fault_channel(&mut self, id: ChannelId, fault: ChannelFault) {
         self.words.write(channel::fault(id), fault as u32);
         let (group, bit) = BellGroup::of(id);
-        self.words
-            .ring(bells::fault(group), bells::fault_ack(group), bit);
+        self.words.ring(bells::fault(group), bells::fault_ack(group), bit);
         let (half, bit) = group.summary();
-        self.words.ring(
-            bell_summary::fault(half),
-            bell_summary::fault_ack(half),
-            bit,
-        );
+        self.words.ring(bell_summary::fault(half), bell_summary::fault_ack(half), bit);
         self.raise(Source::FAULT);
     }
 }

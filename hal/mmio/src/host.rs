@@ -40,9 +40,7 @@ impl<W: Words> HostView<W> {
         Some(Identity {
             fb_bytes: self.words.read_wide(identity::fb_lo(), identity::fb_hi()),
             bar_bytes: self.words.read_wide(identity::bar_lo(), identity::bar_hi()),
-            context_bytes: self
-                .words
-                .read_wide(identity::context_lo(), identity::context_hi()),
+            context_bytes: self.words.read_wide(identity::context_lo(), identity::context_hi()),
             context_layout: self.words.read(identity::context_layout()),
         })
     }
@@ -66,21 +64,15 @@ impl<W: Words> HostView<W> {
         if put.wrapping_sub(self.words.observe(mailbox::command_get())) >= MAIL_SLOTS {
             return Err(SendError::Full);
         }
-        write_message(&self.words, message, |at| {
-            command::word(MailWord::of(put, at))
-        });
-        self.words
-            .publish(mailbox::command_put(), put.wrapping_add(1));
+        write_message(&self.words, message, |at| command::word(MailWord::of(put, at)));
+        self.words.publish(mailbox::command_put(), put.wrapping_add(1));
         self.words.ring(intr::host_bell(), intr::host_ack(), 1);
         Ok(())
     }
 
     /// Copies the next event into private memory and frees its place. Returns its length.
     pub fn receive(&mut self, into: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<usize> {
-        let ahead = self
-            .words
-            .observe(mailbox::event_put())
-            .wrapping_sub(self.event_get);
+        let ahead = self.words.observe(mailbox::event_put()).wrapping_sub(self.event_get);
         if ahead == 0 || ahead > MAIL_SLOTS {
             return None;
         }
@@ -107,9 +99,7 @@ impl<W: Words> HostView<W> {
 
     /// The vGPU's time.
     pub fn guest_time_ns(&self, gfid: Gfid) -> u64 {
-        let offset = self
-            .words
-            .read_wide(route::time_lo(gfid), route::time_hi(gfid));
+        let offset = self.words.read_wide(route::time_lo(gfid), route::time_hi(gfid));
         device_time_ns(&self.words).wrapping_add(offset)
     }
 

@@ -16,9 +16,7 @@ pub struct SharedWords {
 impl SharedWords {
     /// A map of zeros, as after power-on.
     pub fn new() -> Self {
-        Self {
-            words: (0..MAP_BYTES / 4).map(|_| AtomicU32::new(0)).collect(),
-        }
+        Self { words: (0..MAP_BYTES / 4).map(|_| AtomicU32::new(0)).collect() }
     }
 }
 
@@ -29,18 +27,12 @@ impl Default for SharedWords {
 }
 
 impl Words for SharedWords {
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "offsets are below MAP_BYTES by their type"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "offsets are below MAP_BYTES by their type")]
     fn read(&self, word: Word) -> u32 {
         self.words[word.offset() / 4].load(Ordering::Relaxed)
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "offsets are below MAP_BYTES by their type"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "offsets are below MAP_BYTES by their type")]
     fn write(&self, word: Word, value: u32) {
         self.words[word.offset() / 4].store(value, Ordering::Relaxed);
     }

@@ -113,10 +113,7 @@ mod tests {
         // SAFETY: the leaked map is large enough, lives for ever, and is not used otherwise.
         let words = unsafe { MmioWords::new(base) };
         words.write_wide(timer::ns_lo(), timer::ns_hi(), 0x1_2345_6789);
-        assert_eq!(
-            words.read_wide(timer::ns_lo(), timer::ns_hi()),
-            0x1_2345_6789
-        );
+        assert_eq!(words.read_wide(timer::ns_lo(), timer::ns_hi()), 0x1_2345_6789);
         assert_eq!(words.read(intr::bell()), 0);
     }
 

@@ -55,10 +55,9 @@ pub const fn parse(words: RequestWords) -> Option<CopyRequest> {
     let [op, slot, a_lo, a_hi, b_lo, b_hi, crc] = words;
     let (a, b) = (whole(a_lo, a_hi), whole(b_lo, b_hi));
     let byte_count = slot & 0xff_ffff;
-    let (Some(slot), Some(gfid)) = (
-        SlotId::new(slot.wrapping_shr(24) as u8),
-        Gfid::new(op.wrapping_shr(8) as u8),
-    ) else {
+    let (Some(slot), Some(gfid)) =
+        (SlotId::new(slot.wrapping_shr(24) as u8), Gfid::new(op.wrapping_shr(8) as u8))
+    else {
         return None;
     };
     if byte_count > SLOT_BYTES {
@@ -71,28 +70,14 @@ pub const fn parse(words: RequestWords) -> Option<CopyRequest> {
         GATHER => CopyOp::Gather { first: a_lo, slot },
         DIRTY_STOP => CopyOp::DirtyStop,
         SCATTER => CopyOp::Scatter { from: range, crc },
-        FILL_FB => CopyOp::FillFb {
-            at: a,
-            byte_count: b,
-        },
+        FILL_FB => CopyOp::FillFb { at: a, byte_count: b },
         CONTEXT_TO_SLOT => CopyOp::ContextToSlot { at: a, to: range },
-        SLOT_TO_CONTEXT => CopyOp::SlotToContext {
-            from: range,
-            at: a,
-            crc,
-        },
-        FILL_CONTEXT => CopyOp::FillContext {
-            at: a,
-            byte_count: b,
-        },
+        SLOT_TO_CONTEXT => CopyOp::SlotToContext { from: range, at: a, crc },
+        FILL_CONTEXT => CopyOp::FillContext { at: a, byte_count: b },
         FILL_SLOT => CopyOp::FillSlot { slot },
         _ => return None,
     };
-    Some(CopyRequest {
-        tag: op.wrapping_shr(16) as u16,
-        gfid,
-        op: operation,
-    })
+    Some(CopyRequest { tag: op.wrapping_shr(16) as u16, gfid, op: operation })
 }
 
 /// Encodes an answer; the tag is that of the entry.
@@ -115,13 +100,7 @@ pub const fn parse_done(tag: u16, words: DoneWords) -> CopyDone {
         4 => CopyStatus::OutOfRange,
         _ => CopyStatus::Error,
     };
-    CopyDone {
-        tag,
-        status,
-        crc,
-        byte_count,
-        pages,
-    }
+    CopyDone { tag, status, crc, byte_count, pages }
 }
 
 /// Bytes of one staging slot in shared memory: its data, then its table of runs.
@@ -146,10 +125,7 @@ const ZERO: u32 = 1 << 31;
 impl PageRun {
     /// Encodes a run of the table. The count keeps 31 bits.
     pub const fn encode(self) -> [u32; 2] {
-        [
-            self.first,
-            self.count & !ZERO | if self.zero { ZERO } else { 0 },
-        ]
+        [self.first, self.count & !ZERO | if self.zero { ZERO } else { 0 }]
     }
 
     /// Reads a run of the table. `None` for one without pages or past the last page number.
@@ -159,20 +135,12 @@ impl PageRun {
         if count == 0 || first.checked_add(count).is_none() {
             return None;
         }
-        Some(Self {
-            first,
-            count,
-            zero: word & ZERO != 0,
-        })
+        Some(Self { first, count, zero: word & ZERO != 0 })
     }
 
     /// Bytes of the run in the slot's data.
     pub const fn data_bytes(self) -> u64 {
-        if self.zero {
-            0
-        } else {
-            (self.count as u64).wrapping_mul(PAGE_BYTES as u64)
-        }
+        if self.zero { 0 } else { (self.count as u64).wrapping_mul(PAGE_BYTES as u64) }
     }
 }
 
@@ -183,35 +151,21 @@ mod tests {
     #[test]
     fn every_operation_reads_back_as_written() {
         let slot = SlotId::new(15).unwrap();
-        let range = SlotRange {
-            slot,
-            byte_count: SLOT_BYTES,
-        };
+        let range = SlotRange { slot, byte_count: SLOT_BYTES };
         let at = 0x12_3456_7890;
         for op in [
             CopyOp::DirtyStart,
             CopyOp::DirtyFlip { bar_bytes: at },
             CopyOp::Gather { first: 9, slot },
             CopyOp::DirtyStop,
-            CopyOp::Scatter {
-                from: range,
-                crc: 5,
-            },
+            CopyOp::Scatter { from: range, crc: 5 },
             CopyOp::FillFb { at, byte_count: at },
             CopyOp::ContextToSlot { at, to: range },
-            CopyOp::SlotToContext {
-                from: range,
-                at,
-                crc: u32::MAX,
-            },
+            CopyOp::SlotToContext { from: range, at, crc: u32::MAX },
             CopyOp::FillContext { at, byte_count: 1 },
             CopyOp::FillSlot { slot },
         ] {
-            let request = CopyRequest {
-                tag: 0xabcd,
-                gfid: Gfid::new(3).unwrap(),
-                op,
-            };
+            let request = CopyRequest { tag: 0xabcd, gfid: Gfid::new(3).unwrap(), op };
             assert_eq!(parse(encode(&request)), Some(request));
         }
         assert_eq!(parse([0; 7]), None);

@@ -113,16 +113,10 @@ impl Entry {
                 0,
                 0,
             ],
-            Self::Copy {
-                from,
-                to,
-                byte_count,
-            } => Self::plain(COPY, 0, [from, to, byte_count]),
-            Self::Fill {
-                at,
-                byte_count,
-                value,
-            } => Self::plain(FILL, value as u32, [0, at, byte_count]),
+            Self::Copy { from, to, byte_count } => Self::plain(COPY, 0, [from, to, byte_count]),
+            Self::Fill { at, byte_count, value } => {
+                Self::plain(FILL, value as u32, [0, at, byte_count])
+            }
             Self::Acquire { at, value } => Self::plain(ACQUIRE, value, [at, 0, 0]),
             Self::Release { at, value } => Self::plain(RELEASE, value, [at, 0, 0]),
             Self::Notify(vector) => Self::plain(NOTIFY, vector.raw() as u32, [0; 3]),
@@ -131,49 +125,14 @@ impl Entry {
 
     const fn plain(op: u32, value: u32, wide: [u64; 3]) -> EntryWords {
         let [a, b, c] = wide;
-        [
-            op,
-            value,
-            0,
-            0,
-            lo(a),
-            hi(a),
-            lo(b),
-            hi(b),
-            lo(c),
-            hi(c),
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ]
+        [op, value, 0, 0, lo(a), hi(a), lo(b), hi(b), lo(c), hi(c), 0, 0, 0, 0, 0, 0]
     }
 
     /// Reads an entry. `None` for an unknown operation, a word that must be zero and is not,
     /// or a field out of its range.
     pub const fn parse(words: &EntryWords) -> Option<Self> {
         use crate::bits::whole;
-        let [
-            op,
-            w1,
-            w2,
-            w3,
-            w4,
-            w5,
-            w6,
-            w7,
-            w8,
-            w9,
-            w10,
-            w11,
-            w12,
-            0,
-            0,
-            0,
-        ] = *words
-        else {
+        let [op, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, 0, 0, 0] = *words else {
             return None;
         };
         let (a, b, c) = (whole(w4, w5), whole(w6, w7), whole(w8, w9));
@@ -187,16 +146,8 @@ impl Entry {
             return None;
         }
         Some(match (op, w1, a, b, c) {
-            (COPY, 0, from, to, byte_count) => Self::Copy {
-                from,
-                to,
-                byte_count,
-            },
-            (FILL, 0..=255, 0, at, byte_count) => Self::Fill {
-                at,
-                byte_count,
-                value: w1 as u8,
-            },
+            (COPY, 0, from, to, byte_count) => Self::Copy { from, to, byte_count },
+            (FILL, 0..=255, 0, at, byte_count) => Self::Fill { at, byte_count, value: w1 as u8 },
             (ACQUIRE, value, at, 0, 0) if at % 4 == 0 => Self::Acquire { at, value },
             (RELEASE, value, at, 0, 0) if at % 4 == 0 => Self::Release { at, value },
             (NOTIFY, 0..=255, 0, 0, 0) => match Vector::new(w1 as u8) {
@@ -211,24 +162,8 @@ impl Entry {
 impl Launch {
     const fn parse(words: &EntryWords) -> Option<Self> {
         use crate::bits::whole;
-        let [
-            _,
-            grid,
-            block,
-            stack_bytes,
-            w4,
-            w5,
-            w6,
-            w7,
-            w8,
-            w9,
-            w10,
-            w11,
-            shared_bytes,
-            _,
-            _,
-            _,
-        ] = *words;
+        let [_, grid, block, stack_bytes, w4, w5, w6, w7, w8, w9, w10, w11, shared_bytes, _, _, _] =
+            *words;
         if grid == 0 || block == 0 || !stack_bytes.is_multiple_of(16) {
             return None;
         }
@@ -267,20 +202,9 @@ mod tests {
                 shared_bytes: 1024,
                 shared: wide + 3,
             }),
-            Entry::Copy {
-                from: wide,
-                to: 1,
-                byte_count: wide,
-            },
-            Entry::Fill {
-                at: wide,
-                byte_count: 9,
-                value: 0xa5,
-            },
-            Entry::Acquire {
-                at: wide & !3,
-                value: u32::MAX,
-            },
+            Entry::Copy { from: wide, to: 1, byte_count: wide },
+            Entry::Fill { at: wide, byte_count: 9, value: 0xa5 },
+            Entry::Acquire { at: wide & !3, value: u32::MAX },
             Entry::Release { at: 4, value: 0 },
             Entry::Notify(Vector::new(31).unwrap()),
         ] {
@@ -294,12 +218,7 @@ mod tests {
         let mut notify = Entry::Notify(Vector::new(0).unwrap()).encode();
         notify[1] = 32;
         assert_eq!(Entry::parse(&notify), None);
-        let mut copy = Entry::Copy {
-            from: 0,
-            to: 64,
-            byte_count: 64,
-        }
-        .encode();
+        let mut copy = Entry::Copy { from: 0, to: 64, byte_count: 64 }.encode();
         copy[15] = 1;
         assert_eq!(Entry::parse(&copy), None);
     }

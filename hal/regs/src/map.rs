@@ -21,10 +21,7 @@ impl Word {
     }
 
     fn at(base: u32, stride: u32, index: usize, field: u32) -> Self {
-        Self(
-            base.wrapping_add(stride.wrapping_mul(index as u32))
-                .wrapping_add(field),
-        )
+        Self(base.wrapping_add(stride.wrapping_mul(index as u32)).wrapping_add(field))
     }
 }
 
@@ -77,11 +74,7 @@ impl BellGroup {
 
     /// `None` past the last group.
     pub const fn new(raw: u8) -> Option<Self> {
-        if raw < Self::COUNT {
-            Some(Self(raw))
-        } else {
-            None
-        }
+        if raw < Self::COUNT { Some(Self(raw)) } else { None }
     }
 
     /// The group of a channel and the channel's bit in the group's word.
@@ -92,10 +85,7 @@ impl BellGroup {
 
     /// The summary word that has this group's bit, and the bit.
     pub const fn summary(self) -> (SummaryHalf, u32) {
-        (
-            SummaryHalf(self.0 / 32),
-            1u32.wrapping_shl((self.0 % 32) as u32),
-        )
+        (SummaryHalf(self.0 / 32), 1u32.wrapping_shl((self.0 % 32) as u32))
     }
 
     /// The channel of a bit in this group's word.
@@ -432,6 +422,9 @@ blocks! {
         preempt_seq @ 0x14 Firmware;
         /// Number of the preempt request that is done: contexts saved, engine empty.
         preempt_ack @ 0x18 Device;
+        /// Number of the start request that the preempt request is for; if that group is not
+        /// on the engine any more, the request is done at once.
+        preempt_run @ 0x28 Firmware;
         /// Number of the reset request.
         reset_seq @ 0x1c Firmware;
         /// Number of the reset request that is done.
@@ -535,10 +528,7 @@ mod tests {
     #[test]
     fn accessors_agree_with_the_table() {
         let last = ChannelId::new(CHANNEL_COUNT - 1).unwrap();
-        assert_eq!(
-            channel::status(last).offset(),
-            0x1_0000 + 2047 * 0x20 + 0x1c
-        );
+        assert_eq!(channel::status(last).offset(), 0x1_0000 + 2047 * 0x20 + 0x1c);
         assert_eq!(bar::mode(Gfid::new(2).unwrap()).offset(), 0x3058);
     }
 }

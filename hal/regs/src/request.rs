@@ -35,10 +35,7 @@ pub const fn encode_channel(config: &ChannelConfig) -> [u32; 4] {
     let ids = config.guest.raw() as u32
         | (config.tsg.raw() as u32).wrapping_shl(TSG_SHIFT)
         | (length & LENGTH_LOW_MASK).wrapping_shl(LENGTH_LOW_SHIFT);
-    let ring = config
-        .ring
-        .base()
-        .wrapping_shr(RingConfig::ALIGN.trailing_zeros()) as u32;
+    let ring = config.ring.base().wrapping_shr(RingConfig::ALIGN.trailing_zeros()) as u32;
     let context = config.context_at.wrapping_shr(PAGE_BYTES.trailing_zeros()) as u32;
     [word, ids, ring, context]
 }
@@ -93,10 +90,7 @@ mod tests {
         };
         assert_eq!(parse_channel(encode_channel(&config)), Some(config));
         for context_bytes in [0x40_0000, 0x40_1000, 0xab_c000, CONTEXT_BYTES_MAX] {
-            let config = ChannelConfig {
-                context_bytes,
-                ..config
-            };
+            let config = ChannelConfig { context_bytes, ..config };
             assert_eq!(parse_channel(encode_channel(&config)), Some(config));
         }
         assert_eq!(parse_channel(UNBOUND), None);

@@ -51,8 +51,9 @@ impl BarBlock {
         Some(due.request)
     }
 
+    /// Takes on a window; one without length is none.
     pub(crate) fn set(&mut self, window: Aperture) {
-        self.window = Some(window);
+        self.window = (window.byte_count != 0).then_some(window);
     }
 
     /// Whether the windows share an address of the BAR.
@@ -67,9 +68,7 @@ impl BarBlock {
     /// partition, or why it does not pass. `None` when `at` is not in the window.
     pub(crate) fn resolve(&self, at: u64, byte_count: u64) -> Option<Result<u64, BarError>> {
         let window = self.window?;
-        let into = at
-            .checked_sub(window.bar_base)
-            .filter(|into| *into < window.byte_count)?;
+        let into = at.checked_sub(window.bar_base).filter(|into| *into < window.byte_count)?;
         Some(match window.mode {
             BarMode::Blocked => Err(BarError::Blocked),
             BarMode::Trap => Err(BarError::Trapped),
@@ -85,12 +84,7 @@ mod tests {
 
     fn block(mode: BarMode) -> BarBlock {
         let mut block = BarBlock::default();
-        block.set(Aperture {
-            bar_base: 0x1000,
-            fb_offset: 0x10_0000,
-            byte_count: 0x2000,
-            mode,
-        });
+        block.set(Aperture { bar_base: 0x1000, fb_offset: 0x10_0000, byte_count: 0x2000, mode });
         block
     }
 
@@ -102,25 +96,15 @@ mod tests {
         assert_eq!(direct.resolve(0x2ffc, 8), Some(Err(BarError::Crosses)));
         assert_eq!(direct.resolve(0x3000, 1), None);
         assert_eq!(direct.resolve(0xfff, 1), None);
-        assert_eq!(
-            block(BarMode::Blocked).resolve(0x1000, 1),
-            Some(Err(BarError::Blocked))
-        );
-        assert_eq!(
-            block(BarMode::Trap).resolve(0x1000, 1),
-            Some(Err(BarError::Trapped))
-        );
+        assert_eq!(block(BarMode::Blocked).resolve(0x1000, 1), Some(Err(BarError::Blocked)));
+        assert_eq!(block(BarMode::Trap).resolve(0x1000, 1), Some(Err(BarError::Trapped)));
     }
 
     #[test]
     fn a_bind_has_no_effect_before_its_time() {
         let mut block = block(BarMode::Direct);
-        let aperture = Aperture {
-            bar_base: 0,
-            fb_offset: 0,
-            byte_count: 0x1000,
-            mode: BarMode::Blocked,
-        };
+        let aperture =
+            Aperture { bar_base: 0, fb_offset: 0, byte_count: 0x1000, mode: BarMode::Blocked };
         block.bind(ApertureRequest { aperture, seq: 1 }, 50);
         assert_eq!(block.take_due(49), None);
         assert_eq!(block.resolve(0x1000, 1), Some(Ok(0x10_0000)));

@@ -70,10 +70,7 @@ fn overlap(base: u64, bytes: u64, other_base: u64, other_bytes: u64) -> bool {
 impl Board {
     pub(crate) fn new(config: &GpuConfig, words: &SharedWords) -> io::Result<Self> {
         let vgpu = |index: usize| Vgpu {
-            view: VgpuView::new(
-                words.clone(),
-                gfids().nth(index).expect("one for each index"),
-            ),
+            view: VgpuView::new(words.clone(), gfids().nth(index).expect("one for each index")),
             home: None,
             route: None,
             bar: BarBlock::default(),
@@ -133,9 +130,7 @@ impl Board {
         }
         self.vgpus[gfid].home = None;
         let page = u64::from(PAGE_BYTES);
-        let fits = base
-            .checked_add(bytes)
-            .is_some_and(|end| end <= self.identity.fb_bytes);
+        let fits = base.checked_add(bytes).is_some_and(|end| end <= self.identity.fb_bytes);
         let taken = self.vgpus.iter().any(|(_, vgpu)| {
             let home = vgpu.home.as_ref();
             home.is_some_and(|home| overlap(base, bytes, home.base, home.partition.file().len()))
@@ -184,9 +179,7 @@ impl Board {
             let end = aperture.bar_base.checked_add(aperture.byte_count);
             let fits = end.is_some_and(|end| end <= self.identity.bar_bytes);
             let others = self.vgpus.iter().filter(|(other, _)| *other != gfid);
-            let taken = others
-                .into_iter()
-                .any(|(_, other)| other.bar.overlaps(&aperture));
+            let taken = others.into_iter().any(|(_, other)| other.bar.overlaps(&aperture));
             if !fits || taken {
                 // A window that cannot be reaches nothing, and hides no neighbour's.
                 aperture.byte_count = 0;
@@ -199,10 +192,7 @@ impl Board {
     }
 
     pub(crate) fn next_aperture_ns(&self) -> Option<u64> {
-        self.vgpus
-            .iter()
-            .filter_map(|(_, vgpu)| vgpu.bar.next_ns())
-            .min()
+        self.vgpus.iter().filter_map(|(_, vgpu)| vgpu.bar.next_ns()).min()
     }
 
     fn serve_channel(&mut self, id: ChannelId) {
@@ -210,9 +200,7 @@ impl Board {
             return;
         };
         let config = config.filter(|config| {
-            let end = config
-                .context_at
-                .checked_add(u64::from(config.context_bytes));
+            let end = config.context_at.checked_add(u64::from(config.context_bytes));
             end.is_some_and(|end| end <= self.identity.context_bytes)
         });
         let status = match config {

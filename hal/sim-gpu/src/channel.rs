@@ -54,11 +54,7 @@ impl Channels {
         }
         self.bindings += 1;
         let Some(config) = config else { return };
-        self.slots[id.index()] = Some(Slot {
-            config,
-            fault: None,
-            binding: self.bindings,
-        });
+        self.slots[id.index()] = Some(Slot { config, fault: None, binding: self.bindings });
         let group = &mut self.groups[group_of(config.runlist, config.tsg)];
         let place = group.partition_point(|other| *other < id);
         group.insert(place, id);

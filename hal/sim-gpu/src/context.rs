@@ -37,24 +37,8 @@ impl Transfer {
 
     const fn entry(self) -> Entry {
         match self {
-            Self::Copy {
-                from,
-                to,
-                byte_count,
-            } => Entry::Copy {
-                from,
-                to,
-                byte_count,
-            },
-            Self::Fill {
-                at,
-                byte_count,
-                value,
-            } => Entry::Fill {
-                at,
-                byte_count,
-                value,
-            },
+            Self::Copy { from, to, byte_count } => Entry::Copy { from, to, byte_count },
+            Self::Fill { at, byte_count, value } => Entry::Fill { at, byte_count, value },
         }
     }
 }
@@ -128,9 +112,7 @@ impl Buffer {
         runlist: RunlistId,
     ) -> Result<Context, ChannelFault> {
         let mut bytes = vec![0; self.used_bytes(memory) as usize];
-        memory
-            .read(self.at, &mut bytes)
-            .map_err(|_| ChannelFault::BadContext)?;
+        memory.read(self.at, &mut bytes).map_err(|_| ChannelFault::BadContext)?;
         Context::parse(&bytes, layout, runlist, resident_threads(self.byte_count))
             .ok_or(ChannelFault::BadContext)
     }
@@ -144,10 +126,7 @@ impl Context {
             Flight::Launch(run) => (run.encode(), 0, EntryWords::default()),
             Flight::Transfer { transfer, done } => (Vec::new(), *done, transfer.entry().encode()),
             Flight::Acquire { at, value } => {
-                let entry = Entry::Acquire {
-                    at: *at,
-                    value: *value,
-                };
+                let entry = Entry::Acquire { at: *at, value: *value };
                 (Vec::new(), 0, entry.encode())
             }
         };
@@ -164,17 +143,9 @@ impl Context {
     fn parse(bytes: &[u8], layout: u32, runlist: RunlistId, threads: u32) -> Option<Self> {
         let (header, launch) = bytes.split_first_chunk::<HEADER_BYTES>()?;
         if header.iter().all(|byte| *byte == 0) {
-            return Some(Self {
-                get: 0,
-                flight: Flight::Clear,
-            });
+            return Some(Self { get: 0, flight: Flight::Clear });
         }
-        let mut words = header
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .copied()
-            .map(u32::from_le_bytes);
+        let mut words = header.as_chunks::<4>().0.iter().copied().map(u32::from_le_bytes);
         let mut word = || words.next().unwrap_or(0);
         let head = [word(), word(), word(), word(), word(), word()];
         let done = u64::from(word()) | u64::from(word()) << 32;
@@ -210,30 +181,8 @@ impl Flight {
         }
         let transfer = match (kind, Entry::parse(entry)?) {
             (3, Entry::Acquire { at, value }) => return Some(Self::Acquire { at, value }),
-            (
-                2,
-                Entry::Copy {
-                    from,
-                    to,
-                    byte_count,
-                },
-            ) => Transfer::Copy {
-                from,
-                to,
-                byte_count,
-            },
-            (
-                2,
-                Entry::Fill {
-                    at,
-                    byte_count,
-                    value,
-                },
-            ) => Transfer::Fill {
-                at,
-                byte_count,
-                value,
-            },
+            (2, Entry::Copy { from, to, byte_count }) => Transfer::Copy { from, to, byte_count },
+            (2, Entry::Fill { at, byte_count, value }) => Transfer::Fill { at, byte_count, value },
             _ => return None,
         };
         (done <= transfer.byte_count()).then_some(Self::Transfer { transfer, done })
@@ -246,10 +195,7 @@ mod tests {
     use godwit_regs::fifo::Launch;
 
     const LAYOUT: u32 = 7;
-    const BUFFER: Buffer = Buffer {
-        at: 4096,
-        byte_count: 4096,
-    };
+    const BUFFER: Buffer = Buffer { at: 4096, byte_count: 4096 };
 
     fn launch() -> Flight {
         let launch = Launch {
@@ -267,11 +213,7 @@ mod tests {
     }
 
     fn contexts() -> Vec<(RunlistId, Context)> {
-        let transfer = Transfer::Copy {
-            from: 0,
-            to: 1 << 20,
-            byte_count: 1 << 16,
-        };
+        let transfer = Transfer::Copy { from: 0, to: 1 << 20, byte_count: 1 << 16 };
         let acquire = Flight::Acquire { at: 64, value: 9 };
         [
             (RunlistId::COPY, Flight::Clear),
@@ -338,15 +280,8 @@ mod tests {
 
     #[test]
     fn more_is_done_than_there_is_to_do_is_refused() {
-        let transfer = Transfer::Fill {
-            at: 0,
-            byte_count: 8,
-            value: 1,
-        };
-        let context = Context {
-            get: 0,
-            flight: Flight::Transfer { transfer, done: 9 },
-        };
+        let transfer = Transfer::Fill { at: 0, byte_count: 8, value: 1 };
+        let context = Context { get: 0, flight: Flight::Transfer { transfer, done: 9 } };
         let memory = stored(&context.encode(LAYOUT));
         assert!(BUFFER.load(&memory, LAYOUT, RunlistId::COPY).is_err());
     }

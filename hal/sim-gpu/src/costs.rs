@@ -160,9 +160,7 @@ mod tests {
     #[test]
     fn every_row_has_a_unit_and_a_source() {
         for row in Costs::default().rows() {
-            let unit = ["_ns", "_ps", "_fs"]
-                .iter()
-                .any(|unit| row.name.ends_with(unit));
+            let unit = ["_ns", "_ps", "_fs"].iter().any(|unit| row.name.ends_with(unit));
             assert!(unit && !row.source.is_empty() && row.value > 0, "{row:?}");
         }
     }

@@ -34,13 +34,22 @@ pub(crate) struct Dirty {
     digests: Vec<Digest>,
 }
 
+/// What a comparison has found.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    /// Pages that differ from what was gathered last.
+    pub(crate) changed: Vec<u32>,
+    /// Bytes whose digest was made.
+    pub(crate) byte_count: u64,
+}
+
 /// What a gather has found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Gathered {
-    /// Bytes of the pages that are not zero.
-    pub(crate) data: Vec<u8>,
-    /// Which pages those are, and which are zero.
+    /// Pages that are not zero, whose bytes were copied, and pages that are.
     pub(crate) runs: Vec<PageRun>,
+    /// Bytes that were copied.
+    pub(crate) byte_count: usize,
     /// The page to go on from, or [`NO_PAGE`].
     pub(crate) next: u32,
 }
@@ -49,11 +58,7 @@ impl Dirty {
     /// Starts to log, with every page that may hold data in the log.
     pub(crate) fn start(&mut self, partition: &mut Partition) -> io::Result<()> {
         let words = (partition.page_count() as usize).div_ceil(64);
-        *self = Self {
-            taken: vec![0; words],
-            gathered: vec![0; words],
-            digests: Vec::new(),
-        };
+        *self = Self { taken: vec![0; words], gathered: vec![0; words], digests: Vec::new() };
         partition.start_log()
     }
 
@@ -63,21 +68,37 @@ impl Dirty {
         partition.stop_log();
     }
 
-    /// Bytes that a flip would compare by content.
-    pub(crate) fn compared_bytes(&self, partition: &Partition, bar_bytes: u64) -> io::Result<u64> {
-        let mut count = 0;
-        let mut extents = partition.extents();
-        for page in 0..pages_of(bar_bytes) {
-            if extents.holds(page)? && !partition.is_logged(page) {
-                count += u64::from(PAGE_BYTES);
+    /// Compares the aperture's pages that are not in the log with what was gathered of them.
+    pub(crate) fn compare(
+        &mut self,
+        partition: &Partition,
+        bar_bytes: u64,
+    ) -> io::Result<Comparison> {
+        let page_count = (bar_bytes / u64::from(PAGE_BYTES)) as u32;
+        self.digests.resize(page_count as usize, *ZERO_DIGEST);
+        let mut found = Comparison::default();
+        let mut bytes = ZERO_PAGE;
+        let mut hole = Hole::default();
+        for (page, known) in (0..page_count).zip(&self.digests) {
+            if partition.is_logged(page) {
+                continue; // it is taken anyway
+            }
+            let now = if hole.read_page(partition, page, &mut bytes)? {
+                found.byte_count += u64::from(PAGE_BYTES);
+                digest(&bytes)
+            } else {
+                *ZERO_DIGEST
+            };
+            if now != *known {
+                found.changed.push(page);
             }
         }
-        Ok(count)
+        Ok(found)
     }
 
-    /// Takes the log, with what is left of the one before and the pages of the aperture that
-    /// differ from what was gathered. Returns how many pages that makes.
-    pub(crate) fn flip(&mut self, partition: &mut Partition, bar_bytes: u64) -> io::Result<u32> {
+    /// Takes the log, with what is left of the one before and the pages that a comparison has
+    /// found to differ. Returns how many pages that makes.
+    pub(crate) fn flip(&mut self, partition: &mut Partition, changed: &[u32]) -> u32 {
         let log = partition.flip_log();
         self.taken.resize(log.len(), 0);
         self.gathered.resize(log.len(), 0);
@@ -85,50 +106,34 @@ impl Dirty {
             *taken = log | *taken & !*gathered;
             *gathered = 0;
         }
-        self.compare(partition, pages_of(bar_bytes))?;
-        Ok(self.taken.iter().map(|word| word.count_ones()).sum())
-    }
-
-    fn compare(&mut self, partition: &Partition, page_count: u32) -> io::Result<()> {
-        self.digests.resize(page_count as usize, *ZERO_DIGEST);
-        let mut extents = partition.extents();
-        let mut bytes = ZERO_PAGE;
-        for (page, known) in (0..page_count).zip(&self.digests) {
-            let word = &mut self.taken[page as usize / 64];
-            let bit = 1 << (page % 64);
-            if *word & bit != 0 {
-                continue;
-            }
-            let now = if extents.holds(page)? {
-                read_page(partition, page, &mut bytes)?;
-                digest(&bytes)
-            } else {
-                *ZERO_DIGEST
-            };
-            if now != *known {
-                *word |= bit;
+        for page in changed {
+            if let Some(word) = self.taken.get_mut(*page as usize / 64) {
+                *word |= 1 << (page % 64);
             }
         }
-        Ok(())
+        self.taken.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// Copies taken pages from `first` on, until a slot's data or its table of runs is full.
-    pub(crate) fn gather(&mut self, partition: &Partition, first: u32) -> io::Result<Gathered> {
-        let mut found = Gathered {
-            data: Vec::with_capacity(SLOT_BYTES as usize),
-            runs: Vec::with_capacity(SLOT_RUNS_MAX),
-            next: NO_PAGE,
-        };
-        let mut extents = partition.extents();
+    /// Copies taken pages from `first` on to `data`, until a slot's data or its table of runs
+    /// is full.
+    pub(crate) fn gather(
+        &mut self,
+        partition: &Partition,
+        first: u32,
+        data: &mut [u8; SLOT_BYTES as usize],
+    ) -> io::Result<Gathered> {
+        let runs = Vec::with_capacity(SLOT_RUNS_MAX);
+        let mut found = Gathered { runs, byte_count: 0, next: NO_PAGE };
+        let mut hole = Hole::default();
         let mut next = self.next_taken(first);
         while let Some(page) = next {
-            if !found.add(partition, page, extents.holds(page)?)? {
+            if !found.add(partition, page, &mut hole, data)? {
                 found.next = page;
                 break;
             }
             next = page.checked_add(1).and_then(|page| self.next_taken(page));
         }
-        self.remember(&found);
+        self.remember(&found.runs, data);
         Ok(found)
     }
 
@@ -147,9 +152,9 @@ impl Dirty {
     }
 
     /// Remembers the digests of what was gathered of the aperture.
-    fn remember(&mut self, found: &Gathered) {
-        let mut pages = found.data.chunks_exact(PAGE);
-        for run in &found.runs {
+    fn remember(&mut self, runs: &[PageRun], data: &[u8]) {
+        let mut pages = data.chunks_exact(PAGE);
+        for run in runs {
             for page in run.first..run.first + run.count {
                 let bytes = if run.zero { None } else { pages.next() };
                 if let Some(known) = self.digests.get_mut(page as usize) {
@@ -167,32 +172,48 @@ impl Dirty {
     }
 }
 
-fn pages_of(bytes: u64) -> u32 {
-    (bytes / u64::from(PAGE_BYTES)) as u32
+/// The hole that was found last, for pages that are asked for in ascending order.
+#[derive(Debug, Default)]
+struct Hole {
+    /// First page after it.
+    end: u32,
 }
 
-fn read_page(partition: &Partition, page: u32, into: &mut [u8]) -> io::Result<()> {
-    partition
-        .read(u64::from(page) * u64::from(PAGE_BYTES), into)
-        .map_err(io::Error::other)
+impl Hole {
+    /// Reads a page. `false` when it is zero, and `into` may not be.
+    fn read_page(&mut self, partition: &Partition, page: u32, into: &mut [u8]) -> io::Result<bool> {
+        if page < self.end {
+            return Ok(false);
+        }
+        let at = u64::from(page) * u64::from(PAGE_BYTES);
+        partition.read(at, into).map_err(io::Error::other)?;
+        if *into != ZERO_PAGE {
+            return Ok(true);
+        }
+        // Where one page is zero many may be.
+        let data = partition.file().data_from(at)?;
+        let end = data.map_or(u32::MAX, |at| (at / u64::from(PAGE_BYTES)) as u32);
+        self.end = end.max(page);
+        Ok(false)
+    }
 }
 
 impl Gathered {
     /// Takes a page in. `false`, and nothing changed, when there is no room.
-    fn add(&mut self, partition: &Partition, page: u32, holds_data: bool) -> io::Result<bool> {
-        let used = self.data.len();
-        if used == SLOT_BYTES as usize {
+    fn add(
+        &mut self,
+        partition: &Partition,
+        page: u32,
+        hole: &mut Hole,
+        data: &mut [u8],
+    ) -> io::Result<bool> {
+        let Some(place) = data.get_mut(self.byte_count..self.byte_count + PAGE) else {
             return Ok(false);
-        }
-        let mut zero = true;
-        if holds_data {
-            self.data.resize(used + PAGE, 0);
-            read_page(partition, page, &mut self.data[used..])?;
-            zero = self.data[used..] == ZERO_PAGE;
-        }
+        };
+        let zero = !hole.read_page(partition, page, place)?;
         let kept = self.extend_runs(page, zero);
-        if zero || !kept {
-            self.data.truncate(used);
+        if kept && !zero {
+            self.byte_count += PAGE;
         }
         Ok(kept)
     }
@@ -208,11 +229,7 @@ impl Gathered {
         if self.runs.len() == SLOT_RUNS_MAX {
             return false;
         }
-        self.runs.push(PageRun {
-            first: page,
-            count: 1,
-            zero,
-        });
+        self.runs.push(PageRun { first: page, count: 1, zero });
         true
     }
 }
@@ -230,6 +247,25 @@ mod tests {
         (partition, dirty)
     }
 
+    fn gather(dirty: &mut Dirty, partition: &Partition, first: u32) -> Gathered {
+        let mut data = [0xee; SLOT_BYTES as usize];
+        let found = dirty.gather(partition, first, &mut data).unwrap();
+        let pages = found.runs.iter().filter(|run| !run.zero);
+        let pages = pages.flat_map(|run| run.first..run.first + run.count);
+        for (page, bytes) in pages.zip(data.chunks_exact(PAGE)) {
+            let mut expected = ZERO_PAGE;
+            let at = u64::from(page) * PAGE_U64;
+            partition.read(at, &mut expected).unwrap();
+            assert_eq!(bytes, expected);
+        }
+        found
+    }
+
+    fn flip(dirty: &mut Dirty, partition: &mut Partition, bar_bytes: u64) -> u32 {
+        let found = dirty.compare(partition, bar_bytes).unwrap();
+        dirty.flip(partition, &found.changed)
+    }
+
     fn run(first: u32, count: u32, zero: bool) -> PageRun {
         PageRun { first, count, zero }
     }
@@ -241,18 +277,13 @@ mod tests {
         partition.zero(2 * PAGE_U64, 200 * PAGE_U64).unwrap();
         partition.write(250 * PAGE_U64, &[0; PAGE]).unwrap();
         partition.write(251 * PAGE_U64, &[9]).unwrap();
-        assert_eq!(dirty.flip(&mut partition, 0).unwrap(), 204);
-        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 204);
+        let found = gather(&mut dirty, &partition, 0);
         assert_eq!(
             found.runs,
-            [
-                run(0, 2, false),
-                run(2, 200, true),
-                run(250, 1, true),
-                run(251, 1, false)
-            ]
+            [run(0, 2, false), run(2, 200, true), run(250, 1, true), run(251, 1, false)]
         );
-        assert_eq!(found.data.len(), 3 * PAGE);
+        assert_eq!(found.byte_count, 3 * PAGE);
         assert_eq!(found.next, NO_PAGE);
     }
 
@@ -263,14 +294,14 @@ mod tests {
         for page in 0..40 {
             partition.write((100 + 2 * page) * PAGE_U64, &[1]).unwrap();
         }
-        dirty.flip(&mut partition, 0).unwrap();
-        let first = dirty.gather(&partition, 0).unwrap();
+        flip(&mut dirty, &mut partition, 0);
+        let first = gather(&mut dirty, &partition, 0);
         assert_eq!(first.runs, [run(0, 64, false)]);
         assert_eq!(first.next, 64);
-        let second = dirty.gather(&partition, first.next).unwrap();
+        let second = gather(&mut dirty, &partition, first.next);
         assert_eq!(second.runs.len(), SLOT_RUNS_MAX);
         assert_eq!(second.next, 100 + 2 * 31);
-        let third = dirty.gather(&partition, second.next).unwrap();
+        let third = gather(&mut dirty, &partition, second.next);
         assert_eq!((third.runs.len(), third.next), (9, NO_PAGE));
     }
 
@@ -278,54 +309,59 @@ mod tests {
     fn a_write_of_the_cpu_is_found_by_content_and_only_once() {
         let (mut partition, mut dirty) = started(16);
         let bar = 8 * PAGE_U64;
-        dirty.flip(&mut partition, bar).unwrap();
+        flip(&mut dirty, &mut partition, bar);
         partition.file().write(3 * PAGE_U64, &[1]).unwrap();
         partition.file().write(9 * PAGE_U64, &[1]).unwrap(); // beyond the aperture
-        assert_eq!(dirty.compared_bytes(&partition, bar).unwrap(), PAGE_U64);
-        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 1);
-        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(dirty.compare(&partition, bar).unwrap().byte_count, PAGE_U64);
+        assert_eq!(flip(&mut dirty, &mut partition, bar), 1);
+        let found = gather(&mut dirty, &partition, 0);
         assert_eq!(found.runs, [run(3, 1, false)]);
         dirty.settle(&found.runs);
-        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 0);
+        assert_eq!(flip(&mut dirty, &mut partition, bar), 0);
         // Back to zeros is a change too, whether the page stays or goes.
         partition.file().write(3 * PAGE_U64, &[0]).unwrap();
-        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 1);
-        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, bar), 1);
+        let found = gather(&mut dirty, &partition, 0);
         assert_eq!(found.runs, [run(3, 1, true)]);
         dirty.settle(&found.runs);
-        assert_eq!(dirty.flip(&mut partition, bar).unwrap(), 0);
+        assert_eq!(flip(&mut dirty, &mut partition, bar), 0);
     }
 
     #[test]
     fn a_page_that_was_gathered_and_punched_by_the_cpu_is_taken() {
         let (mut partition, mut dirty) = started(4);
         partition.write(PAGE_U64, &[5]).unwrap();
-        dirty.flip(&mut partition, 4 * PAGE_U64).unwrap();
-        let found = dirty.gather(&partition, 0).unwrap();
+        flip(&mut dirty, &mut partition, 4 * PAGE_U64);
+        let found = gather(&mut dirty, &partition, 0);
         dirty.settle(&found.runs);
         partition.file().zero(PAGE_U64, PAGE_U64).unwrap();
-        assert_eq!(dirty.flip(&mut partition, 4 * PAGE_U64).unwrap(), 1);
+        assert_eq!(flip(&mut dirty, &mut partition, 4 * PAGE_U64), 1);
     }
 
     #[test]
     fn what_was_not_gathered_is_in_the_next_log_too() {
         let (mut partition, mut dirty) = started(4);
         partition.write(0, &[1; 3 * PAGE]).unwrap();
-        assert_eq!(dirty.flip(&mut partition, 0).unwrap(), 3);
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 3);
         dirty.settle(&[run(1, 1, false)]);
         partition.write(PAGE_U64 * 3, &[1]).unwrap();
-        assert_eq!(dirty.flip(&mut partition, 0).unwrap(), 3);
-        let found = dirty.gather(&partition, 0).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 3);
+        let found = gather(&mut dirty, &partition, 0);
         assert_eq!(found.runs, [run(0, 1, false), run(2, 2, false)]);
+        // What was gathered, written again and not gathered again is still to do.
+        dirty.settle(&found.runs);
+        partition.write(0, &[2]).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 1);
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 1);
     }
 
     #[test]
     fn looking_at_holes_makes_no_memory_of_them() {
         let (mut partition, mut dirty) = started(1 << 20);
         partition.zero(0, 1 << 32).unwrap();
-        dirty.flip(&mut partition, 1 << 32).unwrap();
-        let found = dirty.gather(&partition, 0).unwrap();
+        flip(&mut dirty, &mut partition, 1 << 32);
+        let found = gather(&mut dirty, &partition, 0);
         assert_eq!(found.runs, [run(0, 1 << 20, true)]);
-        assert_eq!(partition.file().next_data(0).unwrap(), None);
+        assert_eq!(partition.file().data_from(0).unwrap(), None);
     }
 }

@@ -4,5 +4,7 @@ mod execute;
 mod group;
 mod release;
 mod runlist;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use runlist::Engine;

@@ -58,11 +58,8 @@ impl Faults {
 
     /// Takes the oldest fault that `matches` makes something of.
     fn take<T>(&mut self, matches: impl Fn(Fault) -> Option<T>) -> Option<T> {
-        let (at, found) = self
-            .pending
-            .iter()
-            .enumerate()
-            .find_map(|(at, fault)| Some((at, matches(*fault)?)))?;
+        let (at, found) =
+            self.pending.iter().enumerate().find_map(|(at, fault)| Some((at, matches(*fault)?)))?;
         self.pending.remove(at);
         Some(found)
     }
@@ -78,18 +75,15 @@ impl Faults {
     }
 
     pub(crate) fn take_hang(&mut self, of: RunlistId) -> bool {
-        self.take(|fault| (fault == Fault::EngineHang(of)).then_some(()))
-            .is_some()
+        self.take(|fault| (fault == Fault::EngineHang(of)).then_some(())).is_some()
     }
 
     pub(crate) fn take_copy_error(&mut self) -> bool {
-        self.take(|fault| (fault == Fault::CopyError).then_some(()))
-            .is_some()
+        self.take(|fault| (fault == Fault::CopyError).then_some(())).is_some()
     }
 
     pub(crate) fn take_copy_bad_crc(&mut self) -> bool {
-        self.take(|fault| (fault == Fault::CopyBadCrc).then_some(()))
-            .is_some()
+        self.take(|fault| (fault == Fault::CopyBadCrc).then_some(())).is_some()
     }
 
     pub(crate) fn take_copy_slow(&mut self) -> Option<u64> {

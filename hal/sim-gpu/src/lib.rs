@@ -28,9 +28,13 @@ mod dirty;
 mod engine;
 mod fault;
 mod gpu;
+#[cfg(test)]
+mod harness;
 mod partition;
 mod staging;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use bar::BarError;
 pub use costs::{CostRow, Costs};

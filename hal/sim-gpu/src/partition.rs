@@ -3,9 +3,12 @@
 use godwit_sys::{MemFile, MemFileError};
 use godwit_types::PAGE_BYTES;
 use std::io;
-use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 const PAGE_LOG2: u32 = PAGE_BYTES.trailing_zeros();
+/// From here on an access goes through the file, not the mapping: no page has to be mapped
+/// first, and a hole that is read stays one.
+const BULK_BYTES: usize = PAGE_BYTES as usize;
 
 /// A partition: a memory file of its own, so that a client who holds it holds nothing else.
 /// When a partition is released the file is dropped with it, and the next one gets a new file.
@@ -30,11 +33,7 @@ impl Partition {
     pub fn new(fb_bytes: u64) -> io::Result<Self> {
         let file = MemFile::new("godwit-partition", fb_bytes)?;
         let words = (fb_bytes >> PAGE_LOG2).div_ceil(64) as usize;
-        Ok(Self {
-            file,
-            dirty: vec![0; words],
-            logging: false,
-        })
+        Ok(Self { file, dirty: vec![0; words], logging: false })
     }
 
     /// The memory itself. Writes to it are not logged.
@@ -57,7 +56,17 @@ impl Partition {
         }
     }
 
-    /// Reads `N` bytes.
+    /// What to say when an access that is inside fails all the same.
+    fn check(&self, at: u64, byte_count: usize) -> Result<MemFileError, MemFileError> {
+        let (byte_count, len) = (byte_count as u64, self.file.len());
+        let error = MemFileError { at, byte_count, len };
+        match at.checked_add(byte_count) {
+            Some(end) if end <= len => Ok(error),
+            _ => Err(error),
+        }
+    }
+
+    /// Reads one value.
     ///
     /// # Errors
     ///
@@ -89,7 +98,11 @@ impl Partition {
     ///
     /// When the range is not wholly inside.
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), MemFileError> {
-        self.file.read(at, into)
+        if into.len() < BULK_BYTES {
+            return self.file.read(at, into);
+        }
+        let outside = self.check(at, into.len())?;
+        self.file.file().read_exact_at(into, at).map_err(|_| outside)
     }
 
     /// Copies bytes in and logs them.
@@ -98,7 +111,12 @@ impl Partition {
     ///
     /// When the range is not wholly inside; nothing is written.
     pub fn write(&mut self, at: u64, from: &[u8]) -> Result<(), MemFileError> {
-        self.file.write(at, from)?;
+        if from.len() < BULK_BYTES {
+            self.file.write(at, from)?;
+        } else {
+            let outside = self.check(at, from.len())?;
+            self.file.file().write_all_at(from, at).map_err(|_| outside)?;
+        }
         self.mark(at, from.len() as u64);
         Ok(())
     }
@@ -112,16 +130,6 @@ impl Partition {
         self.file.zero(at, byte_count)?;
         self.mark(at, byte_count);
         Ok(())
-    }
-
-    /// Finds holes, for pages that are asked for in ascending order. A hole that is read
-    /// through the mapping becomes memory, so whoever looks at many pages asks here first.
-    pub(crate) fn extents(&self) -> Extents<'_> {
-        Extents {
-            file: &self.file,
-            known: 0..0,
-            data: 0..0,
-        }
     }
 
     /// Starts logging with every page that may hold data marked.
@@ -159,29 +167,6 @@ impl Partition {
     }
 }
 
-/// Where a partition holds data.
-#[derive(Debug)]
-pub(crate) struct Extents<'a> {
-    file: &'a MemFile,
-    /// What was looked at last.
-    known: Range<u64>,
-    /// The data in it; the rest is a hole.
-    data: Range<u64>,
-}
-
-impl Extents<'_> {
-    /// Whether a page may hold other bytes than zeros.
-    pub(crate) fn holds(&mut self, page: u32) -> io::Result<bool> {
-        let at = u64::from(page) << PAGE_LOG2;
-        if !self.known.contains(&at) {
-            let len = self.file.len();
-            self.data = self.file.next_data(at)?.unwrap_or(len..len);
-            self.known = at..self.data.end;
-        }
-        Ok(self.data.contains(&at))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,17 +186,30 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_told_from_data_in_any_order() {
-        let partition = Partition::new(1 << 20).unwrap();
-        partition.file().write(4 * 4096, &[0; 2 * 4096]).unwrap();
-        partition.file().write(255 * 4096, &[1]).unwrap();
-        let mut extents = partition.extents();
-        for page in [0, 3, 4, 5, 6, 254, 255, 1, 4] {
-            assert_eq!(
-                extents.holds(page).unwrap(),
-                [4, 5, 255].contains(&page),
-                "{page}"
-            );
+    fn small_and_large_accesses_see_the_same_bytes_and_the_same_end() {
+        let mut partition = Partition::new(1 << 20).unwrap();
+        let bytes: Vec<u8> = (0..9_000u32).map(|at| (at / 7) as u8).collect();
+        partition.write(4_000, &bytes).unwrap();
+        let mut small = [0; 100];
+        partition.read(8_000, &mut small).unwrap();
+        assert_eq!(small, bytes[4_000..4_100]);
+        partition.write(4_100, &[0xff; 10]).unwrap();
+        let mut large = vec![0; 9_000];
+        partition.read(4_000, &mut large).unwrap();
+        assert_eq!(large[100..110], [0xff; 10]);
+        for at in [(1 << 20) - 8_999, u64::MAX] {
+            assert!(partition.read(at, &mut large).is_err());
+            assert!(partition.write(at, &bytes).is_err());
         }
+        let mut end = [1; 100];
+        partition.read((1 << 20) - 100, &mut end).unwrap();
+        assert_eq!(end, [0; 100]);
+    }
+
+    #[test]
+    fn a_hole_that_is_read_stays_a_hole() {
+        let partition = Partition::new(1 << 20).unwrap();
+        partition.read(0, &mut vec![1; 1 << 20]).unwrap();
+        assert_eq!(partition.file().data_from(0).unwrap(), None);
     }
 }

@@ -29,9 +29,7 @@ impl Staging {
     /// Slots of zeros.
     pub(crate) fn new() -> io::Result<Self> {
         let memory = MemFile::new("godwit-staging", STRIDE * u64::from(SLOT_COUNT))?;
-        Ok(Self {
-            memory: Arc::new(memory),
-        })
+        Ok(Self { memory: Arc::new(memory) })
     }
 
     /// The memory of all slots; slot `n` begins at `n * SLOT_STRIDE`.
@@ -58,9 +56,7 @@ impl Staging {
     /// When they are not wholly inside.
     pub fn read(&self, slot: SlotId, at: u32, into: &mut [u8]) -> Result<(), StagingError> {
         let place = Self::place(slot, at, into.len())?;
-        self.memory
-            .read(place, into)
-            .map_err(|_| StagingError::OutOfSlot)
+        self.memory.read(place, into).map_err(|_| StagingError::OutOfSlot)
     }
 
     /// Copies bytes into a slot's data.
@@ -70,9 +66,7 @@ impl Staging {
     /// When they are not wholly inside; nothing is written.
     pub fn write(&self, slot: SlotId, at: u32, from: &[u8]) -> Result<(), StagingError> {
         let place = Self::place(slot, at, from.len())?;
-        self.memory
-            .write(place, from)
-            .map_err(|_| StagingError::OutOfSlot)
+        self.memory.write(place, from).map_err(|_| StagingError::OutOfSlot)
     }
 
     /// A private copy of a slot's table of runs, parsed.
@@ -90,10 +84,7 @@ impl Staging {
         }
         (0..count as u64)
             .map(|index| {
-                let words = [
-                    word(4 + 8 * index).map_err(bad)?,
-                    word(8 + 8 * index).map_err(bad)?,
-                ];
+                let words = [word(4 + 8 * index).map_err(bad)?, word(8 + 8 * index).map_err(bad)?];
                 PageRun::parse(words).ok_or(StagingError::BadRuns)
             })
             .collect()
@@ -138,11 +129,7 @@ mod tests {
         let staging = Staging::new().unwrap();
         staging.write(SLOT, SLOT_BYTES - 2, &[1, 2]).unwrap();
         let runs: Vec<PageRun> = (0..SLOT_RUNS_MAX as u32)
-            .map(|index| PageRun {
-                first: index * 9,
-                count: index + 1,
-                zero: index % 2 == 0,
-            })
+            .map(|index| PageRun { first: index * 9, count: index + 1, zero: index % 2 == 0 })
             .collect();
         staging.set_runs(SLOT, &runs).unwrap();
         assert_eq!(staging.runs(SLOT), Ok(runs));

@@ -108,11 +108,7 @@ pub struct Gfid(u8);
 impl Gfid {
     /// `None` for the host's id and for one that the device does not have.
     pub const fn new(raw: u8) -> Option<Self> {
-        if raw >= 1 && raw <= VGPU_COUNT {
-            Some(Self(raw))
-        } else {
-            None
-        }
+        if raw >= 1 && raw <= VGPU_COUNT { Some(Self(raw)) } else { None }
     }
 
     /// The number as the hardware writes it.

@@ -29,18 +29,12 @@ impl<I: Index, T, const N: usize> Table<I, T, N> {
 
     /// A table of the given values.
     pub const fn new(values: [T; N]) -> Self {
-        Self {
-            values,
-            index: PhantomData,
-        }
+        Self { values, index: PhantomData }
     }
 
     /// The ids with their values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (I, &T)> {
-        self.values
-            .iter()
-            .enumerate()
-            .filter_map(|(at, value)| Some((I::from_index(at)?, value)))
+        self.values.iter().enumerate().filter_map(|(at, value)| Some((I::from_index(at)?, value)))
     }
 
     /// The ids with their values, in order, to change.

@@ -138,11 +138,7 @@ impl Placement {
             Some(end) if end <= CHANNEL_COUNT => {}
             _ => return Err(PlacementError::Channels),
         }
-        if !fits(
-            self.context_base,
-            profile.context_total(),
-            device.context_bytes,
-        ) {
+        if !fits(self.context_base, profile.context_total(), device.context_bytes) {
             return Err(PlacementError::Context);
         }
         Ok(())
@@ -155,20 +151,10 @@ impl Placement {
         other: &Self,
         other_profile: &Profile,
     ) -> Result<(), PlacementError> {
-        if overlap(
-            self.fb_base,
-            profile.fb_bytes,
-            other.fb_base,
-            other_profile.fb_bytes,
-        ) {
+        if overlap(self.fb_base, profile.fb_bytes, other.fb_base, other_profile.fb_bytes) {
             return Err(PlacementError::Framebuffer);
         }
-        if overlap(
-            self.bar_base,
-            profile.bar_bytes,
-            other.bar_base,
-            other_profile.bar_bytes,
-        ) {
+        if overlap(self.bar_base, profile.bar_bytes, other.bar_base, other_profile.bar_bytes) {
             return Err(PlacementError::Bar);
         }
         if overlap(
@@ -236,46 +222,22 @@ pub struct Route {
 mod tests {
     use super::*;
 
-    const PROFILE: Profile = Profile {
-        fb_bytes: 8192,
-        bar_bytes: 4096,
-        channel_count: 8,
-        context_bytes: 4096,
-    };
+    const PROFILE: Profile =
+        Profile { fb_bytes: 8192, bar_bytes: 4096, channel_count: 8, context_bytes: 4096 };
 
     #[test]
     fn neighbours_that_touch_are_apart() {
-        let low = Placement {
-            fb_base: 0,
-            bar_base: 0,
-            channel_base: 0,
-            context_base: 0,
-        };
-        let high = Placement {
-            fb_base: 8192,
-            bar_base: 4096,
-            channel_base: 8,
-            context_base: 8 * 4096,
-        };
+        let low = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
+        let high =
+            Placement { fb_base: 8192, bar_base: 4096, channel_base: 8, context_base: 8 * 4096 };
         assert_eq!(low.apart(&PROFILE, &high, &PROFILE), Ok(()));
-        let near = Placement {
-            channel_base: 7,
-            ..high
-        };
-        assert_eq!(
-            low.apart(&PROFILE, &near, &PROFILE),
-            Err(PlacementError::Channels)
-        );
+        let near = Placement { channel_base: 7, ..high };
+        assert_eq!(low.apart(&PROFILE, &near, &PROFILE), Err(PlacementError::Channels));
     }
 
     #[test]
     fn a_placement_past_the_device_is_refused() {
-        let at = Placement {
-            fb_base: 4096,
-            bar_base: 0,
-            channel_base: 0,
-            context_base: 0,
-        };
+        let at = Placement { fb_base: 4096, bar_base: 0, channel_base: 0, context_base: 0 };
         let device = Identity {
             fb_bytes: 12288,
             bar_bytes: 4096,
@@ -283,10 +245,7 @@ mod tests {
             context_layout: 1,
         };
         assert_eq!(at.check(&PROFILE, &device), Ok(()));
-        let short = Identity {
-            fb_bytes: 12287,
-            ..device
-        };
+        let short = Identity { fb_bytes: 12287, ..device };
         assert_eq!(at.check(&PROFILE, &short), Err(PlacementError::Framebuffer));
     }
 }

@@ -61,7 +61,6 @@ impl<W: Words> CopyView<W> {
         self.words.write(copy_entry::done_pages(entry), pages);
         self.done = self.done.wrapping_add(1);
         self.words.publish(copy_ring::done(), self.done);
-        self.words
-            .ring(intr::bell(), intr::ack(), Source::COPY.bits());
+        self.words.ring(intr::bell(), intr::ack(), Source::COPY.bits());
     }
 }

@@ -14,6 +14,17 @@ pub struct StartRequest {
     pub seq: u32,
 }
 
+/// A request to let go of what was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreemptRequest {
+    /// At which boundary.
+    pub mode: PreemptMode,
+    /// Number of the start request that is meant.
+    pub run: u32,
+    /// Number of the request.
+    pub seq: u32,
+}
+
 /// One runlist's words, as the device has them.
 #[derive(Debug)]
 pub struct RunlistView<W> {
@@ -29,12 +40,7 @@ impl<W: Words> RunlistView<W> {
         let preempt_seen = words.observe(runlist::preempt_seq(id));
         let reset_seen = words.observe(runlist::reset_seq(id));
         words.publish(runlist::run_ack(id), words.observe(runlist::run_seq(id)));
-        Self {
-            words,
-            id,
-            preempt_seen,
-            reset_seen,
-        }
+        Self { words, id, preempt_seen, reset_seen }
     }
 
     /// A start request that has not been taken up.
@@ -45,21 +51,18 @@ impl<W: Words> RunlistView<W> {
         }
         let raw = self.words.read(runlist::run_tsg(self.id));
         self.words.publish(runlist::run_ack(self.id), seq);
-        Some(StartRequest {
-            tsg: u16::try_from(raw).ok().and_then(TsgId::new),
-            seq,
-        })
+        Some(StartRequest { tsg: u16::try_from(raw).ok().and_then(TsgId::new), seq })
     }
 
-    /// A preempt request and its number.
-    pub fn poll_preempt(&mut self) -> Option<(PreemptMode, u32)> {
+    /// A preempt request.
+    pub fn poll_preempt(&mut self) -> Option<PreemptRequest> {
         let seq = self.words.observe(runlist::preempt_seq(self.id));
         if seq == self.preempt_seen {
             return None;
         }
         self.preempt_seen = seq;
         let mode = parse_preempt_mode(self.words.read(runlist::preempt_mode(self.id)));
-        Some((mode, seq))
+        Some(PreemptRequest { mode, run: self.words.read(runlist::preempt_run(self.id)), seq })
     }
 
     /// A reset request's number.
@@ -74,8 +77,7 @@ impl<W: Words> RunlistView<W> {
 
     /// Says what the engine holds (CTX_STATUS).
     pub fn set_status(&mut self, status: CtxStatus, tsg: Option<TsgId>) {
-        self.words
-            .write(runlist::ctx_status(self.id), encode_ctx_status(status, tsg));
+        self.words.write(runlist::ctx_status(self.id), encode_ctx_status(status, tsg));
     }
 
     /// The group of start request `seq` has no more work, and its contexts are saved.
@@ -97,7 +99,6 @@ impl<W: Words> RunlistView<W> {
     }
 
     fn raise(&self) {
-        self.words
-            .ring(intr::bell(), intr::ack(), Source::of(self.id).bits());
+        self.words.ring(intr::bell(), intr::ack(), Source::of(self.id).bits());
     }
 }

@@ -44,11 +44,7 @@ impl<W: Words> VgpuView<W> {
     /// The view of one vGPU's blocks; loads the firmware's numbers.
     pub fn new(words: W, gfid: Gfid) -> Self {
         let bar_seen = words.observe(bar::ack(gfid));
-        Self {
-            words,
-            gfid,
-            bar_seen,
-        }
+        Self { words, gfid, bar_seen }
     }
 
     /// A partition request that is not acknowledged.
@@ -57,23 +53,15 @@ impl<W: Words> VgpuView<W> {
         if seq == self.words.read(vmmu::ack(self.gfid)) {
             return None;
         }
-        let base = self
-            .words
-            .read_wide(vmmu::base_lo(self.gfid), vmmu::base_hi(self.gfid));
-        let limit = self
-            .words
-            .read_wide(vmmu::limit_lo(self.gfid), vmmu::limit_hi(self.gfid));
-        Some(PartitionRequest {
-            partition: (limit != 0).then_some((base, limit)),
-            seq,
-        })
+        let base = self.words.read_wide(vmmu::base_lo(self.gfid), vmmu::base_hi(self.gfid));
+        let limit = self.words.read_wide(vmmu::limit_lo(self.gfid), vmmu::limit_hi(self.gfid));
+        Some(PartitionRequest { partition: (limit != 0).then_some((base, limit)), seq })
     }
 
     /// The partition is set or cleared.
     pub fn finish_partition(&mut self, seq: u32) {
         self.words.publish(vmmu::ack(self.gfid), seq);
-        self.words
-            .ring(intr::bell(), intr::ack(), Source::VMMU.bits());
+        self.words.ring(intr::bell(), intr::ack(), Source::VMMU.bits());
     }
 
     /// An aperture request, once. Until [`Self::finish_aperture`], PENDING is set.
@@ -84,15 +72,9 @@ impl<W: Words> VgpuView<W> {
         }
         self.bar_seen = seq;
         let aperture = Aperture {
-            bar_base: self
-                .words
-                .read_wide(bar::base_lo(self.gfid), bar::base_hi(self.gfid)),
-            fb_offset: self
-                .words
-                .read_wide(bar::offset_lo(self.gfid), bar::offset_hi(self.gfid)),
-            byte_count: self
-                .words
-                .read_wide(bar::length_lo(self.gfid), bar::length_hi(self.gfid)),
+            bar_base: self.words.read_wide(bar::base_lo(self.gfid), bar::base_hi(self.gfid)),
+            fb_offset: self.words.read_wide(bar::offset_lo(self.gfid), bar::offset_hi(self.gfid)),
+            byte_count: self.words.read_wide(bar::length_lo(self.gfid), bar::length_hi(self.gfid)),
             mode: match self.words.read(bar::mode(self.gfid)) {
                 2 => BarMode::Direct,
                 1 => BarMode::Trap,
@@ -106,11 +88,9 @@ impl<W: Words> VgpuView<W> {
 
     /// The window is what was asked, and no access through the old one is under way.
     pub fn finish_aperture(&mut self, seq: u32) {
-        self.words
-            .write(bar::bind_status(self.gfid), BindStatus::empty().bits());
+        self.words.write(bar::bind_status(self.gfid), BindStatus::empty().bits());
         self.words.publish(bar::ack(self.gfid), seq);
-        self.words
-            .ring(intr::bell(), intr::ack(), Source::BAR.bits());
+        self.words.ring(intr::bell(), intr::ack(), Source::BAR.bits());
     }
 
     /// A route request that is not acknowledged.
@@ -149,8 +129,7 @@ impl<W: Words> VgpuView<W> {
 
     /// Raises vectors to the host; one that is pending stays so.
     pub fn raise_vectors(&mut self, vectors: u32) {
-        self.words
-            .ring(route::raise(self.gfid), route::taken(self.gfid), vectors);
+        self.words.ring(route::raise(self.gfid), route::taken(self.gfid), vectors);
     }
 
     /// Vectors that were raised and not taken by the host.

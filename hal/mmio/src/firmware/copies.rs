@@ -11,10 +11,7 @@ use godwit_types::{COPY_RING_ENTRIES, CopyDone, CopyRequest};
 impl<W: Words, L, R> CopyRing for Mmio<W, L, R> {
     fn copy_room(&self) -> u8 {
         // An entry is free once its answer has been read, not once it is done.
-        let used = self
-            .words
-            .read(copy_ring::put())
-            .wrapping_sub(self.copy_seen);
+        let used = self.words.read(copy_ring::put()).wrapping_sub(self.copy_seen);
         COPY_RING_ENTRIES.saturating_sub(u8::try_from(used).unwrap_or(u8::MAX))
     }
 
@@ -40,10 +37,7 @@ impl<W: Words, L, R> CopyRing for Mmio<W, L, R> {
         if !self.pending.contains(Source::COPY) {
             return None;
         }
-        let ahead = self
-            .words
-            .observe(copy_ring::done())
-            .wrapping_sub(self.copy_seen);
+        let ahead = self.words.observe(copy_ring::done()).wrapping_sub(self.copy_seen);
         if ahead == 0 || ahead > u32::from(COPY_RING_ENTRIES) {
             self.pending.remove(Source::COPY);
             return None;

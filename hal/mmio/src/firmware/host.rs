@@ -25,13 +25,11 @@ impl<W: Words, L, R> Mailbox for Mmio<W, L, R> {
         }
         if ahead > MAIL_SLOTS {
             // The host's counter makes no sense: what it wrote is dropped, not believed.
-            self.words
-                .publish(mailbox::command_get(), get.wrapping_add(ahead));
+            self.words.publish(mailbox::command_get(), get.wrapping_add(ahead));
             return None;
         }
         let length = read_message(&self.words, into, |at| command::word(MailWord::of(get, at)));
-        self.words
-            .publish(mailbox::command_get(), get.wrapping_add(1));
+        self.words.publish(mailbox::command_get(), get.wrapping_add(1));
         Some(length)
     }
 
@@ -46,11 +44,8 @@ impl<W: Words, L, R> Mailbox for Mmio<W, L, R> {
             return Err(MailboxFull);
         }
         let put = self.words.read(mailbox::event_put());
-        write_message(&self.words, message, |at| {
-            event::word(MailWord::of(put, at))
-        });
-        self.words
-            .publish(mailbox::event_put(), put.wrapping_add(1));
+        write_message(&self.words, message, |at| event::word(MailWord::of(put, at)));
+        self.words.publish(mailbox::event_put(), put.wrapping_add(1));
         Ok(())
     }
 }

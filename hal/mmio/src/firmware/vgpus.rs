@@ -27,10 +27,8 @@ fn take_settled(awaited: &mut u32, settled: impl Fn(Gfid) -> bool) -> Option<Gfi
 
 impl<W: Words, L, R> Mmio<W, L, R> {
     fn write_partition(&mut self, gfid: Gfid, base: u64, limit: u64) {
-        self.words
-            .write_wide(vmmu::base_lo(gfid), vmmu::base_hi(gfid), base);
-        self.words
-            .write_wide(vmmu::limit_lo(gfid), vmmu::limit_hi(gfid), limit);
+        self.words.write_wide(vmmu::base_lo(gfid), vmmu::base_hi(gfid), base);
+        self.words.write_wide(vmmu::limit_lo(gfid), vmmu::limit_hi(gfid), limit);
         let seq = self.words.read(vmmu::seq(gfid));
         self.words.publish(vmmu::seq(gfid), seq.wrapping_add(1));
         self.partitions_awaited |= bit(gfid);
@@ -66,16 +64,8 @@ impl<W: Words, L, R> Apertures for Mmio<W, L, R> {
     fn bind_aperture(&mut self, gfid: Gfid, aperture: &Aperture) {
         let words = &self.words;
         words.write_wide(bar::base_lo(gfid), bar::base_hi(gfid), aperture.bar_base);
-        words.write_wide(
-            bar::offset_lo(gfid),
-            bar::offset_hi(gfid),
-            aperture.fb_offset,
-        );
-        words.write_wide(
-            bar::length_lo(gfid),
-            bar::length_hi(gfid),
-            aperture.byte_count,
-        );
+        words.write_wide(bar::offset_lo(gfid), bar::offset_hi(gfid), aperture.fb_offset);
+        words.write_wide(bar::length_lo(gfid), bar::length_hi(gfid), aperture.byte_count);
         words.write(bar::mode(gfid), aperture.mode as u32);
         let seq = words.read(bar::seq(gfid));
         words.publish(bar::seq(gfid), seq.wrapping_add(1));
@@ -104,13 +94,8 @@ impl<W: Words, L, R> Routes for Mmio<W, L, R> {
     fn set_route(&mut self, gfid: Gfid, to: &Route) {
         let channels = u32::from(to.channel_base) | u32::from(to.channel_count).wrapping_shl(16);
         self.words.write(route::channels(gfid), channels);
-        self.words.write_wide(
-            route::time_lo(gfid),
-            route::time_hi(gfid),
-            to.time_offset_ns,
-        );
-        self.words
-            .write(route::open(gfid), u32::from(to.interrupts_open));
+        self.words.write_wide(route::time_lo(gfid), route::time_hi(gfid), to.time_offset_ns);
+        self.words.write(route::open(gfid), u32::from(to.interrupts_open));
         let seq = self.words.read(route::seq(gfid));
         self.words.publish(route::seq(gfid), seq.wrapping_add(1));
         self.kick();
@@ -125,8 +110,7 @@ impl<W: Words, L, R> Routes for Mmio<W, L, R> {
             self.words.read(route::inject(gfid))
         };
         self.words.write(route::inject(gfid), vectors | earlier);
-        self.words
-            .publish(route::inject_seq(gfid), seq.wrapping_add(1));
+        self.words.publish(route::inject_seq(gfid), seq.wrapping_add(1));
         self.kick();
     }
 

@@ -21,8 +21,7 @@ impl<W: Words, L, R> Timer for Mmio<W, L, R> {
 
     fn set_alarm(&mut self, at_ns: Option<u64>) {
         let at_ns = at_ns.unwrap_or(u64::MAX);
-        self.words
-            .write_wide(timer::alarm_lo(), timer::alarm_hi(), at_ns);
+        self.words.write_wide(timer::alarm_lo(), timer::alarm_hi(), at_ns);
         let seq = self.words.read(timer::alarm_seq());
         self.words.publish(timer::alarm_seq(), seq.wrapping_add(1));
     }
@@ -46,8 +45,9 @@ impl<W: Words, L, R> Runlists for Mmio<W, L, R> {
     }
 
     fn request_preempt(&mut self, id: RunlistId, mode: PreemptMode, seq: u32) {
-        self.words
-            .write(runlist::preempt_mode(id), encode_preempt_mode(mode));
+        self.words.write(runlist::preempt_mode(id), encode_preempt_mode(mode));
+        // Always what was started last: two requests of one turn may be seen at once.
+        self.words.write(runlist::preempt_run(id), self.words.read(runlist::run_seq(id)));
         self.words.publish(runlist::preempt_seq(id), seq);
     }
 
@@ -119,8 +119,7 @@ impl<W: Words, L, R> Mmio<W, L, R> {
                 let Some(group) = half.group(pending.trailing_zeros()) else {
                     break;
                 };
-                self.words
-                    .publish(ack, seen ^ (pending & pending.wrapping_neg()));
+                self.words.publish(ack, seen ^ (pending & pending.wrapping_neg()));
                 let (group_bell, group_ack) = group_words(group);
                 let bits = self.words.answer(group_bell, group_ack);
                 if bits != 0 {
@@ -157,9 +156,7 @@ impl<W: Words, L, R> Channels for Mmio<W, L, R> {
         Identity {
             fb_bytes: self.words.read_wide(identity::fb_lo(), identity::fb_hi()),
             bar_bytes: self.words.read_wide(identity::bar_lo(), identity::bar_hi()),
-            context_bytes: self
-                .words
-                .read_wide(identity::context_lo(), identity::context_hi()),
+            context_bytes: self.words.read_wide(identity::context_lo(), identity::context_hi()),
             context_layout: self.words.read(identity::context_layout()),
         }
     }
@@ -191,12 +188,7 @@ impl<W: Words, L, R> Channels for Mmio<W, L, R> {
         }
         if self.doorbells.is_none() {
             self.doorbells = self.take_bells(
-                |half| {
-                    (
-                        bell_summary::doorbell(half),
-                        bell_summary::doorbell_ack(half),
-                    )
-                },
+                |half| (bell_summary::doorbell(half), bell_summary::doorbell_ack(half)),
                 |group| (bells::doorbell(group), bells::doorbell_ack(group)),
             );
         }

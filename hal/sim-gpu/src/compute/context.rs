@@ -27,12 +27,7 @@ impl LaunchRun {
     /// each thread in flight, and at most 160 bytes more. A reservation is not part of it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + THREAD_BYTES * self.threads.len());
-        let place = [
-            self.started,
-            self.threads.len() as u32,
-            self.current,
-            self.turn_left,
-        ];
+        let place = [self.started, self.threads.len() as u32, self.current, self.turn_left];
         for word in Entry::Launch(self.launch).encode().iter().chain(&place) {
             bytes.extend(word.to_le_bytes());
         }

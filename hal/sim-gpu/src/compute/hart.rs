@@ -67,11 +67,7 @@ impl<'a> Hart<'a> {
             x: [0; 256],
             pc: 0,
             next_pc: 0,
-            memory: HartMemory {
-                partition,
-                code,
-                reservation: NO_RESERVATION,
-            },
+            memory: HartMemory { partition, code, reservation: NO_RESERVATION },
         }
     }
 
@@ -142,8 +138,7 @@ impl<'a> Hart<'a> {
             Trap::StoreConditional32 => self.store_conditional(r, Width::Word),
             Trap::StoreConditional64 => self.store_conditional(r, Width::Double),
         };
-        done.err()
-            .map(|_| Stop::Fault(ChannelFault::OutOfPartition))
+        done.err().map(|_| Stop::Fault(ChannelFault::OutOfPartition))
     }
 
     fn call(&self) -> Stop {
@@ -162,9 +157,9 @@ impl<'a> Hart<'a> {
         let held = std::mem::replace(&mut self.memory.reservation, NO_RESERVATION) == at;
         match (width, held) {
             (Width::Word, true) => self.memory.store32(&at, &value)?,
-            (Width::Word, false) => drop(self.memory.load32(&at)?),
+            (Width::Word, false) => _ = self.memory.load32(&at)?,
             (Width::Double, true) => self.memory.store64(&at, &value)?,
-            (Width::Double, false) => drop(self.memory.load64(&at)?),
+            (Width::Double, false) => _ = self.memory.load64(&at)?,
         }
         if r.rd() != 0 {
             self.x[r.rd()] = u64::from(!held);
@@ -245,9 +240,7 @@ impl HartMemory<'_> {
 
     #[inline]
     fn store<T: ByteValued>(&mut self, at: u64, value: T) -> Result<(), Error> {
-        self.partition
-            .store(at, value)
-            .map_err(|_| Error::MemOutOfBound)?;
+        self.partition.store(at, value).map_err(|_| Error::MemOutOfBound)?;
         self.code.note_store(at, size_of::<T>() as u64);
         Ok(())
     }

@@ -17,7 +17,7 @@ mod context;
 mod hart;
 mod launch;
 #[cfg(test)]
-mod program;
+pub(crate) mod program;
 #[cfg(test)]
 mod tests;
 
@@ -37,10 +37,7 @@ pub(crate) struct Core {
 impl Core {
     /// A core that has decoded nothing.
     pub(crate) fn new() -> Self {
-        Self {
-            code: CodeCache::new(),
-            seat: 0,
-        }
+        Self { code: CodeCache::new(), seat: 0 }
     }
 
     /// Forgets what was decoded: for when something other than the running kernel may have

@@ -55,11 +55,7 @@ impl Resident {
             self.fail(board, ChannelFault::BadPut);
             return Ready::Nothing;
         }
-        if ahead == 0 {
-            Ready::Nothing
-        } else {
-            Ready::Work
-        }
+        if ahead == 0 { Ready::Nothing } else { Ready::Work }
     }
 
     /// Counts the entry in flight as done, and tells the guest.
@@ -96,18 +92,12 @@ impl Resident {
             Entry::Copy { .. } | Entry::Fill { .. } => self.config.runlist == RunlistId::COPY,
             Entry::Acquire { .. } | Entry::Release { .. } | Entry::Notify(_) => true,
         };
-        if here {
-            Ok(entry)
-        } else {
-            Err(ChannelFault::BadEntry)
-        }
+        if here { Ok(entry) } else { Err(ChannelFault::BadEntry) }
     }
 
     /// Fetches the entry at GET and begins it; what takes no time is done at once.
-    pub(super) fn begin_entry(&mut self, board: &mut Board, core: &mut Core) {
-        let begun = self
-            .fetch(board)
-            .and_then(|entry| self.begin(board, core, entry));
+    pub(super) fn begin_entry(&mut self, board: &mut Board) {
+        let begun = self.fetch(board).and_then(|entry| self.begin(board, entry));
         if let Err(fault) = begun {
             // The entry was not in flight yet, and is the guilty one all the same.
             self.context.get = self.context.get.wrapping_add(1);
@@ -115,47 +105,25 @@ impl Resident {
         }
     }
 
-    fn begin(
-        &mut self,
-        board: &mut Board,
-        core: &mut Core,
-        entry: Entry,
-    ) -> Result<(), ChannelFault> {
+    fn begin(&mut self, board: &mut Board, entry: Entry) -> Result<(), ChannelFault> {
         let gfid = self.config.gfid;
         match entry {
             Entry::Launch(launch) => {
                 let threads = resident_threads(self.config.context_bytes);
                 let run = LaunchRun::new(&launch, threads)?;
-                core.invalidate_code();
                 self.context.flight = Flight::Launch(Box::new(run));
             }
-            Entry::Copy {
-                from,
-                to,
-                byte_count,
-            } => {
+            Entry::Copy { from, to, byte_count } => {
                 let (low, high) = (from.min(to), from.max(to));
                 if high - low < byte_count {
                     return Err(ChannelFault::BadEntry);
                 }
                 check_range(board.partition(gfid), high, byte_count)?;
-                self.begin_transfer(Transfer::Copy {
-                    from,
-                    to,
-                    byte_count,
-                });
+                self.begin_transfer(Transfer::Copy { from, to, byte_count });
             }
-            Entry::Fill {
-                at,
-                byte_count,
-                value,
-            } => {
+            Entry::Fill { at, byte_count, value } => {
                 check_range(board.partition(gfid), at, byte_count)?;
-                self.begin_transfer(Transfer::Fill {
-                    at,
-                    byte_count,
-                    value,
-                });
+                self.begin_transfer(Transfer::Fill { at, byte_count, value });
             }
             Entry::Acquire { at, value } => {
                 check_range(board.partition(gfid), at, 4)?;
@@ -163,9 +131,7 @@ impl Resident {
                 self.show(board, true);
             }
             Entry::Release { at, value } => {
-                board
-                    .store_word(gfid, at, value)
-                    .ok_or(ChannelFault::OutOfPartition)?;
+                board.store_word(gfid, at, value).ok_or(ChannelFault::OutOfPartition)?;
                 self.finish_entry(board);
             }
             Entry::Notify(vector) => {
@@ -180,10 +146,10 @@ impl Resident {
         self.context.flight = Flight::Transfer { transfer, done: 0 };
     }
 
-    /// Moves the bytes of the transfer in flight up to `reached`. Returns whether it is done.
-    fn move_bytes(&mut self, board: &mut Board, reached: u64) -> bool {
+    /// Moves the bytes of the transfer in flight up to `reached`, which may be its end.
+    fn move_bytes(&mut self, board: &mut Board, reached: u64) {
         let Flight::Transfer { transfer, done } = &mut self.context.flight else {
-            return false;
+            return;
         };
         let (transfer, first) = (*transfer, *done);
         if reached > first {
@@ -197,14 +163,12 @@ impl Resident {
             board.vgpus[gfid].stats.copied_bytes += reached - first;
             if let Err(fault) = moved {
                 self.fail(board, fault);
-                return true;
+                return;
             }
         }
-        let complete = reached >= transfer.byte_count();
-        if complete {
+        if reached >= transfer.byte_count() {
             self.finish_entry(board);
         }
-        complete
     }
 }
 
@@ -241,18 +205,12 @@ impl Transfer {
             let part = (first + byte_count - place).min(BOUNCE_BYTES) as usize;
             match self {
                 Self::Copy { from, to, .. } => {
-                    partition
-                        .read(from + place, &mut bytes[..part])
-                        .map_err(outside)?;
-                    partition
-                        .write(to + place, &bytes[..part])
-                        .map_err(outside)?;
+                    partition.read(from + place, &mut bytes[..part]).map_err(outside)?;
+                    partition.write(to + place, &bytes[..part]).map_err(outside)?;
                 }
                 Self::Fill { at, value, .. } => {
                     bytes[..part].fill(value);
-                    partition
-                        .write(at + place, &bytes[..part])
-                        .map_err(outside)?;
+                    partition.write(at + place, &bytes[..part]).map_err(outside)?;
                 }
             }
             place += part as u64;
@@ -275,9 +233,8 @@ impl Group {
             return;
         };
         let reached = from.saturating_add(board.costs.copied_bytes(elapsed_ns));
-        let finished = resident.move_bytes(board, reached.min(to));
-        if reached >= to {
-            resident.drained = !finished;
+        resident.move_bytes(board, reached.min(to));
+        if reached >= to || !resident.context.flight.is_work() {
             self.activity = Activity::Choose;
         }
     }
@@ -311,9 +268,8 @@ impl Group {
         let cost_ps = board.costs.kernel_instruction_ps.max(1);
         let time_ps = spare_ps.saturating_add((until_ns - from_ns).saturating_mul(PS_PER_NS));
         let vgpu = &board.vgpus[gfid];
-        let to_watch = vgpu.watch.map_or(u64::MAX, |target| {
-            target.saturating_sub(vgpu.stats.instructions)
-        });
+        let to_watch =
+            vgpu.watch.map_or(u64::MAX, |target| target.saturating_sub(vgpu.stats.instructions));
         let budget = (time_ps / cost_ps).min(to_watch);
         resident.note_writes(board, core);
         let (ran, outcome) = resident.run_launch(board, core, budget, until);
@@ -326,9 +282,8 @@ impl Group {
             from_ns + spent_ps.saturating_sub(spare_ps).div_ceil(PS_PER_NS)
         };
         let passed_ps = (reached_ns - from_ns) * PS_PER_NS;
-        self.activity = Activity::Launch {
-            spare_ps: (spare_ps + passed_ps).saturating_sub(spent_ps),
-        };
+        self.activity =
+            Activity::Launch { spare_ps: (spare_ps + passed_ps).saturating_sub(spent_ps) };
         if ran > 0 {
             let stats = &mut board.vgpus[gfid].stats;
             let began_ns = from_ns - spare_ps.div_ceil(PS_PER_NS).min(from_ns);

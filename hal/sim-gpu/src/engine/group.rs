@@ -94,10 +94,7 @@ impl Resident {
     /// Loads a channel's context. A bad one faults the channel.
     pub(super) fn load(board: &mut Board, id: ChannelId) -> Option<Self> {
         let slot = *board.channels.get(id)?;
-        let buffer = Buffer {
-            at: slot.config.context_at,
-            byte_count: slot.config.context_bytes,
-        };
+        let buffer = Buffer { at: slot.config.context_at, byte_count: slot.config.context_bytes };
         let layout = board.identity.context_layout;
         match buffer.load(&board.context, layout, slot.config.runlist) {
             Ok(context) => Some(Self {
@@ -128,9 +125,6 @@ impl Resident {
 
     /// Its context as it goes to memory.
     fn image(&mut self, board: &mut Board) -> Image {
-        if let Flight::Launch(run) = &mut self.context.flight {
-            run.break_reservations();
-        }
         let layout = board.identity.context_layout;
         let mut bytes = self.context.encode(layout);
         if bytes.len() > self.config.context_bytes as usize {
@@ -225,10 +219,8 @@ impl Group {
         start: (TsgId, u32),
         gfid: Gfid,
     ) -> Self {
-        let residents: Vec<Resident> = members
-            .iter()
-            .filter_map(|id| Resident::load(board, *id))
-            .collect();
+        let residents: Vec<Resident> =
+            members.iter().filter_map(|id| Resident::load(board, *id)).collect();
         for resident in &residents {
             resident.show(board, true);
         }
@@ -275,10 +267,7 @@ impl Group {
         if self.residents.len() == count {
             return;
         }
-        let place = self
-            .residents
-            .iter()
-            .position(|resident| Some(resident.id) == current);
+        let place = self.residents.iter().position(|resident| Some(resident.id) == current);
         match place {
             Some(place) => self.current = place,
             None => {
@@ -301,9 +290,7 @@ impl Group {
                 from: *done,
                 to: transfer.byte_count(),
             },
-            Flight::Clear => Activity::Fetch {
-                end_ns: board.now_ns + board.costs.entry_ns.max(1),
-            },
+            Flight::Clear => Activity::Fetch { end_ns: board.now_ns + board.costs.entry_ns.max(1) },
             Flight::Acquire { .. } => Activity::Choose,
         };
     }
@@ -311,10 +298,7 @@ impl Group {
     /// The contexts as they go to memory.
     pub(super) fn images(&mut self, board: &mut Board) -> Vec<Image> {
         self.drop_rebound(board);
-        self.residents
-            .iter_mut()
-            .map(|resident| resident.image(board))
-            .collect()
+        self.residents.iter_mut().map(|resident| resident.image(board)).collect()
     }
 
     /// Says that the channels have left the engine.

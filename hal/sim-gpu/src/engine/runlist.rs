@@ -7,7 +7,7 @@ use crate::board::Board;
 use crate::compute::{Core, Until};
 use crate::context::Flight;
 use godwit_mmio::SharedWords;
-use godwit_mmio::device::{RunlistView, StartRequest};
+use godwit_mmio::device::{PreemptRequest, RunlistView, StartRequest};
 use godwit_regs::bits::CtxStatus;
 use godwit_types::{ChannelId, Gfid, PreemptMode, RunlistId, TsgId};
 use std::mem;
@@ -21,22 +21,11 @@ pub(super) enum Phase {
     /// Nothing.
     Empty,
     /// It loads the contexts of a group.
-    Load {
-        members: Vec<ChannelId>,
-        tsg: TsgId,
-        seq: u32,
-        gfid: Gfid,
-        end_ns: u64,
-    },
+    Load { members: Vec<ChannelId>, tsg: TsgId, seq: u32, gfid: Gfid, end_ns: u64 },
     /// It runs a group.
     Run(Group),
     /// It saves a group's contexts. `idle`: since there is no more work.
-    Save {
-        group: Group,
-        images: Vec<Image>,
-        idle: bool,
-        end_ns: u64,
-    },
+    Save { group: Group, images: Vec<Image>, idle: bool, end_ns: u64 },
     /// It resets itself.
     Reset {
         /// What was on it and can be saved.
@@ -52,6 +41,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preempt {
     pub(super) mode: PreemptMode,
+    /// Number of the start request that is meant.
+    pub(super) run: u32,
     pub(super) seq: u32,
 }
 
@@ -98,11 +89,11 @@ impl Engine {
         if let Some(seq) = self.view.poll_reset() {
             self.reset(board, seq);
         }
-        if let Some((mode, seq)) = self.view.poll_preempt() {
-            self.request_preempt(board, Preempt { mode, seq });
-        }
         if let Some(start) = self.view.poll_start() {
             self.held = Some(start);
+        }
+        if let Some(PreemptRequest { mode, run, seq }) = self.view.poll_preempt() {
+            self.request_preempt(board, Preempt { mode, run, seq });
         }
     }
 
@@ -128,32 +119,16 @@ impl Engine {
         let now_ns = board.now_ns;
         match phase {
             Phase::Empty => self.turn_empty(board),
-            Phase::Load {
-                members,
-                tsg,
-                seq,
-                gfid,
-                end_ns,
-            } if end_ns <= now_ns => {
-                self.core.invalidate_code();
+            Phase::Load { members, tsg, seq, gfid, end_ns } if end_ns <= now_ns => {
                 self.view.set_status(CtxStatus::Valid, Some(tsg));
                 let group = Group::load(board, &members, (tsg, seq), gfid);
                 (Phase::Run(group), true)
             }
             Phase::Run(group) => self.turn_run(board, group),
-            Phase::Save {
-                group,
-                images,
-                idle,
-                end_ns,
-            } if end_ns <= now_ns => (self.finish_save(board, &group, &images, idle), true),
-            Phase::Reset {
-                group,
-                images,
-                guilty,
-                seq,
-                end_ns,
-            } if end_ns <= now_ns => {
+            Phase::Save { group, images, idle, end_ns } if end_ns <= now_ns => {
+                (self.finish_save(board, &group, &images, idle), true)
+            }
+            Phase::Reset { group, images, guilty, seq, end_ns } if end_ns <= now_ns => {
                 finish_reset(board, group, &images, guilty);
                 self.view.set_status(CtxStatus::Invalid, None);
                 self.view.finish_reset(seq);
@@ -165,7 +140,9 @@ impl Engine {
     }
 
     fn turn_empty(&mut self, board: &mut Board) -> (Phase, bool) {
-        if let Some(preempt) = self.preempt.take() {
+        // One that is for a group which is still to be started waits for it.
+        let meant = |preempt: &mut Preempt| self.held.is_none_or(|start| start.seq != preempt.run);
+        if let Some(preempt) = self.preempt.take_if(meant) {
             self.acknowledge(board, preempt.seq);
             return (Phase::Empty, true);
         }
@@ -212,7 +189,7 @@ impl Engine {
             Activity::Fetch { end_ns } if end_ns <= now_ns => {
                 group.activity = Activity::Choose;
                 if let Some(resident) = group.current_mut() {
-                    resident.begin_entry(board, &mut self.core);
+                    resident.begin_entry(board);
                 }
                 (Phase::Run(group), true)
             }
@@ -321,10 +298,9 @@ impl Engine {
     /// Whether nobody can say when what the engine is at will end.
     pub(crate) fn is_open_ended(&self) -> bool {
         match &self.phase {
-            Phase::Run(group) => matches!(
-                group.activity,
-                Activity::Launch { .. } | Activity::Wait { .. }
-            ),
+            Phase::Run(group) => {
+                matches!(group.activity, Activity::Launch { .. } | Activity::Wait { .. })
+            }
             _ => false,
         }
     }

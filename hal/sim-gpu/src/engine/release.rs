@@ -1,0 +1,175 @@
+//! How an engine lets go of its group: preemption, saving, reset.
+
+use super::group::{Activity, CHUNK_BYTES, Group, Image};
+use super::runlist::{Engine, LateAck, Phase, Preempt};
+use crate::board::Board;
+use crate::context::Flight;
+use crate::fault::AckFault;
+use godwit_regs::bits::CtxStatus;
+use godwit_types::{ChannelFault, ChannelId, PreemptMode};
+use std::mem;
+
+/// From the first to the second of two acknowledges that are one too many.
+const DOUBLED_NS: u64 = 1_000;
+/// What an acknowledge with a wrong number is wrong by.
+const WRONG_BY: u32 = 0x1000;
+
+impl Engine {
+    /// A newer request takes the place of an older one.
+    pub(super) fn request_preempt(&mut self, board: &mut Board, preempt: Preempt) {
+        self.late = None;
+        self.preempt = Some(preempt);
+        let Phase::Run(group) = &mut self.phase else {
+            return;
+        };
+        group.drop_rebound(board);
+        for resident in &mut group.residents {
+            resident.drained = false;
+        }
+        if group.activity.is_work() && board.faults.take_hang(self.id) {
+            self.hung = true;
+        }
+        // The boundary of a transfer depends on the mode.
+        if !self.hung {
+            aim_transfer(group, preempt.mode);
+        }
+    }
+
+    /// Empties the engine by force. What waits its turn is saved as it is; the channel that
+    /// executes loses its entry.
+    pub(super) fn reset(&mut self, board: &mut Board, seq: u32) {
+        let hung = mem::replace(&mut self.hung, false);
+        self.held = None;
+        self.preempt = None;
+        self.late = None;
+        let (group, images, guilty, begun) = match mem::replace(&mut self.phase, Phase::Empty) {
+            Phase::Empty | Phase::Load { .. } => (None, Vec::new(), None, None),
+            Phase::Run(mut group) => {
+                group.drop_rebound(board);
+                let guilty = take_guilty(&mut group, hung);
+                let images = group.images(board);
+                (Some(group), images, guilty, None)
+            }
+            Phase::Save { group, images, .. } => (Some(group), images, None, None),
+            Phase::Reset { group, images, guilty, end_ns, .. } => {
+                (group, images, guilty, Some(end_ns))
+            }
+        };
+        let end_ns = begun.unwrap_or(board.now_ns + board.costs.engine_reset_ns);
+        self.phase = Phase::Reset { group, images, guilty, seq, end_ns };
+    }
+
+    /// Lets every channel of the group come to the boundary, then saves them all.
+    pub(super) fn drain(
+        &mut self,
+        board: &mut Board,
+        mut group: Group,
+        mode: PreemptMode,
+    ) -> (Phase, bool) {
+        let works = group.activity.is_work();
+        if works && group.current_mut().is_some_and(|at| at.must_go_on(mode)) {
+            return (Phase::Run(group), false);
+        }
+        let next = group.residents.iter().position(|resident| resident.must_go_on(mode));
+        let Some(next) = next else {
+            return (self.begin_save(board, group, false), true);
+        };
+        group.current = next;
+        group.resume(board);
+        aim_transfer(&mut group, mode);
+        (Phase::Run(group), true)
+    }
+
+    pub(super) fn begin_save(&mut self, board: &mut Board, mut group: Group, idle: bool) -> Phase {
+        let images = group.images(board);
+        let bytes = images.iter().map(Image::len).sum();
+        self.view.set_status(CtxStatus::CtxswSave, Some(group.tsg));
+        Phase::Save { group, images, idle, end_ns: board.now_ns + board.costs.context_ns(bytes) }
+    }
+
+    pub(super) fn finish_save(
+        &mut self,
+        board: &mut Board,
+        group: &Group,
+        images: &[Image],
+        idle: bool,
+    ) -> Phase {
+        images.iter().for_each(|image| image.write(board));
+        group.show_off_engine(board);
+        self.view.set_status(CtxStatus::Invalid, None);
+        if idle {
+            self.view.finish_idle(group.start_seq);
+            board.raised = true;
+        } else {
+            board.vgpus[group.gfid].stats.preemptions += 1;
+        }
+        // A preempt request, whether it caused this or came meanwhile, is answered next.
+        Phase::Empty
+    }
+
+    pub(super) fn acknowledge(&mut self, board: &mut Board, seq: u32) {
+        let late = |after_ns| LateAck { at_ns: board.now_ns.saturating_add(after_ns), seq };
+        let number = match board.faults.take_ack(self.id) {
+            None => seq,
+            Some(AckFault::Wrong) => seq.wrapping_add(WRONG_BY),
+            Some(AckFault::Lost) => return,
+            Some(AckFault::Late(after_ns)) => {
+                self.late = Some(late(after_ns));
+                return;
+            }
+            Some(AckFault::Doubled) => {
+                self.late = Some(late(DOUBLED_NS));
+                seq
+            }
+        };
+        self.view.finish_preempt(number);
+        board.raised = true;
+    }
+}
+
+/// Puts away what was on the engine when it was reset.
+pub(super) fn finish_reset(
+    board: &mut Board,
+    group: Option<Group>,
+    images: &[Image],
+    guilty: Option<ChannelId>,
+) {
+    images.iter().for_each(|image| image.write(board));
+    let Some(mut group) = group else { return };
+    group.drop_rebound(board);
+    let found = group.residents.iter().find(|at| Some(at.id) == guilty);
+    if let Some(resident) = found {
+        board.fault(resident.id, ChannelFault::EngineReset);
+    }
+    group.show_off_engine(board);
+    board.vgpus[group.gfid].stats.resets += 1;
+}
+
+/// Lets a transfer go on to the boundary of this mode only.
+fn aim_transfer(group: &mut Group, mode: PreemptMode) {
+    let Some(resident) = group.residents.get(group.current) else {
+        return;
+    };
+    let Flight::Transfer { transfer, done } = &resident.context.flight else {
+        return;
+    };
+    let boundary = match mode {
+        PreemptMode::Wfi => transfer.byte_count(),
+        PreemptMode::Cta => done.next_multiple_of(CHUNK_BYTES),
+        PreemptMode::Instruction => *done,
+    };
+    let aim = boundary.min(transfer.byte_count());
+    if let Activity::Transfer { to, .. } = &mut group.activity {
+        *to = aim;
+    }
+}
+
+/// Takes the entry from the channel that executes, and names it.
+fn take_guilty(group: &mut Group, hung: bool) -> Option<ChannelId> {
+    let resident = group.current_mut()?;
+    if !hung && !resident.context.flight.is_work() {
+        return None;
+    }
+    resident.drop_entry();
+    Some(resident.id)
+}
