@@ -164,19 +164,18 @@ impl Engine {
             .map(|(id, _)| id)
     }
 
-    /// Submits the scrub of one slot that may hold this vGPU's bytes. `None`: there is none
-    /// left. `Some(false)`: there is, and it has to wait.
-    pub(crate) fn scrub_slot(&mut self, gfid: Gfid) -> Option<bool> {
+    /// Submits the scrub of one slot that may hold this vGPU's bytes, if the copy ring takes
+    /// it now. `None`: there is none left.
+    pub(crate) fn scrub_slot(&mut self, gfid: Gfid) -> Option<()> {
         let slot = self
             .slots
             .iter()
             .find(|(_, slot)| slot.gfid == Some(gfid) && slot.held != SlotUse::Copying)
             .map(|(id, _)| id)?;
-        if !self.may_copy() || !self.has_action_room() {
-            return Some(false);
+        if self.may_copy() && self.has_action_room() {
+            self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
         }
-        self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
-        Some(true)
+        Some(())
     }
 
     /// A slot was scrubbed. One that failed is tried again by whoever asked for it, since the

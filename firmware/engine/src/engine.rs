@@ -50,6 +50,8 @@ pub struct Engine {
     pub(crate) counters: Counters,
     /// Operations of the copy ring that are under way.
     pub(crate) copies: u8,
+    /// vGPUs, by bit, of a firmware before this one whose apertures are being bound again.
+    pub(crate) recovering: u32,
     /// vGPUs, by bit, that have more to do without being asked.
     busy: u32,
     pub(crate) alarm_ns: Option<u64>,
@@ -91,6 +93,7 @@ impl Engine {
                 overruns: 0,
             },
             copies: 0,
+            recovering: 0,
             busy: 0,
             alarm_ns: None,
             actions: Deque::new(),
@@ -120,7 +123,7 @@ impl Engine {
             Input::ApertureSet(gfid) => self.aperture_set(gfid, now_ns),
             Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors, now_ns),
             Input::Request(request) => {
-                if !self.has_event_room() {
+                if !self.has_event_room() || self.recovering != 0 {
                     return Err((input, Reject::Full));
                 }
                 if let Err(why) = self.request(&request, now_ns) {
@@ -228,7 +231,7 @@ impl Engine {
                 self.open_channel(gfid, channel, tsg, runlist, ring).map(|()| self.done(id))
             }
             Command::CloseChannel { channel } => {
-                self.close_channel(gfid, channel).map(|()| self.done(id))
+                self.close_channel(gfid, channel, now_ns).map(|()| self.done(id))
             }
             Command::SaveBegin => self.save_begin(gfid).map(|()| self.done(id)),
             Command::SaveRound => self.save_round(gfid).map(|()| self.done(id)),

@@ -75,16 +75,21 @@ impl Engine {
     /// The boundary was not reached in time, or the aperture does not become quiet: the stop
     /// is refused and the vGPU runs on. A stop that escalates has no deadline of its own,
     /// since those of the engines end in a reset.
-    pub(crate) fn stop_deadline(&mut self, gfid: Gfid) {
-        let Phase::Stopping(stop) = self.vgpus[gfid].phase else {
-            return;
-        };
+    pub(crate) fn stop_deadline(&mut self, gfid: Gfid, now_ns: u64) {
+        let Phase::Stopping(stop) = self.vgpus[gfid].phase else { return };
         if stop.step == StopStep::Aperture {
+            // The guest is told when it can reach its aperture again.
+            self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Reopening, ..stop });
             let direct = self.aperture(gfid, BarMode::Direct);
             self.act(Action::BindAperture(gfid, direct));
+        } else {
+            self.cancel_preempts(gfid, now_ns);
+            self.refuse_stop(gfid, &stop);
         }
+    }
+
+    fn refuse_stop(&mut self, gfid: Gfid, stop: &Stop) {
         self.vgpus[gfid].phase = Phase::Running;
-        self.cancel_preempts(gfid);
         self.unpark(gfid);
         if let Some(id) = stop.id {
             self.tell(Event::Refused { id, why: Reject::Deadline });
@@ -93,7 +98,13 @@ impl Engine {
 
     /// An aperture is bound as asked: the next step of a stop, a start or a release.
     pub(crate) fn aperture_set(&mut self, gfid: Gfid, now_ns: u64) {
+        if self.recovering & crate::engine::bit(gfid) != 0 {
+            return self.recovered(gfid);
+        }
         match self.vgpus[gfid].phase {
+            Phase::Stopping(stop) if stop.step == StopStep::Reopening => {
+                self.refuse_stop(gfid, &stop);
+            }
             Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
                 self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Vectors, ..stop });
                 let closed = self.route(gfid, false);

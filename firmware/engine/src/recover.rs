@@ -113,13 +113,28 @@ impl Engine {
                 self.enqueue(tsg);
             }
         }
-        self.scrub_all_slots();
         self.act(Action::Alarm(None));
         self.act(Action::Retain);
+        if self.recovering == 0 {
+            self.tell_started();
+        }
+        self.proceed(now_ns);
+    }
+
+    /// An aperture is bound again; once all are, guests can go on and the host is told.
+    pub(crate) fn recovered(&mut self, gfid: Gfid) {
+        self.recovering &= !crate::engine::bit(gfid);
+        if self.recovering == 0 {
+            self.tell_started();
+        }
+    }
+
+    fn tell_started(&mut self) {
         let present = self.mask(|phase| *phase != Phase::Absent);
         let running = self.mask(|phase| *phase == Phase::Running);
         self.tell(Event::Started { present, running });
-        self.proceed(now_ns);
+        // After it, since the host counts the scrubs from there.
+        self.scrub_all_slots();
     }
 
     fn recover_phase(&mut self, retained: &RetainedVgpu) {
@@ -128,6 +143,7 @@ impl Engine {
         vgpu.profile = retained.profile;
         vgpu.placement = retained.placement;
         vgpu.epoch = retained.epoch;
+        self.recovering |= crate::engine::bit(gfid);
         self.act(Action::SetPartition(gfid, retained.placement, retained.profile));
         match retained.phase {
             RetainedPhase::Running { time_offset_ns } => {

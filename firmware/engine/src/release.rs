@@ -9,8 +9,8 @@ use crate::save::Save;
 use crate::tsg::{Tsg, TsgQueue};
 use crate::vgpu::{Phase, ReleaseStep, Vgpu};
 use godwit_types::{
-    BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode, Profile,
-    RUNLIST_COUNT, RunlistId, Table, TsgId,
+    Aperture, BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode,
+    Profile, RUNLIST_COUNT, RunlistId, Table, TsgId,
 };
 
 /// Fills that scrub a vGPU: its partition, its context buffers.
@@ -149,6 +149,9 @@ impl Engine {
                 if from >= self.vgpus[gfid].profile.channel_count {
                     let closed = self.route(gfid, false);
                     self.act(Action::SetRoute(gfid, closed));
+                    // Its part of the BAR is free for others.
+                    let blocked = self.aperture(gfid, BarMode::Blocked);
+                    self.act(Action::BindAperture(gfid, Aperture { byte_count: 0, ..blocked }));
                     ReleaseStep::Scrub(FILLS)
                 } else {
                     self.free_channel(gfid, from);
@@ -156,7 +159,7 @@ impl Engine {
                 }
             }
             ReleaseStep::Scrub(0) => match self.scrub_slot(gfid) {
-                Some(submitted) => return submitted,
+                Some(()) => return true,
                 None => ReleaseStep::Scrubbing,
             },
             ReleaseStep::Scrub(left) => {
@@ -171,8 +174,8 @@ impl Engine {
                     return false;
                 }
                 // A slot whose scrub failed still counts as this vGPU's.
-                if let Some(submitted) = self.scrub_slot(gfid) {
-                    return submitted;
+                if self.scrub_slot(gfid).is_some() {
+                    return true;
                 }
                 self.act(Action::ClearPartition(gfid));
                 ReleaseStep::Partition

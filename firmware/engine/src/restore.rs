@@ -199,7 +199,7 @@ impl Engine {
             return false;
         }
         match self.scrub_slot(gfid) {
-            Some(submitted) => submitted,
+            Some(()) => true,
             None => {
                 self.vgpus[gfid].cleaning = self.vgpus[gfid].copies != 0;
                 false

@@ -8,7 +8,8 @@ pub(crate) enum Why {
     /// Its slice is over, or another reason of the scheduler's own: an engine that does not
     /// answer is reset.
     Slice,
-    /// Its vGPU is being stopped: nothing is done by force.
+    /// Its vGPU is being stopped, or a channel closed: nothing is done by force, and at the
+    /// deadline only looked whether the answer was lost.
     Stop,
     /// As `Stop`, and the next mode is tried at the deadline, a reset last.
     Escalate,
@@ -23,7 +24,7 @@ pub(crate) enum Doing {
     Preempting { seq: u32, mode: PreemptMode, deadline_ns: u64, why: Why },
     /// To let go, and the deadline has passed: what it holds is being looked at, since the
     /// acknowledge may be what was lost.
-    Probing { seq: u32, mode: PreemptMode },
+    Probing { seq: u32, mode: PreemptMode, why: Why },
     /// To reset itself, by `deadline_ns`.
     Resetting { seq: u32, deadline_ns: u64, tries: u8 },
 }

@@ -282,8 +282,8 @@ impl Engine {
                 true
             }
             Ending::Slots => {
-                if let Some(submitted) = self.scrub_slot(gfid) {
-                    return submitted;
+                if self.scrub_slot(gfid).is_some() {
+                    return true;
                 }
                 if self.vgpus[gfid].copies != 0 {
                     return false;

@@ -65,13 +65,14 @@ impl Engine {
     }
 
     /// Takes a group off the engine if it is there.
-    pub(crate) fn evict(&mut self, tsg: TsgId) {
+    pub(crate) fn evict(&mut self, tsg: TsgId, now_ns: u64) {
         let runlist = self.tsgs[tsg].runlist;
         if let Some(current) = self.runlists[runlist].current
             && current.tsg == tsg
             && current.doing == Doing::Running
         {
-            self.preempt(runlist, PreemptMode::Instruction, u64::MAX, Why::Stop);
+            let look_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+            self.preempt(runlist, PreemptMode::Instruction, look_ns, Why::Stop);
         }
     }
 
@@ -112,7 +113,8 @@ impl Engine {
         self.act(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
-            self.preempt(runlist, stop.wanted(), stop.deadline_ns, Why::Stop);
+            let look_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+            self.preempt(runlist, stop.wanted(), look_ns, Why::Stop);
         }
     }
 
@@ -159,7 +161,7 @@ impl Engine {
             }
             (RunlistEvent::Preempted { seq }, Some(Current { doing, .. })) => match doing {
                 Doing::Preempting { seq: asked, mode, .. }
-                | Doing::Probing { seq: asked, mode }
+                | Doing::Probing { seq: asked, mode, .. }
                     if seq == asked =>
                 {
                     self.left(runlist, Some(mode));
@@ -204,15 +206,16 @@ impl Engine {
     /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
     /// something, then it is reset.
     pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState, now_ns: u64) {
-        let Some(Current { doing: Doing::Probing { mode, .. }, .. }) =
-            self.runlists[runlist].current
-        else {
-            return;
-        };
+        let Some(current) = &mut self.runlists[runlist].current else { return };
+        let Doing::Probing { seq, mode, why } = current.doing else { return };
         match state {
             RunlistState::Empty => {
                 self.counters.lost_acks = self.counters.lost_acks.wrapping_add(1);
                 self.left(runlist, Some(mode));
+            }
+            RunlistState::Resident(_) if why == Why::Stop => {
+                let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+                current.doing = Doing::Preempting { seq, mode, deadline_ns, why };
             }
             RunlistState::Resident(_) => self.reset_engine(runlist, now_ns, 1),
         }
@@ -259,7 +262,7 @@ impl Engine {
             .filter(|(_, vgpu)| vgpu.stop_deadline_ns() <= now_ns)
             .fold(0, |mask, (gfid, _)| mask | bit(gfid));
         for gfid in each(stopping) {
-            self.stop_deadline(gfid);
+            self.stop_deadline(gfid, now_ns);
         }
     }
 
@@ -276,8 +279,6 @@ impl Engine {
             }
             Doing::Preempting { seq, mode, deadline_ns, why } if deadline_ns <= now_ns => {
                 match (why, mode.escalated()) {
-                    // The stop's own deadline refuses it; nothing is done by force.
-                    (Why::Stop, _) => {}
                     (Why::Escalate, Some(sooner)) => {
                         let wait = if sooner == PreemptMode::Instruction {
                             PREEMPT_DEADLINE_NS
@@ -286,9 +287,9 @@ impl Engine {
                         };
                         self.preempt(runlist, sooner, now_ns.saturating_add(wait), Why::Escalate);
                     }
-                    (Why::Escalate | Why::Slice, _) => {
+                    (Why::Escalate | Why::Slice | Why::Stop, _) => {
                         if let Some(current) = &mut self.runlists[runlist].current {
-                            current.doing = Doing::Probing { seq, mode };
+                            current.doing = Doing::Probing { seq, mode, why };
                         }
                         self.act(Action::Probe(runlist));
                     }
@@ -322,7 +323,7 @@ impl Engine {
                 continue;
             }
             let (deadline_ns, why) = match stop.mode {
-                StopMode::Pinned(_) => (stop.deadline_ns, Why::Stop),
+                StopMode::Pinned(_) => (now_ns.saturating_add(PREEMPT_DEADLINE_NS), Why::Stop),
                 StopMode::Escalate => (now_ns.saturating_add(ESCALATE_NS), Why::Escalate),
             };
             self.preempt(runlist, stop.first_mode(), deadline_ns, why);
@@ -332,13 +333,14 @@ impl Engine {
     /// Takes back what a refused stop asked of the engines: the group is taken off between
     /// two instructions and queued again, since an engine that waits for a boundary starts
     /// nothing new.
-    pub(crate) fn cancel_preempts(&mut self, gfid: Gfid) {
+    pub(crate) fn cancel_preempts(&mut self, gfid: Gfid, now_ns: u64) {
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             if let Some(current) = self.runlists[runlist].current
                 && current.gfid == gfid
                 && matches!(current.doing, Doing::Preempting { why: Why::Stop, .. })
             {
-                self.preempt(runlist, PreemptMode::Instruction, u64::MAX, Why::Stop);
+                let look_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+                self.preempt(runlist, PreemptMode::Instruction, look_ns, Why::Stop);
             }
         }
     }
@@ -358,10 +360,13 @@ impl Engine {
             let contended = self.contended(runlist);
             let at_ns = match current.doing {
                 Doing::Running if contended => current.slice_end_ns,
-                Doing::Preempting { why: Why::Stop, .. } if contended => current.slice_end_ns,
-                Doing::Preempting { why: Why::Slice | Why::Escalate, deadline_ns, .. }
-                | Doing::Resetting { deadline_ns, .. } => deadline_ns,
-                Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. } => u64::MAX,
+                Doing::Preempting { why: Why::Stop, deadline_ns, .. } if contended => {
+                    deadline_ns.min(current.slice_end_ns)
+                }
+                Doing::Preempting { deadline_ns, .. } | Doing::Resetting { deadline_ns, .. } => {
+                    deadline_ns
+                }
+                Doing::Running | Doing::Probing { .. } => u64::MAX,
             };
             earliest = earliest.min(at_ns);
         }

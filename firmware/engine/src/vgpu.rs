@@ -45,6 +45,8 @@ pub(crate) enum StopStep {
     Aperture,
     /// The pending vectors are read.
     Vectors,
+    /// It is refused, and the aperture is opened again.
+    Reopening,
 }
 
 /// What a restore still waits for.
@@ -166,7 +168,7 @@ impl Vgpu {
     pub(crate) fn stop_deadline_ns(&self) -> u64 {
         match self.phase {
             Phase::Stopping(Stop { mode: StopMode::Pinned(_), deadline_ns, step, .. })
-                if step != StopStep::Vectors =>
+                if !matches!(step, StopStep::Vectors | StopStep::Reopening) =>
             {
                 deadline_ns
             }

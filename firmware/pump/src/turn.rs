@@ -50,8 +50,6 @@ impl Pump {
         }
     }
 
-    /// DBG
-    pub fn dbg(&self) -> (Option<Input>, Option<Input>, Option<Action>, &Option<mailbox::Event>) { (self.held, self.held_command, self.held_action, &self.unsent) }
     /// The engine, to look at.
     pub const fn engine(&self) -> &Engine {
         &self.engine

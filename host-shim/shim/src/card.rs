@@ -78,8 +78,7 @@ impl Card {
     /// Lets the firmware work until it has nothing to do. Its work takes time, in which the
     /// GPU goes on.
     pub fn settle(&mut self) {
-        for n in 0..TURNS_MAX {
-            if n > 2000 && n < 2010 { eprintln!("DBG {} {:?} {:?}", self.gpu.now_ns(), self.pump.engine().counters(), self.pump.dbg()); }
+        for _ in 0..TURNS_MAX {
             self.gpu.service();
             if self.pump.turn(&mut self.hal) == Turn::Idle {
                 return;

@@ -4,8 +4,8 @@ use crate::bars::HostBars;
 use crate::report::JobReport;
 use crate::vgpu::{Home, VgpuNode};
 use crate::world::{JobId, VgpuId, World, WorldError};
-use godwit_guest::{Job, JobState, Kernel};
-use godwit_types::{GuestChannelId, GuestTsgId, Vector};
+use godwit_guest::{ChannelStatus, Job, JobState, Kernel};
+use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Vector};
 use std::ops::Range;
 
 /// Part of a partition that jobs of `godwit-kernels` leave to whoever launches them.
@@ -67,6 +67,8 @@ pub(crate) struct JobNode {
     /// Its vGPU's counts when it began and when it ended: instructions, preemptions.
     began: Option<(u64, u64)>,
     ended: Option<(u64, u64)>,
+    /// Its channel is closed, so that the next job can have its memory.
+    closed: bool,
     output: Option<Vec<u8>>,
 }
 
@@ -129,8 +131,8 @@ impl JobNode {
             job = job.with_vector(vector);
         }
         let vgpu = spec.vgpu;
-        let (began, ended, output) = (None, None, None);
-        Ok(Self { name, vgpu, job, expected, endless, began, ended, output })
+        let (began, ended, closed, output) = (None, None, false, None);
+        Ok(Self { name, vgpu, job, expected, endless, began, ended, closed, output })
     }
 
     pub(crate) fn is_endless(&self) -> bool {
@@ -206,16 +208,22 @@ impl World {
         for job in &jobs {
             self.jobs[job.0].job.interrupted(vectors);
         }
-        let current = jobs.into_iter().find(|job| !self.jobs[job.0].has_ended());
+        let current = jobs.into_iter().find(|job| !self.jobs[job.0].closed);
         if let Some(job) = current {
             self.step_job(job, gfid, host.0);
         }
     }
 
-    fn step_job(&mut self, id: JobId, gfid: godwit_types::Gfid, host: usize) {
+    fn step_job(&mut self, id: JobId, gfid: Gfid, host: usize) {
         let counts = self.counts(self.jobs[id.0].vgpu);
         let node = &mut self.jobs[id.0];
         let mut bars = HostBars { host: &mut self.hosts[host].host, gfid };
+        if node.ended.is_some() {
+            let channel = node.job.channel();
+            let status = channel.map(|channel| channel.poll_ready(&mut bars));
+            node.closed = matches!(status, None | Some(Ok(ChannelStatus::Free) | Err(_)));
+            return;
+        }
         let result = if node.job.state() == JobState::Planned {
             node.began = Some(counts);
             node.job.start(&mut bars).map(|()| JobState::Creating)
@@ -235,12 +243,31 @@ impl World {
                 if node.expected.is_some() && node.output != node.expected {
                     self.problems.push(format!("job {}: its bytes are wrong", node.name));
                 }
+                self.close_job(id, gfid, host);
             }
-            Ok(JobState::Faulted(_) | JobState::Refused) => node.ended = Some(counts),
+            Ok(JobState::Faulted(_) | JobState::Refused) => {
+                node.ended = Some(counts);
+                self.close_job(id, gfid, host);
+            }
             Err(error) => {
-                self.problems.push(format!("job {}: {error}", node.name));
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                self.problems.push(format!(
+                    "at {} ns: job {}: {error}: {}",
+                    self.now_ns,
+                    node.name,
+                    source.unwrap_or_default()
+                ));
                 node.ended = Some(counts);
             }
+        }
+    }
+
+    /// The guest closes the channel of a job that has ended.
+    fn close_job(&mut self, id: JobId, gfid: Gfid, host: usize) {
+        let node = &mut self.jobs[id.0];
+        let mut bars = HostBars { host: &mut self.hosts[host].host, gfid };
+        if let Err(error) = node.job.close(&mut bars) {
+            self.problems.push(format!("job {}: {error}", node.name));
         }
     }
 }

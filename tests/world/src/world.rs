@@ -194,6 +194,12 @@ impl World {
         }
     }
 
+    /// Engine resets on all hosts.
+    pub fn engine_resets(&self) -> u32 {
+        let resets = |node: &HostNode| node.host.card().pump().engine().counters().resets;
+        self.hosts.iter().map(resets).sum()
+    }
+
     /// Moves, suspends and resumes that have ended, in the order of their ends.
     pub fn move_reports(&self) -> &[MoveReport] {
         &self.reports
