@@ -40,9 +40,7 @@ fn main() {
         println!("cargo::rerun-if-changed={source}");
     }
     if !target_is_installed() {
-        fail(&format!(
-            "the GPU's kernels need a target: run `rustup target add {TARGET}`"
-        ));
+        fail(&format!("the GPU's kernels need a target: run `rustup target add {TARGET}`"));
     }
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
@@ -73,9 +71,8 @@ fn main() {
 /// Whether the compiler in use has the target's libraries.
 fn target_is_installed() -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .output();
+    let output =
+        Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
     let Ok(output) = output else { return false };
     let folder = String::from_utf8_lossy(&output.stdout);
     output.status.success() && Path::new(folder.trim()).is_dir()

@@ -11,12 +11,7 @@ pub(crate) const TARGET: &str = "riscv64imac-unknown-none-elf";
 /// Variables that the outer cargo, its subcommand or its user has set for
 /// builds of the host. `RUSTC` and `RUSTC_WRAPPER` stay: same compiler, same
 /// cache.
-const SCRUBBED: [&str; 4] = [
-    "RUSTFLAGS",
-    "RUSTDOCFLAGS",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "CLIPPY_ARGS",
-];
+const SCRUBBED: [&str; 4] = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"];
 
 /// The same, by how their names begin.
 const SCRUBBED_PREFIXES: [&str; 10] = [
@@ -44,9 +39,7 @@ pub(crate) fn cargo_build(folder: &Path, target_dir: &Path) -> Command {
     }
     // An empty list is a list: flags from configuration files stay out too.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
-    cargo
-        .current_dir(folder)
-        .args(["build", "--release", "--target", TARGET]);
+    cargo.current_dir(folder).args(["build", "--release", "--target", TARGET]);
     cargo.arg("--target-dir").arg(target_dir);
     cargo
 }

@@ -111,4 +111,14 @@ mod tests {
         channels.bind(id(9), None);
         assert_eq!(channels.runnable(RunlistId::COMPUTE, group), [id(2)]);
     }
+
+    #[test]
+    fn a_group_has_no_more_channels_than_an_engine_takes() {
+        let mut channels = Channels::new();
+        for raw in 0..200 {
+            channels.bind(ChannelId::new(raw).unwrap(), Some(config(3, RunlistId::COMPUTE)));
+        }
+        let members = channels.runnable(RunlistId::COMPUTE, TsgId::new(3).unwrap());
+        assert_eq!(members.len(), usize::from(TSG_CHANNELS_MAX));
+    }
 }

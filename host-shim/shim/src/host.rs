@@ -137,7 +137,6 @@ impl Host {
 
     /// Restarts the firmware under everything.
     pub fn restart_firmware(&mut self) {
-        if std::env::var("DBGE").is_ok() { eprintln!("DBGE {:p} {} RESTART", &*self.card.words() as *const _, self.now_ns()); }
         // What it has told so far is still in the ring, and true.
         self.take_events();
         self.card.restart_firmware();
@@ -153,7 +152,6 @@ impl Host {
     }
 
     fn take_event(&mut self, event: Event) {
-        if std::env::var("DBGE").is_ok() { eprintln!("DBGE {:p} {} {event:?}", &*self.card.words() as *const _, self.now_ns()); }
         match event {
             Event::Started { present, running } => self.restarted(present, running),
             Event::Done { id } => self.answer(id, Ok(())),
@@ -245,7 +243,6 @@ impl Host {
 
     /// Sends a command.
     pub(crate) fn send(&mut self, gfid: Gfid, command: Command) -> Pending {
-        if std::env::var("DBGE").is_ok() { eprintln!("DBGE {:p} {} gen {} send {gfid:?} {command:?}", &*self.card.words() as *const _, self.now_ns(), self.generation); }
         Pending { id: self.client.send(gfid, command), generation: self.generation }
     }
 

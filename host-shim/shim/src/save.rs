@@ -122,6 +122,8 @@ enum Next {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Undo {
+    /// A stop is under way; whether it comes to pass decides what is to be done.
+    Stop(Pending),
     End(Pending),
     Start(Pending),
 }
@@ -279,6 +281,12 @@ impl Saver {
     }
 
     fn undo(&mut self, host: &mut Host, why: SaveError) {
+        if let Phase::Awaiting(pending, Next::Stopped) = self.phase
+            && why == SaveError::GivenUp
+        {
+            self.phase = Phase::Undoing(why, Undo::Stop(pending));
+            return;
+        }
         if self.begun {
             self.begun = false;
             let pending = host.send(self.gfid, Command::SaveEnd);
@@ -324,6 +332,15 @@ impl Saver {
         // What an ended save still tells is for nobody.
         while host.poll_event(self.gfid).is_some() {}
         match undo {
+            Undo::Stop(pending) => match host.poll_answer(&pending) {
+                Answer::Waiting | Answer::Void => false,
+                answer @ (Answer::Done | Answer::Refused(_)) => {
+                    self.stopped = answer == Answer::Done;
+                    self.phase = Phase::Undone(why);
+                    self.undo(host, why);
+                    true
+                }
+            },
             Undo::End(pending) => match host.poll_answer(&pending) {
                 Answer::Waiting | Answer::Void => false,
                 Answer::Done | Answer::Refused(_) => {

@@ -7,12 +7,8 @@ struct Aligned<B: ?Sized>(B);
 
 macro_rules! include_elf {
     ($name:literal) => {{
-        const ELF: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(
-            env!("OUT_DIR"),
-            "/",
-            $name,
-            ".elf"
-        )));
+        const ELF: &Aligned<[u8]> =
+            &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".elf")));
         &ELF.0
     }};
 }
@@ -39,10 +35,7 @@ pub const KERNELS: [(&str, &[u8]); 4] = [
 
 /// The kernel of that name.
 pub fn by_name(name: &str) -> Option<&'static [u8]> {
-    KERNELS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, elf)| *elf)
+    KERNELS.iter().find(|(known, _)| *known == name).map(|(_, elf)| *elf)
 }
 
 #[cfg(test)]

@@ -36,10 +36,7 @@ impl Job {
             args: vec![input_at, bytes.into(), bins_at, sum_at, rounds],
             expected: expected(&input, rounds),
             output: bins_at..sum_at + SUM_BYTES as u64,
-            inputs: vec![
-                (input_at, input),
-                (bins_at, vec![0; BINS_BYTES + SUM_BYTES]),
-            ],
+            inputs: vec![(input_at, input), (bins_at, vec![0; BINS_BYTES + SUM_BYTES])],
         }
     }
 }
@@ -50,12 +47,7 @@ fn expected(input: &[u8], rounds: u64) -> Vec<u8> {
         bins[usize::from(byte)] += rounds as u32;
     }
     let sum: Wrapping<u64> = (0..rounds)
-        .flat_map(|round| {
-            input
-                .iter()
-                .zip(0_u64..)
-                .map(move |(byte, index)| (byte, index, round))
-        })
+        .flat_map(|round| input.iter().zip(0_u64..).map(move |(byte, index)| (byte, index, round)))
         .map(|(&byte, index, round)| hash(byte, index, round))
         .sum();
     let counters = bins.iter().flat_map(|bin| bin.0.to_le_bytes());

@@ -43,24 +43,15 @@ impl Job {
 
     /// First partition offset behind all inputs and the output.
     pub fn end(&self) -> u64 {
-        let inputs = self
-            .inputs
-            .iter()
-            .map(|(start, bytes)| start + bytes.len() as u64);
+        let inputs = self.inputs.iter().map(|(start, bytes)| start + bytes.len() as u64);
         inputs.fold(self.output.end, u64::max)
     }
 }
 
 /// The number of blocks that `threads` threads make.
 pub(crate) fn grid_of(threads: u32, block: u32) -> u32 {
-    assert!(
-        threads > 0 && block > 0,
-        "a grid has a thread, a block has one too"
-    );
-    assert!(
-        threads.is_multiple_of(block),
-        "{threads} threads do not fill blocks of {block}"
-    );
+    assert!(threads > 0 && block > 0, "a grid has a thread, a block has one too");
+    assert!(threads.is_multiple_of(block), "{threads} threads do not fill blocks of {block}");
     threads / block
 }
 

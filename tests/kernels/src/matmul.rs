@@ -16,14 +16,8 @@ impl Job {
     ///
     /// When `tile` is 0 or `n` is no multiple of it.
     pub fn matmul(seed: u64, n: u32, tile: u32) -> Self {
-        assert!(
-            tile > 0 && n > 0,
-            "a matrix has an element, a tile has one too"
-        );
-        assert!(
-            n.is_multiple_of(tile),
-            "tiles of {tile} do not fill a side of {n}"
-        );
+        assert!(tile > 0 && n > 0, "a matrix has an element, a tile has one too");
+        assert!(n.is_multiple_of(tile), "tiles of {tile} do not fill a side of {n}");
         let elements = n as usize * n as usize;
         let (a, b) = matrices(seed, elements);
         let mut layout = Layout::new();

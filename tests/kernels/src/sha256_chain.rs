@@ -28,10 +28,7 @@ impl Job {
             shared_bytes: 0,
             stack_bytes: STACK_BYTES,
             args: vec![seeds_at, digests_at, iterations],
-            expected: seeds
-                .chunks_exact(DIGEST_BYTES)
-                .flat_map(|s| chain(s, iterations))
-                .collect(),
+            expected: seeds.chunks_exact(DIGEST_BYTES).flat_map(|s| chain(s, iterations)).collect(),
             output: digests_at..digests_at + seeds.len() as u64,
             inputs: vec![(seeds_at, seeds)],
         }

@@ -25,16 +25,10 @@ fn kernels_are_static_riscv_executables_without_floating_point() {
         assert_eq!(header.e_type(LittleEndian), ET_EXEC, "{name}");
         assert_eq!(header.e_machine(LittleEndian), EM_RISCV, "{name}");
         let flags = header.e_flags(LittleEndian);
-        assert_eq!(
-            flags, EF_RISCV_RVC,
-            "{name}: compressed, soft-float, nothing else"
-        );
+        assert_eq!(flags, EF_RISCV_RVC, "{name}: compressed, soft-float, nothing else");
         for segment in file.elf_program_headers() {
             let kind = segment.p_type(LittleEndian);
-            assert!(
-                ![PT_DYNAMIC, PT_INTERP, PT_TLS].contains(&kind),
-                "{name}: {kind:#x}"
-            );
+            assert!(![PT_DYNAMIC, PT_INTERP, PT_TLS].contains(&kind), "{name}: {kind:#x}");
             let flags = segment.p_flags(LittleEndian);
             assert_ne!(flags & (PF_W | PF_X), PF_W | PF_X, "{name}: writable code");
         }
@@ -46,20 +40,11 @@ fn segments_lie_between_the_image_base_and_the_launchers_part() {
     for (name, elf) in KERNELS {
         let (entry, segments) = load(elf);
         assert_eq!(entry, IMAGE_BASE, "{name}");
-        assert!(
-            segments.iter().any(|segment| segment.address == IMAGE_BASE),
-            "{name}"
-        );
+        assert!(segments.iter().any(|segment| segment.address == IMAGE_BASE), "{name}");
         for segment in segments {
             let end = segment.address + segment.size_in_memory;
-            assert!(
-                segment.bytes.len() as u64 <= segment.size_in_memory,
-                "{name}"
-            );
-            assert!(
-                segment.address >= IMAGE_BASE && end <= LAUNCH_BASE,
-                "{name}"
-            );
+            assert!(segment.bytes.len() as u64 <= segment.size_in_memory, "{name}");
+            assert!(segment.address >= IMAGE_BASE && end <= LAUNCH_BASE, "{name}");
         }
     }
 }
@@ -93,13 +78,8 @@ fn images_hold_no_path_of_the_machine_that_made_them() {
     let package = env!("CARGO_MANIFEST_DIR");
     let root = package.trim_end_matches("/tests/kernels");
     for (name, elf) in KERNELS {
-        let found = elf
-            .windows(root.len())
-            .any(|bytes| bytes == root.as_bytes());
+        let found = elf.windows(root.len()).any(|bytes| bytes == root.as_bytes());
         assert!(!found, "{name} names {root}");
-        assert!(
-            parse(elf).section_by_name(".debug_info").is_none(),
-            "{name} has debug sections"
-        );
+        assert!(parse(elf).section_by_name(".debug_info").is_none(), "{name} has debug sections");
     }
 }

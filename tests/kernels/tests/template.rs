@@ -41,9 +41,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn succeed(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}:\n{messages}");
     output
@@ -58,11 +56,7 @@ fn check_scale(elf: &Path) {
     let args = vec![DATA_BASE, output_at, words.len() as u64, FACTOR.into()];
     check(
         elf,
-        Job {
-            args,
-            inputs: vec![(DATA_BASE, bytes_of(&words))],
-            ..job(3, output_at, &scaled)
-        },
+        Job { args, inputs: vec![(DATA_BASE, bytes_of(&words))], ..job(3, output_at, &scaled) },
     );
 }
 
@@ -71,19 +65,11 @@ fn check_statics(elf: &Path) {
     let file = fs::read(elf).expect("the build made it");
     let (entry, segments) = load(&file);
     assert_eq!(entry, OTHER_BASE);
-    let zeroed = segments
-        .iter()
-        .any(|s| s.size_in_memory > s.bytes.len() as u64);
+    let zeroed = segments.iter().any(|s| s.size_in_memory > s.bytes.len() as u64);
     assert!(zeroed, "no .bss");
     // Each thread has its neighbour's square and the same two words from statics.
     let expected = [1, 4, 9, 0].map(|square| [square, 104, 4]).concat();
-    check(
-        elf,
-        Job {
-            args: vec![DATA_BASE],
-            ..job(1, DATA_BASE, &expected)
-        },
-    );
+    check(elf, Job { args: vec![DATA_BASE], ..job(1, DATA_BASE, &expected) });
 }
 
 fn bytes_of(words: &[u32]) -> Vec<u8> {
@@ -107,10 +93,7 @@ fn job(grid: u32, output_at: u64, expected: &[u32]) -> Job {
 }
 
 fn check(elf: &Path, job: Job) {
-    let job = Job {
-        elf: fs::read(elf).expect("the build made it").leak(),
-        ..job
-    };
+    let job = Job { elf: fs::read(elf).expect("the build made it").leak(), ..job };
     let outcome = run(&job, 1_000_000);
     assert_eq!(outcome.end, End::Done);
     assert_eq!(outcome.bytes(job.output.clone()), job.expected);
@@ -123,27 +106,18 @@ fn copy_rust_template(name: &str, body: &Path, extra_build_line: &str) -> PathBu
     for folder in ["src", ".cargo"] {
         fs::create_dir(copy.join(folder)).expect("a folder of the copy");
     }
-    fs::copy(
-        template.join(".cargo/config.toml"),
-        copy.join(".cargo/config.toml"),
-    )
-    .expect("the template has a configuration");
+    fs::copy(template.join(".cargo/config.toml"), copy.join(".cargo/config.toml"))
+        .expect("the template has a configuration");
     fs::copy(body, copy.join("src/main.rs")).expect("the body is there");
     let manifest = fs::read_to_string(template.join("Cargo.toml")).expect("a manifest");
     let kit = format!("path = {:?}", kit().to_str().expect("a path in UTF-8"));
     assert!(manifest.contains(KIT_IN_MANIFEST));
-    fs::write(
-        copy.join("Cargo.toml"),
-        manifest.replace(KIT_IN_MANIFEST, &kit),
-    )
-    .expect("the copy takes a manifest");
+    fs::write(copy.join("Cargo.toml"), manifest.replace(KIT_IN_MANIFEST, &kit))
+        .expect("the copy takes a manifest");
     let script = fs::read_to_string(template.join("build.rs")).expect("a build script");
     let end = script.rfind('}').expect("the end of its main");
-    fs::write(
-        copy.join("build.rs"),
-        format!("{}{extra_build_line}\n}}\n", &script[..end]),
-    )
-    .expect("the copy takes a build script");
+    fs::write(copy.join("build.rs"), format!("{}{extra_build_line}\n}}\n", &script[..end]))
+        .expect("the copy takes a build script");
     copy
 }
 
@@ -191,25 +165,15 @@ fn build_c(name: &str, source: &Path, more: &[&str]) -> Option<PathBuf> {
         let missing = "neither `riscv64-unknown-elf-gcc` nor `clang` for riscv64 is here";
         assert!(env::var_os(REQUIRE_CROSS_COMPILER).is_none(), "{missing}");
         // Not through `eprintln!`, which a passing test swallows.
-        writeln!(
-            std::io::stderr(),
-            "{name}: only its syntax is checked, since {missing}"
-        )
-        .expect("standard error is open");
+        writeln!(std::io::stderr(), "{name}: only its syntax is checked, since {missing}")
+            .expect("standard error is open");
         check_c_syntax(source);
         return None;
     };
     let elf = scratch(name).join("kernel");
     let kit = kit();
-    compiler
-        .current_dir(kit.join("template/c"))
-        .args(["@flags.txt", "-Werror", "-I"])
-        .arg(&kit);
-    compiler
-        .arg("-T")
-        .arg(kit.join("kernel.ld"))
-        .arg(kit.join("start.S"))
-        .arg(source);
+    compiler.current_dir(kit.join("template/c")).args(["@flags.txt", "-Werror", "-I"]).arg(&kit);
+    compiler.arg("-T").arg(kit.join("kernel.ld")).arg(kit.join("start.S")).arg(source);
     succeed(compiler.args(more).arg("-o").arg(&elf));
     Some(elf)
 }
@@ -222,16 +186,10 @@ fn cross_compiler() -> Option<Command> {
         return Some(Command::new("riscv64-unknown-elf-gcc"));
     }
     let clang = ["--target=riscv64-unknown-elf", "-fuse-ld=lld"];
-    if answers(
-        Command::new("clang")
-            .args(clang)
-            .args(["-x", "c", "-fsyntax-only", "/dev/null"]),
-    ) {
+    if answers(Command::new("clang").args(clang).args(["-x", "c", "-fsyntax-only", "/dev/null"])) {
         let mut command = Command::new("clang");
         // Rust's own LLD, so that Clang alone is enough.
-        command
-            .args(clang)
-            .args(rust_lld_folder().map(|folder| format!("-B{}", folder.display())));
+        command.args(clang).args(rust_lld_folder().map(|folder| format!("-B{}", folder.display())));
         return Some(command);
     }
     None
@@ -249,13 +207,6 @@ fn rust_lld_folder() -> Option<PathBuf> {
 /// What any C compiler can say about the template and the header.
 fn check_c_syntax(source: &Path) {
     let mut compiler = Command::new("cc");
-    compiler.args([
-        "-std=c11",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-fsyntax-only",
-        "-I",
-    ]);
+    compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]);
     succeed(compiler.arg(kit()).arg(source));
 }

@@ -80,17 +80,6 @@ pub fn run(seed: u64) -> Outcome {
     world.clear_faults();
     let settled = settle(&mut world, &hosts);
     world.check_leaks();
-    if std::env::var("DBG").is_ok() {
-        for r in world.move_reports() {
-            eprintln!("DBG {r:?}");
-        }
-        for m in &world.moves {
-            eprintln!("DBG {m:#?}");
-        }
-        for m in &world.suspends {
-            eprintln!("DBG {m:#?}");
-        }
-    }
     let mut problems = world.problems().to_vec();
     if !settled {
         problems.push(format!("it does not settle: {:?}", world.transfers()));

@@ -123,7 +123,6 @@ impl World {
 
     /// Makes something happen now.
     pub fn act(&mut self, action: Action) {
-        if std::env::var("DBG").is_ok() { eprintln!("DBGA {} {action:?}", self.now_ns); }
         match action {
             Action::Move(spec) => self.begin_move(&spec),
             Action::Suspend(spec) => self.begin_suspend(&spec),

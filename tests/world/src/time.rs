@@ -15,19 +15,6 @@ impl World {
     /// Lets one step of time pass, and everything happen that falls into it.
     pub fn step(&mut self) {
         let until_ns = self.next_ns();
-        if std::env::var("DBGS").is_ok() {
-            eprintln!(
-                "DBG step {} -> {} {:?} jobs {:?} pend {}",
-                self.now_ns,
-                until_ns,
-                self.transfers(),
-                self.job_reports()
-                    .iter()
-                    .map(|j| (j.state.clone(), j.instructions))
-                    .collect::<Vec<_>>(),
-                self.pending.len()
-            );
-        }
         let window_ns = until_ns - self.now_ns;
         self.set_watches();
         for at in 0..self.hosts.len() {

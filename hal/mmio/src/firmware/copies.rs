@@ -10,9 +10,13 @@ use godwit_types::{COPY_RING_ENTRIES, CopyDone, CopyRequest};
 
 impl<W: Words, L, R> CopyRing for Mmio<W, L, R> {
     fn copy_room(&self) -> u8 {
-        // An entry is free once its answer has been read, not once it is done.
-        let used = self.words.read(copy_ring::put()).wrapping_sub(self.copy_seen);
-        COPY_RING_ENTRIES.saturating_sub(u8::try_from(used).unwrap_or(u8::MAX))
+        // An entry is free once its answer has been read; one of a firmware that is gone,
+        // whose answer nobody reads, once it is done.
+        let put = self.words.read(copy_ring::put());
+        let unread = put.wrapping_sub(self.copy_seen);
+        let undone = put.wrapping_sub(self.words.observe(copy_ring::done()));
+        let used = u8::try_from(unread.max(undone)).unwrap_or(u8::MAX);
+        COPY_RING_ENTRIES.saturating_sub(used)
     }
 
     fn submit_copy(&mut self, request: &CopyRequest) -> bool {

@@ -314,6 +314,21 @@ fn a_window_over_a_neighbours_or_past_the_bar_reaches_nothing() {
 }
 
 #[test]
+fn the_window_that_was_there_first_stays() {
+    let mut rig = Rig::with_vgpu();
+    rig.add_vgpu(gfid(2), 1);
+    rig.open_window(gfid(2), 1);
+    rig.poke(gfid(2), 0, &[2]);
+    let mut window = Rig::window(1, BarMode::Direct);
+    window.bar_base += 4096;
+    window.byte_count -= 4096;
+    rig.firmware.bind_aperture(gfid(1), &window);
+    rig.pass(10_000);
+    rig.gpu.bar_write(window.bar_base, &[3]).unwrap();
+    assert_eq!((rig.peek(gfid(1), 0), rig.peek(gfid(2), 4096)), ([0], [3]));
+}
+
+#[test]
 fn a_window_onto_more_than_the_partition_stops_at_its_end() {
     let mut rig = Rig::with_vgpu();
     let mut window = Rig::window(0, BarMode::Direct);

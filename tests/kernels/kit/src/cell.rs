@@ -36,9 +36,7 @@ impl Cell for AtomicU64 {}
 pub(crate) unsafe fn cells<'a, C: Cell>(address: usize, len: usize) -> &'a [C] {
     let start = core::ptr::with_exposed_provenance::<C>(address);
     assert!(!start.is_null() && start.is_aligned());
-    let bytes = len
-        .checked_mul(size_of::<C>())
-        .filter(|&bytes| bytes <= isize::MAX as usize);
+    let bytes = len.checked_mul(size_of::<C>()).filter(|&bytes| bytes <= isize::MAX as usize);
     assert!(bytes.is_some_and(|bytes| address.checked_add(bytes).is_some()));
     // SAFETY: not null, aligned and in range as checked; the caller promises that the memory is
     // there and holds no Rust value. Any bits are valid cells, which others may change.

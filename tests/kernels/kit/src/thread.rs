@@ -99,13 +99,7 @@ mod tests {
 
     #[test]
     fn a_thread_knows_its_block() {
-        let thread = Thread {
-            args: 0,
-            index: 11,
-            count: 16,
-            block_size: 4,
-            shared: 0,
-        };
+        let thread = Thread { args: 0, index: 11, count: 16, block_size: 4, shared: 0 };
         assert_eq!((thread.block(), thread.index_in_block()), (2, 3));
         assert_eq!((thread.block_count(), thread.count()), (4, 16));
     }

@@ -22,12 +22,7 @@ fn histogram(cx: &Thread, [input, length, bins, sum, rounds]: [u64; 5]) {
     let sum: &[AtomicU64] = unsafe { cx.framebuffer(sum, 1) };
 
     for round in 0..rounds {
-        for (index, byte) in input
-            .iter()
-            .enumerate()
-            .skip(cx.index())
-            .step_by(cx.count())
-        {
+        for (index, byte) in input.iter().enumerate().skip(cx.index()).step_by(cx.count()) {
             let byte = byte.load(Relaxed);
             bins[usize::from(byte)].fetch_add(1, Relaxed);
             add(&sum[0], mix(byte, index as u64, round));

@@ -70,10 +70,8 @@ fn sha256_of_digest(digest: &[u32; DIGEST_WORDS]) -> [u32; DIGEST_WORDS] {
         let (w2, w15): (u32, u32) = (schedule[t - 2], schedule[t - 15]);
         let s0 = w15.rotate_right(7) ^ w15.rotate_right(18) ^ (w15 >> 3);
         let s1 = w2.rotate_right(17) ^ w2.rotate_right(19) ^ (w2 >> 10);
-        schedule[t] = s1
-            .wrapping_add(schedule[t - 7])
-            .wrapping_add(s0)
-            .wrapping_add(schedule[t - 16]);
+        schedule[t] =
+            s1.wrapping_add(schedule[t - 7]).wrapping_add(s0).wrapping_add(schedule[t - 16]);
     }
     compress(&schedule)
 }
@@ -84,11 +82,7 @@ fn compress(schedule: &[u32; 64]) -> [u32; DIGEST_WORDS] {
     for (k, w) in ROUND.iter().zip(schedule) {
         let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let choice = (e & f) ^ (!e & g);
-        let t1 = h
-            .wrapping_add(s1)
-            .wrapping_add(choice)
-            .wrapping_add(*k)
-            .wrapping_add(*w);
+        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(*k).wrapping_add(*w);
         let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
         let majority = (a & b) ^ (a & c) ^ (b & c);
         let t2 = s0.wrapping_add(majority);

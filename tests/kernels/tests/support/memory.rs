@@ -10,10 +10,7 @@ pub struct FlatMemory {
 
 impl FlatMemory {
     pub fn of(bytes: Vec<u8>) -> Self {
-        Self {
-            bytes,
-            reserved: u64::MAX,
-        }
+        Self { bytes, reserved: u64::MAX }
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
@@ -26,15 +23,10 @@ impl FlatMemory {
 
     fn at<const N: usize>(&mut self, address: u64) -> Result<&mut [u8; N], Error> {
         if !address.is_multiple_of(N as u64) {
-            return Err(Error::External(format!(
-                "{N} bytes at {address:#x} are misaligned"
-            )));
+            return Err(Error::External(format!("{N} bytes at {address:#x} are misaligned")));
         }
-        let rest = usize::try_from(address)
-            .ok()
-            .and_then(|at| self.bytes.get_mut(at..));
-        rest.and_then(|rest| rest.first_chunk_mut())
-            .ok_or(Error::MemOutOfBound)
+        let rest = usize::try_from(address).ok().and_then(|at| self.bytes.get_mut(at..));
+        rest.and_then(|rest| rest.first_chunk_mut()).ok_or(Error::MemOutOfBound)
     }
 }
 
@@ -61,31 +53,25 @@ impl Memory for FlatMemory {
     }
 
     fn load8(&mut self, address: &u64) -> Result<u64, Error> {
-        self.at(*address)
-            .map(|bytes| u8::from_le_bytes(*bytes).into())
+        self.at(*address).map(|bytes| u8::from_le_bytes(*bytes).into())
     }
     fn load16(&mut self, address: &u64) -> Result<u64, Error> {
-        self.at(*address)
-            .map(|bytes| u16::from_le_bytes(*bytes).into())
+        self.at(*address).map(|bytes| u16::from_le_bytes(*bytes).into())
     }
     fn load32(&mut self, address: &u64) -> Result<u64, Error> {
-        self.at(*address)
-            .map(|bytes| u32::from_le_bytes(*bytes).into())
+        self.at(*address).map(|bytes| u32::from_le_bytes(*bytes).into())
     }
     fn load64(&mut self, address: &u64) -> Result<u64, Error> {
         self.at(*address).map(|bytes| u64::from_le_bytes(*bytes))
     }
     fn store8(&mut self, address: &u64, value: &u64) -> Result<(), Error> {
-        self.at(*address)
-            .map(|bytes| *bytes = (*value as u8).to_le_bytes())
+        self.at(*address).map(|bytes| *bytes = (*value as u8).to_le_bytes())
     }
     fn store16(&mut self, address: &u64, value: &u64) -> Result<(), Error> {
-        self.at(*address)
-            .map(|bytes| *bytes = (*value as u16).to_le_bytes())
+        self.at(*address).map(|bytes| *bytes = (*value as u16).to_le_bytes())
     }
     fn store32(&mut self, address: &u64, value: &u64) -> Result<(), Error> {
-        self.at(*address)
-            .map(|bytes| *bytes = (*value as u32).to_le_bytes())
+        self.at(*address).map(|bytes| *bytes = (*value as u32).to_le_bytes())
     }
     fn store64(&mut self, address: &u64, value: &u64) -> Result<(), Error> {
         self.at(*address).map(|bytes| *bytes = value.to_le_bytes())

@@ -66,15 +66,10 @@ pub fn load(elf: &[u8]) -> (u64, Vec<Segment<'_>>) {
     let file = ElfFile64::<LittleEndian>::parse(elf).expect("a 64-bit ELF file");
     let header: &FileHeader64<LittleEndian> = file.elf_header();
     let endian = LittleEndian;
-    let segments = file
-        .elf_program_headers()
-        .iter()
-        .filter(|s| s.p_type(endian) == PT_LOAD);
+    let segments = file.elf_program_headers().iter().filter(|s| s.p_type(endian) == PT_LOAD);
     let segments = segments.map(|segment| Segment {
         address: segment.p_vaddr(endian),
-        bytes: segment
-            .data(endian, elf)
-            .expect("a segment's bytes lie in the file"),
+        bytes: segment.data(endian, elf).expect("a segment's bytes lie in the file"),
         size_in_memory: segment.p_memsz(endian),
     });
     (header.e_entry(endian), segments.collect())
@@ -85,18 +80,10 @@ pub fn run(job: &Job, budget: u64) -> Outcome {
     let mut bytes = vec![GARBAGE; PARTITION_BYTES];
     let (entry, segments) = load(job.elf);
     for segment in segments {
-        put(
-            &mut bytes,
-            segment.address,
-            &vec![0; segment.size_in_memory as usize],
-        );
+        put(&mut bytes, segment.address, &vec![0; segment.size_in_memory as usize]);
         put(&mut bytes, segment.address, segment.bytes);
     }
-    let args: Vec<u8> = job
-        .args
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .collect();
+    let args: Vec<u8> = job.args.iter().flat_map(|word| word.to_le_bytes()).collect();
     put(&mut bytes, ARGS_AT, &args);
     for (address, content) in &job.inputs {
         put(&mut bytes, *address, content);
@@ -121,18 +108,9 @@ pub fn run(job: &Job, budget: u64) -> Outcome {
             break;
         }
     }
-    let Gpu {
-        machine,
-        instructions,
-        ..
-    } = gpu;
+    let Gpu { machine, instructions, .. } = gpu;
     let memory = machine.memory.into_bytes();
-    Outcome {
-        end,
-        instructions,
-        stack_bytes: deepest_stack(&memory, job),
-        memory,
-    }
+    Outcome { end, instructions, stack_bytes: deepest_stack(&memory, job), memory }
 }
 
 fn put(memory: &mut [u8], address: u64, content: &[u8]) {
@@ -170,21 +148,15 @@ struct Gpu {
 
 impl Gpu {
     fn run_block(&mut self, job: &Job, entry: u64, block: u32) -> End {
-        self.machine
-            .memory
-            .fill(SHARED_AT, u64::from(job.shared_bytes), GARBAGE);
-        let mut threads: Vec<Thread> = (0..job.block)
-            .map(|thread| start(job, entry, block, thread))
-            .collect();
+        self.machine.memory.fill(SHARED_AT, u64::from(job.shared_bytes), GARBAGE);
+        let mut threads: Vec<Thread> =
+            (0..job.block).map(|thread| start(job, entry, block, thread)).collect();
         while threads.iter().any(|thread| thread.state != State::Ended) {
             if threads.iter().all(|thread| thread.state != State::Ready) {
                 let waiting = threads.iter_mut().filter(|t| t.state == State::AtBarrier);
                 waiting.for_each(|thread| thread.state = State::Ready);
             }
-            for thread in threads
-                .iter_mut()
-                .filter(|thread| thread.state == State::Ready)
-            {
+            for thread in threads.iter_mut().filter(|thread| thread.state == State::Ready) {
                 if let Err(error) = self.turn(thread) {
                     return End::Fault(error);
                 }
@@ -227,19 +199,9 @@ fn start(job: &Job, entry: u64, block: u32, thread: u32) -> Thread {
     registers[0] = 0;
     registers[SP] = STACKS_AT + u64::from(thread + 1) * u64::from(job.stack_bytes);
     let index = u64::from(block) * u64::from(job.block) + u64::from(thread);
-    let words = [
-        ARGS_AT,
-        index,
-        job.threads(),
-        u64::from(job.block),
-        SHARED_AT,
-    ];
+    let words = [ARGS_AT, index, job.threads(), u64::from(job.block), SHARED_AT];
     registers[A0..A0 + words.len()].copy_from_slice(&words);
-    Thread {
-        registers,
-        pc: entry,
-        state: State::Ready,
-    }
+    Thread { registers, pc: entry, state: State::Ready }
 }
 
 /// The machine that all threads use by turns.

@@ -82,8 +82,13 @@ fn the_status_of_a_channel_says_what_it_does() {
     let seq = rig.preempt(COMPUTE, PreemptMode::Wfi);
     assert_eq!(rig.answer(COMPUTE), RunlistEvent::Preempted { seq });
     assert_eq!(status(&rig), waits);
+    rig.load_code(gfid(1), CODE, &sum_kernel(2000));
+    rig.push(gfid(1), 0, &launch(CODE, 3, 1));
     rig.poke(gfid(1), DATA, &[7]);
-    rig.run_idle(COMPUTE, 0);
+    rig.start(COMPUTE, 0);
+    rig.pass(5_000);
+    assert_eq!(status(&rig), bound | ChannelStatus::BUSY | ChannelStatus::ON_ENG);
+    rig.answer(COMPUTE);
     assert_eq!(status(&rig), bound);
     rig.push_words(gfid(1), 0, &[9; 16]);
     rig.run_idle(COMPUTE, 0);
@@ -127,6 +132,33 @@ fn a_semaphore_holds_its_channel_and_lets_the_others_of_the_group_run() {
     rig.push(gfid(1), 1, &Entry::Release { at, value: 7 });
     assert_eq!(rig.answer(COMPUTE), RunlistEvent::Idle { seq: start });
     assert_eq!((rig.get(0), rig.get(1)), (2, 2));
+}
+
+#[test]
+fn a_semaphore_is_looked_at_every_microsecond() {
+    let mut rig = compute_rig();
+    rig.push(gfid(1), 0, &Entry::Acquire { at: DATA, value: 7 });
+    rig.start(COMPUTE, 0);
+    rig.pass(12_345);
+    rig.poke(gfid(1), DATA, &[7]);
+    rig.pass(1_000);
+    assert_eq!(rig.get(0), 1);
+}
+
+#[test]
+fn a_copy_whose_partition_is_taken_away_ends_at_once() {
+    let costs = Costs { copied_byte_fs: 1_000_000, ..Costs::default() };
+    let mut rig = Rig::with(0, costs);
+    rig.add_vgpu(gfid(1), 0);
+    rig.bind_plain(0, COPY);
+    rig.push(gfid(1), 0, &Entry::Fill { at: DATA, byte_count: 1 << 20, value: 1 });
+    let start = rig.start(COPY, 0);
+    rig.pass(10_000);
+    godwit_hal::Partitions::clear_partition(&mut rig.firmware, gfid(1));
+    rig.pass(10_000);
+    let fault = ChannelFault::OutOfPartition;
+    assert_eq!(rig.answer_within(COPY, 0), Some(RunlistEvent::Idle { seq: start }));
+    assert_eq!(rig.firmware.poll_fault(), Some((channel(0), fault)));
 }
 
 #[test]
