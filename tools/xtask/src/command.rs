@@ -17,11 +17,7 @@ pub(crate) struct Cmd {
 impl Cmd {
     /// A program with no arguments yet.
     pub(crate) fn new(program: impl Into<String>) -> Self {
-        Self {
-            program: program.into(),
-            args: Vec::new(),
-            envs: Vec::new(),
-        }
+        Self { program: program.into(), args: Vec::new(), envs: Vec::new() }
     }
 
     /// A cargo command.
@@ -62,10 +58,7 @@ impl Cmd {
 
     /// Runs silently; whether it started and succeeded.
     pub(crate) fn succeeds(&self) -> bool {
-        Command::new(&self.program)
-            .args(&self.args)
-            .output()
-            .is_ok_and(|o| o.status.success())
+        Command::new(&self.program).args(&self.args).output().is_ok_and(|o| o.status.success())
     }
 }
 
@@ -76,9 +69,7 @@ impl fmt::Display for Cmd {
             write!(f, "{key}={} ", quoted(value))?;
         }
         f.write_str(&quoted(&self.program))?;
-        self.args
-            .iter()
-            .try_for_each(|arg| write!(f, " {}", quoted(arg)))
+        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
     }
 }
 
@@ -119,27 +110,15 @@ mod tests {
     #[test]
     fn a_command_prints_as_it_would_be_typed() {
         let cmd = Cmd::cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-        assert_eq!(
-            cmd.to_string(),
-            "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"
-        );
-        assert_eq!(
-            Cmd::new("say").args(["it's", ""]).to_string(),
-            r"say 'it'\''s' ''"
-        );
+        assert_eq!(cmd.to_string(), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
+        assert_eq!(Cmd::new("say").args(["it's", ""]).to_string(), r"say 'it'\''s' ''");
     }
 
     #[test]
     fn a_failure_names_the_command() {
-        let error = Cmd::new("false")
-            .run(Path::new("."))
-            .unwrap_err()
-            .to_string();
+        let error = Cmd::new("false").run(Path::new(".")).unwrap_err().to_string();
         assert!(error.starts_with("`false` ended with"), "{error}");
-        let error = Cmd::new("no-such-program")
-            .run(Path::new("."))
-            .unwrap_err()
-            .to_string();
+        let error = Cmd::new("no-such-program").run(Path::new(".")).unwrap_err().to_string();
         assert_eq!(error, "cannot start `no-such-program`");
         assert!(!Cmd::new("no-such-program").succeeds());
     }

@@ -13,9 +13,7 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     prereq::ensure(prereq::BUILD)?;
     Cmd::cargo(["build", "--release", "--package", "godwit"]).run(workspace.root())?;
-    let binary = workspace
-        .target_dir()
-        .join(format!("release/godwit{EXE_SUFFIX}"));
+    let binary = workspace.target_dir().join(format!("release/godwit{EXE_SUFFIX}"));
     let demo = Cmd::new(binary.to_string_lossy()).args(["demo"]).args(args);
     Ok(passed_on(demo.status(workspace.root())?))
 }

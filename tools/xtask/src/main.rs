@@ -85,10 +85,7 @@ mod tests {
 
     #[test]
     fn demo_hands_its_arguments_on() {
-        for line in [
-            ["x", "demo", "--", "--seed", "7"].as_slice(),
-            &["x", "demo", "--seed", "7"],
-        ] {
+        for line in [["x", "demo", "--", "--seed", "7"].as_slice(), &["x", "demo", "--seed", "7"]] {
             let Task::Demo { args } = Cli::parse_from(line).task else {
                 panic!("not a demo");
             };

@@ -64,14 +64,7 @@ const CLIPPY: Prereq = Prereq {
 const CARGO_DENY: Prereq = Prereq {
     present: || Cmd::cargo(["deny", "--version"]).succeeds(),
     // The next one may need a newer Rust than the one that we pin.
-    install: &[
-        "cargo",
-        "install",
-        "cargo-deny",
-        "--locked",
-        "--version",
-        "~0.20.2",
-    ],
+    install: &["cargo", "install", "cargo-deny", "--locked", "--version", "~0.20.2"],
     missing: "`cargo deny` is missing: get it with `cargo install cargo-deny --locked`.",
 };
 
@@ -88,16 +81,10 @@ fn has_target() -> bool {
 
 /// Installs what is missing and can be installed; an error names all that still is.
 pub(crate) fn ensure(prereqs: &[Prereq]) -> Result<()> {
-    let missing: Vec<&str> = prereqs
-        .iter()
-        .filter(|p| !provided(p))
-        .map(|prereq| prereq.missing)
-        .collect();
+    let missing: Vec<&str> =
+        prereqs.iter().filter(|p| !provided(p)).map(|prereq| prereq.missing).collect();
     if !missing.is_empty() {
-        bail!(
-            "something that this needs is not there\n{}",
-            missing.join("\n")
-        );
+        bail!("something that this needs is not there\n{}", missing.join("\n"));
     }
     Ok(())
 }
@@ -125,27 +112,12 @@ fn provided(prereq: &Prereq) -> bool {
 mod tests {
     use super::{Prereq, ensure};
 
-    const THERE: Prereq = Prereq {
-        present: || true,
-        install: &[],
-        missing: "unused",
-    };
-    const ABSENT: Prereq = Prereq {
-        present: || false,
-        install: &[],
-        missing: "No anvil here.",
-    };
-    const FAILING: Prereq = Prereq {
-        present: || false,
-        install: &["false"],
-        missing: "No hammer here.",
-    };
+    const THERE: Prereq = Prereq { present: || true, install: &[], missing: "unused" };
+    const ABSENT: Prereq = Prereq { present: || false, install: &[], missing: "No anvil here." };
+    const FAILING: Prereq =
+        Prereq { present: || false, install: &["false"], missing: "No hammer here." };
     /// Its installer succeeds and yet leaves nothing behind.
-    const LYING: Prereq = Prereq {
-        present: || false,
-        install: &["true"],
-        missing: "No tongs.",
-    };
+    const LYING: Prereq = Prereq { present: || false, install: &["true"], missing: "No tongs." };
 
     #[test]
     fn nothing_missing_is_no_error() {
@@ -154,9 +126,7 @@ mod tests {
 
     #[test]
     fn every_missing_thing_is_named() {
-        let error = ensure(&[ABSENT, THERE, FAILING, LYING])
-            .unwrap_err()
-            .to_string();
+        let error = ensure(&[ABSENT, THERE, FAILING, LYING]).unwrap_err().to_string();
         let named: Vec<&str> = error.lines().skip(1).collect();
         assert_eq!(named, ["No anvil here.", "No hammer here.", "No tongs."]);
     }

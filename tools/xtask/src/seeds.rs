@@ -32,24 +32,12 @@ pub(crate) struct Seeds {
 impl Seeds {
     /// The seeds that a full test runs.
     pub(crate) const fn sample() -> Self {
-        Self {
-            count: SAMPLE_COUNT,
-            first: 0,
-            jobs: JOBS,
-        }
+        Self { count: SAMPLE_COUNT, first: 0, jobs: JOBS }
     }
 
     /// The command that runs them.
     pub(crate) fn command(self) -> Cmd {
-        let run = [
-            "run",
-            "--release",
-            "--package",
-            "godwit-world",
-            "--bin",
-            "seeds",
-            "--",
-        ];
+        let run = ["run", "--release", "--package", "godwit-world", "--bin", "seeds", "--"];
         let Self { count, first, jobs } = self;
         Cmd::cargo(run).args([
             "--count".to_owned(),
@@ -74,16 +62,7 @@ mod tests {
 
     #[test]
     fn the_world_gets_the_whole_range() {
-        let line = Seeds {
-            count: 3,
-            first: 40,
-            jobs: 1,
-        }
-        .command()
-        .to_string();
-        assert!(
-            line.ends_with("--bin seeds -- --count 3 --first 40 --jobs 1"),
-            "{line}"
-        );
+        let line = Seeds { count: 3, first: 40, jobs: 1 }.command().to_string();
+        assert!(line.ends_with("--bin seeds -- --count 3 --first 40 --jobs 1"), "{line}");
     }
 }

@@ -32,21 +32,12 @@ fn flatten(stream: TokenStream, out: &mut Vec<Word>) {
                     Delimiter::Bracket => ("[", "]"),
                     Delimiter::None => ("", ""),
                 };
-                out.push(Word {
-                    text: open.to_owned(),
-                    line,
-                });
+                out.push(Word { text: open.to_owned(), line });
                 flatten(group.stream(), out);
                 let line = group.span_close().start().line;
-                out.push(Word {
-                    text: close.to_owned(),
-                    line,
-                });
+                out.push(Word { text: close.to_owned(), line });
             }
-            other => out.push(Word {
-                text: other.to_string(),
-                line,
-            }),
+            other => out.push(Word { text: other.to_string(), line }),
         }
     }
 }
@@ -67,15 +58,9 @@ pub(crate) fn applied(attrs: &[Attribute]) -> Vec<Applied> {
             Meta::List(list) if list.path.is_ident("cfg_attr") => {
                 let mut parts = nested(list).into_iter();
                 let condition = parts.next().as_ref().map(condition_text);
-                out.extend(parts.map(|meta| Applied {
-                    condition: condition.clone(),
-                    meta,
-                }));
+                out.extend(parts.map(|meta| Applied { condition: condition.clone(), meta }));
             }
-            meta => out.push(Applied {
-                condition: None,
-                meta: meta.clone(),
-            }),
+            meta => out.push(Applied { condition: None, meta: meta.clone() }),
         }
     }
     out
@@ -84,9 +69,7 @@ pub(crate) fn applied(attrs: &[Attribute]) -> Vec<Applied> {
 /// What stands in the brackets of a list such as `deny(a, b)`.
 pub(crate) fn nested(list: &MetaList) -> Vec<Meta> {
     let parsed = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
-    parsed
-        .map(|metas| metas.into_iter().collect())
-        .unwrap_or_default()
+    parsed.map(|metas| metas.into_iter().collect()).unwrap_or_default()
 }
 
 fn condition_text(meta: &Meta) -> String {
@@ -97,11 +80,7 @@ fn condition_text(meta: &Meta) -> String {
             format!("{}({})", path_text(&list.path), inner.join(","))
         }
         Meta::NameValue(pair) => {
-            let syn::Expr::Lit(syn::ExprLit {
-                lit: syn::Lit::Str(value),
-                ..
-            }) = &pair.value
-            else {
+            let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(value), .. }) = &pair.value else {
                 return path_text(&pair.path);
             };
             format!("{}={:?}", path_text(&pair.path), value.value())
@@ -111,11 +90,7 @@ fn condition_text(meta: &Meta) -> String {
 
 /// A path as it is written, without spaces.
 pub(crate) fn path_text(path: &syn::Path) -> String {
-    let parts: Vec<String> = path
-        .segments
-        .iter()
-        .map(|part| part.ident.to_string())
-        .collect();
+    let parts: Vec<String> = path.segments.iter().map(|part| part.ident.to_string()).collect();
     parts.join("::")
 }
 
@@ -146,21 +121,9 @@ mod tests {
     #[test]
     fn comments_and_strings_are_not_code() {
         let text = "/// unsafe\nfn f() { /* unsafe */ \"unsafe\"; }\n";
-        assert!(
-            words(text)
-                .unwrap()
-                .iter()
-                .all(|word| word.text != "unsafe")
-        );
+        assert!(words(text).unwrap().iter().all(|word| word.text != "unsafe"));
         let found = words("fn f() {\n    unsafe {}\n}\n").unwrap();
-        assert_eq!(
-            found
-                .iter()
-                .find(|word| word.text == "unsafe")
-                .unwrap()
-                .line,
-            2
-        );
+        assert_eq!(found.iter().find(|word| word.text == "unsafe").unwrap().line, 2);
     }
 
     #[test]
@@ -169,10 +132,7 @@ mod tests {
         let file = syn::parse_file(text).unwrap();
         let found = applied(&file.attrs);
         assert_eq!(found.len(), 2);
-        assert_eq!(
-            found[0].condition.as_deref(),
-            Some("not(any(test,feature=\"std\"))")
-        );
+        assert_eq!(found[0].condition.as_deref(), Some("not(any(test,feature=\"std\"))"));
         assert!(found[1].meta.path().is_ident("no_main"));
     }
 

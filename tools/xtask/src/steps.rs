@@ -35,10 +35,7 @@ enum Work {
 
 impl Step {
     fn programs(name: &'static str, programs: impl IntoIterator<Item = Cmd>) -> Self {
-        Self {
-            name,
-            work: Work::Programs(programs.into_iter().collect()),
-        }
+        Self { name, work: Work::Programs(programs.into_iter().collect()) }
     }
 
     fn run(&self, workspace: &Workspace) -> Result<()> {
@@ -81,10 +78,7 @@ fn in_order(steps: &[Step], workspace: &Workspace) -> Result<Vec<Duration>> {
         println!("\n== {number}/{}: {}", steps.len(), step.name);
         let start = Instant::now();
         if let Err(error) = step.run(workspace) {
-            bail!(
-                "step {number}, {}, failed: {error:#}\nTo repeat it:{step}",
-                step.name
-            );
+            bail!("step {number}, {}, failed: {error:#}\nTo repeat it:{step}", step.name);
         }
         took.push(start.elapsed());
     }
@@ -93,9 +87,7 @@ fn in_order(steps: &[Step], workspace: &Workspace) -> Result<Vec<Duration>> {
 
 fn summary(steps: &[Step], took: &[Duration]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_header(["step", "seconds"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["step", "seconds"]);
     for (step, took) in steps.iter().zip(took) {
         table.add_row([step.name.to_owned(), seconds(*took)]);
     }
@@ -115,29 +107,13 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
     let rules = Rules::load(workspace)?;
     let logging = logging(workspace, &rules.no_std);
     let docs = Cmd::cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings");
-    let deny = [
-        "deny",
-        "check",
-        "--hide-inclusion-graph",
-        "bans",
-        "licenses",
-        "sources",
-    ];
+    let deny = ["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
     Ok(vec![
         Step::programs("format", [Cmd::cargo(["fmt", "--all", "--", "--check"])]),
-        Step {
-            name: "tidy",
-            work: Work::Check(tidy::run, "cargo xtask tidy"),
-        },
-        Step {
-            name: "layers",
-            work: Work::Check(layers::run, "cargo xtask layers"),
-        },
+        Step { name: "tidy", work: Work::Check(tidy::run, "cargo xtask tidy") },
+        Step { name: "layers", work: Work::Check(layers::run, "cargo xtask layers") },
         Step::programs("clippy, host", [clippy(&["--workspace", "--all-targets"])]),
-        Step::programs(
-            "clippy, firmware target",
-            firmware_clippy(&rules.no_std, &logging),
-        ),
+        Step::programs("clippy, firmware target", firmware_clippy(&rules.no_std, &logging)),
         Step::programs("rustdoc", [docs]),
         Step::programs("cargo deny", [Cmd::cargo(deny)]),
         Step::programs("cargo test", [Cmd::cargo(["test", "--workspace"])]),
@@ -149,17 +125,13 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
 fn logging(workspace: &Workspace, crates: &[String]) -> Vec<String> {
     let packages = workspace.metadata().workspace_packages();
     let has = |name: &&String| {
-        packages
-            .iter()
-            .any(|p| p.name.as_str() == *name && p.features.contains_key(LOG_FEATURE))
+        packages.iter().any(|p| p.name.as_str() == *name && p.features.contains_key(LOG_FEATURE))
     };
     crates.iter().filter(has).cloned().collect()
 }
 
 fn clippy(args: &[&str]) -> Cmd {
-    Cmd::cargo(["clippy"])
-        .args(args.iter().copied())
-        .args(["--", "-D", "warnings"])
+    Cmd::cargo(["clippy"]).args(args.iter().copied()).args(["--", "-D", "warnings"])
 }
 
 /// Firmware is built for its own target, where there is no standard library to fall back on:
@@ -172,10 +144,8 @@ fn firmware_clippy(no_std: &[String], logging: &[String]) -> Vec<Cmd> {
         args.extend(features.iter().flat_map(|feature| ["--features", feature]));
         clippy(&args)
     };
-    let features: Vec<String> = logging
-        .iter()
-        .map(|name| format!("{name}/{LOG_FEATURE}"))
-        .collect();
+    let features: Vec<String> =
+        logging.iter().map(|name| format!("{name}/{LOG_FEATURE}")).collect();
     let mut out = vec![with(no_std, &[])];
     if !logging.is_empty() {
         out.push(with(logging, &features));
@@ -197,10 +167,8 @@ mod tests {
     #[test]
     fn firmware_is_checked_with_and_without_logging() {
         let crates = ["a".to_owned(), "b".to_owned()];
-        let lines: Vec<String> = firmware_clippy(&crates, &crates[1..])
-            .iter()
-            .map(Cmd::to_string)
-            .collect();
+        let lines: Vec<String> =
+            firmware_clippy(&crates, &crates[1..]).iter().map(Cmd::to_string).collect();
         let target = "cargo clippy --target riscv64imac-unknown-none-elf";
         assert_eq!(
             lines,
@@ -220,14 +188,9 @@ mod tests {
     fn the_first_failure_ends_the_run_and_says_how_to_repeat_it() {
         let workspace = Workspace::load().unwrap();
         let fine = || Step::programs("fine", [Cmd::new("true")]);
-        let tidy = || Step {
-            name: "tidy",
-            work: Work::Check(failing, "cargo xtask tidy"),
-        };
+        let tidy = || Step { name: "tidy", work: Work::Check(failing, "cargo xtask tidy") };
         assert_eq!(in_order(&[fine(), fine()], &workspace).unwrap().len(), 2);
-        let error = in_order(&[fine(), tidy(), fine()], &workspace)
-            .unwrap_err()
-            .to_string();
+        let error = in_order(&[fine(), tidy(), fine()], &workspace).unwrap_err().to_string();
         assert_eq!(
             error,
             "step 2, tidy, failed: two files are too long\nTo repeat it:\n    cargo xtask tidy"
@@ -244,9 +207,7 @@ mod tests {
         let table = summary(&steps, &took).to_string();
         for row in [["one", "1.5"], ["two", "2.0"], ["all", "3.5"]] {
             assert!(
-                table
-                    .lines()
-                    .any(|line| row.iter().all(|cell| line.contains(cell))),
+                table.lines().any(|line| row.iter().all(|cell| line.contains(cell))),
                 "{table}"
             );
         }

@@ -32,10 +32,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         problems.iter().for_each(|problem| eprintln!("{problem}"));
         bail!("{} of these are not tidy", problems.len());
     }
-    println!(
-        "tidy: {} files, {} exceptions",
-        files.len(),
-        exceptions.count()
-    );
+    println!("tidy: {} files, {} exceptions", files.len(), exceptions.count());
     Ok(())
 }

@@ -25,19 +25,14 @@ pub(crate) struct TextFile {
 impl TextFile {
     /// Whether it is Rust source.
     pub(crate) fn is_rust(&self) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
+        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
     }
 }
 
 impl Workspace {
     /// Asks cargo. Dependencies from outside are left out, which needs no network.
     pub(crate) fn load() -> Result<Self> {
-        let metadata = MetadataCommand::new()
-            .no_deps()
-            .exec()
-            .context("cannot ask cargo")?;
+        let metadata = MetadataCommand::new().no_deps().exec().context("cannot ask cargo")?;
         Ok(Self { metadata })
     }
 
@@ -84,29 +79,15 @@ impl Workspace {
         let listed = Command::new("git")
             // In a clone that another user owns git refuses to work unless told of it.
             .args(["-c", &format!("safe.directory={root}")])
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-                "--deduplicate",
-            ])
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"])
             .current_dir(self.root())
             .output()
             .context("cannot start `git`")?;
         if !listed.status.success() {
-            bail!(
-                "git cannot list the files of the checkout: {}",
-                stderr_of(&listed.stderr)
-            );
+            bail!("git cannot list the files of the checkout: {}", stderr_of(&listed.stderr));
         }
         let paths = String::from_utf8(listed.stdout).context("a path is not UTF-8")?;
-        Ok(paths
-            .split('\0')
-            .filter(|path| !path.is_empty())
-            .map(str::to_owned)
-            .collect())
+        Ok(paths.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     }
 }
 

@@ -22,28 +22,14 @@ pub(crate) fn check(rules: &Rules, crates: &[Crate]) -> Vec<String> {
 /// The crates of the rules and of the workspace are the same.
 fn known(rules: &Rules, crates: &[Crate], problems: &mut Vec<String>) {
     let real: BTreeSet<&str> = crates.iter().map(|krate| krate.name.as_str()).collect();
-    for name in real
-        .iter()
-        .filter(|name| !rules.levels.contains_key(**name))
-    {
+    for name in real.iter().filter(|name| !rules.levels.contains_key(**name)) {
         problems.push(format!("`{name}` has no level in `{RULES_PATH}`"));
     }
-    for name in rules
-        .levels
-        .keys()
-        .filter(|name| !real.contains(name.as_str()))
-    {
-        problems.push(format!(
-            "`{name}` has a level in `{RULES_PATH}`, but no such crate exists"
-        ));
+    for name in rules.levels.keys().filter(|name| !real.contains(name.as_str())) {
+        problems.push(format!("`{name}` has a level in `{RULES_PATH}`, but no such crate exists"));
     }
-    for (list, name) in rules
-        .named()
-        .filter(|(_, name)| !rules.levels.contains_key(*name))
-    {
-        problems.push(format!(
-            "`{list}` in `{RULES_PATH}` names `{name}`, which has no level"
-        ));
+    for (list, name) in rules.named().filter(|(_, name)| !rules.levels.contains_key(*name)) {
+        problems.push(format!("`{list}` in `{RULES_PATH}` names `{name}`, which has no level"));
     }
 }
 
@@ -52,9 +38,7 @@ fn arrow(rules: &Rules, user: &str, used: &str) -> Option<String> {
     if let Some(only) = rules.only.get(user)
         && !only.iter().any(|name| name == used)
     {
-        return Some(format!(
-            "`{user}` uses `{used}`, which `only` in `{RULES_PATH}` rules out"
-        ));
+        return Some(format!("`{user}` uses `{used}`, which `only` in `{RULES_PATH}` rules out"));
     }
     // A crate without a level is named already.
     let (from, to) = (rules.levels.get(user)?, rules.levels.get(used)?);
@@ -62,9 +46,7 @@ fn arrow(rules: &Rules, user: &str, used: &str) -> Option<String> {
     if to < from || everywhere {
         return None;
     }
-    Some(format!(
-        "`{user}` (level {from}) uses `{used}` (level {to}), which is not below it"
-    ))
+    Some(format!("`{user}` (level {from}) uses `{used}` (level {to}), which is not below it"))
 }
 
 #[cfg(test)]
@@ -82,11 +64,7 @@ mod tests {
 
     fn krate(name: &str, uses: &[&str]) -> Crate {
         let uses = uses.iter().map(|&used| used.to_owned()).collect();
-        Crate {
-            name: name.to_owned(),
-            uses,
-            ..Crate::default()
-        }
+        Crate { name: name.to_owned(), uses, ..Crate::default() }
     }
 
     fn layered() -> Vec<Crate> {
@@ -134,14 +112,8 @@ mod tests {
         crates[3] = krate("stranger", &[]);
         let problems = check(&rules(), &crates);
         assert_eq!(problems.len(), 2);
-        assert!(
-            problems[0].starts_with("`stranger` has no level"),
-            "{problems:?}"
-        );
-        assert!(
-            problems[1].starts_with("`pump` has a level"),
-            "{problems:?}"
-        );
+        assert!(problems[0].starts_with("`stranger` has no level"), "{problems:?}");
+        assert!(problems[1].starts_with("`pump` has a level"), "{problems:?}");
     }
 
     #[test]
@@ -156,9 +128,7 @@ mod tests {
     #[test]
     fn a_narrower_list_beats_the_level() {
         let mut rules = rules();
-        rules
-            .only
-            .insert("pump".into(), vec!["types".into(), "engine".into()]);
+        rules.only.insert("pump".into(), vec!["types".into(), "engine".into()]);
         let problems = check(&rules, &layered());
         assert_eq!(problems.len(), 1);
         assert!(problems[0].starts_with("`pump` uses `hal`"), "{problems:?}");

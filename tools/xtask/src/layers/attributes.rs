@@ -67,15 +67,10 @@ fn check_unsafe_absent(rules: &Rules, krate: &Crate, problems: &mut Vec<String>)
 
 /// A crate that needs no `unsafe` any more must not keep the right to it.
 fn check_unsafe_needed(krate: &Crate, problems: &mut Vec<String>) {
-    if !krate
-        .sources
-        .iter()
-        .any(|source| first_unsafe(source).is_some())
-    {
+    if !krate.sources.iter().any(|source| first_unsafe(source).is_some()) {
         let name = &krate.name;
-        problems.push(format!(
-            "`{name}` holds no `unsafe`: take it off the list in `{RULES_PATH}`"
-        ));
+        problems
+            .push(format!("`{name}` holds no `unsafe`: take it off the list in `{RULES_PATH}`"));
     }
 }
 
@@ -94,10 +89,7 @@ pub(crate) fn check_programs(rules: &Rules, sources: &[TextFile], problems: &mut
 /// The line of the first `unsafe`. A file that is not Rust holds none; `tidy` names such files.
 fn first_unsafe(source: &TextFile) -> Option<usize> {
     let words = words(&source.text).ok()?;
-    words
-        .iter()
-        .find(|word| word.text == "unsafe")
-        .map(|word| word.line)
+    words.iter().find(|word| word.text == "unsafe").map(|word| word.line)
 }
 
 fn root_attributes(root: &TextFile, problems: &mut Vec<String>) -> Vec<Applied> {
@@ -120,15 +112,11 @@ fn is_no_std(attr: &Applied) -> bool {
 }
 
 fn denies(attrs: &[Applied], lint: &str) -> bool {
-    attrs
-        .iter()
-        .any(|attr| shipped(attr) && lists(attr, &["deny", "forbid"], lint))
+    attrs.iter().any(|attr| shipped(attr) && lists(attr, &["deny", "forbid"], lint))
 }
 
 fn shipped(attr: &Applied) -> bool {
-    attr.condition
-        .as_deref()
-        .is_none_or(|condition| SHIPPED.contains(&condition))
+    attr.condition.as_deref().is_none_or(|condition| SHIPPED.contains(&condition))
 }
 
 /// Whether an attribute is one of `levels` and names `lint`.
@@ -137,9 +125,7 @@ fn lists(attr: &Applied, levels: &[&str], lint: &str) -> bool {
         return false;
     };
     levels.iter().any(|level| list.path.is_ident(level))
-        && nested(list)
-            .iter()
-            .any(|meta| path_text(meta.path()) == lint)
+        && nested(list).iter().any(|meta| path_text(meta.path()) == lint)
 }
 
 #[cfg(test)]
@@ -149,10 +135,7 @@ mod tests {
     const FORBID: &str = "#![forbid(unsafe_code)]\n";
 
     fn problems(rules: &Rules, lib: &str, test: &str) -> Vec<String> {
-        let file = |path: &str, text: &str| TextFile {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| TextFile { path: path.into(), text: text.into() };
         let (lib, test) = (file("a/src/lib.rs", lib), file("a/tests/t.rs", test));
         let krate = Crate {
             name: "a".into(),
@@ -169,11 +152,7 @@ mod tests {
     fn a_root_that_does_not_forbid_unsafe_is_found() {
         let rules = Rules::default();
         assert_eq!(problems(&rules, FORBID, ""), [""; 0]);
-        for lib in [
-            "",
-            "#![deny(unsafe_code)]\n",
-            "#![cfg_attr(not(test), forbid(unsafe_code))]",
-        ] {
+        for lib in ["", "#![deny(unsafe_code)]\n", "#![cfg_attr(not(test), forbid(unsafe_code))]"] {
             assert_eq!(
                 problems(&rules, lib, ""),
                 ["`a/src/lib.rs` lacks `#![forbid(unsafe_code)]`"]
@@ -186,29 +165,17 @@ mod tests {
         let test = "#[test]\nfn t() {\n    unsafe { f() }\n}\n";
         let found = problems(&Rules::default(), FORBID, test);
         assert_eq!(found.len(), 1);
-        assert!(
-            found[0].starts_with("`a/tests/t.rs:3` holds `unsafe`"),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("`a/tests/t.rs:3` holds `unsafe`"), "{found:?}");
     }
 
     #[test]
     fn a_listed_program_may_hold_unsafe_while_it_does() {
-        let rules = Rules {
-            unsafe_programs: vec!["a/tests/t.rs".into()],
-            ..Rules::default()
-        };
+        let rules = Rules { unsafe_programs: vec!["a/tests/t.rs".into()], ..Rules::default() };
         let program = "fn f() { unsafe { g() } }\n";
         assert_eq!(problems(&rules, FORBID, program), [""; 0]);
-        assert_eq!(
-            problems(&rules, &format!("{FORBID}{program}"), program).len(),
-            1
-        );
+        assert_eq!(problems(&rules, &format!("{FORBID}{program}"), program).len(), 1);
         for (text, found) in [(program, 0), ("fn f() {}\n", 1)] {
-            let source = TextFile {
-                path: "a/tests/t.rs".into(),
-                text: text.into(),
-            };
+            let source = TextFile { path: "a/tests/t.rs".into(), text: text.into() };
             let mut stale = Vec::new();
             check_programs(&rules, &[source], &mut stale);
             assert_eq!(stale.len(), found);
@@ -217,20 +184,14 @@ mod tests {
 
     #[test]
     fn a_right_to_unsafe_that_is_not_used_is_found() {
-        let rules = Rules {
-            holds_unsafe: vec!["a".into()],
-            ..Rules::default()
-        };
+        let rules = Rules { holds_unsafe: vec!["a".into()], ..Rules::default() };
         assert_eq!(problems(&rules, "unsafe fn f() {}\n", ""), [""; 0]);
         assert!(problems(&rules, "fn f() {}\n", "")[0].contains("holds no `unsafe`"));
     }
 
     #[test]
     fn no_std_counts_outside_of_unit_tests() {
-        let rules = Rules {
-            no_std: vec!["a".into()],
-            ..Rules::default()
-        };
+        let rules = Rules { no_std: vec!["a".into()], ..Rules::default() };
         for lib in ["#![no_std]\n", "#![cfg_attr(not(test), no_std)]\n"] {
             assert_eq!(problems(&rules, &format!("{FORBID}{lib}"), ""), [""; 0]);
         }
@@ -244,17 +205,11 @@ mod tests {
 
     #[test]
     fn each_missing_panic_lint_is_named() {
-        let rules = Rules {
-            no_panic: vec!["a".into()],
-            ..Rules::default()
-        };
+        let rules = Rules { no_panic: vec!["a".into()], ..Rules::default() };
         let all = PANIC_LINTS.join(", ");
         let denied = format!("{FORBID}#![cfg_attr(not(test), deny({all}, reason = \"r\"))]\n");
         assert_eq!(problems(&rules, &denied, ""), [""; 0]);
-        let some = format!(
-            "{FORBID}#![deny({})]\n#![warn({all})]\n",
-            PANIC_LINTS[1..].join(", ")
-        );
+        let some = format!("{FORBID}#![deny({})]\n#![warn({all})]\n", PANIC_LINTS[1..].join(", "));
         assert_eq!(
             problems(&rules, &some, ""),
             ["`a/src/lib.rs` lacks `#![deny(clippy::arithmetic_side_effects)]`"]

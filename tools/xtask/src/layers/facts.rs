@@ -55,20 +55,11 @@ impl Crate {
         let ours = |name: &str| packages.iter().any(|other| other.name.as_str() == name);
         let folders: Vec<String> = packages.iter().map(|p| folder(metadata, p)).collect();
         let folder = folder(metadata, package);
-        let sources: Vec<TextFile> = sources
-            .iter()
-            .filter(|s| owns(&folder, &folders, &s.path))
-            .cloned()
-            .collect();
+        let sources: Vec<TextFile> =
+            sources.iter().filter(|s| owns(&folder, &folders, &s.path)).cloned().collect();
         let root_of = |target: &Target| {
-            let path = target
-                .src_path
-                .strip_prefix(&metadata.workspace_root)
-                .ok()?;
-            sources
-                .iter()
-                .find(|source| source.path == path.as_str())
-                .cloned()
+            let path = target.src_path.strip_prefix(&metadata.workspace_root).ok()?;
+            sources.iter().find(|source| source.path == path.as_str()).cloned()
         };
         let is_bin = |target: &&Target| target.kind.contains(&TargetKind::Bin);
         let is_lib = |target: &&Target| target.is_lib() || target.is_proc_macro();
@@ -84,12 +75,7 @@ impl Crate {
             name: package.name.to_string(),
             uses,
             lib: package.targets.iter().find(is_lib).and_then(root_of),
-            bins: package
-                .targets
-                .iter()
-                .filter(is_bin)
-                .filter_map(root_of)
-                .collect(),
+            bins: package.targets.iter().filter(is_bin).filter_map(root_of).collect(),
             sources,
         }
     }
@@ -97,16 +83,8 @@ impl Crate {
 
 /// A package's folder from the root, with a `/` at its end.
 fn folder(metadata: &Metadata, package: &Package) -> String {
-    let folder = package
-        .manifest_path
-        .parent()
-        .unwrap_or(&metadata.workspace_root);
-    format!(
-        "{}/",
-        folder
-            .strip_prefix(&metadata.workspace_root)
-            .unwrap_or(folder)
-    )
+    let folder = package.manifest_path.parent().unwrap_or(&metadata.workspace_root);
+    format!("{}/", folder.strip_prefix(&metadata.workspace_root).unwrap_or(folder))
 }
 
 /// A file belongs to the innermost package around it, since packages lie within packages.

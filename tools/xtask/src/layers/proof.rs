@@ -20,22 +20,16 @@ pub(crate) fn check(module: &str, sources: &[TextFile], problems: &mut Vec<Strin
             minted |= home;
             if !home {
                 let path = &source.path;
-                problems.push(format!(
-                    "`{path}:{line}` mints `{TOKEN}`, which only {module} may"
-                ));
+                problems.push(format!("`{path}:{line}` mints `{TOKEN}`, which only {module} may"));
             }
         }
         for line in renaming(&words) {
             let path = &source.path;
-            problems.push(format!(
-                "`{path}:{line}` renames `{TOKEN}`, which would hide a mint"
-            ));
+            problems.push(format!("`{path}:{line}` renames `{TOKEN}`, which would hide a mint"));
         }
     }
     if !minted {
-        problems.push(format!(
-            "`{module}` mints no `{TOKEN}`: is it still the proof module?"
-        ));
+        problems.push(format!("`{module}` mints no `{TOKEN}`: is it still the proof module?"));
     }
 }
 
@@ -64,10 +58,7 @@ mod tests {
     use super::{TextFile, check};
 
     fn problems(other: &str) -> Vec<String> {
-        let file = |path: &str, text: &str| TextFile {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| TextFile { path: path.into(), text: text.into() };
         let home = file("home.rs", "fn f() -> Quiesced { Quiesced::mint(1, 2) }\n");
         let mut problems = Vec::new();
         check("home.rs", &[home, file("other.rs", other)], &mut problems);
@@ -91,29 +82,20 @@ mod tests {
             "fn f() {\n    <Quiesced>::mint(1, 2);\n}\n",
         ];
         for text in elsewhere {
-            assert_eq!(
-                problems(text),
-                ["`other.rs:2` mints `Quiesced`, which only home.rs may"]
-            );
+            assert_eq!(problems(text), ["`other.rs:2` mints `Quiesced`, which only home.rs may"]);
         }
     }
 
     #[test]
     fn a_rename_is_found() {
         let found = problems("use types::Quiesced as Q;\nfn f() { Q::mint(1, 2); }\n");
-        assert_eq!(
-            found,
-            ["`other.rs:1` renames `Quiesced`, which would hide a mint"]
-        );
+        assert_eq!(found, ["`other.rs:1` renames `Quiesced`, which would hide a mint"]);
     }
 
     #[test]
     fn a_proof_module_without_a_mint_is_found() {
         let mut problems = Vec::new();
         check("gone.rs", &[], &mut problems);
-        assert_eq!(
-            problems,
-            ["`gone.rs` mints no `Quiesced`: is it still the proof module?"]
-        );
+        assert_eq!(problems, ["`gone.rs` mints no `Quiesced`: is it still the proof module?"]);
     }
 }

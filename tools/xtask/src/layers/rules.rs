@@ -44,10 +44,7 @@ impl Rules {
 
     /// Every crate that the rules name besides its level, with the list that names it.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let only = self
-            .only
-            .iter()
-            .flat_map(|(name, uses)| std::iter::once(name).chain(uses));
+        let only = self.only.iter().flat_map(|(name, uses)| std::iter::once(name).chain(uses));
         let lists = [
             ("everywhere", &self.everywhere),
             ("unsafe", &self.holds_unsafe),
@@ -68,11 +65,7 @@ mod tests {
     #[test]
     fn the_rules_in_use_are_understood() {
         let rules: Rules = toml::from_str(include_str!("../../layers.toml")).unwrap();
-        assert!(
-            rules
-                .named()
-                .all(|(_, name)| rules.levels.contains_key(name))
-        );
+        assert!(rules.named().all(|(_, name)| rules.levels.contains_key(name)));
         assert_eq!(rules.only["godwit-engine"], rules.everywhere);
     }
 

@@ -63,32 +63,24 @@ impl Exceptions {
             problems.extend(verdict(measure, exception.map(|found| found.allowed)));
         }
         for subject in listed.into_keys() {
-            problems.push(format!(
-                "{EXCEPTIONS_PATH}: {subject} does not exist; remove the entry"
-            ));
+            problems.push(format!("{EXCEPTIONS_PATH}: {subject} does not exist; remove the entry"));
         }
     }
 }
 
 /// What is wrong with one size, given what an exception allows.
 fn verdict(measure: &Measure, allowed: Option<usize>) -> Option<String> {
-    let Measure {
-        subject,
-        size,
-        line,
-    } = measure;
+    let Measure { subject, size, line } = measure;
     let (limit, unit) = (subject.rule.limit(), subject.rule.unit());
     match allowed {
         None if *size <= limit => None,
-        None => Some(format!(
-            "{subject} (line {line}) has {size} {unit}, and {limit} are allowed"
-        )),
-        Some(_) if *size <= limit => Some(format!(
-            "{EXCEPTIONS_PATH}: {subject} needs no exception; remove the entry"
-        )),
-        Some(allowed) if *size < allowed => Some(format!(
-            "{EXCEPTIONS_PATH}: {subject} has {size} {unit}; lower {allowed} to that"
-        )),
+        None => Some(format!("{subject} (line {line}) has {size} {unit}, and {limit} are allowed")),
+        Some(_) if *size <= limit => {
+            Some(format!("{EXCEPTIONS_PATH}: {subject} needs no exception; remove the entry"))
+        }
+        Some(allowed) if *size < allowed => {
+            Some(format!("{EXCEPTIONS_PATH}: {subject} has {size} {unit}; lower {allowed} to that"))
+        }
         Some(allowed) if *size > allowed => Some(format!(
             "{subject} (line {line}) has {size} {unit}, and its exception allows {allowed}"
         )),
@@ -105,21 +97,10 @@ mod tests {
                           allowed = 90\nwhy = \"It is a table.\"\n";
 
     fn verdicts(listed: &str, rule: Rule, name: &str, size: usize) -> Vec<String> {
-        let subject = Subject {
-            rule,
-            path: "a.rs".into(),
-            name: name.into(),
-        };
+        let subject = Subject { rule, path: "a.rs".into(), name: name.into() };
         let mut problems = Vec::new();
         let exceptions = Exceptions::parse(listed).unwrap();
-        exceptions.judge(
-            &[Measure {
-                subject,
-                size,
-                line: 7,
-            }],
-            &mut problems,
-        );
+        exceptions.judge(&[Measure { subject, size, line: 7 }], &mut problems);
         problems
     }
 
@@ -146,36 +127,22 @@ mod tests {
         let grown = verdicts(LISTED, Rule::Function, "A::f", 91);
         assert!(grown[0].ends_with("its exception allows 90"), "{grown:?}");
         let shrunk = verdicts(LISTED, Rule::Function, "A::f", 89);
-        assert!(
-            shrunk[0].ends_with("has 89 lines; lower 90 to that"),
-            "{shrunk:?}"
-        );
+        assert!(shrunk[0].ends_with("has 89 lines; lower 90 to that"), "{shrunk:?}");
     }
 
     #[test]
     fn a_stale_exception_is_found() {
         let fits = verdicts(LISTED, Rule::Function, "A::f", 70);
-        assert!(
-            fits[0].ends_with("needs no exception; remove the entry"),
-            "{fits:?}"
-        );
+        assert!(fits[0].ends_with("needs no exception; remove the entry"), "{fits:?}");
         let gone = verdicts(LISTED, Rule::Function, "A::g", 1);
-        assert!(
-            gone[0].ends_with("does not exist; remove the entry"),
-            "{gone:?}"
-        );
+        assert!(gone[0].ends_with("does not exist; remove the entry"), "{gone:?}");
     }
 
     #[test]
     fn an_exception_is_listed_once_and_says_why() {
         let twice = verdicts(&LISTED.repeat(2), Rule::Function, "A::f", 90);
         assert!(twice[0].ends_with("is listed twice"), "{twice:?}");
-        let silent = verdicts(
-            &LISTED.replace("It is a table.", " "),
-            Rule::Function,
-            "A::f",
-            90,
-        );
+        let silent = verdicts(&LISTED.replace("It is a table.", " "), Rule::Function, "A::f", 90);
         assert!(silent[0].ends_with("does not say why"), "{silent:?}");
         assert!(Exceptions::parse("[[exception]]\nrule = \"file\"\npath = \"a.rs\"\n").is_err());
     }

@@ -14,10 +14,7 @@ pub(crate) fn is_lib(path: &str) -> bool {
 pub(crate) fn foreign_items(tree: &syn::File) -> (usize, usize) {
     let mut foreign = tree.items.iter().filter(|item| !belongs(item));
     let line = foreign.next().map(|item| item.span().start().line);
-    (
-        foreign.count() + usize::from(line.is_some()),
-        line.unwrap_or(1),
-    )
+    (foreign.count() + usize::from(line.is_some()), line.unwrap_or(1))
 }
 
 fn belongs(item: &Item) -> bool {

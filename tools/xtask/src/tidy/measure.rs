@@ -84,11 +84,8 @@ pub(crate) struct Measure {
 pub(crate) fn all(file: &TextFile) -> Result<Vec<Measure>, String> {
     let tree = syn::parse_file(&file.text)
         .map_err(|error| format!("`{}` cannot be parsed: {error}", file.path))?;
-    let subject = |rule, name: &str| Subject {
-        rule,
-        path: file.path.clone(),
-        name: name.to_owned(),
-    };
+    let subject =
+        |rule, name: &str| Subject { rule, path: file.path.clone(), name: name.to_owned() };
     let (size, line) = longest_line(&file.text);
     let mut out = vec![
         Measure {
@@ -96,19 +93,11 @@ pub(crate) fn all(file: &TextFile) -> Result<Vec<Measure>, String> {
             size: lines_before_tests(file, &tree),
             line: 1,
         },
-        Measure {
-            subject: subject(Rule::Line, ""),
-            size,
-            line,
-        },
+        Measure { subject: subject(Rule::Line, ""), size, line },
     ];
     if lib_root::is_lib(&file.path) {
         let (size, line) = lib_root::foreign_items(&tree);
-        out.push(Measure {
-            subject: subject(Rule::Lib, ""),
-            size,
-            line,
-        });
+        out.push(Measure { subject: subject(Rule::Lib, ""), size, line });
     }
     let mut functions = Functions::default();
     functions.visit_file(&tree);
@@ -134,9 +123,7 @@ fn lines_before_tests(file: &TextFile, tree: &syn::File) -> usize {
 /// The length of the longest line, and which it is.
 fn longest_line(text: &str) -> (usize, usize) {
     let lengths = text.lines().map(|line| line.chars().count()).zip(1..);
-    lengths
-        .max_by_key(|&(length, line)| (length, std::cmp::Reverse(line)))
-        .unwrap_or((0, 1))
+    lengths.max_by_key(|&(length, line)| (length, std::cmp::Reverse(line))).unwrap_or((0, 1))
 }
 
 /// The functions of a file: lines and first line of each, by its name within the file. Of two
@@ -213,11 +200,9 @@ impl<'ast> Visit<'ast> for Functions {
 /// The name of the type that an `impl` is for, without its parameters.
 fn type_name(ty: &syn::Type) -> String {
     match ty {
-        syn::Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .map_or_else(String::new, |part| part.ident.to_string()),
+        syn::Type::Path(path) => {
+            path.path.segments.last().map_or_else(String::new, |part| part.ident.to_string())
+        }
         syn::Type::Reference(reference) => type_name(&reference.elem),
         _ => "_".to_owned(),
     }
@@ -228,17 +213,11 @@ mod tests {
     use super::{Measure, Rule, TextFile, all};
 
     fn measured(path: &str, text: &str) -> Vec<Measure> {
-        all(&TextFile {
-            path: path.into(),
-            text: text.into(),
-        })
-        .unwrap()
+        all(&TextFile { path: path.into(), text: text.into() }).unwrap()
     }
 
     fn size(measures: &[Measure], rule: Rule, name: &str) -> (usize, usize) {
-        let found = measures
-            .iter()
-            .find(|m| m.subject.rule == rule && m.subject.name == name);
+        let found = measures.iter().find(|m| m.subject.rule == rule && m.subject.name == name);
         found.map(|measure| (measure.size, measure.line)).unwrap()
     }
 
@@ -257,21 +236,14 @@ mod tests {
         assert_eq!(size(&measures, Rule::Function, "A::f::g"), (1, 3));
         assert_eq!(size(&measures, Rule::Function, "B::f"), (1, 7));
         assert_eq!(size(&measures, Rule::Function, "m::f"), (2, 11));
-        assert!(
-            !measures
-                .iter()
-                .any(|measure| measure.subject.name == "B::h")
-        );
+        assert!(!measures.iter().any(|measure| measure.subject.name == "B::h"));
     }
 
     #[test]
     fn of_two_functions_with_one_name_the_longer_counts() {
         let text = "impl From<u8> for A {\n    fn from() {}\n}\n\
                     impl From<u16> for A {\n    fn from() {\n    }\n}\n";
-        assert_eq!(
-            size(&measured("a.rs", text), Rule::Function, "A::from"),
-            (2, 5)
-        );
+        assert_eq!(size(&measured("a.rs", text), Rule::Function, "A::from"), (2, 5));
     }
 
     #[test]
@@ -293,23 +265,12 @@ mod tests {
     fn only_a_library_root_is_measured_as_one() {
         let text = "//! Doc.\nmod a;\nfn f() {}\n";
         assert_eq!(size(&measured("a/src/lib.rs", text), Rule::Lib, ""), (1, 3));
-        assert!(
-            !measured("a/src/main.rs", text)
-                .iter()
-                .any(|m| m.subject.rule == Rule::Lib)
-        );
+        assert!(!measured("a/src/main.rs", text).iter().any(|m| m.subject.rule == Rule::Lib));
     }
 
     #[test]
     fn a_file_that_is_not_rust_is_named() {
-        let file = TextFile {
-            path: "a.rs".into(),
-            text: "fn {".into(),
-        };
-        assert!(
-            all(&file)
-                .unwrap_err()
-                .starts_with("`a.rs` cannot be parsed")
-        );
+        let file = TextFile { path: "a.rs".into(), text: "fn {".into() };
+        assert!(all(&file).unwrap_err().starts_with("`a.rs` cannot be parsed"));
     }
 }

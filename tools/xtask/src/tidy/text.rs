@@ -30,10 +30,7 @@ impl TextRules {
     pub(crate) fn new() -> Result<Self> {
         let forbidden = [
             (Regex::new(HOST)?, "names a host that packages come from"),
-            (
-                Regex::new(REPLACED_SOURCE)?,
-                "replaces a source of packages",
-            ),
+            (Regex::new(REPLACED_SOURCE)?, "replaces a source of packages"),
             (Regex::new(MACHINE_PATH)?, "holds a path of one machine"),
         ];
         Ok(Self { forbidden })
@@ -46,11 +43,7 @@ impl TextRules {
             if line.ends_with(char::is_whitespace) {
                 problems.push(format!("`{path}:{number}` ends in white space"));
             }
-            for (_, what) in self
-                .forbidden
-                .iter()
-                .filter(|(regex, _)| regex.is_match(line))
-            {
+            for (_, what) in self.forbidden.iter().filter(|(regex, _)| regex.is_match(line)) {
                 problems.push(format!("`{path}:{number}` {what}"));
             }
         }
@@ -66,10 +59,7 @@ mod tests {
 
     fn problems(text: &str) -> Vec<String> {
         let mut problems = Vec::new();
-        let file = TextFile {
-            path: "a".into(),
-            text: text.into(),
-        };
+        let file = TextFile { path: "a".into(), text: text.into() };
         TextRules::new().unwrap().check(&file, &mut problems);
         problems
     }
@@ -115,16 +105,9 @@ mod tests {
         for place in ["root", "work", "home/someone"] {
             for lead in ["", "\"", "--out=", "in ", "("] {
                 let text = format!("{lead}/{place}/x\n");
-                assert_eq!(
-                    problems(&text),
-                    ["`a:1` holds a path of one machine"],
-                    "{text}"
-                );
+                assert_eq!(problems(&text), ["`a:1` holds a path of one machine"], "{text}");
             }
         }
-        assert_eq!(
-            problems(concat!("a: file:/", "/", "/home", "/x/y\n")).len(),
-            1
-        );
+        assert_eq!(problems(concat!("a: file:/", "/", "/home", "/x/y\n")).len(), 1);
     }
 }

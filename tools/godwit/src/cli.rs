@@ -1,0 +1,161 @@
+//! The command line: what may be asked for, and what it exits with.
+
+use crate::inspect::inspect;
+use crate::progress::{Bars, Progress, Silent};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::{DEMO, run};
+use annotate_snippets::Renderer;
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The exit statuses, for `--help`.
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0  everything was verified
+  1  something was not: a job's bytes, an event that did not end as expected, a state file
+  2  the command line or the scenario has a mistake, or a file cannot be read";
+
+/// Moves running vGPUs between simulated GPUs, and checks that no job notices.
+#[derive(Debug, Parser)]
+#[command(name = "godwit", version, after_help = EXIT_STATUSES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the built-in scenario: six vGPUs on two hosts, a live move and a suspend.
+    #[command(after_help = EXIT_STATUSES)]
+    Demo {
+        #[command(flatten)]
+        options: Options,
+        /// Print the built-in scenario and do nothing else.
+        #[arg(long, conflicts_with_all = ["seed", "json"])]
+        print: bool,
+    },
+    /// Runs a scenario.
+    #[command(after_help = EXIT_STATUSES)]
+    Run {
+        /// The scenario, a TOML file; `godwit demo --print` shows one.
+        scenario: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Shows the records of a state file and whether they are sound.
+    #[command(after_help = EXIT_STATUSES)]
+    Inspect {
+        /// The state file of a suspended vGPU.
+        file: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Options {
+    /// Where all randomness comes from, in place of the scenario's own seed.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something is not verified.
+const NOT_VERIFIED: u8 = 1;
+/// The user's mistake.
+const MISTAKE: u8 = 2;
+
+impl Cli {
+    /// Does what is asked for. Results go to standard output, everything else to standard
+    /// error.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Demo { print: true, .. } => shown(DEMO, true),
+            Command::Demo { options, .. } => demo(options),
+            Command::Run { scenario, options } => match Scenario::load(&scenario, options.seed) {
+                Ok(scenario) => execute(&scenario, options),
+                Err(error) => mistaken(&error),
+            },
+            Command::Inspect { file, json } => inspected(&file, json),
+        }
+    }
+}
+
+/// Runs the built-in scenario, with its state files in a folder that is gone afterwards.
+fn demo(options: Options) -> ExitCode {
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return failed(&format!("there is no place for temporary files: {error}")),
+    };
+    match Scenario::demo(folder.path(), options.seed) {
+        Ok(scenario) => execute(&scenario, options),
+        Err(error) => mistaken(&error),
+    }
+}
+
+fn execute(scenario: &Scenario, options: Options) -> ExitCode {
+    let mut progress: Box<dyn Progress> = match io::stderr().is_terminal() {
+        true => Box::new(Bars::new(scenario)),
+        false => Box::new(Silent),
+    };
+    let report = match run::execute(scenario, progress.as_mut()) {
+        Ok(report) => report,
+        Err(error) => return failed(&error.to_string()),
+    };
+    drop(progress);
+    let text = if options.json { report.json() + "\n" } else { report.human(None) };
+    shown(&text, report.verified)
+}
+
+fn inspected(file: &Path, json: bool) -> ExitCode {
+    let found = match inspect(file) {
+        Ok(found) => found,
+        Err(error) => {
+            anstream::eprintln!("{}: {error}", file.display());
+            return ExitCode::from(MISTAKE);
+        }
+    };
+    let text = if json { found.json() + "\n" } else { found.human() };
+    shown(&text, found.sound)
+}
+
+fn mistaken(error: &ScenarioError) -> ExitCode {
+    anstream::eprint!("{}", error.render(&Renderer::styled()));
+    ExitCode::from(MISTAKE)
+}
+
+fn failed(error: &str) -> ExitCode {
+    anstream::eprintln!("error: {error}");
+    ExitCode::from(NOT_VERIFIED)
+}
+
+/// Prints a result; the status says whether it is a good one.
+fn shown(text: &str, good: bool) -> ExitCode {
+    match write(text) {
+        Ok(()) if good => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(NOT_VERIFIED),
+        Err(error) => failed(&format!("the result cannot be printed: {error}")),
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,24 @@
+//! The `godwit` command line.
+//!
+//! `godwit run` takes a [`Scenario`], `godwit demo` has one built in, `godwit inspect` reads a
+//! state file.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod demo;
+mod files;
+pub mod inspect;
+pub mod progress;
+pub mod report;
+mod run;
+mod scenario;
+mod units;
+
+pub use cli::Cli;
+pub use demo::DEMO;
+pub use run::{RunError, execute};
+pub use scenario::{
+    Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, MoveKind, Program,
+    Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef,
+};

@@ -1,0 +1,10 @@
+//! See the library.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    godwit::Cli::parse().run()
+}

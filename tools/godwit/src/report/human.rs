@@ -1,0 +1,160 @@
+//! The report as tables.
+
+use super::{Bases, Cost, Job, Kind, Move, Neighbour, Report};
+use crate::units::{about_count, about_size, about_time};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+/// Digits of a digest that are shown.
+const DIGEST_SHOWN: usize = 16;
+
+impl Report {
+    /// Tables and a last line that says whether all was verified. Lines are no longer than
+    /// `width` columns, if there is one.
+    pub fn human(&self, width: Option<u16>) -> String {
+        let mut parts = Vec::new();
+        if !self.moves.is_empty() {
+            parts.push(moves(&self.moves, width));
+        }
+        parts.push(jobs(&self.jobs, width));
+        if !self.neighbours.is_empty() {
+            parts.push(neighbours(&self.neighbours, &self.moves, width));
+        }
+        parts.push(costs(&self.costs, width));
+        parts.push(self.last_line());
+        parts.join("\n\n") + "\n"
+    }
+
+    fn last_line(&self) -> String {
+        if self.verified {
+            let jobs = match self.jobs.len() {
+                1 => "the job's bytes are right".to_owned(),
+                count => format!("the bytes of all {count} jobs are right"),
+            };
+            return format!(
+                "verified: {jobs}, and every event ended as expected (seed {})",
+                self.seed
+            );
+        }
+        let problems: Vec<String> =
+            self.problems.iter().map(|problem| format!("  {problem}")).collect();
+        format!("NOT VERIFIED (seed {}):\n{}", self.seed, problems.join("\n"))
+    }
+}
+
+/// A table with a title; columns from `numbers` on are flush right.
+fn table(header: &[&str], numbers: std::ops::Range<usize>, width: Option<u16>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header.iter().copied());
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(width) = width {
+        table.set_width(width);
+    }
+    for at in numbers {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+
+    table
+}
+
+fn moves(moves: &[Move], width: Option<u16>) -> String {
+    let header = [
+        "vGPU",
+        "from",
+        "to",
+        "kind",
+        "outcome",
+        "blackout",
+        "total",
+        "rounds",
+        "pre-copy",
+        "stop",
+        "state",
+        "partition",
+        "BAR",
+        "channel",
+    ];
+    let mut table = table(&header, 5..11, width);
+    for it in moves {
+        let base = |part: fn(&Bases) -> u64| {
+            let shown = |bases: &Option<Bases>| {
+                bases.as_ref().map_or_else(|| "-".to_owned(), |bases| format!("{:#x}", part(bases)))
+            };
+            format!("{} → {}", shown(&it.old), shown(&it.new))
+        };
+        table.add_row([
+            it.vgpu.clone(),
+            it.from.clone(),
+            it.to.clone(),
+            it.kind.name().to_owned(),
+            it.outcome.clone(),
+            it.blackout_ns.map_or_else(|| "-".to_owned(), about_time),
+            about_time(it.total_ns),
+            it.rounds.to_string(),
+            about_size(it.bytes.precopy),
+            about_size(it.bytes.stop),
+            about_size(it.bytes.state),
+            base(|bases| bases.partition_base),
+            base(|bases| bases.bar_base),
+            base(|bases| bases.channel_base.into()),
+        ]);
+    }
+    table.to_string()
+}
+
+fn jobs(jobs: &[Job], width: Option<u16>) -> String {
+    let header = ["job", "vGPU", "instructions", "preemptions", "SHA-256 of its output", "bytes"];
+    let mut table = table(&header, 2..4, width);
+    for job in jobs {
+        let digest = job.digest.as_ref().map_or_else(
+            || "-".to_owned(),
+            |digest| digest.chars().take(DIGEST_SHOWN).chain(['…']).collect(),
+        );
+        let verdict = match (&job.expected, job.ok) {
+            (Some(_), true) => "right",
+            (Some(_), false) => "WRONG",
+            (None, true) => "runs on",
+            (None, false) => "NOT VERIFIED",
+        };
+        table.add_row([
+            job.name.clone(),
+            job.vgpu.clone(),
+            about_count(job.instructions),
+            job.preemptions.to_string(),
+            digest,
+            verdict.to_owned(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn neighbours(neighbours: &[Neighbour], moves: &[Move], width: Option<u16>) -> String {
+    let header = ["neighbour", "while", "before", "during", "ratio"];
+    let mut table = table(&header, 2..5, width);
+    for it in neighbours {
+        table.add_row([
+            it.vgpu.clone(),
+            moves.get(it.transfer).map_or_else(String::new, doing),
+            format!("{}/s", about_count(it.before)),
+            format!("{}/s", about_count(it.during)),
+            it.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{:.2} %", ratio * 100.0)),
+        ]);
+    }
+    table.to_string()
+}
+
+fn doing(it: &Move) -> String {
+    let what = if it.kind == Kind::Live { "live move" } else { it.kind.name() };
+    format!("{what} of `{}`", it.vgpu)
+}
+
+fn costs(costs: &[Cost], width: Option<u16>) -> String {
+    let mut table = table(&["cost", "value", "source"], 1..2, width);
+    for cost in costs {
+        let value = format!("{} {}", cost.value, cost.unit);
+        table.add_row([cost.name.clone(), value, cost.source.clone()]);
+    }
+    table.to_string()
+}

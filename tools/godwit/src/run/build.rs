@@ -1,0 +1,65 @@
+//! From a scenario to a world.
+
+use crate::scenario::{Expected, Program, Scenario};
+use godwit_world::{
+    HostId, HostSpec, JobId, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
+};
+
+/// Version of the contexts that the simulated GPU writes.
+const CONTEXT_LAYOUT: u32 = 1;
+
+/// What the world calls the parts of the scenario, by their places in its lists.
+pub(super) struct Ids {
+    pub(super) hosts: Vec<HostId>,
+    pub(super) vgpus: Vec<VgpuId>,
+    pub(super) jobs: Vec<JobId>,
+}
+
+/// A world with the scenario's hosts, vGPUs and jobs.
+pub(super) fn world(scenario: &Scenario) -> Result<(World, Ids), WorldError> {
+    let mut world = World::new(WorldConfig { seed: scenario.seed, costs: scenario.costs.costs });
+    let mut ids = Ids { hosts: Vec::new(), vgpus: Vec::new(), jobs: Vec::new() };
+    for host in &scenario.hosts {
+        ids.hosts.push(world.add_host(HostSpec {
+            name: host.name.clone(),
+            fb_bytes: host.fb_bytes,
+            bar_bytes: host.bar_bytes,
+            context_bytes: host.context_bytes,
+            start_ns: host.timer_start_ns,
+            context_layout: CONTEXT_LAYOUT,
+        })?);
+    }
+    for vgpu in &scenario.vgpus {
+        ids.vgpus.push(world.add_vgpu(VgpuSpec {
+            name: vgpu.name.clone(),
+            host: ids.hosts[vgpu.host.index()],
+            profile: vgpu.profile,
+        })?);
+    }
+    for job in &scenario.jobs {
+        ids.jobs.push(world.add_job(JobSpec {
+            name: job.name.clone(),
+            vgpu: ids.vgpus[job.vgpu.index()],
+            source: source(&job.program),
+            repeat: 1,
+            endless: job.expected == Expected::Endless,
+        })?);
+    }
+    Ok((world, ids))
+}
+
+/// The output is judged here, by its digest, so the world is told of no expected bytes.
+fn source(program: &Program) -> JobSource {
+    JobSource::Program {
+        elf: program.elf.to_vec(),
+        grid: program.grid,
+        block: program.block,
+        shared_bytes: program.shared_bytes,
+        stack_bytes: program.stack_bytes,
+        args: program.args.clone(),
+        inputs: program.inputs.clone(),
+        output: Some(program.output.clone()),
+        arena: program.arena.clone(),
+        expected: None,
+    }
+}

@@ -1,0 +1,134 @@
+//! The scenario's events, each in its turn.
+
+use super::build::Ids;
+use crate::progress::Progress;
+use crate::scenario::{Action, Event, MoveKind, Scenario, Stop, Trigger};
+use godwit_shim::Live;
+use godwit_types::PreemptMode;
+use godwit_wire::mailbox::StopMode;
+use godwit_world::{self as world, MoveSpec, ResumeSpec, SuspendSpec, World};
+use std::collections::VecDeque;
+
+/// When a live move stops the vGPU: after so many rounds, or when a round had so few pages.
+const LIVE: Live = Live { rounds_max: 8, pages_enough: 64 };
+
+/// Which event is under way, and how those before it ended.
+pub(super) struct Course {
+    /// For each vGPU its events that have not ended. The first has been handed to the world.
+    waiting: Vec<VecDeque<(usize, world::Trigger, world::Action)>>,
+    /// For each report of the world, the event that it is of.
+    ended: Vec<usize>,
+}
+
+impl Course {
+    /// Hands the world what it may do at once: of each vGPU its first event, and all that is
+    /// about no vGPU.
+    pub(super) fn new(scenario: &Scenario, ids: &Ids, world: &mut World) -> Self {
+        let waiting = scenario.vgpus.iter().map(|_| VecDeque::new()).collect();
+        let mut course = Self { waiting, ended: Vec::new() };
+        for (at, event) in scenario.events.iter().enumerate() {
+            let (trigger, action) = translated(event, ids);
+            match event.action.vgpu() {
+                Some(vgpu) => course.waiting[vgpu.index()].push_back((at, trigger, action)),
+                None => world.schedule(trigger, action),
+            }
+        }
+        for vgpu in 0..course.waiting.len() {
+            course.start(vgpu, world);
+        }
+        course
+    }
+
+    /// Hands the world the next event of this vGPU.
+    fn start(&self, vgpu: usize, world: &mut World) {
+        if let Some((_, trigger, action)) = self.waiting[vgpu].front() {
+            world.schedule(*trigger, action.clone());
+        }
+    }
+
+    /// Takes note of events that have ended, and starts those that come after them.
+    pub(super) fn follow(&mut self, ids: &Ids, world: &mut World, progress: &mut dyn Progress) {
+        while let Some(report) = world.move_reports().get(self.ended.len()) {
+            let vgpu = ids.vgpus.iter().position(|id| *id == report.vgpu);
+            let vgpu = vgpu.expect("the world knows no other vGPUs");
+            let (event, ..) =
+                self.waiting[vgpu].pop_front().expect("the world does what it was told, once");
+            progress.event(event, report.outcome.as_ref().map_or_else(String::as_str, |()| "done"));
+            self.ended.push(event);
+            world.check_leaks();
+            self.start(vgpu, world);
+        }
+    }
+
+    /// Tells what is under way.
+    pub(super) fn tell(&self, ids: &Ids, world: &World, progress: &mut dyn Progress) {
+        for (id, phase) in world.transfers() {
+            let vgpu = ids.vgpus.iter().position(|vgpu| *vgpu == id);
+            if let Some((event, ..)) = vgpu.and_then(|vgpu| self.waiting[vgpu].front()) {
+                progress.event(*event, &phase);
+            }
+        }
+    }
+
+    /// Whether every event of a vGPU has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.waiting.iter().all(VecDeque::is_empty)
+    }
+
+    /// For each report of the world, the event that it is of.
+    pub(super) fn ended(&self) -> &[usize] {
+        &self.ended
+    }
+
+    /// Events that have not ended, in the order of the scenario.
+    pub(super) fn missing(&self) -> Vec<usize> {
+        let mut missing: Vec<usize> =
+            self.waiting.iter().flatten().map(|(event, ..)| *event).collect();
+        missing.sort_unstable();
+        missing
+    }
+}
+
+fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
+    let trigger = match event.trigger {
+        Trigger::At { ns } => world::Trigger::At(ns),
+        Trigger::After { job, instructions } => {
+            world::Trigger::After { job: ids.jobs[job.index()], instructions }
+        }
+    };
+    let action = match &event.action {
+        Action::Move { vgpu, to, kind, stop } => world::Action::Move(MoveSpec {
+            vgpu: ids.vgpus[vgpu.index()],
+            to: ids.hosts[to.index()],
+            live: match kind {
+                MoveKind::Live => Some(LIVE),
+                MoveKind::StopAndCopy => None,
+            },
+            stop: stop_mode(*stop),
+            stop_timeout_ns: stop.timeout_ns,
+        }),
+        Action::Suspend { vgpu, file, stop } => world::Action::Suspend(SuspendSpec {
+            vgpu: ids.vgpus[vgpu.index()],
+            path: file.path.clone(),
+            stop: stop_mode(*stop),
+            stop_timeout_ns: stop.timeout_ns,
+        }),
+        Action::Resume { vgpu, file, host } => world::Action::Resume(ResumeSpec {
+            vgpu: ids.vgpus[vgpu.index()],
+            path: file.path.clone(),
+            to: ids.hosts[host.index()],
+        }),
+        Action::Fault { host, fault } => world::Action::Fault(ids.hosts[host.index()], *fault),
+        Action::RestartFirmware { host } => world::Action::RestartFirmware(ids.hosts[host.index()]),
+    };
+    (trigger, action)
+}
+
+const fn stop_mode(stop: Stop) -> StopMode {
+    match stop.mode {
+        Some(PreemptMode::Wfi) => StopMode::Wfi,
+        Some(PreemptMode::Cta) => StopMode::Cta,
+        Some(PreemptMode::Instruction) => StopMode::Instruction,
+        None => StopMode::Escalate,
+    }
+}

@@ -1,0 +1,125 @@
+//! Runs a scenario in the world, and looks at what has become of it.
+
+mod build;
+mod events;
+mod verdict;
+
+use crate::progress::{JobState, Progress};
+use crate::report::Report;
+use crate::scenario::{Expected, Scenario};
+use build::Ids;
+use events::Course;
+use godwit_world::{JobReport, World, WorldError};
+use std::fmt;
+
+/// Virtual time between two looks at the jobs.
+const LOOK_NS: u64 = 1_000_000;
+
+/// Why a run gave no report.
+#[derive(Debug)]
+pub struct RunError(WorldError);
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the scenario cannot be set up: {}", self.0)
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl From<WorldError> for RunError {
+    fn from(error: WorldError) -> Self {
+        Self(error)
+    }
+}
+
+/// How a job stands, as far as a run must know.
+fn state(report: &JobReport) -> JobState {
+    match report.state.as_str() {
+        "done" => JobState::Done,
+        "waiting" | "running" => JobState::Running,
+        _ => JobState::Faulted,
+    }
+}
+
+/// Runs a scenario to its end, or to its limit of virtual time.
+///
+/// # Errors
+///
+/// When the simulated hosts cannot be made. What goes wrong in the run is in the report.
+pub fn execute(scenario: &Scenario, progress: &mut dyn Progress) -> Result<Report, RunError> {
+    let (mut world, ids) = build::world(scenario)?;
+    let mut course = Course::new(scenario, &ids, &mut world);
+    let mut watch = Watch { scenario, ids: &ids, quiet_from: None };
+    let mut look_ns = 0;
+    let mut in_time = true;
+    loop {
+        course.follow(&ids, &mut world, progress);
+        if world.now_ns() >= look_ns {
+            look_ns = world.now_ns() + LOOK_NS;
+            course.tell(&ids, &world, progress);
+            if watch.look(&world, &course, progress) {
+                break;
+            }
+        }
+        if world.now_ns() >= scenario.time_limit_ns {
+            in_time = false;
+            break;
+        }
+        world.step();
+    }
+    world.check_leaks();
+    Ok(verdict::report(scenario, &ids, &world, &course, in_time))
+}
+
+/// Decides when a run is over.
+struct Watch<'a> {
+    scenario: &'a Scenario,
+    ids: &'a Ids,
+    /// What the jobs that never end had run when everything else was over.
+    quiet_from: Option<Vec<u64>>,
+}
+
+impl Watch<'_> {
+    /// Whether every event and every job that can end is over, and those that never end have
+    /// gone on since.
+    fn look(&mut self, world: &World, course: &Course, progress: &mut dyn Progress) -> bool {
+        let reports = world.job_reports();
+        let suspended = world.suspended();
+        let (mut over, mut endless) = (course.is_over(), Vec::new());
+        for (at, (job, report)) in self.scenario.jobs.iter().zip(&reports).enumerate() {
+            let vgpu = self.ids.vgpus[job.vgpu.index()];
+            let asleep = suspended.iter().any(|(id, _)| *id == vgpu);
+            let state = match state(report) {
+                JobState::Running if asleep => JobState::Suspended,
+                state => state,
+            };
+            progress.job(at, report.instructions, state);
+            if state != JobState::Running {
+                continue;
+            }
+            match job.expected {
+                Expected::Endless => endless.push(report.instructions),
+                Expected::Sha256(_) | Expected::Unknown => over = false,
+            }
+        }
+        if !over {
+            self.quiet_from = None;
+            return false;
+        }
+        match &self.quiet_from {
+            Some(before) if before.len() == endless.len() => {
+                before.iter().zip(&endless).all(|(before, now)| now > before)
+            }
+            _ => {
+                let done = endless.is_empty();
+                self.quiet_from = Some(endless);
+                done
+            }
+        }
+    }
+}

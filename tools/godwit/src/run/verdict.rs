@@ -1,0 +1,194 @@
+//! What a run has shown: the report, and what is not as it should be.
+
+use super::build::Ids;
+use super::events::Course;
+use super::state;
+use crate::inspect::hex;
+use crate::progress::{JobState, title};
+use crate::report::{self, Bases, Bytes, Kind, Report};
+use crate::scenario::{Action, Event, Expect, Expected, Job, Scenario, Trigger};
+use crate::units::exact_time;
+use godwit_world::{JobReport, MoveKind, MoveReport, NeighbourReport, Place, World};
+use sha2::{Digest, Sha256};
+
+/// Writes the report of a run that is over; `in_time`: before its limit.
+pub(super) fn report(
+    scenario: &Scenario,
+    ids: &Ids,
+    world: &World,
+    course: &Course,
+    in_time: bool,
+) -> Report {
+    let mut problems: Vec<String> = world.problems().to_vec();
+    if !in_time {
+        let limit = exact_time(scenario.time_limit_ns);
+        problems.push(format!("the run was not over after {limit} of virtual time"));
+    }
+    let ended = course.ended().iter().map(|at| &scenario.events[*at]);
+    let moves: Vec<report::Move> = ended
+        .zip(world.move_reports())
+        .map(|(event, it)| {
+            let line = moved(scenario, world, event, it);
+            problems.extend(unexpected(scenario, event, &line.outcome));
+            line
+        })
+        .collect();
+    let reports = world.job_reports();
+    for at in course.missing() {
+        let what = title(scenario, &scenario.events[at].action);
+        problems.push(format!("{what}: it did not happen, or did not end"));
+    }
+    problems.extend(scenario.events.iter().filter_map(|event| late(scenario, &reports, event)));
+    let suspended: Vec<_> = world.suspended().into_iter().map(|(id, _)| id).collect();
+    let jobs = scenario
+        .jobs
+        .iter()
+        .zip(&reports)
+        .map(|(job, it)| {
+            let asleep = suspended.contains(&ids.vgpus[job.vgpu.index()]);
+            let (line, problem) = judged(scenario, job, it, asleep);
+            problems.extend(problem);
+            line
+        })
+        .collect();
+    Report {
+        seed: scenario.seed,
+        moves,
+        jobs,
+        neighbours: world.neighbour_reports().iter().map(|it| neighbour(world, it)).collect(),
+        costs: report::costs(&scenario.costs),
+        verified: problems.is_empty(),
+        problems,
+    }
+}
+
+fn moved(scenario: &Scenario, world: &World, event: &Event, it: &MoveReport) -> report::Move {
+    let host_of = |place: &Option<Place>| {
+        place.map_or_else(|| "-".to_owned(), |place| world.host_name(place.host).to_owned())
+    };
+    let (from, to, file) = match &event.action {
+        Action::Suspend { file, .. } => (host_of(&it.old), file.shown.clone(), Some(file)),
+        Action::Resume { file, host, .. } => {
+            (file.shown.clone(), host.of(scenario).name.clone(), Some(file))
+        }
+        Action::Move { to, .. } => (host_of(&it.old), to.of(scenario).name.clone(), None),
+        Action::Fault { .. } | Action::RestartFirmware { .. } => {
+            unreachable!("the world reports on events of vGPUs")
+        }
+    };
+    let outcome = match &it.outcome {
+        Ok(()) => "moved".to_owned(),
+        Err(why) => {
+            // Where files lie is the machine's affair, not the scenario's.
+            let why = match file {
+                Some(file) => why.replace(&file.path.display().to_string(), &file.shown),
+                None => why.clone(),
+            };
+            if why.starts_with("refused") || why.starts_with("failed") {
+                why
+            } else {
+                format!("failed: {why}")
+            }
+        }
+    };
+    report::Move {
+        vgpu: world.vgpu_name(it.vgpu).to_owned(),
+        from,
+        to,
+        kind: match it.kind {
+            MoveKind::Live => Kind::Live,
+            MoveKind::StopAndCopy => Kind::StopAndCopy,
+            MoveKind::Suspend => Kind::Suspend,
+            MoveKind::Resume => Kind::Resume,
+        },
+        outcome,
+        blackout_ns: it.blackout_ns,
+        total_ns: it.total_ns,
+        rounds: it.rounds,
+        bytes: Bytes { precopy: it.bytes.precopy, stop: it.bytes.stop, state: it.bytes.state },
+        old: it.old.map(bases),
+        new: it.new.map(bases),
+    }
+}
+
+fn bases(place: Place) -> Bases {
+    Bases {
+        partition_base: place.placement.fb_base,
+        bar_base: place.placement.bar_base,
+        channel_base: place.placement.channel_base,
+    }
+}
+
+/// Says so if an event has ended in another way than the scenario expects.
+fn unexpected(scenario: &Scenario, event: &Event, outcome: &str) -> Option<String> {
+    let (fits, expected) = match event.expect {
+        Expect::Done => (outcome == "moved", "to be done"),
+        Expect::Refused => (outcome.starts_with("refused"), "to be refused"),
+        Expect::Failed => (outcome.starts_with("failed"), "to fail"),
+    };
+    (!fits).then(|| {
+        format!("{}: {outcome}; it was expected {expected}", title(scenario, &event.action))
+    })
+}
+
+/// Says so if an event was to come at an instruction that its job never ran.
+fn late(scenario: &Scenario, reports: &[JobReport], event: &Event) -> Option<String> {
+    let Trigger::After { job, instructions } = event.trigger else { return None };
+    let ran = reports[job.index()].instructions;
+    (ran < instructions).then(|| {
+        let (what, job) = (title(scenario, &event.action), &job.of(scenario).name);
+        format!("{what}: it waited for instruction {instructions} of `{job}`, which ran {ran}")
+    })
+}
+
+fn judged(
+    scenario: &Scenario,
+    job: &Job,
+    it: &JobReport,
+    asleep: bool,
+) -> (report::Job, Option<String>) {
+    let digest = it.output.as_ref().map(|output| hex(&Sha256::digest(output)));
+    let expected = match &job.expected {
+        Expected::Sha256(digest) => Some(hex(digest)),
+        Expected::Endless | Expected::Unknown => None,
+    };
+    let problem = match (&job.expected, state(it)) {
+        (_, JobState::Faulted | JobState::Suspended) => Some(format!("it is {}", it.state)),
+        (_, JobState::Running) if asleep => {
+            Some("it has not ended, since its vGPU is in a file".to_owned())
+        }
+        (Expected::Endless, JobState::Running) if it.ok && it.instructions > 0 => None,
+        (_, JobState::Running) => Some(format!("it is {}", it.state)),
+        (Expected::Endless, JobState::Done) => Some("it has ended, and never should".to_owned()),
+        (Expected::Unknown, JobState::Done) => {
+            Some("nobody said what its output must be".to_owned())
+        }
+        (Expected::Sha256(_), JobState::Done) if digest != expected => {
+            Some("its output is wrong".to_owned())
+        }
+        (Expected::Sha256(_), JobState::Done) if !it.ok => {
+            Some("its guest was not told of its end".to_owned())
+        }
+        (Expected::Sha256(_), JobState::Done) => None,
+    };
+    let line = report::Job {
+        name: job.name.clone(),
+        vgpu: job.vgpu.of(scenario).name.clone(),
+        instructions: it.instructions,
+        preemptions: it.preemptions,
+        digest,
+        expected,
+        ok: problem.is_none(),
+    };
+    (line, problem.map(|problem| format!("job `{}`: {problem}", job.name)))
+}
+
+fn neighbour(world: &World, it: &NeighbourReport) -> report::Neighbour {
+    report::Neighbour {
+        vgpu: world.vgpu_name(it.vgpu).to_owned(),
+        transfer: it.transfer,
+        before: it.before,
+        during: it.during,
+        ratio: (it.before != 0).then(|| it.during as f64 / it.before as f64),
+    }
+}
