@@ -325,6 +325,8 @@ impl Restorer {
         }
         self.pending = waiting;
         if self.complete {
+            // The trailer is the last: bytes behind it are an error.
+            self.reader.next_record()?;
             if self.pending.is_empty() && !host.slots.is_busy(gfid) {
                 self.phase = Phase::Ending(host.send(gfid, Command::RestoreEnd));
                 return Ok(true);

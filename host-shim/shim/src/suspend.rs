@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::release::{Release, Start};
 use crate::restore::{RestoreState, Restorer};
 use crate::save::{SavePlan, SaveState, SaveStats, Saver};
+use crate::stream::StreamError;
 use godwit_types::{Gfid, Placement, Profile};
 use std::fs::File;
 use std::io::{self, Read};
@@ -234,9 +235,7 @@ impl Resume {
                 }
                 RestoreState::Described => self.restorer.accept(host, self.avoid.as_ref()),
                 RestoreState::Ready => {
-                    if let Some((gfid, _)) = self.restorer.home() {
-                        self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid);
-                    }
+                    self.start(host);
                     return;
                 }
                 RestoreState::Undone(why) => {
@@ -245,6 +244,21 @@ impl Resume {
                 }
             }
         }
+    }
+
+    /// Everything is in place: it starts, if the file ends where the state does.
+    fn start(&mut self, host: &mut Host) {
+        let Some((gfid, _)) = self.restorer.home() else { return };
+        let why = match self.file.read(&mut [0]) {
+            Ok(0) => {
+                self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid);
+                return;
+            }
+            Ok(_) => StreamError::AfterEnd.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.restorer.give_up(host);
+        self.phase = ResumePhase::Undoing(format!("{}: {why}", self.path.display()));
     }
 
     /// Reads a piece of the file. `false`: there is no more, or it could not be read.

@@ -92,8 +92,9 @@ pub struct NeighbourReport {
     pub vgpu: VgpuId,
     /// Place of the move in [`crate::World::move_reports`].
     pub transfer: usize,
-    /// Instructions a second just before it.
+    /// Instructions a second just before.
     pub before: u64,
-    /// Instructions a second during it.
+    /// Instructions a second in a window of at least 40 ms that holds the move: it begins
+    /// with it where the vGPU leaves, and ends with it where the vGPU arrives.
     pub during: u64,
 }

@@ -2,36 +2,47 @@
 
 use std::collections::VecDeque;
 
-/// Samples that are kept: a second of virtual time.
-const SAMPLES_MAX: usize = 4096;
+/// Samples that are kept: some seconds of virtual time.
+const SAMPLES_MAX: usize = 65_536;
 
 /// A record of progress over time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
-    samples: VecDeque<(u64, u64)>,
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at_ns: u64,
+    instructions: u64,
+    /// It had work and was free to do it.
+    busy: bool,
 }
 
 impl Samples {
-    /// Notes progress.
-    pub(crate) fn note(&mut self, now_ns: u64, instructions: u64) {
+    /// Notes progress. `busy`: the vGPU has work and is free to do it.
+    pub(crate) fn note(&mut self, at_ns: u64, instructions: u64, busy: bool) {
         if self.samples.len() == SAMPLES_MAX {
             self.samples.pop_front();
         }
-        self.samples.push_back((now_ns, instructions));
+        self.samples.push_back(Sample { at_ns, instructions, busy });
     }
 
-    /// The progress at the last sample that is not after a time.
-    fn at(&self, time_ns: u64) -> Option<(u64, u64)> {
-        self.samples.iter().rev().find(|(at, _)| *at <= time_ns).copied()
-    }
-
-    /// Instructions a second between two times, if both lie in what is kept.
+    /// Instructions a second between two times; `None` unless it was busy all the time, and
+    /// all of it lies in what is kept.
     pub(crate) fn rate(&self, from_ns: u64, to_ns: u64) -> Option<u64> {
-        let ((from_ns, from), (to_ns, to)) = (self.at(from_ns)?, self.at(to_ns)?);
-        if to_ns <= from_ns {
+        let start = self.samples.partition_point(|sample| sample.at_ns <= from_ns);
+        let end = self.samples.partition_point(|sample| sample.at_ns <= to_ns);
+        let window: Vec<_> = self.samples.range(start.checked_sub(1)?..end).collect();
+        let (first, last) = (window.first()?, window.last()?);
+        if last.at_ns <= first.at_ns || self.samples.back()?.at_ns < to_ns {
             return None;
         }
-        let rate = u128::from(to - from) * 1_000_000_000 / u128::from(to_ns - from_ns);
+        if !window.iter().all(|sample| sample.busy) {
+            return None;
+        }
+        let done = u128::from(last.instructions - first.instructions);
+        let rate = done * 1_000_000_000 / u128::from(last.at_ns - first.at_ns);
         u64::try_from(rate).ok()
     }
 }
@@ -44,9 +55,11 @@ mod tests {
     fn a_rate_is_progress_over_time() {
         let mut samples = Samples::default();
         for ms in 0..10 {
-            samples.note(ms * 1_000_000, ms * 500);
+            samples.note(ms * 1_000_000, ms * 500, ms != 8);
         }
         assert_eq!(samples.rate(2_000_000, 6_000_000), Some(500_000));
         assert_eq!(samples.rate(2_000_000, 2_000_000), None);
+        assert_eq!(samples.rate(2_000_000, 8_000_000), None, "it was idle");
+        assert_eq!(samples.rate(2_000_000, 10_000_000), None, "that is not known yet");
     }
 }

@@ -100,7 +100,10 @@ impl World {
     fn note_progress(&mut self) {
         for id in (0..self.vgpus.len()).map(VgpuId) {
             let (instructions, _) = self.counts(id);
-            self.vgpus[id.0].samples.note(self.now_ns, instructions);
+            let node = &self.vgpus[id.0];
+            let at_home = matches!(node.home, Home::Host(..)) && !node.paused;
+            let busy = at_home && !node.in_transfer && self.has_work(id);
+            self.vgpus[id.0].samples.note(self.now_ns, instructions, busy);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The world: what is in it and what can be asked of it.
 
+use crate::check::Window;
 use crate::events::{Action, Pending, Trigger};
 use crate::host::{HostNode, HostSpec};
 use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
 use crate::moves::Move;
-use crate::report::{JobReport, MoveReport, NeighbourReport};
+use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use godwit_guest::{ElfError, GuestError, JobError};
@@ -92,7 +93,7 @@ pub struct World {
     pub(crate) resumes: Vec<ResumeNode>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) reports: Vec<MoveReport>,
-    pub(crate) neighbours: Vec<NeighbourReport>,
+    pub(crate) windows: Vec<Window>,
     pub(crate) problems: Vec<String>,
 }
 
@@ -111,7 +112,7 @@ impl World {
             resumes: Vec::new(),
             pending: Vec::new(),
             reports: Vec::new(),
-            neighbours: Vec::new(),
+            windows: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -203,11 +204,6 @@ impl World {
     /// Moves, suspends and resumes that have ended, in the order of their ends.
     pub fn move_reports(&self) -> &[MoveReport] {
         &self.reports
-    }
-
-    /// What neighbours attained before and during each move.
-    pub fn neighbour_reports(&self) -> &[NeighbourReport] {
-        &self.neighbours
     }
 
     /// How each job stands, in the order in which they were added.

@@ -152,9 +152,10 @@ impl Resident {
             return;
         };
         let (transfer, first) = (*transfer, *done);
-        if reached > first {
+        let gfid = self.config.gfid;
+        // A partition that is taken away is found at once, however time is cut.
+        if reached > first || board.partition(gfid).is_none() {
             *done = reached;
-            let gfid = self.config.gfid;
             let moved = match board.partition_mut(gfid) {
                 Some(partition) => transfer.perform(partition, first, reached - first),
                 None => Err(ChannelFault::OutOfPartition),

@@ -1,5 +1,7 @@
 //! Runs seeds of the world, and prints those that fail.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use godwit_world::chaos;
 use std::process::ExitCode;

@@ -1,0 +1,223 @@
+//! Goal: a state file that is not whole, not ours or not for this vGPU is refused by name;
+//! nothing of it stays on the host, and the whole file is as good as before.
+//! Method: one suspended vGPU; its file is cut, changed and relabelled in many ways, each is
+//! resumed, and at the end the whole file is, and the job ends with the right bytes.
+
+use godwit_shim::stream::Reader;
+use godwit_sim_gpu::Costs;
+use godwit_types::Profile;
+use godwit_wire::mailbox::StopMode;
+use godwit_wire::record::{HEADER_BYTES, Header};
+use godwit_world::{
+    Action, HostId, HostSpec, JobSource, JobSpec, ResumeSpec, SuspendSpec, Trigger, VgpuId,
+    VgpuSpec, World, WorldConfig,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1 << 20;
+
+struct Case {
+    world: World,
+    vgpu: VgpuId,
+    other: VgpuId,
+    to: HostId,
+    folder: tempfile::TempDir,
+    bytes: Vec<u8>,
+}
+
+fn profile(fb_mib: u64) -> Profile {
+    Profile {
+        fb_bytes: fb_mib * MIB,
+        bar_bytes: 6 * MIB,
+        channel_count: 4,
+        context_bytes: 32 * 1024,
+    }
+}
+
+fn host(world: &mut World, name: &str) -> HostId {
+    let spec = HostSpec {
+        name: name.into(),
+        fb_bytes: 64 * MIB,
+        bar_bytes: 64 * MIB,
+        context_bytes: 16 * MIB,
+        start_ns: 5,
+        context_layout: 1,
+    };
+    world.add_host(spec).unwrap()
+}
+
+/// A vGPU that was suspended in the middle of its job, and another of another profile.
+fn suspended() -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whole.state");
+    let mut world = World::new(WorldConfig { seed: 3, costs: Costs::default() });
+    let (from, to) = (host(&mut world, "a"), host(&mut world, "b"));
+    let mut vgpu = |name: &str, fb_mib| {
+        let spec = VgpuSpec { name: name.into(), host: from, profile: profile(fb_mib) };
+        world.add_vgpu(spec).unwrap()
+    };
+    let (one, other) = (vgpu("one", 8), vgpu("other", 12));
+    for (name, vgpu) in [("job", one), ("other.job", other)] {
+        let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(9, 8, 4, 20));
+        let spec = JobSpec { name: name.into(), vgpu, source, repeat: 1, endless: false };
+        world.add_job(spec).unwrap();
+    }
+    for (vgpu, path) in [(one, path.clone()), (other, folder.path().join("other.state"))] {
+        let stop = StopMode::Instruction;
+        let spec = SuspendSpec { vgpu, path, stop, stop_timeout_ns: 10_000_000 };
+        world.schedule(Trigger::At(400_000), Action::Suspend(spec));
+    }
+    while world.move_reports().len() < 2 {
+        world.step();
+    }
+    let bytes = fs::read(&path).unwrap();
+    Case { world, vgpu: one, other, to, folder, bytes }
+}
+
+impl Case {
+    /// Resumes some bytes as a vGPU; how that ends.
+    fn resume(&mut self, bytes: &[u8], vgpu: VgpuId) -> Result<(), String> {
+        let path = self.folder.path().join("changed.state");
+        fs::write(&path, bytes).unwrap();
+        self.resume_file(&path, vgpu)
+    }
+
+    fn resume_file(&mut self, path: &Path, vgpu: VgpuId) -> Result<(), String> {
+        let before = self.world.move_reports().len();
+        let path = PathBuf::from(path);
+        self.world.act(Action::Resume(ResumeSpec { vgpu, path, to: self.to }));
+        for _ in 0..1_000_000 {
+            if self.world.move_reports().len() > before {
+                return self.world.move_reports()[before].outcome.clone();
+            }
+            self.world.step();
+        }
+        panic!("the resume does not end: {:?}", self.world.transfers());
+    }
+
+    fn refused(&mut self, bytes: &[u8], what: &str) -> String {
+        let why = self.resume(bytes, self.vgpu).expect_err(what);
+        self.world.check_leaks();
+        assert_eq!(self.world.problems(), [] as [String; 0], "{what}");
+        why
+    }
+
+    /// The whole file is as good as before: both jobs end with the right bytes.
+    fn finish(mut self) {
+        let folder = self.folder.path().to_path_buf();
+        assert_eq!(self.resume_file(&folder.join("whole.state"), self.vgpu), Ok(()));
+        assert_eq!(self.resume_file(&folder.join("other.state"), self.other), Ok(()));
+        assert!(self.world.run_until_settled(self.world.now_ns() + 1_000_000_000));
+        self.world.check_leaks();
+        assert_eq!(self.world.problems(), [] as [String; 0]);
+        assert!(self.world.job_reports().iter().all(|job| job.ok));
+    }
+}
+
+/// Where the records of a stream begin.
+fn record_starts(bytes: &[u8]) -> Vec<usize> {
+    let mut starts = vec![0];
+    let mut at = 0;
+    while let Some(header) = bytes[at..].first_chunk::<HEADER_BYTES>() {
+        let header = Header::parse(header).unwrap();
+        at += HEADER_BYTES + header.body_bytes as usize + header.payload_bytes as usize;
+        starts.push(at);
+    }
+    starts
+}
+
+#[test]
+fn a_file_that_is_cut_anywhere_is_refused_and_leaves_nothing() {
+    let mut case = suspended();
+    let bytes = case.bytes.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut cuts: Vec<usize> =
+        record_starts(&bytes).iter().flat_map(|at| [at.saturating_sub(1), *at, at + 1]).collect();
+    cuts.extend((0..200).map(|_| rng.random_range(0..bytes.len())));
+    for cut in cuts.into_iter().filter(|cut| *cut < bytes.len()) {
+        let why = case.refused(&bytes[..cut], &format!("cut at {cut}"));
+        assert!(why.contains("truncated"), "cut at {cut}: {why}");
+    }
+    // Every length is seen by the reader, which is what a restore is fed from.
+    for cut in 0..bytes.len().min(4096) {
+        let mut reader = Reader::new();
+        reader.feed(&bytes[..cut]);
+        while reader.next_record().unwrap().is_some() {}
+        assert!(reader.finish().is_err(), "cut at {cut}");
+    }
+    case.finish();
+}
+
+#[test]
+fn any_flipped_bit_is_found_and_leaves_nothing() {
+    let mut case = suspended();
+    let bytes = case.bytes.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut bits: Vec<usize> = (0..300).map(|_| rng.random_range(0..8 * bytes.len())).collect();
+    for start in record_starts(&bytes) {
+        bits.extend((0..8 * HEADER_BYTES).step_by(13).map(|bit| 8 * start + bit));
+    }
+    for bit in bits.into_iter().filter(|bit| *bit < 8 * bytes.len()) {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        case.refused(&changed, &format!("bit {bit}"));
+    }
+    case.finish();
+}
+
+#[test]
+fn records_out_of_place_are_found() {
+    let mut case = suspended();
+    let bytes = case.bytes.clone();
+    let starts = record_starts(&bytes);
+    let record = |index: usize| &bytes[starts[index]..starts[index + 1]];
+    let count = starts.len() - 1;
+    // One left out, one twice, two exchanged, and something after the end.
+    for index in 0..count {
+        let kept: Vec<&[u8]> = (0..count).filter(|at| *at != index).map(record).collect();
+        case.refused(&kept.concat(), &format!("record {index} left out"));
+        let twice: Vec<&[u8]> =
+            (0..count).flat_map(|at| vec![record(at); 1 + usize::from(at == index)]).collect();
+        case.refused(&twice.concat(), &format!("record {index} twice"));
+        if index + 1 < count {
+            let mut order: Vec<usize> = (0..count).collect();
+            order.swap(index, index + 1);
+            let swapped: Vec<&[u8]> = order.into_iter().map(record).collect();
+            case.refused(&swapped.concat(), &format!("records {index} and next exchanged"));
+        }
+    }
+    case.finish();
+}
+
+#[test]
+fn a_newer_version_and_an_unknown_kind_are_refused_by_name() {
+    let mut case = suspended();
+    let bytes = case.bytes.clone();
+    let starts = record_starts(&bytes);
+    let relabel = |change: &dyn Fn(&mut Header)| {
+        let (at, end) = (starts[1], starts[2]);
+        let mut header = Header::parse(bytes[at..].first_chunk().unwrap()).unwrap();
+        let body_end = at + HEADER_BYTES + header.body_bytes as usize;
+        change(&mut header);
+        let encoded = header.encode(&bytes[at + HEADER_BYTES..body_end]);
+        [&bytes[..at], &encoded, &bytes[at + HEADER_BYTES..end], &bytes[end..]].concat()
+    };
+    let why = case.refused(&relabel(&|header| header.version += 1), "newer");
+    assert!(why.contains("newer") && why.contains("version 1"), "{why}");
+    let why = case.refused(&relabel(&|header| header.kind = 99), "unknown");
+    assert!(why.contains("unknown kind 99"), "{why}");
+    case.finish();
+}
+
+#[test]
+fn a_file_of_another_profile_is_refused_by_name() {
+    let mut case = suspended();
+    let bytes = case.bytes.clone();
+    let why = case.resume(&bytes, case.other).unwrap_err();
+    assert!(why.contains("another profile"), "{why}");
+    case.world.check_leaks();
+    case.finish();
+}
