@@ -157,6 +157,10 @@ impl Engine {
             ring: entry.ring()?,
             context_at: self.context_at(gfid, channel),
             context_bytes: self.vgpus[gfid].profile.context_bytes,
+            fault: match entry.state {
+                ChannelState::Faulted(fault) => Some(fault),
+                ChannelState::Free | ChannelState::Open | ChannelState::Closing => None,
+            },
         })
     }
 

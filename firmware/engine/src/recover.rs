@@ -194,7 +194,7 @@ impl Engine {
             group.used = true;
             group.left_at = Some(PreemptMode::Instruction);
             self.channels[id] = Channel::open(config.tsg, config.ring);
-            if let Some(fault) = registers.fault(id) {
+            if let Some(fault) = registers.fault(id).or(config.fault) {
                 self.channels[id].state = ChannelState::Faulted(fault);
                 self.channels[id].untold = true;
                 self.vgpus[gfid].untold = self.vgpus[gfid].untold.saturating_add(1);

@@ -72,16 +72,14 @@ impl Engine {
         let group = &mut self.tsgs[tsg];
         group.used = record.used;
         group.left_at = record.left_at;
-        match record.fault {
-            // The device forgets a fault when a slot is bound, so a faulted channel's is not.
-            Some(fault) => {
-                self.channels[id].state = ChannelState::Faulted(fault);
-                self.channels[id].untold = true;
-                let vgpu = &mut self.vgpus[gfid];
-                vgpu.untold = vgpu.untold.wrapping_add(1);
-            }
-            None => self.bind(gfid, record.channel),
+        if let Some(fault) = record.fault {
+            self.channels[id].state = ChannelState::Faulted(fault);
+            self.channels[id].untold = true;
+            let vgpu = &mut self.vgpus[gfid];
+            vgpu.untold = vgpu.untold.wrapping_add(1);
         }
+        // With its fault, which a firmware after this one has to find again.
+        self.bind(gfid, record.channel);
         if record.pending && self.tsgs[tsg].state == TsgState::Idle {
             self.enqueue(tsg);
         }

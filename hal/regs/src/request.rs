@@ -1,8 +1,8 @@
 //! Channel slots: what the firmware writes and the device (or a restarted firmware) reads.
 
 use godwit_types::{
-    CHANNEL_COUNT, CONTEXT_BYTES_MAX, ChannelConfig, Gfid, GuestChannelId, PAGE_BYTES, RingConfig,
-    RunlistId, TsgId,
+    CHANNEL_COUNT, CONTEXT_BYTES_MAX, ChannelConfig, ChannelFault, Gfid, GuestChannelId,
+    PAGE_BYTES, RingConfig, RunlistId, TsgId,
 };
 use static_assertions::const_assert;
 
@@ -13,6 +13,8 @@ const RING_SHIFT: u32 = 20;
 /// The high bits of the context buffer's length; the low ones are in `channel.ids`.
 const LENGTH_HIGH_SHIFT: u32 = 24;
 const LENGTH_HIGH_MASK: u32 = 0x3;
+/// Why the channel is not to be run: `ChannelFault`, or 0.
+const FAULT_SHIFT: u32 = 28;
 const TSG_SHIFT: u32 = 11;
 const ID_MASK: u32 = 0x7ff;
 const LENGTH_LOW_SHIFT: u32 = 22;
@@ -27,11 +29,16 @@ pub const fn encode_channel(config: &ChannelConfig) -> [u32; 4] {
     // Pages less one, so that the longest buffer fits 12 bits.
     let length = (config.context_bytes / PAGE_BYTES).saturating_sub(1);
     let length_high = length.wrapping_shr(LENGTH_LOW_BITS) & LENGTH_HIGH_MASK;
+    let fault = match config.fault {
+        Some(fault) => fault as u32,
+        None => 0,
+    };
     let word = BOUND
         | (config.gfid.raw() as u32).wrapping_shl(GFID_SHIFT)
         | (config.runlist.raw() as u32).wrapping_shl(RUNLIST_SHIFT)
         | (config.ring.entries_log2() as u32).wrapping_shl(RING_SHIFT)
-        | length_high.wrapping_shl(LENGTH_HIGH_SHIFT);
+        | length_high.wrapping_shl(LENGTH_HIGH_SHIFT)
+        | fault.wrapping_shl(FAULT_SHIFT);
     let ids = config.guest.raw() as u32
         | (config.tsg.raw() as u32).wrapping_shl(TSG_SHIFT)
         | (length & LENGTH_LOW_MASK).wrapping_shl(LENGTH_LOW_SHIFT);
@@ -68,6 +75,7 @@ pub const fn parse_channel(words: [u32; 4]) -> Option<ChannelConfig> {
             ring,
             context_at: (context as u64).wrapping_mul(PAGE_BYTES as u64),
             context_bytes: length.wrapping_add(1).wrapping_mul(PAGE_BYTES),
+            fault: ChannelFault::new(word.wrapping_shr(FAULT_SHIFT) as u8),
         }),
         _ => None,
     }
@@ -87,6 +95,7 @@ mod tests {
             ring: RingConfig::new((1 << 40) - (1 << 20), 12, 1 << 40).unwrap(),
             context_at: 0x123_4567_8000,
             context_bytes: PAGE_BYTES,
+            fault: Some(ChannelFault::NoAperture),
         };
         assert_eq!(parse_channel(encode_channel(&config)), Some(config));
         for context_bytes in [0x40_0000, 0x40_1000, 0xab_c000, CONTEXT_BYTES_MAX] {

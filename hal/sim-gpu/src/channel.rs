@@ -47,14 +47,16 @@ impl Channels {
         self.bindings
     }
 
-    /// Binds a slot anew, to nothing for `None`. An earlier fault is forgotten.
+    /// Binds a slot anew, to nothing for `None`. An earlier fault is
+    /// forgotten, and that of the binding itself taken on.
     pub(crate) fn bind(&mut self, id: ChannelId, config: Option<ChannelConfig>) {
         if let Some(old) = self.slots[id.index()].take() {
             self.groups[group_of(old.config.runlist, old.config.tsg)].retain(|other| *other != id);
         }
         self.bindings += 1;
         let Some(config) = config else { return };
-        self.slots[id.index()] = Some(Slot { config, fault: None, binding: self.bindings });
+        let fault = config.fault;
+        self.slots[id.index()] = Some(Slot { config, fault, binding: self.bindings });
         let group = &mut self.groups[group_of(config.runlist, config.tsg)];
         let place = group.partition_point(|other| *other < id);
         group.insert(place, id);
@@ -91,6 +93,7 @@ mod tests {
             ring: RingConfig::unplaced(0, 4).unwrap(),
             context_at: 0,
             context_bytes: 4096,
+            fault: None,
         }
     }
 

@@ -175,6 +175,7 @@ impl Rig {
             context_at: placement.context_base
                 + u64::from(guest) * u64::from(PROFILE.context_bytes),
             context_bytes: PROFILE.context_bytes,
+            fault: None,
         }
     }
 

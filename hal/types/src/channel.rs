@@ -83,6 +83,9 @@ pub struct ChannelConfig {
     pub context_at: u64,
     /// Bytes of its context buffer: whole pages, at least one, at most `CONTEXT_BYTES_MAX`.
     pub context_bytes: u32,
+    /// Why it stands still: a channel that had faulted before it was restored here. The device
+    /// does not run it.
+    pub fault: Option<ChannelFault>,
 }
 
 /// Why the device stopped a channel. The guest sees the number in its error register.
