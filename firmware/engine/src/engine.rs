@@ -109,7 +109,10 @@ impl Engine {
     /// has changed. No other reject is returned here: a request that is refused is answered
     /// with [`Event::Refused`].
     pub fn handle(&mut self, input: Input, now_ns: u64) -> Result<(), (Input, Reject)> {
-        if !self.has_action_room() {
+        // What was looked at for an action of ours is always taken: the room that is kept is
+        // more than it needs.
+        let answer = matches!(input, Input::Probed(..) | Input::Vectors(..));
+        if !answer && !self.has_action_room() {
             return Err((input, Reject::Full));
         }
         match input {

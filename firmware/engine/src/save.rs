@@ -41,6 +41,8 @@ pub(crate) enum Save {
     },
     /// Everything was told.
     Complete,
+    /// A copy failed: it can only be ended.
+    Failed,
     /// It is over; slots are scrubbed and logging stops.
     Ending {
         id: u32,
@@ -141,7 +143,8 @@ impl Engine {
             | Save::Between { .. }
             | Save::Records { .. }
             | Save::Contexts { .. }
-            | Save::Complete => {
+            | Save::Complete
+            | Save::Failed => {
                 self.vgpus[gfid].save = Save::Ending { id, step: Ending::Drain };
                 self.wake(gfid);
                 Ok(())
@@ -197,7 +200,8 @@ impl Engine {
             | Save::Gathering { .. }
             | Save::Between { .. }
             | Save::Contexts { .. }
-            | Save::Complete => false,
+            | Save::Complete
+            | Save::Failed => false,
         }
     }
 
@@ -321,6 +325,7 @@ impl Engine {
             | Save::Records { .. }
             | Save::Contexts { .. }
             | Save::Complete
+            | Save::Failed
             | Save::Ending { .. } => {}
         }
     }
@@ -366,7 +371,7 @@ impl Engine {
 
     /// A save cannot go on; the vGPU itself is unharmed.
     fn save_failed(&mut self, gfid: Gfid, status: CopyStatus) {
-        self.vgpus[gfid].save = Save::Complete;
+        self.vgpus[gfid].save = Save::Failed;
         self.tell(Event::Failed { gfid, why: Failure::Copy(status) });
     }
 }

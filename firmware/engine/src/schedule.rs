@@ -235,18 +235,21 @@ impl Engine {
     }
 
     /// An engine that cannot be emptied is out of service; its group's channels have failed.
+    /// The group stays on it as far as anyone knows, so that its vGPU never counts as still.
     fn lose_engine(&mut self, runlist: RunlistId) {
-        self.runlists[runlist].lost = true;
-        let Some(current) = self.runlists[runlist].current else {
-            return;
-        };
+        let entry = &mut self.runlists[runlist];
+        entry.lost = true;
+        let Some(current) = &mut entry.current else { return };
+        if let Doing::Resetting { deadline_ns, .. } = &mut current.doing {
+            *deadline_ns = u64::MAX;
+        }
+        let tsg = current.tsg;
         for raw in 0..godwit_types::CHANNEL_COUNT {
             let Some(id) = ChannelId::new(raw) else { break };
-            if self.channels[id].tsg == current.tsg {
+            if self.channels[id].tsg == tsg {
                 self.channel_fault(id, ChannelFault::EngineReset);
             }
         }
-        self.left(runlist, Some(PreemptMode::Instruction));
         self.tell(Event::EngineLost(runlist));
     }
 

@@ -90,7 +90,7 @@ impl Pump {
             trace!(debug, "do {}", action);
             match perform(self, hal, &action) {
                 Performed::Done => {}
-                // The engine keeps room for such an answer.
+                // The engine always takes such an answer.
                 Performed::Answered(input) => {
                     if let Err((input, _)) = self.engine.handle(input, hal.now_ns()) {
                         self.held = Some(input);

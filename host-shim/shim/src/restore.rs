@@ -253,6 +253,7 @@ impl Restorer {
             self.undo(host, why);
         } else {
             host.forget(gfid);
+            self.home = None;
             self.phase = Phase::Undone(why);
         }
     }
@@ -287,7 +288,7 @@ impl Restorer {
                     // A release is refused only where there is nothing to release.
                     Answer::Done | Answer::Refused(_) => {}
                 }
-                if let Some((gfid, _)) = self.home {
+                if let Some((gfid, _)) = self.home.take() {
                     host.forget(gfid);
                 }
                 self.phase = Phase::Undone(why);

@@ -27,10 +27,8 @@ impl World {
             let Some((to, gfid)) = one.home() else { continue };
             let vgpu = one.vgpu;
             let there = self.runs(to, gfid);
-            let here = match self.vgpus[vgpu.0].home {
-                Home::Host(host, gfid) if host == one.from => self.runs(host, gfid),
-                _ => false,
-            };
+            // Until the source is done with it, the id there is this vGPU's.
+            let here = one.source.is_some() && self.runs(one.from, one.gfid);
             if there && (here || !one.is_committed()) {
                 let name = self.vgpus[vgpu.0].name.clone();
                 self.problem(format!("{name} runs at its destination, and is the source's"));

@@ -10,6 +10,8 @@ pub(crate) struct Link {
     free_ns: u64,
     /// Until when it is cut.
     pub(crate) cut_until_ns: u64,
+    /// Counts the cuts, so that one shorter than a step is seen.
+    pub(crate) cuts: u32,
 }
 
 impl Link {
@@ -52,5 +54,6 @@ impl Link {
         self.flying.clear();
         self.free_ns = 0;
         self.cut_until_ns = until_ns;
+        self.cuts += 1;
     }
 }

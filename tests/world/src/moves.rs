@@ -19,7 +19,7 @@ pub(crate) struct Move {
     pub(crate) vgpu: VgpuId,
     pub(crate) from: HostId,
     pub(crate) to: HostId,
-    gfid: Gfid,
+    pub(crate) gfid: Gfid,
     old: Placement,
     live: bool,
     began_ns: u64,
@@ -33,6 +33,8 @@ pub(crate) struct Move {
     left: bool,
     /// Time of the last instruction at the source, if there was one.
     last_ns: Option<u64>,
+    /// Cuts of the link that both ends were told of.
+    cuts_seen: u32,
     was_cut: bool,
 }
 
@@ -96,6 +98,7 @@ impl World {
             stats: SaveStats::default(),
             left: false,
             last_ns: None,
+            cuts_seen: self.link_cuts(from, spec.to),
             was_cut: false,
         });
     }
@@ -134,11 +137,17 @@ impl World {
         self.moves = left;
     }
 
+    /// Tells both ends that the link was lost, and the destination when it is there again.
     fn step_cut(&mut self, one: &mut Move) {
-        let cut = [(one.from, one.to), (one.to, one.from)]
-            .iter()
-            .any(|ends| self.links.entry(*ends).or_default().is_cut(self.now_ns));
-        if cut && !one.was_cut {
+        let (mut cut, mut cuts) = (false, 0);
+        for ends in [(one.from, one.to), (one.to, one.from)] {
+            let link = self.links.entry(ends).or_default();
+            cut |= link.is_cut(self.now_ns);
+            cuts += link.cuts;
+        }
+        if cuts != one.cuts_seen {
+            one.cuts_seen = cuts;
+            one.was_cut = true;
             if let Some(source) = &mut one.source {
                 source.link_lost(&mut self.hosts[one.from.0].host);
             }
@@ -146,13 +155,12 @@ impl World {
                 destination.link_lost(&mut self.hosts[one.to.0].host);
             }
         }
-        if one.was_cut
-            && !cut
-            && let Some(destination) = &mut one.destination
-        {
-            destination.link_back();
+        if one.was_cut && !cut {
+            one.was_cut = false;
+            if let Some(destination) = &mut one.destination {
+                destination.link_back();
+            }
         }
-        one.was_cut = cut;
     }
 
     fn step_source(&mut self, one: &mut Move) {
@@ -320,6 +328,12 @@ impl World {
     /// Whether a vGPU's guest has given it work that is not done.
     pub(crate) fn has_work(&self, vgpu: VgpuId) -> bool {
         self.vgpus[vgpu.0].jobs.iter().any(|job| !self.jobs[job.0].has_ended())
+    }
+
+    /// Cuts so far of the link between two hosts.
+    fn link_cuts(&self, a: HostId, b: HostId) -> u32 {
+        let cuts = |ends| self.links.get(&ends).map_or(0, |link| link.cuts);
+        cuts((a, b)) + cuts((b, a))
     }
 
     pub(crate) fn cut_link(&mut self, a: HostId, b: HostId, ns: u64) {
