@@ -8,8 +8,8 @@ pub(crate) enum Why {
     /// Its slice is over, or another reason of the scheduler's own: an engine that does not
     /// answer is reset.
     Slice,
-    /// Its vGPU is being stopped, or a channel closed: nothing is done by force, and at the
-    /// deadline only looked whether the answer was lost.
+    /// Its vGPU is being stopped: nothing is done by force, and at the deadline it is only
+    /// looked whether the answer was lost.
     Stop,
     /// As `Stop`, and the next mode is tried at the deadline, a reset last.
     Escalate,

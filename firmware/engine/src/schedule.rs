@@ -64,15 +64,16 @@ impl Engine {
         }
     }
 
-    /// Takes a group off the engine if it is there.
+    /// Takes a group off the engine if it is there, since its guest wants a channel closed: by
+    /// force if need be, which is its own loss.
     pub(crate) fn evict(&mut self, tsg: TsgId, now_ns: u64) {
         let runlist = self.tsgs[tsg].runlist;
         if let Some(current) = self.runlists[runlist].current
             && current.tsg == tsg
-            && current.doing == Doing::Running
+            && matches!(current.doing, Doing::Running | Doing::Preempting { why: Why::Stop, .. })
         {
-            let look_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
-            self.preempt(runlist, PreemptMode::Instruction, look_ns, Why::Stop);
+            let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+            self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
         }
     }
 
@@ -335,15 +336,16 @@ impl Engine {
 
     /// Takes back what a refused stop asked of the engines: the group is taken off between
     /// two instructions and queued again, since an engine that waits for a boundary starts
-    /// nothing new.
+    /// nothing new. That is the scheduler's own doing, so an engine that hangs is recovered
+    /// as at the end of a slice.
     pub(crate) fn cancel_preempts(&mut self, gfid: Gfid, now_ns: u64) {
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             if let Some(current) = self.runlists[runlist].current
                 && current.gfid == gfid
                 && matches!(current.doing, Doing::Preempting { why: Why::Stop, .. })
             {
-                let look_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
-                self.preempt(runlist, PreemptMode::Instruction, look_ns, Why::Stop);
+                let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+                self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
             }
         }
     }
