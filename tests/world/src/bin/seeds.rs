@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Parser)]
 struct Args {
     /// How many seeds.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// The first one.
     #[arg(long, default_value_t = 0)]
