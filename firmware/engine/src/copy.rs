@@ -2,7 +2,9 @@
 
 use crate::engine::Engine;
 use crate::message::{Action, Event, Reject};
-use godwit_types::{COPY_RING_ENTRIES, CopyDone, CopyOp, CopyRequest, Gfid, Index, SlotId};
+use godwit_types::{
+    COPY_RING_ENTRIES, CopyDone, CopyOp, CopyRequest, CopyStatus, Gfid, Index, SlotId,
+};
 
 /// Who has a staging slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,8 @@ impl Engine {
             CopyKind::Load => self.loaded(gfid, slot, &done),
             CopyKind::Close => self.closed(gfid, &done),
             CopyKind::Scrub => self.scrubbed(gfid, &done),
+            // Nobody else would try it again.
+            CopyKind::StartScrub if done.status != CopyStatus::Done => self.start_scrub(slot),
             CopyKind::ScrubSlot | CopyKind::StartScrub => self.slot_scrubbed(slot, &done),
         }
         self.wake(gfid);
@@ -186,7 +190,7 @@ impl Engine {
             return;
         }
         entry.held = SlotUse::Host;
-        if done.status == godwit_types::CopyStatus::Done {
+        if done.status == CopyStatus::Done {
             entry.gfid = None;
             self.tell(Event::Free { slot });
         }

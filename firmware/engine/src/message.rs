@@ -274,7 +274,12 @@ pub enum Event {
         /// Whose.
         gfid: Gfid,
     },
-    /// A slot is the host's again.
+    /// What a restore has put into a slot was copied to its place.
+    Taken {
+        /// Which.
+        slot: SlotId,
+    },
+    /// A slot is scrubbed: it is nobody's.
     Free {
         /// Which.
         slot: SlotId,

@@ -227,13 +227,17 @@ impl Engine {
         self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
     }
 
-    /// Nobody knows whose bytes the slots hold. A scrub that fails leaves its slot to be
-    /// scrubbed with the first vGPU, or at the next start.
+    /// Nobody knows whose bytes the slots hold.
     fn scrub_all_slots(&mut self) {
-        let Some(gfid) = Gfid::from_index(0) else { return };
         for raw in 0..SLOT_COUNT {
             let Some(slot) = SlotId::new(raw) else { break };
-            self.copy(gfid, CopyKind::StartScrub, Some(slot), CopyOp::FillSlot { slot });
+            self.start_scrub(slot);
         }
+    }
+
+    /// Scrubs a slot for no vGPU, until it succeeds.
+    pub(crate) fn start_scrub(&mut self, slot: SlotId) {
+        let Some(nobody) = Gfid::from_index(0) else { return };
+        self.copy(nobody, CopyKind::StartScrub, Some(slot), CopyOp::FillSlot { slot });
     }
 }

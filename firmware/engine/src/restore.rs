@@ -157,7 +157,7 @@ impl Engine {
             return;
         }
         if done.status == CopyStatus::Done {
-            self.tell(Event::Free { slot });
+            self.tell(Event::Taken { slot });
             return;
         }
         self.vgpus[gfid].phase = Phase::Failed;

@@ -50,6 +50,8 @@ impl Pump {
         hal.exchange_version(PROTOCOL_VERSION);
         let kept = newest(load(hal, RetainedSlot::A), load(hal, RetainedSlot::B));
         self.retained_number = kept.number;
+        // No two starts that have told of themselves have the same, since each retains.
+        self.generation = kept.number.wrapping_add(1);
         for vgpu in kept.vgpus.iter().filter_map(vgpu) {
             self.engine.recover_vgpu(&vgpu, &Device(&*hal));
             self.drain(hal);

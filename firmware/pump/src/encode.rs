@@ -5,9 +5,12 @@ use godwit_types::{CopyStatus, PlacementError, PreemptMode, ProfileError, SlotRa
 use godwit_wire::mailbox::{self, PlacementReject, ProfileReject, SlotData};
 use godwit_wire::record;
 
-pub(crate) fn event(event: &Event) -> mailbox::Event {
+/// `generation`: which start of the firmware this is.
+pub(crate) fn event(event: &Event, generation: u32) -> mailbox::Event {
     match *event {
-        Event::Started { present, running } => mailbox::Event::Started { present, running },
+        Event::Started { present, running } => {
+            mailbox::Event::Started { generation, present, running }
+        }
         Event::Done { id } => mailbox::Event::Done { id },
         Event::Refused { id, why } => mailbox::Event::Refused { id, why: reject(why) },
         Event::Round { gfid, pages } => mailbox::Event::Round { gfid: gfid.raw(), pages },
@@ -28,6 +31,7 @@ pub(crate) fn event(event: &Event) -> mailbox::Event {
             data: slot_data(to, crc),
         },
         Event::Saved { gfid } => mailbox::Event::Saved { gfid: gfid.raw() },
+        Event::Taken { slot } => mailbox::Event::Taken { slot: slot.raw() },
         Event::Free { slot } => mailbox::Event::Free { slot: slot.raw() },
         Event::Closed { gfid, channel } => {
             mailbox::Event::Closed { gfid: gfid.raw(), channel: channel.raw() }

@@ -36,6 +36,8 @@ pub struct Pump {
     unsent: Option<mailbox::Event>,
     /// Number of the last retained record.
     pub(crate) retained_number: u32,
+    /// Names this start: the number of the first record that it retains.
+    pub(crate) generation: u32,
 }
 
 impl Pump {
@@ -47,6 +49,7 @@ impl Pump {
             held_action: None,
             unsent: None,
             retained_number: 0,
+            generation: 0,
         }
     }
 
@@ -112,7 +115,7 @@ impl Pump {
             let next = self.unsent.take().or_else(|| {
                 let event = self.engine.poll_event()?;
                 trace!(debug, "tell {}", event);
-                Some(encode::event(&event))
+                Some(encode::event(&event, self.generation))
             });
             let Some(event) = next else { break };
             let mut buffer = [0; MESSAGE_BYTES_MAX];
@@ -167,6 +170,8 @@ impl Pump {
     /// A command that makes no sense is answered, and ends nothing.
     fn parse_command(&mut self, bytes: &[u8]) -> Option<Input> {
         let answer = match godwit_wire::decode::<mailbox::Request>(bytes) {
+            // Sent to a firmware before this one, which told of its end by our start.
+            Ok(request) if request.generation != self.generation => return None,
             Ok(request) => match parse::request(&request) {
                 Some(request) => return Some(Input::Request(request)),
                 None => {

@@ -11,6 +11,9 @@ pub const MESSAGE_BYTES_MAX: usize = 252;
 pub struct Request {
     /// Echoed in the answer.
     pub id: u32,
+    /// Of the firmware that is meant, as [`Event::Started`] told it: what was sent to one that
+    /// is gone is void, and dropped by the next.
+    pub generation: u32,
     /// Guest function id, 1 to 32.
     pub gfid: u8,
     /// What to do.
@@ -165,6 +168,8 @@ pub enum Failure {
 #[expect(missing_docs, reason = "the engine's event of the same name says what it means")]
 pub enum Event {
     Started {
+        /// Names this start of the firmware.
+        generation: u32,
         present: u32,
         running: u32,
     },
@@ -204,6 +209,9 @@ pub enum Event {
     },
     Saved {
         gfid: u8,
+    },
+    Taken {
+        slot: u8,
     },
     Free {
         slot: u8,
@@ -246,7 +254,12 @@ mod tests {
             context_base: u64::MAX,
         };
         let request =
-            Request { id: u32::MAX, gfid: 255, command: Command::Create { profile, placement } };
+            Request {
+                id: u32::MAX,
+                generation: u32::MAX,
+                gfid: 255,
+                command: Command::Create { profile, placement },
+            };
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let bytes = encode(&request, &mut buffer).unwrap();
         assert_eq!(decode::<Request>(bytes), Ok(request));

@@ -87,7 +87,7 @@ impl Card {
                 self.watch = Some(gfid);
             }
         }
-        panic!("the firmware does not become idle: {:?}", self.pump);
+        panic!("the firmware does not become idle: {:?}", self.pump.engine().counters());
     }
 
     /// Lets time pass until `until_ns` of the device, or until something was raised to

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 pub struct Client {
     view: HostView<SharedWords>,
     next_id: u32,
+    /// Which start of the firmware commands are meant for.
+    generation: u32,
     waiting: VecDeque<Request>,
 }
 
@@ -19,16 +21,23 @@ impl Client {
     pub fn new(words: SharedWords) -> Self {
         let mut view = HostView::new(words);
         view.exchange_version(godwit_pump::PROTOCOL_VERSION);
-        Self { view, next_id: 0, waiting: VecDeque::new() }
+        Self { view, next_id: 0, generation: 0, waiting: VecDeque::new() }
     }
 
     /// Sends a command; returns its number.
     pub fn send(&mut self, gfid: Gfid, command: Command) -> u32 {
         self.next_id = self.next_id.wrapping_add(1);
         let id = self.next_id;
-        self.waiting.push_back(Request { id, gfid: gfid.raw(), command });
+        let generation = self.generation;
+        self.waiting.push_back(Request { id, generation, gfid: gfid.raw(), command });
         self.flush();
         id
+    }
+
+    /// The firmware has started: what was sent before is void, and it drops it.
+    pub fn restarted(&mut self, generation: u32) {
+        self.generation = generation;
+        self.waiting.clear();
     }
 
     /// Sends what waits, as far as there is room.

@@ -55,6 +55,9 @@ pub(crate) enum Answer {
     Void,
 }
 
+/// Answers that are kept for those who wait: far more than commands can be under way.
+const ANSWERS_MAX: usize = 1024;
+
 /// A host.
 #[derive(Debug)]
 pub struct Host {
@@ -81,7 +84,7 @@ impl Host {
     pub fn new(config: GpuConfig) -> io::Result<Self> {
         let card = Card::new(config)?;
         let client = Client::new(card.words().clone());
-        Ok(Self {
+        let mut host = Self {
             card,
             client,
             vgpus: BTreeMap::new(),
@@ -93,7 +96,10 @@ impl Host {
             generation: 0,
             present: 0,
             running: 0,
-        })
+        };
+        // The firmware says that it has started: commands are meant for one start of it.
+        host.settle();
+        Ok(host)
     }
 
     /// The card.
@@ -153,12 +159,19 @@ impl Host {
 
     fn take_event(&mut self, event: Event) {
         match event {
-            Event::Started { present, running } => self.restarted(present, running),
+            Event::Started { generation, present, running } => {
+                self.restarted(generation, present, running);
+            },
             Event::Done { id } => self.answer(id, Ok(())),
             Event::Refused { id, why } => self.answer(id, Err(why)),
-            Event::Free { slot } => {
+            Event::Taken { slot } => {
                 if let Some(slot) = SlotId::new(slot) {
                     self.slots.give_back(slot);
+                }
+            }
+            Event::Free { slot } => {
+                if let Some(slot) = SlotId::new(slot) {
+                    self.slots.scrubbed(slot);
                 }
             }
             Event::ChannelFault { gfid, channel, fault } => {
@@ -195,10 +208,7 @@ impl Host {
 
     fn answer(&mut self, id: u32, answer: Result<(), Reject>) {
         if let Some(slot) = self.credits.remove(&id) {
-            match answer {
-                Ok(()) => self.slots.know(slot),
-                Err(_) => self.slots.give_back(slot),
-            }
+            self.slots.answered(slot, answer.is_ok());
             return;
         }
         for function in self.functions.values_mut() {
@@ -207,10 +217,15 @@ impl Host {
             }
         }
         self.answers.insert(id, answer);
+        // Who gave up did not wait for every answer.
+        if self.answers.len() > ANSWERS_MAX {
+            self.answers.pop_first();
+        }
     }
 
-    fn restarted(&mut self, present: u32, running: u32) {
-        self.generation += 1;
+    fn restarted(&mut self, generation: u32, present: u32, running: u32) {
+        self.generation = generation;
+        self.client.restarted(generation);
         self.present = present;
         self.running = running;
         self.answers.clear();
@@ -229,16 +244,10 @@ impl Host {
     /// Lends a slot to the firmware for a save. `false`: there is none.
     pub(crate) fn lend_slot(&mut self, gfid: Gfid) -> bool {
         let Some(slot) = self.slots.take(gfid) else { return false };
+        self.slots.asked(slot);
         let id = self.client.send(gfid, Command::Credit { slot: slot.raw() });
         self.credits.insert(id, slot);
         true
-    }
-
-    /// A slot to fill for a restore. The firmware takes it on with the command that names it.
-    pub(crate) fn take_slot(&mut self, gfid: Gfid) -> Option<SlotId> {
-        let slot = self.slots.take(gfid)?;
-        self.slots.know(slot);
-        Some(slot)
     }
 
     /// Sends a command.
@@ -256,7 +265,7 @@ impl Host {
         }
     }
 
-    /// Counts the restarts of the firmware.
+    /// Names the start of the firmware that the host knows of; every start has another.
     pub fn generation(&self) -> u32 {
         self.generation
     }
@@ -274,6 +283,11 @@ impl Host {
     /// The next event of a transfer of this vGPU.
     pub(crate) fn poll_event(&mut self, gfid: Gfid) -> Option<Event> {
         self.inbox.get_mut(&gfid)?.pop_front()
+    }
+
+    /// Whether no transfer has a staging slot, and all of them are scrubbed.
+    pub fn is_staging_free(&self) -> bool {
+        self.slots.are_free()
     }
 
     pub(crate) fn staging(&self) -> Staging {

@@ -193,6 +193,7 @@ impl Restorer {
 
     /// Goes on with the vGPU that the descriptor names, at a place away from `avoid`.
     pub fn accept(&mut self, host: &mut Host, avoid: Option<&Placement>) {
+        self.notice_restart(host);
         let (Phase::Described, Some(descriptor)) = (&self.phase, &self.descriptor) else { return };
         let profile = profile(descriptor);
         match host.place(&profile, avoid) {
@@ -207,6 +208,7 @@ impl Restorer {
     /// Gives up, ready or not: everything is scrubbed when [`Self::step`] says that it is
     /// undone.
     pub fn give_up(&mut self, host: &mut Host) {
+        self.notice_restart(host);
         if !matches!(self.phase, Phase::Undoing(..) | Phase::Undone(_)) {
             self.undo(host, RestoreError::GivenUp);
         }
@@ -225,9 +227,7 @@ impl Restorer {
 
     /// Goes on as far as it can.
     pub fn step(&mut self, host: &mut Host) -> RestoreState {
-        if host.generation() != self.generation {
-            self.restarted(host);
-        }
+        self.notice_restart(host);
         while self.advance(host).unwrap_or_else(|why| {
             self.undo(host, why);
             true
@@ -241,7 +241,11 @@ impl Restorer {
     }
 
     /// A firmware that has restarted may know the vGPU, as broken or as standing still.
-    fn restarted(&mut self, host: &mut Host) {
+    /// Noticed before anything is sent, so that what is sent to the new one is not void.
+    fn notice_restart(&mut self, host: &mut Host) {
+        if host.generation() == self.generation {
+            return;
+        }
         self.generation = host.generation();
         let Some((gfid, _)) = self.home else { return };
         let why = match self.phase {
@@ -276,9 +280,6 @@ impl Restorer {
             Phase::Loading => self.advance_loading(host),
             Phase::Ending(pending) => {
                 let Some(()) = answer(host, &pending)? else { return Ok(false) };
-                if let Some((gfid, _)) = self.home {
-                    host.slots.end(gfid);
-                }
                 self.phase = Phase::Ready;
                 Ok(false)
             }
@@ -329,6 +330,7 @@ impl Restorer {
             // The trailer is the last: bytes behind it are an error.
             self.reader.next_record()?;
             if self.pending.is_empty() && !host.slots.is_busy(gfid) {
+                host.slots.end(gfid);
                 self.phase = Phase::Ending(host.send(gfid, Command::RestoreEnd));
                 return Ok(true);
             }
@@ -364,11 +366,13 @@ impl Restorer {
                 Command::LoadChannel(*body)
             }
             Body::Pages(_) | Body::Context(_) => {
-                let Some(slot) = host.take_slot(gfid) else {
+                let Some(slot) = host.slots.take(gfid) else {
                     self.held = Some(record);
                     return Ok(false);
                 };
-                self.stage(slot, &record)?
+                let command = self.stage(slot, &record)?;
+                host.slots.named(slot);
+                command
             }
         };
         self.pending.push(host.send(gfid, command));
@@ -391,12 +395,11 @@ impl Restorer {
     /// Puts a record's bytes into a slot, and its pages into the slot's table.
     fn stage(&self, slot: SlotId, record: &Record) -> Result<Command, RestoreError> {
         let bad = |_| RestoreError::BadRecord;
-        self.staging.write(slot, 0, &record.payload).map_err(bad)?;
         let byte_count = record.payload.len() as u32;
         let data = SlotData { slot: slot.raw(), byte_count, crc: record.payload_crc };
-        match &record.body {
+        let command = match &record.body {
             Body::Context(Context { channel, at }) => {
-                Ok(Command::LoadContext { channel: *channel, at: *at, data })
+                Command::LoadContext { channel: *channel, at: *at, data }
             }
             Body::Pages(pages) => {
                 let runs: Vec<PageRun> = pages
@@ -405,10 +408,13 @@ impl Restorer {
                     .map(|run| PageRun { first: run.first, count: run.count, zero: run.zero })
                     .collect();
                 self.staging.set_runs(slot, &runs).map_err(bad)?;
-                Ok(Command::LoadPages(data))
+                Command::LoadPages(data)
             }
-            _ => Err(RestoreError::BadRecord),
-        }
+            _ => return Err(RestoreError::BadRecord),
+        };
+        // Last: the bytes are there only together with a command, which has them scrubbed.
+        self.staging.write(slot, 0, &record.payload).map_err(bad)?;
+        Ok(command)
     }
 }
 

@@ -72,6 +72,9 @@ pub enum SaveError {
     /// The caller gave up.
     #[error("given up")]
     GivenUp,
+    /// The vGPU stands still, and the firmware refuses to let it run again.
+    #[error("failed, and the vGPU cannot be started again: {0:?}")]
+    NotStarted(Reject),
 }
 
 impl From<StagingError> for SaveError {
@@ -203,6 +206,7 @@ impl Saver {
 
     /// Whoever gets the stream has agreed to the descriptor.
     pub fn go_on(&mut self, host: &mut Host) {
+        self.notice_restart(host);
         if self.phase == Phase::Described {
             if self.plan.live.is_some() {
                 self.begin(host, false);
@@ -221,6 +225,7 @@ impl Saver {
 
     /// The guest does not run any more.
     pub fn guest_paused(&mut self, host: &mut Host) {
+        self.notice_restart(host);
         if self.phase == Phase::WantsPause {
             let mode = self.plan.stop;
             let timeout_ns = self.plan.stop_timeout_ns;
@@ -232,6 +237,7 @@ impl Saver {
     /// Gives up, unless it is over: the vGPU runs on when [`Self::step`] says that it is
     /// undone. A complete save is given up too.
     pub fn give_up(&mut self, host: &mut Host) {
+        self.notice_restart(host);
         if !matches!(self.phase, Phase::Undoing(..) | Phase::Undone(_)) {
             self.undo(host, SaveError::GivenUp);
         }
@@ -239,9 +245,7 @@ impl Saver {
 
     /// Goes on as far as it can.
     pub fn step(&mut self, host: &mut Host) -> SaveState {
-        if host.generation() != self.generation {
-            self.restarted(host);
-        }
+        self.notice_restart(host);
         while self.advance(host) {}
         self.lend(host);
         match self.phase {
@@ -255,8 +259,12 @@ impl Saver {
         }
     }
 
-    /// A firmware that has restarted knows nothing of a save.
-    fn restarted(&mut self, host: &mut Host) {
+    /// A firmware that has restarted knows nothing of a save. Noticed before anything is sent,
+    /// so that what is sent to the new one is not taken for void.
+    fn notice_restart(&mut self, host: &mut Host) {
+        if host.generation() == self.generation {
+            return;
+        }
         self.generation = host.generation();
         let stands_still = !host.was_running(self.gfid);
         match self.phase {
@@ -271,7 +279,6 @@ impl Saver {
 
     /// Lets the vGPU run again if it stands still; then it is undone.
     fn resume(&mut self, host: &mut Host, why: SaveError, stands_still: bool) {
-        host.slots.end(self.gfid);
         self.begun = false;
         self.phase = if stands_still {
             Phase::Undoing(why, Undo::Start(host.send(self.gfid, Command::Start)))
@@ -289,6 +296,7 @@ impl Saver {
         }
         if self.begun {
             self.begun = false;
+            host.slots.end(self.gfid);
             let pending = host.send(self.gfid, Command::SaveEnd);
             self.phase = Phase::Undoing(why, Undo::End(pending));
         } else {
@@ -351,8 +359,12 @@ impl Saver {
             },
             Undo::Start(pending) => match host.poll_answer(&pending) {
                 Answer::Waiting | Answer::Void => false,
-                Answer::Done | Answer::Refused(_) => {
+                Answer::Done => {
                     self.phase = Phase::Undone(why);
+                    true
+                }
+                Answer::Refused(refusal) => {
+                    self.phase = Phase::Undone(SaveError::NotStarted(refusal));
                     true
                 }
             },

@@ -2,16 +2,28 @@
 
 use godwit_types::{Gfid, SLOT_COUNT, SlotId};
 
+/// What the firmware knows of a slot that a transfer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Nothing, and no byte of the vGPU is in it.
+    None,
+    /// It was asked to take it on, and has not answered.
+    Asked,
+    /// It counts the slot as this vGPU's, and will scrub it at the transfer's end.
+    Known,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SlotState {
     Free,
-    /// A transfer of this vGPU has it. `busy`: the firmware has it just now. `known`: the
-    /// firmware counts it as this vGPU's, and will scrub it.
+    /// A transfer of this vGPU has it. `busy`: the firmware has it just now.
     Lent {
         gfid: Gfid,
         busy: bool,
-        known: bool,
+        claim: Claim,
     },
+    /// Its transfer has ended, and whether the firmware had taken it on is not known yet.
+    Ending,
     /// The firmware scrubs it, or will.
     Scrubbing,
 }
@@ -51,34 +63,69 @@ impl Slots {
                 .then(|| Self::ids().find(|slot| *self.state(*slot) == SlotState::Free))
                 .flatten()
         })?;
-        let known = matches!(self.state(found), SlotState::Lent { known: true, .. });
-        *self.state(found) = SlotState::Lent { gfid, busy: true, known };
+        let claim = match *self.state(found) {
+            SlotState::Lent { claim, .. } => claim,
+            SlotState::Free | SlotState::Ending | SlotState::Scrubbing => Claim::None,
+        };
+        *self.state(found) = SlotState::Lent { gfid, busy: true, claim };
         Some(found)
     }
 
-    /// The firmware counts the slot as its transfer's.
-    pub(crate) fn know(&mut self, slot: SlotId) {
-        if let SlotState::Lent { known, .. } = self.state(slot) {
-            *known = true;
+    /// The firmware is asked to take the slot on.
+    pub(crate) fn asked(&mut self, slot: SlotId) {
+        if let SlotState::Lent { claim: claim @ Claim::None, .. } = self.state(slot) {
+            *claim = Claim::Asked;
         }
     }
 
-    /// The firmware gave a slot back with data for its transfer, or is done with its data.
+    /// It has answered.
+    pub(crate) fn answered(&mut self, slot: SlotId, taken: bool) {
+        match (self.state(slot), taken) {
+            (SlotState::Lent { claim, .. }, true) => *claim = Claim::Known,
+            (SlotState::Lent { claim, busy, .. }, false) => {
+                *busy = false;
+                if *claim == Claim::Asked {
+                    *claim = Claim::None;
+                }
+            }
+            (state @ SlotState::Ending, true) => *state = SlotState::Scrubbing,
+            (state @ SlotState::Ending, false) => *state = SlotState::Free,
+            (SlotState::Free | SlotState::Scrubbing, _) => {}
+        }
+    }
+
+    /// The slot is the firmware's with the command that names it, whatever the answer.
+    pub(crate) fn named(&mut self, slot: SlotId) {
+        if let SlotState::Lent { claim, .. } = self.state(slot) {
+            *claim = Claim::Known;
+        }
+    }
+
+    /// The firmware has no use for the slot just now: its transfer may use it again.
     pub(crate) fn give_back(&mut self, slot: SlotId) {
-        match self.state(slot) {
-            SlotState::Lent { busy, .. } => *busy = false,
-            state @ SlotState::Scrubbing => *state = SlotState::Free,
-            SlotState::Free => {}
+        if let SlotState::Lent { busy, .. } = self.state(slot) {
+            *busy = false;
         }
     }
 
-    /// A transfer has ended: its slots are free once they are scrubbed; one that the
-    /// firmware never took on was never written.
+    /// The firmware has scrubbed the slot.
+    pub(crate) fn scrubbed(&mut self, slot: SlotId) {
+        if let state @ SlotState::Scrubbing = self.state(slot) {
+            *state = SlotState::Free;
+        }
+    }
+
+    /// The command that ends a transfer is on its way: the transfer's slots are free once they
+    /// are scrubbed; one that the firmware never took on was never written.
     pub(crate) fn end(&mut self, gfid: Gfid) {
         for state in &mut self.states {
             match *state {
-                SlotState::Lent { gfid: who, known, .. } if who == gfid => {
-                    *state = if known { SlotState::Scrubbing } else { SlotState::Free };
+                SlotState::Lent { gfid: who, claim, .. } if who == gfid => {
+                    *state = match claim {
+                        Claim::None => SlotState::Free,
+                        Claim::Asked => SlotState::Ending,
+                        Claim::Known => SlotState::Scrubbing,
+                    };
                 }
                 _ => {}
             }
@@ -88,6 +135,11 @@ impl Slots {
     /// The firmware has restarted and scrubs all slots.
     pub(crate) fn restarted(&mut self) {
         self.states = [SlotState::Scrubbing; SLOT_COUNT as usize];
+    }
+
+    /// Whether every slot is scrubbed and nobody's.
+    pub(crate) fn are_free(&self) -> bool {
+        self.states.iter().all(|state| *state == SlotState::Free)
     }
 
     /// Whether a transfer of this vGPU has a slot that the firmware is using.
@@ -108,13 +160,32 @@ mod tests {
         let mut slots = Slots::new();
         let taken: Vec<_> = std::iter::from_fn(|| slots.take(a)).collect();
         assert_eq!(taken.len(), SLOTS_PER_TRANSFER);
-        for slot in &taken {
-            slots.know(*slot);
+        for slot in &taken[..2] {
+            slots.asked(*slot);
         }
+        slots.answered(taken[0], true);
+        slots.named(taken[2]);
         slots.end(a);
         let others: Vec<_> = std::iter::from_fn(|| slots.take(b)).collect();
-        assert!(taken.iter().all(|slot| !others.contains(slot)));
-        slots.give_back(taken[0]);
-        assert_eq!(slots.state(taken[0]), &SlotState::Free);
+        assert!(taken[..3].iter().all(|slot| !others.contains(slot)));
+        // Taken on and then scrubbed; refused; scrubbed; never given.
+        slots.answered(taken[1], false);
+        slots.scrubbed(taken[0]);
+        slots.scrubbed(taken[2]);
+        slots.end(b);
+        assert!(slots.are_free());
+    }
+
+    #[test]
+    fn a_slot_whose_answer_is_late_waits_for_its_scrub() {
+        let a = Gfid::new(1).unwrap();
+        let mut slots = Slots::new();
+        let slot = slots.take(a).unwrap();
+        slots.asked(slot);
+        slots.end(a);
+        slots.answered(slot, true);
+        assert!(!slots.are_free());
+        slots.scrubbed(slot);
+        assert!(slots.are_free());
     }
 }

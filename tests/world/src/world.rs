@@ -229,10 +229,12 @@ impl World {
         moves.chain(suspends).chain(resumes).collect()
     }
 
-    /// Whether every job that can end has ended, and nothing is under way or pending.
+    /// Whether every job that can end has ended, nothing is under way or pending, and the
+    /// staging slots are scrubbed.
     pub fn is_settled(&self) -> bool {
         !self.is_transferring()
             && self.pending.is_empty()
+            && self.hosts.iter().all(|node| node.host.is_staging_free())
             && self.jobs.iter().all(|job| job.is_endless() || job.has_ended())
     }
 
