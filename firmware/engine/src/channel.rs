@@ -242,7 +242,6 @@ impl Engine {
         &mut self,
         gfid: Gfid,
         channel: GuestChannelId,
-        now_ns: u64,
     ) -> Result<(), Reject> {
         // A save has its list of channels; it must not change under it.
         let vgpu = &self.vgpus[gfid];
@@ -264,7 +263,7 @@ impl Engine {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.closing = vgpu.closing.wrapping_add(1);
         let tsg = self.channels[id].tsg;
-        self.evict(tsg, now_ns);
+        self.evict(tsg);
         self.wake(gfid);
         Ok(())
     }

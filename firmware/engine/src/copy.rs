@@ -1,5 +1,6 @@
 //! Operations of the copy ring that are under way, and who has which staging slot.
 
+use crate::deadline::COPY_DEADLINE_NS;
 use crate::engine::Engine;
 use crate::message::{Action, Event, Reject};
 use godwit_types::{
@@ -92,6 +93,9 @@ impl Engine {
 
     /// Submits an operation; ask [`Self::may_copy`] first.
     pub(crate) fn copy(&mut self, gfid: Gfid, kind: CopyKind, slot: Option<SlotId>, op: CopyOp) {
+        if self.copies == 0 {
+            self.copy_deadline_ns = self.after(COPY_DEADLINE_NS);
+        }
         self.copies = self.copies.saturating_add(1);
         if kind != CopyKind::StartScrub {
             let vgpu = &mut self.vgpus[gfid];
@@ -101,6 +105,13 @@ impl Engine {
             self.slots[slot] = Slot { held: SlotUse::Copying, gfid: Some(gfid) };
         }
         self.act(Action::Copy(CopyRequest { tag: encode_tag(kind, gfid, slot), gfid, op }));
+    }
+
+    /// Somebody waits again for a ring that was late.
+    pub(crate) fn await_copies(&mut self) {
+        if self.copies != 0 && self.copy_deadline_ns == u64::MAX {
+            self.copy_deadline_ns = self.after(COPY_DEADLINE_NS);
+        }
     }
 
     /// The copy ring answered.
@@ -116,6 +127,8 @@ impl Engine {
             vgpu.copies = left;
         }
         self.copies = self.copies.saturating_sub(1);
+        self.copy_deadline_ns =
+            if self.copies == 0 { u64::MAX } else { self.after(COPY_DEADLINE_NS) };
         match kind {
             CopyKind::Log => self.logged(gfid, &done),
             CopyKind::Gather => self.gathered(gfid, slot, &done),

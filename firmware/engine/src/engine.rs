@@ -14,8 +14,8 @@ use heapless::Deque;
 
 const ACTIONS_MAX: usize = 64;
 const EVENTS_MAX: usize = 64;
-/// Room that one input may need for actions.
-const ACTION_ROOM: usize = 16;
+/// Room that one input may need for actions; the most are those that scrub all slots.
+const ACTION_ROOM: usize = SLOT_COUNT as usize + 8;
 /// Places in the event queue that are kept for answers the engine owes: one for each
 /// operation of the copy ring, and one for each vGPU that is on its way to a phase.
 const EVENTS_OWED: usize = COPY_RING_ENTRIES as usize + VGPU_COUNT as usize;
@@ -55,6 +55,12 @@ pub struct Engine {
     /// vGPUs, by bit, that have more to do without being asked.
     busy: u32,
     pub(crate) alarm_ns: Option<u64>,
+    /// Time of the input that is being handled.
+    pub(crate) now_ns: u64,
+    /// When the copy ring is late with what it does; `u64::MAX`: it has nothing to do.
+    pub(crate) copy_deadline_ns: u64,
+    /// When the apertures that are being bound again are late.
+    pub(crate) recover_deadline_ns: u64,
     actions: Deque<Action, ACTIONS_MAX>,
     events: Deque<Event, EVENTS_MAX>,
 }
@@ -96,6 +102,9 @@ impl Engine {
             recovering: 0,
             busy: 0,
             alarm_ns: None,
+            now_ns: 0,
+            copy_deadline_ns: u64::MAX,
+            recover_deadline_ns: u64::MAX,
             actions: Deque::new(),
             events: Deque::new(),
         }
@@ -109,6 +118,7 @@ impl Engine {
     /// has changed. No other reject is returned here: a request that is refused is answered
     /// with [`Event::Refused`].
     pub fn handle(&mut self, input: Input, now_ns: u64) -> Result<(), (Input, Reject)> {
+        self.now_ns = now_ns;
         // What was looked at for an action of ours is always taken: the room that is kept is
         // more than it needs.
         let answer = matches!(input, Input::Probed(..) | Input::Vectors(..));
@@ -119,21 +129,21 @@ impl Engine {
             Input::Doorbell(channel) => self.doorbell(channel),
             Input::Fault(channel, fault) => self.channel_fault(channel, fault),
             Input::Runlist(runlist, event) => self.runlist_event(runlist, event),
-            Input::Probed(runlist, state) => self.probed(runlist, state, now_ns),
-            Input::Alarm => self.alarm(now_ns),
+            Input::Probed(runlist, state) => self.probed(runlist, state),
+            Input::Alarm => self.alarm(),
             Input::Copied(done) => self.copied(done),
             Input::PartitionSet(gfid) => self.partition_set(gfid),
-            Input::ApertureSet(gfid) => self.aperture_set(gfid, now_ns),
-            Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors, now_ns),
+            Input::ApertureSet(gfid) => self.aperture_set(gfid),
+            Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors),
             Input::Request(request) => {
                 if !self.has_event_room() || self.recovering != 0 {
                     return Err((input, Reject::Full));
                 }
-                if let Err(why) = self.request(&request, now_ns) {
+                if let Err(why) = self.request(&request) {
                     if why == Reject::Full {
                         return Err((input, why));
                     }
-                    self.tell(Event::Refused { id: request.id, why });
+                    self.refuse(request.id, why);
                 }
             }
         }
@@ -144,6 +154,7 @@ impl Engine {
     /// Goes on with what needs no input: transfers, releases, schedules. Call it after
     /// actions and events were taken. Returns whether there is something new to take.
     pub fn proceed(&mut self, now_ns: u64) -> bool {
+        self.now_ns = now_ns;
         for gfid in each(self.busy) {
             if !self.has_action_room() {
                 break;
@@ -153,7 +164,7 @@ impl Engine {
             }
         }
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            self.schedule(runlist, now_ns);
+            self.schedule(runlist);
         }
         self.arm();
         !self.actions.is_empty()
@@ -217,7 +228,7 @@ impl Engine {
         released || saved || closed || told || cleaned
     }
 
-    fn request(&mut self, request: &Request, now_ns: u64) -> Result<(), Reject> {
+    fn request(&mut self, request: &Request) -> Result<(), Reject> {
         let Request { id, gfid, command } = *request;
         let absent = self.vgpus[gfid].phase == Phase::Absent;
         if absent && !matches!(command, Command::Create { .. }) {
@@ -225,16 +236,14 @@ impl Engine {
         }
         match command {
             Command::Create { profile, placement } => self.create(id, gfid, profile, placement),
-            Command::Release => self.release(id, gfid, now_ns),
+            Command::Release => self.release(id, gfid),
             Command::Start => self.start(id, gfid),
-            Command::Stop { mode, timeout_ns } => {
-                self.stop(Some(id), gfid, mode, now_ns.saturating_add(timeout_ns), now_ns)
-            }
+            Command::Stop { mode, timeout_ns } => self.stop(id, gfid, mode, timeout_ns),
             Command::OpenChannel { channel, tsg, runlist, ring } => {
                 self.open_channel(gfid, channel, tsg, runlist, ring).map(|()| self.done(id))
             }
             Command::CloseChannel { channel } => {
-                self.close_channel(gfid, channel, now_ns).map(|()| self.done(id))
+                self.close_channel(gfid, channel).map(|()| self.done(id))
             }
             Command::SaveBegin => self.save_begin(gfid).map(|()| self.done(id)),
             Command::SaveRound => self.save_round(gfid).map(|()| self.done(id)),
@@ -256,6 +265,10 @@ impl Engine {
             }
             Command::RestoreEnd => self.restore_end(gfid).map(|()| self.done(id)),
         }
+    }
+
+    pub(crate) fn refuse(&mut self, id: u32, why: Reject) {
+        self.tell(Event::Refused { id, why });
     }
 
     pub(crate) fn done(&mut self, id: u32) {

@@ -30,6 +30,7 @@
 
 mod channel;
 mod copy;
+mod deadline;
 mod engine;
 mod message;
 mod quiesce;

@@ -341,7 +341,7 @@ pub enum Reject {
     Ring,
     /// The slot is in use.
     SlotInUse,
-    /// The boundary was not reached in time.
+    /// The boundary was not reached in time, or the device did not answer.
     Deadline,
     /// Records are missing.
     Incomplete,
@@ -355,6 +355,6 @@ pub enum Reject {
 pub enum Failure {
     /// A copy did not work.
     Copy(CopyStatus),
-    /// The firmware was restarted in the middle.
-    Restarted,
+    /// The copy engine did not answer in time.
+    Late,
 }

@@ -1,8 +1,9 @@
 //! Bringing a vGPU to a stop and letting it run again. Proofs are minted here and nowhere
 //! else.
 
+use crate::deadline::DEVICE_DEADLINE_NS;
 use crate::engine::Engine;
-use crate::message::{Action, Event, Reject, StopMode};
+use crate::message::{Action, Reject, StopMode};
 use crate::runlist::Current;
 use crate::vgpu::{Phase, Stop, StopStep};
 use godwit_types::{Aperture, BarMode, Gfid, Quiesced, Route, RunlistId};
@@ -32,19 +33,24 @@ impl Engine {
     /// Starts to bring a running vGPU to a stop.
     pub(crate) fn stop(
         &mut self,
-        id: Option<u32>,
+        id: u32,
         gfid: Gfid,
         mode: StopMode,
-        deadline_ns: u64,
-        now_ns: u64,
+        timeout_ns: u64,
     ) -> Result<(), Reject> {
         if self.vgpus[gfid].phase != Phase::Running {
             return Err(Reject::WrongPhase);
         }
+        // One that escalates ends by the engines' own deadlines, if at all.
+        let timeout_ns = match mode {
+            StopMode::Pinned(_) => timeout_ns,
+            StopMode::Escalate => timeout_ns.max(DEVICE_DEADLINE_NS),
+        };
+        let deadline_ns = self.after(timeout_ns);
         let stop = Stop { id, mode, deadline_ns, step: StopStep::Engines };
         self.vgpus[gfid].phase = Phase::Stopping(stop);
         self.park(gfid);
-        self.preempt_vgpu(gfid, now_ns);
+        self.preempt_vgpu(gfid);
         self.check_drained(gfid);
         Ok(())
     }
@@ -73,31 +79,34 @@ impl Engine {
     }
 
     /// The boundary was not reached in time, or the aperture does not become quiet: the stop
-    /// is refused and the vGPU runs on. A stop that escalates has no deadline of its own,
-    /// since those of the engines end in a reset.
-    pub(crate) fn stop_deadline(&mut self, gfid: Gfid, now_ns: u64) {
-        let Phase::Stopping(stop) = self.vgpus[gfid].phase else { return };
-        if stop.step == StopStep::Aperture {
-            // The guest is told when it can reach its aperture again.
-            self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Reopening, ..stop });
-            let direct = self.aperture(gfid, BarMode::Direct);
-            self.act(Action::BindAperture(gfid, direct));
-        } else {
-            self.cancel_preempts(gfid, now_ns);
-            self.refuse_stop(gfid, &stop);
+    /// is refused and the vGPU runs on.
+    pub(crate) fn stop_deadline(&mut self, gfid: Gfid, stop: Stop) {
+        match stop.step {
+            StopStep::Engines => {
+                self.cancel_preempts(gfid);
+                self.refuse_stop(gfid, &stop);
+            }
+            StopStep::Aperture => {
+                // The guest is told when it can reach its aperture again.
+                let deadline_ns = self.after(DEVICE_DEADLINE_NS);
+                let reopening = Stop { step: StopStep::Reopening, deadline_ns, ..stop };
+                self.vgpus[gfid].phase = Phase::Stopping(reopening);
+                let direct = self.aperture(gfid, BarMode::Direct);
+                self.act(Action::BindAperture(gfid, direct));
+            }
+            StopStep::Reopening => self.refuse_stop(gfid, &stop),
+            StopStep::Vectors => {}
         }
     }
 
     fn refuse_stop(&mut self, gfid: Gfid, stop: &Stop) {
         self.vgpus[gfid].phase = Phase::Running;
         self.unpark(gfid);
-        if let Some(id) = stop.id {
-            self.tell(Event::Refused { id, why: Reject::Deadline });
-        }
+        self.refuse(stop.id, Reject::Deadline);
     }
 
     /// An aperture is bound as asked: the next step of a stop, a start or a release.
-    pub(crate) fn aperture_set(&mut self, gfid: Gfid, now_ns: u64) {
+    pub(crate) fn aperture_set(&mut self, gfid: Gfid) {
         if self.recovering & crate::engine::bit(gfid) != 0 {
             return self.recovered(gfid);
         }
@@ -111,7 +120,7 @@ impl Engine {
                 self.act(Action::SetRoute(gfid, closed));
                 self.act(Action::ReadVectors(gfid));
             }
-            Phase::Starting { id, guest_time_ns } => self.started(gfid, id, guest_time_ns, now_ns),
+            Phase::Starting { id, guest_time_ns, .. } => self.started(gfid, id, guest_time_ns),
             Phase::Releasing { .. } => self.release_aperture_set(gfid),
             Phase::Absent
             | Phase::Creating { .. }
@@ -125,7 +134,7 @@ impl Engine {
 
     /// The last step of a stop: engines have acknowledged, the window is quiet, the vectors
     /// are known. From here on the vGPU stands still.
-    pub(crate) fn vectors_read(&mut self, gfid: Gfid, vectors: u32, now_ns: u64) {
+    pub(crate) fn vectors_read(&mut self, gfid: Gfid, vectors: u32) {
         let Phase::Stopping(stop) = self.vgpus[gfid].phase else {
             return;
         };
@@ -136,12 +145,10 @@ impl Engine {
         vgpu.vectors = vectors;
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
-        let guest_time_ns = now_ns.wrapping_add(vgpu.time_offset_ns);
+        let guest_time_ns = self.now_ns.wrapping_add(vgpu.time_offset_ns);
         vgpu.phase = Phase::Stopped { proof, guest_time_ns, pristine: false };
         self.act(Action::Retain);
-        if let Some(id) = stop.id {
-            self.done(id);
-        }
+        self.done(stop.id);
     }
 
     /// The standstill of a vGPU that was just made, restored or taken over: nothing of it
@@ -162,15 +169,16 @@ impl Engine {
         if self.vgpus[gfid].save.is_past_rounds() {
             return Err(Reject::WrongPhase);
         }
-        self.vgpus[gfid].phase = Phase::Starting { id, guest_time_ns };
+        let deadline_ns = self.after(DEVICE_DEADLINE_NS);
+        self.vgpus[gfid].phase = Phase::Starting { id, guest_time_ns, deadline_ns };
         let direct = self.aperture(gfid, BarMode::Direct);
         self.act(Action::BindAperture(gfid, direct));
         Ok(())
     }
 
-    fn started(&mut self, gfid: Gfid, id: u32, guest_time_ns: u64, now_ns: u64) {
+    fn started(&mut self, gfid: Gfid, id: u32, guest_time_ns: u64) {
         let vgpu = &mut self.vgpus[gfid];
-        vgpu.time_offset_ns = guest_time_ns.wrapping_sub(now_ns);
+        vgpu.time_offset_ns = guest_time_ns.wrapping_sub(self.now_ns);
         vgpu.phase = Phase::Running;
         let vectors = core::mem::take(&mut vgpu.vectors);
         let open = self.route(gfid, true);

@@ -3,10 +3,10 @@
 
 use crate::channel::{Channel, ChannelState};
 use crate::copy::CopyKind;
+use crate::deadline::{DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::Engine;
 use crate::message::{Action, Event};
 use crate::runlist::{Current, Doing, Why};
-use crate::schedule::PREEMPT_DEADLINE_NS;
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
@@ -104,8 +104,9 @@ impl Engine {
     /// acted on: a group without work is idle again at once.
     pub fn recover(&mut self, device: Identity, registers: &impl Registers, now_ns: u64) {
         self.device = device;
+        self.now_ns = now_ns;
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            self.recover_runlist(runlist, registers, now_ns);
+            self.recover_runlist(runlist, registers);
         }
         for raw in 0..u16::MAX {
             let Some(tsg) = TsgId::new(raw) else { break };
@@ -117,6 +118,8 @@ impl Engine {
         self.act(Action::Retain);
         if self.recovering == 0 {
             self.tell_started();
+        } else {
+            self.recover_deadline_ns = self.after(DEVICE_DEADLINE_NS);
         }
         self.proceed(now_ns);
     }
@@ -125,8 +128,14 @@ impl Engine {
     pub(crate) fn recovered(&mut self, gfid: Gfid) {
         self.recovering &= !crate::engine::bit(gfid);
         if self.recovering == 0 {
-            self.tell_started();
+            self.recovered_all();
         }
+    }
+
+    pub(crate) fn recovered_all(&mut self) {
+        self.recovering = 0;
+        self.recover_deadline_ns = u64::MAX;
+        self.tell_started();
     }
 
     fn tell_started(&mut self) {
@@ -203,7 +212,7 @@ impl Engine {
         self.wake(gfid);
     }
 
-    fn recover_runlist(&mut self, runlist: RunlistId, registers: &impl Registers, now_ns: u64) {
+    fn recover_runlist(&mut self, runlist: RunlistId, registers: &impl Registers) {
         let (state, (run_seq, preempt_seq, reset_seq)) = registers.runlist(runlist);
         let entry = &mut self.runlists[runlist];
         entry.run_seq = run_seq;
@@ -221,9 +230,9 @@ impl Engine {
         };
         self.tsgs[tsg].state = TsgState::Current { again: true };
         self.runlists[runlist].current =
-            Some(Current { tsg, gfid, slice_end_ns: now_ns, doing: Doing::Running });
+            Some(Current { tsg, gfid, slice_end_ns: self.now_ns, doing: Doing::Running });
         // Its answer may have come while nobody listened; asked again, it comes again.
-        let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+        let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
         self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
     }
 

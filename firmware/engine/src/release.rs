@@ -3,11 +3,12 @@
 
 use crate::channel::{Channel, ChannelState};
 use crate::copy::CopyKind;
+use crate::deadline::{COPY_DEADLINE_NS, DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::Engine;
 use crate::message::{Action, Reject};
 use crate::save::Save;
 use crate::tsg::{Tsg, TsgQueue};
-use crate::vgpu::{Phase, ReleaseStep, Vgpu};
+use crate::vgpu::{Phase, ReleaseStep, Stop, Vgpu};
 use godwit_types::{
     Aperture, BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode,
     Profile, RUNLIST_COUNT, RunlistId, Table, TsgId,
@@ -37,8 +38,8 @@ impl Engine {
             }
         }
         let epoch = self.vgpus[gfid].epoch;
-        self.vgpus[gfid] =
-            Vgpu { phase: Phase::Creating { id }, profile, placement, epoch, ..Vgpu::ABSENT };
+        let phase = Phase::Creating { id, deadline_ns: self.after(DEVICE_DEADLINE_NS) };
+        self.vgpus[gfid] = Vgpu { phase, profile, placement, epoch, ..Vgpu::ABSENT };
         // Written before the device is told, so that a restart knows what to take back.
         self.act(Action::Retain);
         self.act(Action::SetPartition(gfid, placement, profile));
@@ -48,18 +49,20 @@ impl Engine {
     /// A partition was set or cleared: a vGPU has come or gone.
     pub(crate) fn partition_set(&mut self, gfid: Gfid) {
         match self.vgpus[gfid].phase {
-            Phase::Creating { id } => {
+            Phase::Creating { id, .. } => {
                 let closed = self.route(gfid, false);
                 self.act(Action::SetRoute(gfid, closed));
                 self.standing(gfid, 0, true);
                 self.act(Action::Retain);
                 self.done(id);
             }
-            Phase::Releasing { id, step: ReleaseStep::Partition } => {
+            Phase::Releasing { id, step: ReleaseStep::Partition { .. } } => {
                 let epoch = self.vgpus[gfid].epoch;
                 self.vgpus[gfid] = Vgpu { epoch, ..Vgpu::ABSENT };
                 self.act(Action::Retain);
-                self.done(id);
+                if let Some(id) = id {
+                    self.done(id);
+                }
             }
             Phase::Absent
             | Phase::Running
@@ -73,40 +76,69 @@ impl Engine {
     }
 
     /// Starts to make a vGPU absent.
-    pub(crate) fn release(&mut self, id: u32, gfid: Gfid, now_ns: u64) -> Result<(), Reject> {
-        if matches!(self.vgpus[gfid].phase, Phase::Creating { .. } | Phase::Releasing { .. }) {
-            return Err(Reject::WrongPhase);
-        }
+    pub(crate) fn release(&mut self, id: u32, gfid: Gfid) -> Result<(), Reject> {
         // Whoever waits for an earlier command of this vGPU will not get what was asked.
         match self.vgpus[gfid].phase {
-            Phase::Stopping(stop) => {
-                if let Some(waiting) = stop.id {
-                    self.refuse(waiting);
-                }
+            Phase::Creating { .. } | Phase::Releasing { id: Some(_), .. } => {
+                return Err(Reject::WrongPhase);
             }
-            Phase::Starting { id: waiting, .. } => self.refuse(waiting),
-            _ => {}
+            Phase::Releasing { id: None, step } => {
+                self.release_again(id, gfid, step);
+                return Ok(());
+            }
+            Phase::Stopping(Stop { id: waiting, .. }) | Phase::Starting { id: waiting, .. } => {
+                self.refuse(waiting, Reject::WrongPhase);
+            }
+            Phase::Absent
+            | Phase::Running
+            | Phase::Stopped { .. }
+            | Phase::Resuming { .. }
+            | Phase::Failed => {}
         }
-        if let Save::Ending { id: waiting, .. } = self.vgpus[gfid].save {
-            self.refuse(waiting);
+        if let Save::Ending { id: Some(waiting), .. } = self.vgpus[gfid].save {
+            self.refuse(waiting, Reject::WrongPhase);
         }
-        self.begin_release(id, gfid, now_ns);
+        self.begin_release(id, gfid);
         Ok(())
     }
 
-    fn refuse(&mut self, id: u32) {
-        self.tell(crate::message::Event::Refused { id, why: Reject::WrongPhase });
+    /// Somebody asks for a release that was late and goes on: what the device did not answer
+    /// is asked again.
+    fn release_again(&mut self, id: u32, gfid: Gfid, step: ReleaseStep) {
+        let deadline_ns = self.after(DEVICE_DEADLINE_NS);
+        let step = match step {
+            ReleaseStep::Drain { .. } => {
+                ReleaseStep::Drain { deadline_ns: self.after(COPY_DEADLINE_NS) }
+            }
+            ReleaseStep::Aperture { .. } => {
+                let blocked = self.aperture(gfid, BarMode::Blocked);
+                self.act(Action::BindAperture(gfid, blocked));
+                ReleaseStep::Aperture { deadline_ns }
+            }
+            ReleaseStep::Partition { .. } => {
+                self.act(Action::ClearPartition(gfid));
+                ReleaseStep::Partition { deadline_ns }
+            }
+            ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => {
+                self.await_copies();
+                step
+            }
+        };
+        self.vgpus[gfid].phase = Phase::Releasing { id: Some(id), step };
+        self.wake(gfid);
     }
 
-    pub(crate) fn begin_release(&mut self, id: u32, gfid: Gfid, now_ns: u64) {
+    fn begin_release(&mut self, id: u32, gfid: Gfid) {
+        let deadline_ns = self.after(COPY_DEADLINE_NS);
         let vgpu = &mut self.vgpus[gfid];
         vgpu.save = Save::None;
         vgpu.untold = 0;
-        vgpu.phase = Phase::Releasing { id, step: ReleaseStep::Drain };
+        let step = ReleaseStep::Drain { deadline_ns };
+        vgpu.phase = Phase::Releasing { id: Some(id), step };
         self.act(Action::Retain);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlists[runlist].ready &= !crate::engine::bit(gfid);
-            self.force_off(runlist, gfid, now_ns);
+            self.force_off(runlist, gfid);
         }
         let none = Table::new([TsgQueue::EMPTY; RUNLIST_COUNT as usize]);
         self.vgpus[gfid].ready = none.clone();
@@ -115,7 +147,7 @@ impl Engine {
     }
 
     /// Takes a vGPU's group off an engine, by force if need be.
-    fn force_off(&mut self, runlist: RunlistId, gfid: Gfid, now_ns: u64) {
+    fn force_off(&mut self, runlist: RunlistId, gfid: Gfid) {
         use crate::runlist::{Doing, Why};
         let Some(current) = self.runlists[runlist].current else {
             return;
@@ -126,7 +158,7 @@ impl Engine {
             Doing::Probing { .. } | Doing::Resetting { .. } => false,
         };
         if current.gfid == gfid && milder {
-            let deadline = now_ns.saturating_add(crate::schedule::PREEMPT_DEADLINE_NS);
+            let deadline = self.after(PREEMPT_DEADLINE_NS);
             self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
         }
     }
@@ -137,13 +169,13 @@ impl Engine {
             return false;
         };
         let next = match step {
-            ReleaseStep::Drain => {
+            ReleaseStep::Drain { .. } => {
                 if self.vgpus[gfid].copies != 0 || self.on_engine(gfid) {
                     return false;
                 }
                 let blocked = self.aperture(gfid, BarMode::Blocked);
                 self.act(Action::BindAperture(gfid, blocked));
-                ReleaseStep::Aperture
+                ReleaseStep::Aperture { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
             ReleaseStep::Channels(from) => {
                 if from >= self.vgpus[gfid].profile.channel_count {
@@ -178,9 +210,9 @@ impl Engine {
                     return true;
                 }
                 self.act(Action::ClearPartition(gfid));
-                ReleaseStep::Partition
+                ReleaseStep::Partition { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
-            ReleaseStep::Aperture | ReleaseStep::Partition => return false,
+            ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return false,
         };
         self.vgpus[gfid].phase = Phase::Releasing { id, step: next };
         true
@@ -225,7 +257,8 @@ impl Engine {
     }
 
     pub(crate) fn release_aperture_set(&mut self, gfid: Gfid) {
-        if let Phase::Releasing { id, step: ReleaseStep::Aperture } = self.vgpus[gfid].phase {
+        if let Phase::Releasing { id, step: ReleaseStep::Aperture { .. } } = self.vgpus[gfid].phase
+        {
             self.vgpus[gfid].phase = Phase::Releasing { id, step: ReleaseStep::Channels(0) };
             self.wake(gfid);
         }

@@ -43,9 +43,10 @@ pub(crate) enum Save {
     Complete,
     /// A copy failed: it can only be ended.
     Failed,
-    /// It is over; slots are scrubbed and logging stops.
+    /// It is over; slots are scrubbed and logging stops. `id`: who waits for it; `None`: it was
+    /// late, and goes on by itself.
     Ending {
-        id: u32,
+        id: Option<u32>,
         step: Ending,
     },
 }
@@ -136,7 +137,12 @@ impl Engine {
     /// Ends a save in whatever state it is.
     pub(crate) fn save_end(&mut self, id: u32, gfid: Gfid) -> Result<(), Reject> {
         match self.vgpus[gfid].save {
-            Save::None | Save::Ending { .. } => Err(Reject::WrongPhase),
+            Save::None | Save::Ending { id: Some(_), .. } => Err(Reject::WrongPhase),
+            Save::Ending { id: None, step } => {
+                self.vgpus[gfid].save = Save::Ending { id: Some(id), step };
+                self.await_copies();
+                Ok(())
+            }
             Save::Beginning
             | Save::Flipping
             | Save::Gathering { .. }
@@ -145,7 +151,8 @@ impl Engine {
             | Save::Contexts { .. }
             | Save::Complete
             | Save::Failed => {
-                self.vgpus[gfid].save = Save::Ending { id, step: Ending::Drain };
+                self.vgpus[gfid].save = Save::Ending { id: Some(id), step: Ending::Drain };
+                self.await_copies();
                 self.wake(gfid);
                 Ok(())
             }
@@ -276,7 +283,7 @@ impl Engine {
         false
     }
 
-    fn step_ending(&mut self, gfid: Gfid, id: u32, step: Ending) -> bool {
+    fn step_ending(&mut self, gfid: Gfid, id: Option<u32>, step: Ending) -> bool {
         match step {
             Ending::Drain => {
                 if self.vgpus[gfid].copies != 0 {
@@ -317,7 +324,9 @@ impl Engine {
             // Logging that could not be stopped costs time and harms nothing.
             Save::Ending { id, step: Ending::Log } => {
                 self.vgpus[gfid].save = Save::None;
-                self.done(id);
+                if let Some(id) = id {
+                    self.done(id);
+                }
             }
             Save::None
             | Save::Gathering { .. }

@@ -1,6 +1,7 @@
 //! Who runs next, for how long, and what happens to an engine that does not let go.
 
-use crate::engine::{Engine, bit, each};
+use crate::deadline::{ESCALATE_NS, PREEMPT_DEADLINE_NS, RESET_DEADLINE_NS};
+use crate::engine::{Engine, bit};
 use crate::message::{Action, Event, StopMode};
 use crate::runlist::{Current, Doing, Why};
 use crate::tsg::TsgState;
@@ -10,14 +11,6 @@ use godwit_types::{
     SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY, TsgId,
 };
 
-/// How long an engine may take to stop between two instructions before it counts as hung.
-/// (The slowest published save of a whole context is far below: 40 µs for 44 MB.)
-pub(crate) const PREEMPT_DEADLINE_NS: u64 = 1_000_000;
-/// How long each milder mode is tried first when a stop may escalate.
-const ESCALATE_NS: u64 = 2_000_000;
-/// How long an engine reset may take, and how often it is tried.
-const RESET_DEADLINE_NS: u64 = 10_000_000;
-const RESET_TRIES: u8 = 3;
 /// Groups that are looked at in one turn to find one with channels.
 const PICKS_MAX: usize = 128;
 
@@ -66,13 +59,13 @@ impl Engine {
 
     /// Takes a group off the engine if it is there, since its guest wants a channel closed: by
     /// force if need be, which is its own loss.
-    pub(crate) fn evict(&mut self, tsg: TsgId, now_ns: u64) {
+    pub(crate) fn evict(&mut self, tsg: TsgId) {
         let runlist = self.tsgs[tsg].runlist;
         if let Some(current) = self.runlists[runlist].current
             && current.tsg == tsg
             && matches!(current.doing, Doing::Running | Doing::Preempting { why: Why::Stop, .. })
         {
-            let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+            let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
             self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
         }
     }
@@ -96,7 +89,7 @@ impl Engine {
     }
 
     /// Puts the next group on an engine that is empty.
-    pub(crate) fn schedule(&mut self, runlist: RunlistId, now_ns: u64) {
+    pub(crate) fn schedule(&mut self, runlist: RunlistId) {
         let entry = &self.runlists[runlist];
         if entry.current.is_some() || entry.lost || entry.ready == 0 || !self.has_action_room() {
             return;
@@ -104,17 +97,16 @@ impl Engine {
         let Some((gfid, tsg)) = self.pick(runlist) else {
             return;
         };
-        let slice_ns = self.slice_ns();
+        let slice_end_ns = self.after(self.slice_ns());
         let entry = &mut self.runlists[runlist];
         entry.run_seq = entry.run_seq.wrapping_add(1);
         let seq = entry.run_seq;
-        let slice_end_ns = now_ns.saturating_add(slice_ns);
         entry.current = Some(Current { tsg, gfid, slice_end_ns, doing: Doing::Running });
         self.tsgs[tsg].state = TsgState::Current { again: false };
         self.act(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
-            let look_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+            let look_ns = self.after(PREEMPT_DEADLINE_NS);
             self.preempt(runlist, stop.wanted(), look_ns, Why::Stop);
         }
     }
@@ -206,7 +198,8 @@ impl Engine {
 
     /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
     /// something, then it is reset.
-    pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState, now_ns: u64) {
+    pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState) {
+        let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
         let Some(current) = &mut self.runlists[runlist].current else { return };
         let Doing::Probing { seq, mode, why } = current.doing else { return };
         match state {
@@ -215,29 +208,28 @@ impl Engine {
                 self.left(runlist, Some(mode));
             }
             RunlistState::Resident(_) if why == Why::Stop => {
-                let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
                 current.doing = Doing::Preempting { seq, mode, deadline_ns, why };
             }
-            RunlistState::Resident(_) => self.reset_engine(runlist, now_ns, 1),
+            RunlistState::Resident(_) => self.reset_engine(runlist, 1),
         }
     }
 
-    fn reset_engine(&mut self, runlist: RunlistId, now_ns: u64, tries: u8) {
+    pub(crate) fn reset_engine(&mut self, runlist: RunlistId, tries: u8) {
         self.counters.resets = self.counters.resets.wrapping_add(1);
+        let deadline_ns = self.after(RESET_DEADLINE_NS);
         let entry = &mut self.runlists[runlist];
         let Some(current) = &mut entry.current else {
             return;
         };
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
-        let deadline_ns = now_ns.saturating_add(RESET_DEADLINE_NS);
         current.doing = Doing::Resetting { seq, deadline_ns, tries };
         self.act(Action::Reset(runlist, seq));
     }
 
     /// An engine that cannot be emptied is out of service; its group's channels have failed.
     /// The group stays on it as far as anyone knows, so that its vGPU never counts as still.
-    fn lose_engine(&mut self, runlist: RunlistId) {
+    pub(crate) fn lose_engine(&mut self, runlist: RunlistId) {
         let entry = &mut self.runlists[runlist];
         entry.lost = true;
         let Some(current) = &mut entry.current else { return };
@@ -254,67 +246,8 @@ impl Engine {
         self.tell(Event::EngineLost(runlist));
     }
 
-    /// Looks at all deadlines.
-    pub(crate) fn alarm(&mut self, now_ns: u64) {
-        self.alarm_ns = None;
-        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            self.runlist_deadline(runlist, now_ns);
-        }
-        let stopping: u32 = self
-            .vgpus
-            .iter()
-            .filter(|(_, vgpu)| vgpu.stop_deadline_ns() <= now_ns)
-            .fold(0, |mask, (gfid, _)| mask | bit(gfid));
-        for gfid in each(stopping) {
-            self.stop_deadline(gfid, now_ns);
-        }
-    }
-
-    fn runlist_deadline(&mut self, runlist: RunlistId, now_ns: u64) {
-        let Some(current) = self.runlists[runlist].current else {
-            return;
-        };
-        match current.doing {
-            Doing::Running | Doing::Preempting { why: Why::Stop, .. }
-                if current.slice_end_ns <= now_ns && self.contended(runlist) =>
-            {
-                let deadline = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
-                self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
-            }
-            Doing::Preempting { seq, mode, deadline_ns, why } if deadline_ns <= now_ns => {
-                match (why, mode.escalated()) {
-                    (Why::Escalate, Some(sooner)) => {
-                        let wait = if sooner == PreemptMode::Instruction {
-                            PREEMPT_DEADLINE_NS
-                        } else {
-                            ESCALATE_NS
-                        };
-                        self.preempt(runlist, sooner, now_ns.saturating_add(wait), Why::Escalate);
-                    }
-                    (Why::Escalate | Why::Slice | Why::Stop, _) => {
-                        if let Some(current) = &mut self.runlists[runlist].current {
-                            current.doing = Doing::Probing { seq, mode, why };
-                        }
-                        self.act(Action::Probe(runlist));
-                    }
-                }
-            }
-            Doing::Resetting { deadline_ns, tries, .. } if deadline_ns <= now_ns => {
-                if tries < RESET_TRIES {
-                    self.reset_engine(runlist, now_ns, tries.wrapping_add(1));
-                } else {
-                    self.lose_engine(runlist);
-                }
-            }
-            Doing::Running
-            | Doing::Preempting { .. }
-            | Doing::Probing { .. }
-            | Doing::Resetting { .. } => {}
-        }
-    }
-
     /// Asks the engines for what they run of a vGPU that is being stopped.
-    pub(crate) fn preempt_vgpu(&mut self, gfid: Gfid, now_ns: u64) {
+    pub(crate) fn preempt_vgpu(&mut self, gfid: Gfid) {
         let Some(stop) = self.vgpus[gfid].draining() else {
             return;
         };
@@ -327,8 +260,8 @@ impl Engine {
                 continue;
             }
             let (deadline_ns, why) = match stop.mode {
-                StopMode::Pinned(_) => (now_ns.saturating_add(PREEMPT_DEADLINE_NS), Why::Stop),
-                StopMode::Escalate => (now_ns.saturating_add(ESCALATE_NS), Why::Escalate),
+                StopMode::Pinned(_) => (self.after(PREEMPT_DEADLINE_NS), Why::Stop),
+                StopMode::Escalate => (self.after(ESCALATE_NS), Why::Escalate),
             };
             self.preempt(runlist, stop.first_mode(), deadline_ns, why);
         }
@@ -338,50 +271,20 @@ impl Engine {
     /// two instructions and queued again, since an engine that waits for a boundary starts
     /// nothing new. That is the scheduler's own doing, so an engine that hangs is recovered
     /// as at the end of a slice.
-    pub(crate) fn cancel_preempts(&mut self, gfid: Gfid, now_ns: u64) {
+    pub(crate) fn cancel_preempts(&mut self, gfid: Gfid) {
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             if let Some(current) = self.runlists[runlist].current
                 && current.gfid == gfid
                 && matches!(current.doing, Doing::Preempting { why: Why::Stop, .. })
             {
-                let deadline_ns = now_ns.saturating_add(PREEMPT_DEADLINE_NS);
+                let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
                 self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
             }
         }
     }
 
     /// Whether somebody waits for this engine.
-    fn contended(&self, runlist: RunlistId) -> bool {
+    pub(crate) fn contended(&self, runlist: RunlistId) -> bool {
         self.runlists[runlist].ready != 0
-    }
-
-    /// Sets the alarm to the earliest deadline, if that has changed.
-    pub(crate) fn arm(&mut self) {
-        let mut earliest = u64::MAX;
-        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            let Some(current) = self.runlists[runlist].current else {
-                continue;
-            };
-            let contended = self.contended(runlist);
-            let at_ns = match current.doing {
-                Doing::Running if contended => current.slice_end_ns,
-                Doing::Preempting { why: Why::Stop, deadline_ns, .. } if contended => {
-                    deadline_ns.min(current.slice_end_ns)
-                }
-                Doing::Preempting { deadline_ns, .. } | Doing::Resetting { deadline_ns, .. } => {
-                    deadline_ns
-                }
-                Doing::Running | Doing::Probing { .. } => u64::MAX,
-            };
-            earliest = earliest.min(at_ns);
-        }
-        for (_, vgpu) in self.vgpus.iter() {
-            earliest = earliest.min(vgpu.stop_deadline_ns());
-        }
-        let wanted = (earliest != u64::MAX).then_some(earliest);
-        if wanted != self.alarm_ns {
-            self.alarm_ns = wanted;
-            self.act(Action::Alarm(wanted));
-        }
     }
 }

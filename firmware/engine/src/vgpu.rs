@@ -11,9 +11,10 @@ use godwit_types::{
 /// A stop that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
-    /// The request that asked for it; `None`: the engine itself, to release the vGPU.
-    pub(crate) id: Option<u32>,
+    /// The request that asked for it.
+    pub(crate) id: u32,
     pub(crate) mode: StopMode,
+    /// When it is refused, or when reopening counts as done.
     pub(crate) deadline_ns: u64,
     pub(crate) step: StopStep,
 }
@@ -63,10 +64,10 @@ pub(crate) struct Expected {
 /// What a release does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReleaseStep {
-    /// Waits until the copy ring has nothing of this vGPU.
-    Drain,
+    /// Waits until the copy ring and the engines have nothing of this vGPU.
+    Drain { deadline_ns: u64 },
     /// Waits until the aperture is blocked.
-    Aperture,
+    Aperture { deadline_ns: u64 },
     /// Unbinds channels, from this one on.
     Channels(u16),
     /// Scrubs: this many fills are still to be submitted.
@@ -74,7 +75,7 @@ pub(crate) enum ReleaseStep {
     /// Waits until the fills are done.
     Scrubbing,
     /// Waits until the partition is cleared.
-    Partition,
+    Partition { deadline_ns: u64 },
 }
 
 /// The life of a vGPU. All that is true of a phase sits in its variant.
@@ -84,6 +85,7 @@ pub(crate) enum Phase {
     /// Its partition is being set.
     Creating {
         id: u32,
+        deadline_ns: u64,
     },
     Running,
     Stopping(Stop),
@@ -103,13 +105,42 @@ pub(crate) enum Phase {
     Starting {
         id: u32,
         guest_time_ns: u64,
+        deadline_ns: u64,
     },
-    /// A restore failed.
+    /// A restore failed, or its making.
     Failed,
+    /// `id`: who waits for it; `None`: it was late, and goes on by itself until somebody asks
+    /// again.
     Releasing {
-        id: u32,
+        id: Option<u32>,
         step: ReleaseStep,
     },
+}
+
+impl Phase {
+    /// When what it waits for is late; `u64::MAX`: it waits for nothing, or for the copy ring,
+    /// which has a deadline of its own.
+    pub(crate) fn deadline_ns(&self) -> u64 {
+        match *self {
+            Self::Stopping(Stop { step: StopStep::Vectors, .. }) => u64::MAX,
+            Self::Stopping(Stop { deadline_ns, .. })
+            | Self::Creating { deadline_ns, .. }
+            | Self::Starting { deadline_ns, .. } => deadline_ns,
+            Self::Releasing { step, .. } => match step {
+                ReleaseStep::Drain { deadline_ns }
+                | ReleaseStep::Aperture { deadline_ns }
+                | ReleaseStep::Partition { deadline_ns } => deadline_ns,
+                ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => {
+                    u64::MAX
+                }
+            },
+            Self::Absent
+            | Self::Running
+            | Self::Stopped { .. }
+            | Self::Resuming { .. }
+            | Self::Failed => u64::MAX,
+        }
+    }
 }
 
 /// One vGPU.
@@ -162,18 +193,6 @@ impl Vgpu {
     /// Whether its groups may be put on an engine.
     pub(crate) fn may_run(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping(Stop { step: StopStep::Engines, .. }))
-    }
-
-    /// When a stop that is pinned to a boundary is refused; `u64::MAX`: never.
-    pub(crate) fn stop_deadline_ns(&self) -> u64 {
-        match self.phase {
-            Phase::Stopping(Stop { mode: StopMode::Pinned(_), deadline_ns, step, .. })
-                if !matches!(step, StopStep::Vectors | StopStep::Reopening) =>
-            {
-                deadline_ns
-            }
-            _ => u64::MAX,
-        }
     }
 
     /// Whether it may have something to do without being asked.

@@ -88,7 +88,7 @@ fn failure(why: Failure) -> mailbox::Failure {
         Failure::Copy(CopyStatus::BadCrc) => mailbox::Failure::BadCrc,
         Failure::Copy(CopyStatus::OutOfRange) => mailbox::Failure::OutOfRange,
         Failure::Copy(CopyStatus::Done | CopyStatus::Error) => mailbox::Failure::Copy,
-        Failure::Restarted => mailbox::Failure::Restarted,
+        Failure::Late => mailbox::Failure::Late,
     }
 }
 

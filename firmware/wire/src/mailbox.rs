@@ -120,7 +120,7 @@ pub enum Reject {
     Ring,
     /// The slot is in use.
     SlotInUse,
-    /// The boundary was not reached in time.
+    /// The boundary was not reached in time, or the device did not answer.
     Deadline,
     /// Records are missing.
     Incomplete,
@@ -159,8 +159,8 @@ pub enum Failure {
     BadCrc,
     /// Bytes were meant for a place outside the vGPU.
     OutOfRange,
-    /// The firmware was restarted in the middle.
-    Restarted,
+    /// The copy engine did not answer in time.
+    Late,
 }
 
 /// What the firmware tells. See the engine's events of the same names.
@@ -253,13 +253,12 @@ mod tests {
             channel_base: u16::MAX,
             context_base: u64::MAX,
         };
-        let request =
-            Request {
-                id: u32::MAX,
-                generation: u32::MAX,
-                gfid: 255,
-                command: Command::Create { profile, placement },
-            };
+        let request = Request {
+            id: u32::MAX,
+            generation: u32::MAX,
+            gfid: 255,
+            command: Command::Create { profile, placement },
+        };
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let bytes = encode(&request, &mut buffer).unwrap();
         assert_eq!(decode::<Request>(bytes), Ok(request));

@@ -14,6 +14,8 @@ pub struct Client {
     /// Which start of the firmware commands are meant for.
     generation: u32,
     waiting: VecDeque<Request>,
+    /// Messages so far, both ways.
+    messages: u64,
 }
 
 impl Client {
@@ -21,7 +23,7 @@ impl Client {
     pub fn new(words: SharedWords) -> Self {
         let mut view = HostView::new(words);
         view.exchange_version(godwit_pump::PROTOCOL_VERSION);
-        Self { view, next_id: 0, generation: 0, waiting: VecDeque::new() }
+        Self { view, next_id: 0, generation: 0, waiting: VecDeque::new(), messages: 0 }
     }
 
     /// Sends a command; returns its number.
@@ -53,6 +55,7 @@ impl Client {
                 return;
             }
             self.waiting.pop_front();
+            self.messages += 1;
         }
     }
 
@@ -62,10 +65,16 @@ impl Client {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
             let length = self.view.receive(&mut buffer)?;
+            self.messages += 1;
             if let Ok(event) = godwit_wire::decode(&buffer[..length]) {
                 return Some(event);
             }
         }
+    }
+
+    /// How many messages were exchanged so far: while it stands still nothing goes on.
+    pub fn message_count(&self) -> u64 {
+        self.messages
     }
 
     /// The rest of the host's view: vectors, times.

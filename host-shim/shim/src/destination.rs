@@ -1,7 +1,7 @@
 //! The side of a move that takes a vGPU in.
 
 use crate::host::Host;
-use crate::link::{LinkMessage, Token};
+use crate::link::{LinkMessage, SILENCE_MAX_NS, Token};
 use crate::release::Start;
 use crate::restore::{RestoreState, Restorer};
 use godwit_types::{Gfid, Placement};
@@ -41,6 +41,8 @@ pub struct Destination {
     out: VecDeque<LinkMessage>,
     /// Bytes that the restorer does not take yet.
     waiting: VecDeque<Vec<u8>>,
+    /// When the source was heard of last.
+    heard_ns: u64,
 }
 
 impl Destination {
@@ -53,6 +55,7 @@ impl Destination {
             phase: Phase::Restoring,
             out: VecDeque::new(),
             waiting: VecDeque::new(),
+            heard_ns: host.now_ns(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Destination {
         if *message.token() != self.token {
             return;
         }
+        self.heard_ns = host.now_ns();
         match (message, &self.phase) {
             (LinkMessage::Data(_, bytes), Phase::Restoring) => self.waiting.push_back(bytes),
             (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Phase::Ready) => {
@@ -158,13 +162,23 @@ impl Destination {
         }
     }
 
+    /// Calls it off when it waits for a source that says nothing any more.
+    fn check_silence(&mut self, host: &mut Host) {
+        let waits = self.waiting.is_empty() && self.restorer.wants_bytes();
+        if waits && host.now_ns() - self.heard_ns >= SILENCE_MAX_NS {
+            let why = "the source says nothing";
+            self.out.push_back(LinkMessage::decline(self.token, why));
+            self.undo(host, why);
+        }
+    }
+
     fn step_restore(&mut self, host: &mut Host) {
         loop {
             match self.restorer.step(host) {
                 RestoreState::Working => {
                     let Some(bytes) = self.waiting.pop_front_if(|_| self.restorer.wants_bytes())
                     else {
-                        return;
+                        return self.check_silence(host);
                     };
                     self.restorer.feed(&bytes);
                 }

@@ -126,6 +126,12 @@ impl Host {
         self.card.gpu().now_ns()
     }
 
+    /// Messages so far between the host and its firmware: while it stands still, no transfer
+    /// goes on by itself.
+    pub fn message_count(&self) -> u64 {
+        self.client.message_count()
+    }
+
     /// Lets time pass on the card, and takes what the firmware tells.
     pub fn run(&mut self, until_ns: u64) -> Stop {
         self.client.flush();
@@ -161,7 +167,7 @@ impl Host {
         match event {
             Event::Started { generation, present, running } => {
                 self.restarted(generation, present, running);
-            },
+            }
             Event::Done { id } => self.answer(id, Ok(())),
             Event::Refused { id, why } => self.answer(id, Err(why)),
             Event::Taken { slot } => {
@@ -353,6 +359,11 @@ impl Host {
         let (gfid, placement) = self.place(&profile, avoid)?;
         let pending = self.create(gfid, profile, placement);
         if let Err(why) = self.wait(&pending) {
+            if why == Reject::Deadline {
+                // The firmware has it, and can only release it.
+                let pending = self.send(gfid, Command::Release);
+                self.wait(&pending).map_err(HostError::Refused)?;
+            }
             self.forget(gfid);
             return Err(HostError::Refused(why));
         }

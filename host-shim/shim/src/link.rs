@@ -10,7 +10,8 @@
 //!                            ◀── Done: it runs here
 //! ```
 //!
-//! Before the commit either side may say `Abort`. After a break the destination asks with
+//! A source that waits for its own card says `Alive` now and then: silence is a peer that is
+//! gone. Before the commit either side may call it off. After a break the destination asks with
 //! `Query`, and the source answers from its journal.
 
 use godwit_wire::WireError;
@@ -32,6 +33,8 @@ pub enum LinkMessage {
     Offer(Token),
     /// Source: bytes of the state stream.
     Data(Token, Vec<u8>),
+    /// Source: it has nothing to send just now, and is there.
+    Alive(Token),
     /// Destination: the descriptor fits.
     Accept(Token),
     /// Destination: it does not, or the restore failed; why.
@@ -50,6 +53,12 @@ pub enum LinkMessage {
     Answer(Token, bool),
 }
 
+/// How long one side of a move waits for the other to answer, to take what is sent, or to
+/// send something, in nanoseconds of its own card.
+pub(crate) const SILENCE_MAX_NS: u64 = 2_000_000_000;
+/// How long a source that has nothing to send is silent: some of these fit into
+/// [`SILENCE_MAX_NS`].
+pub(crate) const ALIVE_NS: u64 = 500_000_000;
 /// Bytes of a state stream in one message at most.
 pub(crate) const DATA_MAX: usize = 64 * 1024;
 /// Longest message in bytes.
@@ -63,6 +72,7 @@ impl LinkMessage {
         match self {
             Self::Offer(token)
             | Self::Data(token, _)
+            | Self::Alive(token)
             | Self::Accept(token)
             | Self::Decline(token, _)
             | Self::Ready(token)

@@ -26,7 +26,13 @@ impl Release {
                 self.pending = host.send(self.gfid, Command::Release);
                 return false;
             }
-            // A release is refused only where there is nothing to release.
+            // The device is late with it: the firmware goes on, and says when it is done if it
+            // is asked again.
+            Answer::Refused(Reject::Deadline) => {
+                self.pending = host.send(self.gfid, Command::Release);
+                return false;
+            }
+            // Otherwise a release is refused only where there is nothing to release.
             Answer::Done | Answer::Refused(_) | Answer::Void => {}
         }
         host.forget(self.gfid);
@@ -35,7 +41,7 @@ impl Release {
 }
 
 /// A start that is under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     gfid: Gfid,
     pending: Pending,
@@ -53,7 +59,8 @@ impl Start {
             Answer::Waiting => Ok(false),
             Answer::Done => Ok(true),
             Answer::Void if host.was_running(self.gfid) => Ok(true),
-            Answer::Void => {
+            // The device is late: the vGPU stands still, and can be started.
+            Answer::Void | Answer::Refused(Reject::Deadline) => {
                 self.pending = host.send(self.gfid, Command::Start);
                 Ok(false)
             }

@@ -2,6 +2,7 @@
 //! wrong, the firmware scrubs what was written, and the host is as it was before.
 
 use crate::host::{Answer, Host, Pending};
+use crate::release::Release;
 use crate::stream::{Body, Reader, Record, StreamError};
 use godwit_regs::copy::PageRun;
 use godwit_sim_gpu::Staging;
@@ -79,7 +80,7 @@ enum Phase {
     Loading,
     Ending(Pending),
     Ready,
-    Undoing(RestoreError, Pending),
+    Undoing(RestoreError, Release),
     Undone(RestoreError),
 }
 
@@ -217,10 +218,7 @@ impl Restorer {
     fn undo(&mut self, host: &mut Host, why: RestoreError) {
         self.held = None;
         self.phase = match self.home {
-            Some((gfid, _)) => {
-                host.slots.end(gfid);
-                Phase::Undoing(why, host.send(gfid, Command::Release))
-            }
+            Some((gfid, _)) => Phase::Undoing(why, Release::new(host, gfid)),
             None => Phase::Undone(why),
         };
     }
@@ -249,8 +247,8 @@ impl Restorer {
         self.generation = host.generation();
         let Some((gfid, _)) = self.home else { return };
         let why = match self.phase {
-            Phase::Ready | Phase::Undone(_) => return,
-            Phase::Undoing(why, _) => why,
+            // What is undone is asked for again by itself.
+            Phase::Ready | Phase::Undoing(..) | Phase::Undone(_) => return,
             _ => RestoreError::Restarted,
         };
         if host.was_present(gfid) {
@@ -283,16 +281,11 @@ impl Restorer {
                 self.phase = Phase::Ready;
                 Ok(false)
             }
-            Phase::Undoing(why, pending) => {
-                match host.poll_answer(&pending) {
-                    Answer::Waiting | Answer::Void => return Ok(false),
-                    // A release is refused only where there is nothing to release.
-                    Answer::Done | Answer::Refused(_) => {}
+            Phase::Undoing(why, ref mut release) => {
+                if release.step(host) {
+                    self.home = None;
+                    self.phase = Phase::Undone(why);
                 }
-                if let Some((gfid, _)) = self.home.take() {
-                    host.forget(gfid);
-                }
-                self.phase = Phase::Undone(why);
                 Ok(false)
             }
             Phase::Described | Phase::Ready | Phase::Undone(_) => Ok(false),

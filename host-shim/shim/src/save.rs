@@ -1,6 +1,7 @@
 //! Saving a vGPU: drives the firmware's save and turns what it tells into a state stream.
 
 use crate::host::{Answer, Host, Pending};
+use crate::release::Start;
 use crate::stream::Writer;
 use godwit_sim_gpu::{Staging, StagingError};
 use godwit_types::{Gfid, SlotId};
@@ -128,7 +129,7 @@ enum Undo {
     /// A stop is under way; whether it comes to pass decides what is to be done.
     Stop(Pending),
     End(Pending),
-    Start(Pending),
+    Start(Start),
 }
 
 /// A save that is under way.
@@ -270,7 +271,8 @@ impl Saver {
         match self.phase {
             // All bytes are out and the vGPU stands still: nothing is lost.
             Phase::Complete => self.begun = false,
-            Phase::Undone(_) | Phase::Described => {}
+            // A start is asked for again by itself.
+            Phase::Undone(_) | Phase::Described | Phase::Undoing(_, Undo::Start(_)) => {}
             Phase::WantsPause if !self.begun => {}
             Phase::Undoing(why, _) => self.resume(host, why, stands_still),
             _ => self.resume(host, SaveError::Restarted, stands_still),
@@ -281,7 +283,7 @@ impl Saver {
     fn resume(&mut self, host: &mut Host, why: SaveError, stands_still: bool) {
         self.begun = false;
         self.phase = if stands_still {
-            Phase::Undoing(why, Undo::Start(host.send(self.gfid, Command::Start)))
+            Phase::Undoing(why, Undo::Start(Start::new(host, self.gfid)))
         } else {
             Phase::Undone(why)
         };
@@ -357,13 +359,13 @@ impl Saver {
                     true
                 }
             },
-            Undo::Start(pending) => match host.poll_answer(&pending) {
-                Answer::Waiting | Answer::Void => false,
-                Answer::Done => {
-                    self.phase = Phase::Undone(why);
-                    true
+            Undo::Start(mut start) => match start.step(host) {
+                Ok(done) => {
+                    let undoing = Phase::Undoing(why, Undo::Start(start));
+                    self.phase = if done { Phase::Undone(why) } else { undoing };
+                    done
                 }
-                Answer::Refused(refusal) => {
+                Err(refusal) => {
                     self.phase = Phase::Undone(SaveError::NotStarted(refusal));
                     true
                 }

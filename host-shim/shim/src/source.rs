@@ -2,15 +2,11 @@
 
 use crate::host::Host;
 use crate::journal::Journal;
-use crate::link::{DATA_MAX, LinkMessage, Token};
+use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token};
 use crate::release::Release;
 use crate::save::{SavePlan, SaveState, SaveStats, Saver};
 use godwit_types::Gfid;
 use std::collections::VecDeque;
-
-/// How long the destination may take to answer the offer, and to be ready once it has
-/// everything, in nanoseconds of the source's card.
-const ANSWER_TIMEOUT_NS: u64 = 2_000_000_000;
 
 /// How far a source is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +42,11 @@ pub struct Source {
     saver: Saver,
     phase: Phase,
     out: VecDeque<LinkMessage>,
+    /// Messages that the link took: so many, and so many when it was looked at last, and when
+    /// that was.
+    taken: u64,
+    taken_before: u64,
+    taken_ns: u64,
 }
 
 impl Source {
@@ -53,9 +54,16 @@ impl Source {
     pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan) -> Option<Self> {
         let token = Token { uuid: plan.uuid, number: plan.token };
         let saver = Saver::new(host, gfid, plan)?;
-        let deadline_ns = host.now_ns() + ANSWER_TIMEOUT_NS;
-        let out = VecDeque::from([LinkMessage::Offer(token)]);
-        Some(Self { token, saver, phase: Phase::Offering { deadline_ns }, out })
+        let now_ns = host.now_ns();
+        Some(Self {
+            token,
+            saver,
+            phase: Phase::Offering { deadline_ns: now_ns + SILENCE_MAX_NS },
+            out: VecDeque::from([LinkMessage::Offer(token)]),
+            taken: 0,
+            taken_before: 0,
+            taken_ns: now_ns,
+        })
     }
 
     /// Which move this is.
@@ -76,6 +84,12 @@ impl Source {
     /// The next message to the destination. Take no more than the link carries: what is not
     /// taken holds the save back.
     pub fn poll_message(&mut self) -> Option<LinkMessage> {
+        let message = self.next_message();
+        self.taken += u64::from(message.is_some());
+        message
+    }
+
+    fn next_message(&mut self) -> Option<LinkMessage> {
         if let Some(message) = self.out.pop_front() {
             return Some(message);
         }
@@ -138,8 +152,28 @@ impl Source {
         }
     }
 
+    /// While it saves: calls it off when the link takes nothing any more, and says that it is
+    /// there when it has nothing to send.
+    fn check_silence(&mut self, host: &mut Host) {
+        let now_ns = host.now_ns();
+        if self.taken != self.taken_before || !matches!(self.phase, Phase::Saving) {
+            self.taken_before = self.taken;
+            self.taken_ns = now_ns;
+            return;
+        }
+        let quiet_ns = now_ns - self.taken_ns;
+        if self.out.is_empty() && self.saver.buffered() == 0 {
+            if quiet_ns >= ALIVE_NS {
+                self.out.push_back(LinkMessage::Alive(self.token));
+            }
+        } else if quiet_ns >= SILENCE_MAX_NS {
+            self.abort(host, "the destination takes nothing");
+        }
+    }
+
     /// Goes on as far as it can.
     pub fn step(&mut self, host: &mut Host) -> SourceState {
+        self.check_silence(host);
         let saved = match self.phase {
             Phase::Committed | Phase::Releasing(_) | Phase::Moved | Phase::Undone(_) => None,
             _ => Some(self.saver.step(host)),
@@ -154,7 +188,7 @@ impl Source {
                 self.phase = Phase::Undone(error.to_string());
             }
             (Phase::Saving, Some(SaveState::Complete)) => {
-                let deadline_ns = host.now_ns() + ANSWER_TIMEOUT_NS;
+                let deadline_ns = host.now_ns() + SILENCE_MAX_NS;
                 self.phase = Phase::AwaitingReady { deadline_ns };
             }
             (Phase::Offering { deadline_ns } | Phase::AwaitingReady { deadline_ns }, _)

@@ -77,6 +77,8 @@ pub enum Action {
     RestartFirmware(HostId),
     /// The links between two hosts are cut for so many nanoseconds.
     CutLink(HostId, HostId, u64),
+    /// The links between two hosts carry nothing for so many nanoseconds, and nobody is told.
+    StallLink(HostId, HostId, u64),
 }
 
 /// An action that waits for its trigger.
@@ -117,7 +119,10 @@ impl World {
             Action::Move(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Suspend(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Resume(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
-            Action::Fault(..) | Action::RestartFirmware(_) | Action::CutLink(..) => true,
+            Action::Fault(..)
+            | Action::RestartFirmware(_)
+            | Action::CutLink(..)
+            | Action::StallLink(..) => true,
         }
     }
 
@@ -130,6 +135,7 @@ impl World {
             Action::Fault(host, fault) => self.inject(host, fault),
             Action::RestartFirmware(host) => self.restart_firmware(host),
             Action::CutLink(a, b, ns) => self.cut_link(a, b, ns),
+            Action::StallLink(a, b, ns) => self.stall_link(a, b, ns),
         }
     }
 

@@ -10,6 +10,8 @@ pub(crate) struct Link {
     free_ns: u64,
     /// Until when it is cut.
     pub(crate) cut_until_ns: u64,
+    /// Messages that were sent or received so far.
+    pub(crate) messages: u64,
     /// Counts the cuts, so that one shorter than a step is seen.
     pub(crate) cuts: u32,
 }
@@ -32,6 +34,7 @@ impl Link {
         latency_ns: u64,
         message: &LinkMessage,
     ) {
+        self.messages += 1;
         let bytes = message.encode();
         let wire_ns = (bytes.len() as u64 * byte_ps).div_ceil(1_000);
         self.free_ns = self.free_ns.max(now_ns) + wire_ns;
@@ -41,12 +44,18 @@ impl Link {
     /// The next message that has arrived.
     pub(crate) fn receive(&mut self, now_ns: u64) -> Option<LinkMessage> {
         let (_, bytes) = self.flying.pop_front_if(|(at_ns, _)| *at_ns <= now_ns)?;
+        self.messages += 1;
         Some(LinkMessage::decode(&bytes).expect("a link carries what was sent"))
     }
 
     /// When something arrives next.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.flying.front().map(|(at_ns, _)| *at_ns)
+    }
+
+    /// Nothing more gets on the wire until then, and nobody is told.
+    pub(crate) fn stall(&mut self, until_ns: u64) {
+        self.free_ns = self.free_ns.max(until_ns);
     }
 
     /// Cuts the link: what is on its way is lost.

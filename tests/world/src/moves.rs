@@ -341,4 +341,10 @@ impl World {
             self.links.entry(ends).or_default().cut(self.now_ns + ns);
         }
     }
+
+    pub(crate) fn stall_link(&mut self, a: HostId, b: HostId, ns: u64) {
+        for ends in [(a, b), (b, a)] {
+            self.links.entry(ends).or_default().stall(self.now_ns + ns);
+        }
+    }
 }

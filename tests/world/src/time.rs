@@ -14,6 +14,9 @@ const GUEST_NS: u64 = 100_000;
 impl World {
     /// Lets one step of time pass, and everything happen that falls into it.
     pub fn step(&mut self) {
+        let messages = self.message_count();
+        self.quiet = messages == self.messages_seen;
+        self.messages_seen = messages;
         let until_ns = self.next_ns();
         let window_ns = until_ns - self.now_ns;
         self.set_watches();
@@ -46,7 +49,7 @@ impl World {
     }
 
     /// The end of the next step: the next thing that is known to happen, within a step while
-    /// something is under way.
+    /// transfers go on.
     fn next_ns(&self) -> u64 {
         let mut next = self.now_ns + GUEST_NS - self.now_ns % GUEST_NS;
         for node in &self.hosts {
@@ -58,7 +61,14 @@ impl World {
             next = next.min(link.next_ns().unwrap_or(u64::MAX).max(self.now_ns + 1));
         }
         next = next.min(self.next_trigger_ns().unwrap_or(u64::MAX).max(self.now_ns + 1));
-        if self.is_transferring() { next.min(self.now_ns + STEP_NS) } else { next }
+        let goes_on = self.is_transferring() && !self.quiet;
+        if goes_on { next.min(self.now_ns + STEP_NS) } else { next }
+    }
+
+    /// Messages so far on all mailboxes and links.
+    fn message_count(&self) -> u64 {
+        let mailboxes = self.hosts.iter().map(|node| node.host.message_count());
+        mailboxes.chain(self.links.values().map(|link| link.messages)).sum()
     }
 
     fn run_host(&mut self, at: usize, until_ns: u64) {

@@ -95,6 +95,9 @@ pub struct World {
     pub(crate) reports: Vec<MoveReport>,
     pub(crate) windows: Vec<Window>,
     pub(crate) problems: Vec<String>,
+    /// Messages when the last step began, and whether there was none since the one before.
+    pub(crate) messages_seen: u64,
+    pub(crate) quiet: bool,
 }
 
 impl World {
@@ -114,6 +117,8 @@ impl World {
             reports: Vec::new(),
             windows: Vec::new(),
             problems: Vec::new(),
+            messages_seen: 0,
+            quiet: false,
         }
     }
 

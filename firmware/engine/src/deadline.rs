@@ -1,0 +1,222 @@
+//! When things are late: engines that do not let go, apertures that are not bound, a copy ring
+//! that does not answer. Every wait of the engine ends here at the latest.
+
+use crate::engine::{Engine, bit, each};
+use crate::message::{Action, Event, Failure, Reject};
+use crate::runlist::{Doing, Why};
+use crate::save::Save;
+use crate::vgpu::{Phase, ReleaseStep};
+use godwit_types::{BarMode, Gfid, PreemptMode, RunlistId};
+
+/// How long an engine may take to stop between two instructions before it counts as hung.
+/// (The slowest published save of a whole context is far below: 40 µs for 44 MB.)
+pub(crate) const PREEMPT_DEADLINE_NS: u64 = 1_000_000;
+/// How long each milder mode is tried first when a stop may escalate.
+pub(crate) const ESCALATE_NS: u64 = 2_000_000;
+/// How long an engine reset may take, and how often it is tried.
+pub(crate) const RESET_DEADLINE_NS: u64 = 10_000_000;
+const RESET_TRIES: u8 = 3;
+/// How long the device may take to bind an aperture or a partition. (PCI Express gives a
+/// completion 50 ms by default: none that an aperture waits for is on its way after that.)
+pub(crate) const DEVICE_DEADLINE_NS: u64 = 1_000_000_000;
+/// How long one operation of the copy ring may take: the longest is to fill a whole
+/// framebuffer, which is tenths of a second for the largest.
+pub(crate) const COPY_DEADLINE_NS: u64 = 10_000_000_000;
+
+impl Engine {
+    /// The time in so many nanoseconds.
+    pub(crate) fn after(&self, ns: u64) -> u64 {
+        self.now_ns.saturating_add(ns)
+    }
+
+    /// Looks at all deadlines.
+    pub(crate) fn alarm(&mut self) {
+        self.alarm_ns = None;
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            self.runlist_deadline(runlist);
+        }
+        if self.copy_deadline_ns <= self.now_ns {
+            self.copy_ring_late();
+        }
+        if self.recover_deadline_ns <= self.now_ns {
+            // A guest that meets a closed aperture is better than a host that waits for ever.
+            self.recovered_all();
+        }
+        let now_ns = self.now_ns;
+        let late = self
+            .vgpus
+            .iter()
+            .filter(|(_, vgpu)| vgpu.phase.deadline_ns() <= now_ns)
+            .fold(0, |mask, (gfid, _)| mask | bit(gfid));
+        for gfid in each(late) {
+            // The alarm is set again for those that there is no room for now.
+            if self.has_action_room() {
+                self.vgpu_deadline(gfid);
+            }
+        }
+    }
+
+    fn runlist_deadline(&mut self, runlist: RunlistId) {
+        let Some(current) = self.runlists[runlist].current else {
+            return;
+        };
+        match current.doing {
+            Doing::Running | Doing::Preempting { why: Why::Stop, .. }
+                if current.slice_end_ns <= self.now_ns && self.contended(runlist) =>
+            {
+                let deadline = self.after(PREEMPT_DEADLINE_NS);
+                self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
+            }
+            Doing::Preempting { seq, mode, deadline_ns, why } if deadline_ns <= self.now_ns => {
+                match (why, mode.escalated()) {
+                    (Why::Escalate, Some(sooner)) => {
+                        let wait = if sooner == PreemptMode::Instruction {
+                            PREEMPT_DEADLINE_NS
+                        } else {
+                            ESCALATE_NS
+                        };
+                        self.preempt(runlist, sooner, self.after(wait), Why::Escalate);
+                    }
+                    (Why::Escalate | Why::Slice | Why::Stop, _) => {
+                        if let Some(current) = &mut self.runlists[runlist].current {
+                            current.doing = Doing::Probing { seq, mode, why };
+                        }
+                        self.act(Action::Probe(runlist));
+                    }
+                }
+            }
+            Doing::Resetting { deadline_ns, tries, .. } if deadline_ns <= self.now_ns => {
+                if tries < RESET_TRIES {
+                    self.reset_engine(runlist, tries.wrapping_add(1));
+                } else {
+                    self.lose_engine(runlist);
+                }
+            }
+            Doing::Running
+            | Doing::Preempting { .. }
+            | Doing::Probing { .. }
+            | Doing::Resetting { .. } => {}
+        }
+    }
+
+    /// The device has not answered in time, or a boundary was not reached: whoever waits is
+    /// told, and the vGPU is where it can be asked again.
+    fn vgpu_deadline(&mut self, gfid: Gfid) {
+        match self.vgpus[gfid].phase {
+            Phase::Stopping(stop) => self.stop_deadline(gfid, stop),
+            Phase::Creating { id, .. } => {
+                self.vgpus[gfid].phase = Phase::Failed;
+                self.refuse(id, Reject::Deadline);
+            }
+            Phase::Starting { id, guest_time_ns, .. } => {
+                let blocked = self.aperture(gfid, BarMode::Blocked);
+                self.act(Action::BindAperture(gfid, blocked));
+                self.standing(gfid, guest_time_ns, false);
+                self.refuse(id, Reject::Deadline);
+            }
+            Phase::Releasing { id, step } => {
+                let step = match step {
+                    ReleaseStep::Drain { .. } => ReleaseStep::Drain { deadline_ns: u64::MAX },
+                    ReleaseStep::Aperture { .. } => ReleaseStep::Aperture { deadline_ns: u64::MAX },
+                    ReleaseStep::Partition { .. } => {
+                        ReleaseStep::Partition { deadline_ns: u64::MAX }
+                    }
+                    other => other,
+                };
+                self.vgpus[gfid].phase = Phase::Releasing { id: None, step };
+                self.refuse_if_asked(id);
+            }
+            Phase::Absent
+            | Phase::Running
+            | Phase::Stopped { .. }
+            | Phase::Resuming { .. }
+            | Phase::Failed => {}
+        }
+    }
+
+    fn refuse_if_asked(&mut self, id: Option<u32>) {
+        if let Some(id) = id {
+            self.refuse(id, Reject::Deadline);
+        }
+    }
+
+    /// The copy ring does not answer. What waits for it has failed; if an answer comes after
+    /// all, it is taken, and a release that nobody waits for any more goes on.
+    fn copy_ring_late(&mut self) {
+        self.copy_deadline_ns = u64::MAX;
+        let waiting = self
+            .vgpus
+            .iter()
+            .filter(|(_, vgpu)| vgpu.copies != 0)
+            .fold(0, |mask, (gfid, _)| mask | bit(gfid));
+        for gfid in each(waiting) {
+            self.copies_late(gfid);
+        }
+    }
+
+    fn copies_late(&mut self, gfid: Gfid) {
+        match self.vgpus[gfid].save {
+            Save::Ending { id, step } => {
+                self.vgpus[gfid].save = Save::Ending { id: None, step };
+                self.refuse_if_asked(id);
+            }
+            Save::Beginning | Save::Flipping | Save::Gathering { .. } | Save::Contexts { .. } => {
+                self.vgpus[gfid].save = Save::Failed;
+                self.tell(Event::Failed { gfid, why: Failure::Late });
+            }
+            Save::None
+            | Save::Between { .. }
+            | Save::Records { .. }
+            | Save::Complete
+            | Save::Failed => {}
+        }
+        match self.vgpus[gfid].phase {
+            Phase::Resuming { .. } => {
+                self.vgpus[gfid].phase = Phase::Failed;
+                self.act(Action::Retain);
+                self.tell(Event::Failed { gfid, why: Failure::Late });
+            }
+            Phase::Releasing { id, step } => {
+                self.vgpus[gfid].phase = Phase::Releasing { id: None, step };
+                self.refuse_if_asked(id);
+            }
+            Phase::Absent
+            | Phase::Creating { .. }
+            | Phase::Running
+            | Phase::Stopping(_)
+            | Phase::Stopped { .. }
+            | Phase::Starting { .. }
+            | Phase::Failed => {}
+        }
+    }
+
+    /// Sets the alarm to the earliest deadline, if that has changed.
+    pub(crate) fn arm(&mut self) {
+        let mut earliest = self.copy_deadline_ns.min(self.recover_deadline_ns);
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let Some(current) = self.runlists[runlist].current else {
+                continue;
+            };
+            let contended = self.contended(runlist);
+            let at_ns = match current.doing {
+                Doing::Running if contended => current.slice_end_ns,
+                Doing::Preempting { why: Why::Stop, deadline_ns, .. } if contended => {
+                    deadline_ns.min(current.slice_end_ns)
+                }
+                Doing::Preempting { deadline_ns, .. } | Doing::Resetting { deadline_ns, .. } => {
+                    deadline_ns
+                }
+                Doing::Running | Doing::Probing { .. } => u64::MAX,
+            };
+            earliest = earliest.min(at_ns);
+        }
+        for (_, vgpu) in self.vgpus.iter() {
+            earliest = earliest.min(vgpu.phase.deadline_ns());
+        }
+        let wanted = (earliest != u64::MAX).then_some(earliest);
+        if wanted != self.alarm_ns {
+            self.alarm_ns = wanted;
+            self.act(Action::Alarm(wanted));
+        }
+    }
+}
