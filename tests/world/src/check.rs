@@ -4,7 +4,6 @@ use crate::report::{MoveReport, NeighbourReport, Place};
 use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
 use godwit_sim_gpu::Region;
-use godwit_types::Gfid;
 use memchr::memmem::Finder;
 
 /// Shortest window in which a neighbour's progress is measured: some turns of every vGPU.
@@ -17,27 +16,6 @@ impl World {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(format!("at {} ns: {what}", self.now_ns));
         }
-    }
-
-    /// Exactly one owner: no vGPU may run on two hosts, and one that is at home may run
-    /// there and nowhere else.
-    pub(crate) fn check_owners(&mut self) {
-        for at in 0..self.moves.len() {
-            let one = &self.moves[at];
-            let Some((to, gfid)) = one.home() else { continue };
-            let vgpu = one.vgpu;
-            let there = self.runs(to, gfid);
-            // Until the source is done with it, the id there is this vGPU's.
-            let here = one.source.is_some() && self.runs(one.from, one.gfid);
-            if there && (here || !one.is_committed()) {
-                let name = self.vgpus[vgpu.0].name.clone();
-                self.problem(format!("{name} runs at its destination, and is the source's"));
-            }
-        }
-    }
-
-    fn runs(&self, host: HostId, gfid: Gfid) -> bool {
-        self.hosts[host.0].host.card().pump().engine().is_running(gfid)
     }
 
     /// The guest's clock never goes back, wherever the guest is.

@@ -19,6 +19,7 @@ mod host;
 mod jobs;
 mod link;
 mod moves;
+mod owners;
 mod report;
 mod samples;
 mod suspend;

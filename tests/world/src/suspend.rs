@@ -16,7 +16,7 @@ pub(crate) struct SuspendNode {
     old: Placement,
     path: PathBuf,
     began_ns: u64,
-    suspend: Suspend,
+    pub(crate) suspend: Suspend,
 }
 
 /// A resume that is under way.
@@ -25,7 +25,7 @@ pub(crate) struct ResumeNode {
     pub(crate) vgpu: VgpuId,
     pub(crate) host: HostId,
     began_ns: u64,
-    resume: Resume,
+    pub(crate) resume: Resume,
 }
 
 fn ended(

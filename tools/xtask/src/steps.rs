@@ -113,7 +113,8 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
         Step { name: "tidy", work: Work::Check(tidy::run, "cargo xtask tidy") },
         Step { name: "layers", work: Work::Check(layers::run, "cargo xtask layers") },
         Step::programs("clippy, host", [clippy(&["--workspace", "--all-targets"])]),
-        Step::programs("clippy, firmware target", firmware_clippy(&rules.no_std, &logging)),
+        Step::programs("clippy, firmware target", on_target(clippy, &rules.no_std, &logging)),
+        Step::programs("build, firmware target", on_target(build, &rules.no_std, &logging)),
         Step::programs("rustdoc", [docs]),
         Step::programs("cargo deny", [Cmd::cargo(deny)]),
         Step::programs("cargo test", [Cmd::cargo(["test", "--workspace"])]),
@@ -134,15 +135,19 @@ fn clippy(args: &[&str]) -> Cmd {
     Cmd::cargo(["clippy"]).args(args.iter().copied()).args(["--", "-D", "warnings"])
 }
 
-/// Firmware is built for its own target, where there is no standard library to fall back on:
-/// without logging, with it, and then the device programs.
-fn firmware_clippy(no_std: &[String], logging: &[String]) -> Vec<Cmd> {
+fn build(args: &[&str]) -> Cmd {
+    Cmd::cargo(["build", "--release"]).args(args.iter().copied())
+}
+
+/// What is to be done for the firmware's own target, where there is no standard library to fall
+/// back on: without logging, with it, and then for the device programs.
+fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) -> Vec<Cmd> {
     let target = ["--target", FIRMWARE_TARGET];
     let with = |crates: &[String], features: &[String]| {
         let mut args: Vec<&str> = target.to_vec();
         args.extend(crates.iter().flat_map(|name| ["--package", name]));
         args.extend(features.iter().flat_map(|feature| ["--features", feature]));
-        clippy(&args)
+        what(&args)
     };
     let features: Vec<String> =
         logging.iter().map(|name| format!("{name}/{LOG_FEATURE}")).collect();
@@ -158,7 +163,9 @@ fn firmware_clippy(no_std: &[String], logging: &[String]) -> Vec<Cmd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cmd, Duration, Step, Work, Workspace, firmware_clippy, in_order, summary};
+    use super::{
+        Cmd, Duration, Step, Work, Workspace, build, clippy, in_order, on_target, summary,
+    };
 
     fn failing(_: &Workspace) -> anyhow::Result<()> {
         anyhow::bail!("two files are too long")
@@ -168,7 +175,7 @@ mod tests {
     fn firmware_is_checked_with_and_without_logging() {
         let crates = ["a".to_owned(), "b".to_owned()];
         let lines: Vec<String> =
-            firmware_clippy(&crates, &crates[1..]).iter().map(Cmd::to_string).collect();
+            on_target(clippy, &crates, &crates[1..]).iter().map(Cmd::to_string).collect();
         let target = "cargo clippy --target riscv64imac-unknown-none-elf";
         assert_eq!(
             lines,
@@ -181,7 +188,12 @@ mod tests {
                 ),
             ]
         );
-        assert_eq!(firmware_clippy(&crates, &[]).len(), 2);
+        let built = on_target(build, &crates, &[]);
+        assert_eq!(built.len(), 2);
+        assert_eq!(
+            built[0].to_string(),
+            "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"
+        );
     }
 
     #[test]
