@@ -158,6 +158,11 @@ impl Restorer {
         self.descriptor.as_ref()
     }
 
+    /// Bytes of the stream so far that hold pages, and all others.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.reader.bytes()
+    }
+
     /// Where the vGPU is being restored.
     pub fn home(&self) -> Option<(Gfid, Placement)> {
         self.home

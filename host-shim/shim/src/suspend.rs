@@ -189,6 +189,12 @@ impl Resume {
         Ok(Self { restorer, file, path, avoid, phase: ResumePhase::Restoring })
     }
 
+    /// What was read so far, as the suspend has counted it.
+    pub fn stats(&self) -> SaveStats {
+        let (stop_bytes, state_bytes) = self.restorer.bytes();
+        SaveStats { stop_bytes, state_bytes, ..SaveStats::default() }
+    }
+
     /// Where the vGPU is being restored.
     pub fn home(&self) -> Option<(Gfid, Placement)> {
         self.restorer.home()

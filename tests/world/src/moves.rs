@@ -174,13 +174,12 @@ impl World {
             one.source_state = source.step(&mut node.host);
         }
         one.stats = source.stats();
-        let stats = node.host.card().gpu().stats(one.gfid);
         match one.source_state {
             SourceState::Committed => {
                 if !one.left {
                     one.left = true;
-                    one.last_ns = stats.last_instruction_ns.map(|at| node.world_ns(at));
                     self.leave_host(one.vgpu, Home::InFlight);
+                    one.last_ns = self.vgpus[one.vgpu.0].last_ns;
                 }
             }
             SourceState::Moved => one.source = None,
@@ -298,9 +297,7 @@ impl World {
             let first = node.host.card().gpu().stats(gfid).first_instruction_ns?;
             Some(node.world_ns(first))
         });
-        let waits_for_first = new.is_some() && one.last_ns.is_some() && first_ns.is_none();
-        if waits_for_first && self.now_ns < one.began_ns + 1_000_000_000 && self.has_work(one.vgpu)
-        {
+        if new.is_some() && self.waits_for_first(one.vgpu, one.began_ns, one.last_ns, first_ns) {
             return Some(one);
         }
         let report = MoveReport {
@@ -323,6 +320,18 @@ impl World {
         }
         self.finish_transfer(report, one.began_ns);
         None
+    }
+
+    /// Whether a vGPU that was at work and runs again will show its first instruction.
+    pub(crate) fn waits_for_first(
+        &self,
+        vgpu: VgpuId,
+        began_ns: u64,
+        last_ns: Option<u64>,
+        first_ns: Option<u64>,
+    ) -> bool {
+        let comes = last_ns.is_some() && first_ns.is_none() && self.has_work(vgpu);
+        comes && self.now_ns < began_ns + 1_000_000_000
     }
 
     /// Whether a vGPU's guest has given it work that is not done.

@@ -26,6 +26,8 @@ pub(crate) struct ResumeNode {
     pub(crate) host: HostId,
     began_ns: u64,
     pub(crate) resume: Resume,
+    /// It runs again.
+    runs: bool,
 }
 
 fn ended(
@@ -97,7 +99,7 @@ impl World {
             Ok(resume) => {
                 self.vgpus[spec.vgpu.0].in_transfer = true;
                 let (vgpu, host, began_ns) = (spec.vgpu, spec.to, self.now_ns);
-                self.resumes.push(ResumeNode { vgpu, host, began_ns, resume });
+                self.resumes.push(ResumeNode { vgpu, host, began_ns, resume, runs: false });
             }
             Err(error) => self.reports.push(fail(format!("failed: {error}"))),
         }
@@ -132,10 +134,10 @@ impl World {
         for mut one in std::mem::take(&mut self.resumes) {
             match one.resume.step(&mut self.hosts[one.host.0].host) {
                 ResumeState::Working => self.resumes.push(one),
-                ResumeState::Running(gfid) => self.resumed(&one, gfid),
+                ResumeState::Running(gfid) => self.resumed(one, gfid),
                 ResumeState::Undone(why) => {
                     let total_ns = self.now_ns - one.began_ns;
-                    let stats = SaveStats::default();
+                    let stats = one.resume.stats();
                     let report = ended(one.vgpu, MoveKind::Resume, Err(why), total_ns, stats);
                     self.finish_transfer(report, one.began_ns);
                 }
@@ -148,6 +150,7 @@ impl World {
         let node = &mut self.vgpus[vgpu.0];
         if let Home::Host(host, gfid) = node.home {
             let stats = self.hosts[host.0].host.card().gpu().stats(gfid);
+            node.last_ns = stats.last_instruction_ns.map(|at| self.hosts[host.0].world_ns(at));
             node.earlier = node.totals(Some(stats));
             node.home = to;
         }
@@ -161,13 +164,28 @@ impl World {
         self.finish_transfer(report, one.began_ns);
     }
 
-    fn resumed(&mut self, one: &ResumeNode, gfid: Gfid) {
+    /// It runs: at once for its guest. It is reported when its first instruction is known, or
+    /// has had time to come.
+    fn resumed(&mut self, mut one: ResumeNode, gfid: Gfid) {
         let vgpu = &mut self.vgpus[one.vgpu.0];
-        vgpu.home = Home::Host(one.host, gfid);
-        vgpu.paused = false;
+        if !one.runs {
+            one.runs = true;
+            vgpu.home = Home::Host(one.host, gfid);
+            vgpu.paused = false;
+        }
+        let last_ns = vgpu.last_ns;
+        let node = &self.hosts[one.host.0];
+        let first_ns = node.host.card().gpu().stats(gfid).first_instruction_ns;
+        let blackout_ns = first_ns.zip(last_ns).map(|(first, last)| node.world_ns(first) - last);
+        if self.waits_for_first(one.vgpu, one.began_ns, last_ns, first_ns) {
+            self.resumes.push(one);
+            return;
+        }
         let total_ns = self.now_ns - one.began_ns;
-        let stats = SaveStats::default();
+        let stats = one.resume.stats();
         let mut report = ended(one.vgpu, MoveKind::Resume, Ok(()), total_ns, stats);
+        report.blackout_ns = blackout_ns;
+        let vgpu = &mut self.vgpus[one.vgpu.0];
         report.old = vgpu.last_place.map(|(host, placement)| Place { host, placement });
         if let Some((_, placement)) = one.resume.home() {
             report.new = Some(Place { host: one.host, placement });

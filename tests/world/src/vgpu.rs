@@ -50,6 +50,8 @@ pub(crate) struct VgpuNode {
     pub(crate) in_transfer: bool,
     /// Number of its last transfer.
     pub(crate) token: u64,
+    /// Time of its last instruction before it left a host.
+    pub(crate) last_ns: Option<u64>,
     /// What earlier homes have counted.
     pub(crate) earlier: VgpuStats,
     /// Bytes that only this vGPU's memory may hold.
@@ -91,6 +93,7 @@ impl VgpuNode {
             paused: false,
             in_transfer: false,
             token: 0,
+            last_ns: None,
             earlier: VgpuStats::default(),
             canary,
             guest_time_ns: 0,

@@ -103,8 +103,9 @@ pub enum StreamError {
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: Vec<u8>,
-    /// Bytes of the records that were handed out.
+    /// Bytes of the records that were handed out, and of those of them that hold pages.
     at: u64,
+    page_bytes: u64,
     digest: Sha256,
     record_count: u64,
     last: Option<Kind>,
@@ -120,6 +121,11 @@ impl Reader {
     /// that no more than one record and these bytes are held.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Bytes of the records so far that hold pages, and of all others.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.page_bytes, self.at - self.page_bytes)
     }
 
     /// Whether the trailer was handed out.
@@ -170,6 +176,9 @@ impl Reader {
             self.buffer.drain(..end);
             self.at += end as u64;
             let kind = Kind::new(header.kind);
+            if kind == Some(Kind::Pages) {
+                self.page_bytes += end as u64;
+            }
             if kind != Some(Kind::Trailer) {
                 self.digest.update(raw);
                 self.record_count += 1;
