@@ -1,7 +1,7 @@
 //! Channels: opened, rung, faulted, closed.
 
 use crate::copy::CopyKind;
-use crate::engine::Engine;
+use crate::engine::{Engine, Step};
 use crate::message::{Action, Event, Reject};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
@@ -210,9 +210,9 @@ impl Engine {
 
     /// Tells the host of faults as the event queue has room. A storm of faults is one mark
     /// for each channel, so none is lost and nothing overflows.
-    pub(crate) fn step_untold(&mut self, gfid: Gfid) -> bool {
+    pub(crate) fn step_untold(&mut self, gfid: Gfid) -> Step {
         if self.vgpus[gfid].untold == 0 {
-            return false;
+            return Step::Rests;
         }
         for raw in 0..self.vgpus[gfid].profile.channel_count {
             let Some(guest) = GuestChannelId::new(raw) else {
@@ -229,13 +229,13 @@ impl Engine {
                 continue;
             }
             if !self.has_event_room() {
-                return true;
+                return Step::Waits;
             }
             self.channels[id].untold = false;
             self.tell(Event::ChannelFault { gfid, channel: guest, fault });
         }
         self.vgpus[gfid].untold = 0;
-        false
+        Step::Rests
     }
 
     pub(crate) fn close_channel(
@@ -270,9 +270,9 @@ impl Engine {
 
     /// Scrubs a channel that is being closed once its group has left the engine; one at a
     /// time for each vGPU, so that an answer needs no number.
-    pub(crate) fn step_closing(&mut self, gfid: Gfid) -> bool {
+    pub(crate) fn step_closing(&mut self, gfid: Gfid) -> Step {
         if self.vgpus[gfid].closing == 0 || self.vgpus[gfid].scrubbing.is_some() {
-            return false;
+            return Step::Rests;
         }
         for raw in 0..self.vgpus[gfid].profile.channel_count {
             let Some(guest) = GuestChannelId::new(raw) else {
@@ -288,7 +288,7 @@ impl Engine {
                 continue;
             }
             if !self.has_action_room() || !self.may_copy() {
-                return true;
+                return Step::Waits;
             }
             self.vgpus[gfid].scrubbing = Some(guest);
             let byte_count = u64::from(self.vgpus[gfid].profile.context_bytes);
@@ -296,9 +296,9 @@ impl Engine {
             self.copy(gfid, CopyKind::Close, None, CopyOp::FillContext { at, byte_count });
             // Last, so that a restart in between finds the channel bound and closes it again.
             self.act(Action::Unbind(id));
-            return true;
+            return Step::Went;
         }
-        false
+        Step::Rests
     }
 
     /// The context of a channel that is being closed was scrubbed. If that failed, it is

@@ -1,7 +1,7 @@
 //! Operations of the copy ring that are under way, and who has which staging slot.
 
 use crate::deadline::COPY_DEADLINE_NS;
-use crate::engine::Engine;
+use crate::engine::{Engine, Step};
 use crate::message::{Action, Event, Reject};
 use godwit_types::{
     COPY_RING_ENTRIES, CopyDone, CopyOp, CopyRequest, CopyStatus, Gfid, Index, SlotId,
@@ -183,16 +183,17 @@ impl Engine {
 
     /// Submits the scrub of one slot that may hold this vGPU's bytes, if the copy ring takes
     /// it now. `None`: there is none left.
-    pub(crate) fn scrub_slot(&mut self, gfid: Gfid) -> Option<()> {
+    pub(crate) fn scrub_slot(&mut self, gfid: Gfid) -> Option<Step> {
         let slot = self
             .slots
             .iter()
             .find(|(_, slot)| slot.gfid == Some(gfid) && slot.held != SlotUse::Copying)
             .map(|(id, _)| id)?;
-        if self.may_copy() && self.has_action_room() {
-            self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
+        if !self.may_copy() || !self.has_action_room() {
+            return Some(Step::Waits);
         }
-        Some(())
+        self.copy(gfid, CopyKind::ScrubSlot, Some(slot), CopyOp::FillSlot { slot });
+        Some(Step::Went)
     }
 
     /// A slot was scrubbed. One that failed is tried again by whoever asked for it, since the

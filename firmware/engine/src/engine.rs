@@ -20,6 +20,17 @@ const ACTION_ROOM: usize = SLOT_COUNT as usize + 8;
 /// operation of the copy ring, and one for each vGPU that is on its way to a phase.
 const EVENTS_OWED: usize = COPY_RING_ENTRIES as usize + VGPU_COUNT as usize;
 
+/// What became of a step that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// There is nothing to do until an input says so.
+    Rests,
+    /// There is no room for it: in the copy ring, or for events.
+    Waits,
+    /// Something was done, and there may be more.
+    Went,
+}
+
 /// Things that are counted and end nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -147,27 +158,32 @@ impl Engine {
                 }
             }
         }
-        self.proceed(now_ns);
+        let _ = self.proceed(now_ns);
         Ok(())
     }
 
-    /// Goes on with what needs no input: transfers, releases, schedules. Call it after
-    /// actions and events were taken. Returns whether there is something new to take.
+    /// Goes on with what needs no input, a step for each vGPU: transfers, releases, schedules.
+    /// Call it after actions and events were taken, and again while it returns that there is
+    /// more to do or something new to take.
+    #[must_use = "what is left to do is not done by itself"]
     pub fn proceed(&mut self, now_ns: u64) -> bool {
         self.now_ns = now_ns;
+        let mut more = false;
         for gfid in each(self.busy) {
             if !self.has_action_room() {
                 break;
             }
-            if !self.step_vgpu(gfid) {
-                self.busy &= !bit(gfid);
+            match self.step_vgpu(gfid) {
+                Step::Rests => self.busy &= !bit(gfid),
+                Step::Waits => {}
+                Step::Went => more = true,
             }
         }
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.schedule(runlist);
         }
         self.arm();
-        !self.actions.is_empty()
+        more || !self.actions.is_empty()
     }
 
     /// The next action; perform them in order.
@@ -218,14 +234,13 @@ impl Engine {
         self.busy |= bit(gfid);
     }
 
-    /// One step of a vGPU that has more to do. Returns whether there may be more.
-    fn step_vgpu(&mut self, gfid: Gfid) -> bool {
-        let released = self.step_release(gfid);
-        let saved = self.step_save(gfid);
-        let closed = self.step_closing(gfid);
-        let told = self.step_untold(gfid);
-        let cleaned = self.step_cleaning(gfid);
-        released || saved || closed || told || cleaned
+    /// One step of a vGPU that has more to do.
+    fn step_vgpu(&mut self, gfid: Gfid) -> Step {
+        self.step_release(gfid)
+            .max(self.step_save(gfid))
+            .max(self.step_closing(gfid))
+            .max(self.step_untold(gfid))
+            .max(self.step_cleaning(gfid))
     }
 
     fn request(&mut self, request: &Request) -> Result<(), Reject> {

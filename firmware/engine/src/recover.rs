@@ -121,7 +121,7 @@ impl Engine {
         } else {
             self.recover_deadline_ns = self.after(DEVICE_DEADLINE_NS);
         }
-        self.proceed(now_ns);
+        let _ = self.proceed(now_ns);
     }
 
     /// An aperture is bound again; once all are, guests can go on and the host is told.

@@ -4,7 +4,7 @@
 use crate::channel::{Channel, ChannelState};
 use crate::copy::CopyKind;
 use crate::deadline::{COPY_DEADLINE_NS, DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
-use crate::engine::Engine;
+use crate::engine::{Engine, Step};
 use crate::message::{Action, Reject};
 use crate::save::Save;
 use crate::tsg::{Tsg, TsgQueue};
@@ -163,15 +163,15 @@ impl Engine {
         }
     }
 
-    /// One step of a release. Returns whether there may be more without an input.
-    pub(crate) fn step_release(&mut self, gfid: Gfid) -> bool {
+    /// One step of a release.
+    pub(crate) fn step_release(&mut self, gfid: Gfid) -> Step {
         let Phase::Releasing { id, step } = self.vgpus[gfid].phase else {
-            return false;
+            return Step::Rests;
         };
         let next = match step {
             ReleaseStep::Drain { .. } => {
                 if self.vgpus[gfid].copies != 0 || self.on_engine(gfid) {
-                    return false;
+                    return Step::Rests;
                 }
                 let blocked = self.aperture(gfid, BarMode::Blocked);
                 self.act(Action::BindAperture(gfid, blocked));
@@ -191,31 +191,31 @@ impl Engine {
                 }
             }
             ReleaseStep::Scrub(0) => match self.scrub_slot(gfid) {
-                Some(()) => return true,
+                Some(step) => return step,
                 None => ReleaseStep::Scrubbing,
             },
             ReleaseStep::Scrub(left) => {
                 if !self.may_copy() {
-                    return true;
+                    return Step::Waits;
                 }
                 self.fill(gfid, left);
                 ReleaseStep::Scrub(left.wrapping_sub(1))
             }
             ReleaseStep::Scrubbing => {
                 if self.vgpus[gfid].copies != 0 {
-                    return false;
+                    return Step::Rests;
                 }
                 // A slot whose scrub failed still counts as this vGPU's.
-                if self.scrub_slot(gfid).is_some() {
-                    return true;
+                if let Some(step) = self.scrub_slot(gfid) {
+                    return step;
                 }
                 self.act(Action::ClearPartition(gfid));
                 ReleaseStep::Partition { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
-            ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return false,
+            ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return Step::Rests,
         };
         self.vgpus[gfid].phase = Phase::Releasing { id, step: next };
-        true
+        Step::Went
     }
 
     fn fill(&mut self, gfid: Gfid, which: u8) {

@@ -3,7 +3,7 @@
 
 use crate::channel::ChannelState;
 use crate::copy::{CopyKind, Slot, SlotUse};
-use crate::engine::Engine;
+use crate::engine::{Engine, Step};
 use crate::message::{Action, ChannelRecord, Event, Failure, Reject, VgpuRecord};
 use crate::save::Save;
 use crate::tsg::TsgState;
@@ -187,20 +187,20 @@ impl Engine {
     }
 
     /// Scrubs the slots that a restore has used.
-    pub(crate) fn step_cleaning(&mut self, gfid: Gfid) -> bool {
+    pub(crate) fn step_cleaning(&mut self, gfid: Gfid) -> Step {
         if !self.vgpus[gfid].cleaning {
-            return false;
+            return Step::Rests;
         }
         if self.vgpus[gfid].save != Save::None {
             // The end of the save scrubs them.
             self.vgpus[gfid].cleaning = false;
-            return false;
+            return Step::Rests;
         }
         match self.scrub_slot(gfid) {
-            Some(()) => true,
+            Some(step) => step,
             None => {
                 self.vgpus[gfid].cleaning = self.vgpus[gfid].copies != 0;
-                false
+                Step::Rests
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::channel::ChannelState;
 use crate::copy::{CopyKind, Slot, SlotUse};
-use crate::engine::Engine;
+use crate::engine::{Engine, Step};
 use crate::message::{ChannelRecord, Event, Failure, Reject, VgpuRecord};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
@@ -194,8 +194,8 @@ impl Engine {
         })
     }
 
-    /// One step of a save. Returns whether there may be more without an input.
-    pub(crate) fn step_save(&mut self, gfid: Gfid) -> bool {
+    /// One step of a save.
+    pub(crate) fn step_save(&mut self, gfid: Gfid) -> Step {
         match self.vgpus[gfid].save {
             Save::Gathering { next, busy: false } => self.step_gather(gfid, next),
             Save::Records { next } => self.step_records(gfid, next),
@@ -208,105 +208,105 @@ impl Engine {
             | Save::Between { .. }
             | Save::Contexts { .. }
             | Save::Complete
-            | Save::Failed => false,
+            | Save::Failed => Step::Rests,
         }
     }
 
-    fn step_gather(&mut self, gfid: Gfid, next: u32) -> bool {
+    fn step_gather(&mut self, gfid: Gfid, next: u32) -> Step {
         if next == u32::MAX {
             if !self.has_event_room() {
-                return true;
+                return Step::Waits;
             }
             // A round that began before the vGPU stood still cannot be the last.
             let still = matches!(self.vgpus[gfid].phase, Phase::Stopped { .. })
                 && self.vgpus[gfid].flipped_in == Some(self.vgpus[gfid].epoch);
             self.vgpus[gfid].save = Save::Between { still };
             self.tell(Event::RoundEnd { gfid });
-            return false;
+            return Step::Rests;
         }
         let Some(slot) = self.credited_slot(gfid) else {
-            return false;
+            return Step::Rests;
         };
         if !self.may_copy() {
-            return true;
+            return Step::Waits;
         }
         self.vgpus[gfid].save = Save::Gathering { next, busy: true };
         self.copy(gfid, CopyKind::Gather, Some(slot), CopyOp::Gather { first: next, slot });
-        false
+        Step::Rests
     }
 
-    fn step_records(&mut self, gfid: Gfid, next: u16) -> bool {
+    fn step_records(&mut self, gfid: Gfid, next: u16) -> Step {
         if next >= self.vgpus[gfid].profile.channel_count {
             self.vgpus[gfid].save = Save::Contexts { channel: 0, at: 0, busy: false };
-            return true;
+            return Step::Went;
         }
         if !self.has_event_room() {
-            return true;
+            return Step::Waits;
         }
         if let Some(record) = self.channel_record(gfid, next) {
             self.tell(Event::Channel(gfid, record));
         }
         self.vgpus[gfid].save = Save::Records { next: next.wrapping_add(1) };
-        true
+        Step::Went
     }
 
-    fn step_contexts(&mut self, gfid: Gfid, channel: u16, at: u32) -> bool {
+    fn step_contexts(&mut self, gfid: Gfid, channel: u16, at: u32) -> Step {
         let profile = self.vgpus[gfid].profile;
         if channel >= profile.channel_count {
             if !self.has_event_room() {
-                return true;
+                return Step::Waits;
             }
             self.vgpus[gfid].save = Save::Complete;
             self.tell(Event::Saved { gfid });
-            return false;
+            return Step::Rests;
         }
         let used = self.channel_record(gfid, channel).is_some_and(|record| record.used);
         if !used || at >= profile.context_bytes {
             self.vgpus[gfid].save =
                 Save::Contexts { channel: channel.wrapping_add(1), at: 0, busy: false };
-            return true;
+            return Step::Went;
         }
         let Some(slot) = self.credited_slot(gfid) else {
-            return false;
+            return Step::Rests;
         };
         let Some(guest) = GuestChannelId::new(channel) else {
-            return false;
+            return Step::Rests;
         };
         if !self.may_copy() {
-            return true;
+            return Step::Waits;
         }
         let byte_count = profile.context_bytes.wrapping_sub(at).min(SLOT_BYTES);
         let from = self.context_at(gfid, guest).wrapping_add(u64::from(at));
         self.vgpus[gfid].save = Save::Contexts { channel, at, busy: true };
         let to = SlotRange { slot, byte_count };
         self.copy(gfid, CopyKind::ContextOut, Some(slot), CopyOp::ContextToSlot { at: from, to });
-        false
+        Step::Rests
     }
 
-    fn step_ending(&mut self, gfid: Gfid, id: Option<u32>, step: Ending) -> bool {
+    fn step_ending(&mut self, gfid: Gfid, id: Option<u32>, step: Ending) -> Step {
         match step {
             Ending::Drain => {
                 if self.vgpus[gfid].copies != 0 {
-                    return false;
+                    return Step::Rests;
                 }
                 self.vgpus[gfid].save = Save::Ending { id, step: Ending::Slots };
-                true
+                Step::Went
             }
             Ending::Slots => {
-                if self.scrub_slot(gfid).is_some() {
-                    return true;
+                if let Some(step) = self.scrub_slot(gfid) {
+                    return step;
                 }
                 if self.vgpus[gfid].copies != 0 {
-                    return false;
+                    return Step::Rests;
                 }
                 if !self.may_copy() {
-                    return true;
+                    return Step::Waits;
                 }
                 self.vgpus[gfid].save = Save::Ending { id, step: Ending::Log };
                 self.copy(gfid, CopyKind::Log, None, CopyOp::DirtyStop);
-                false
+                Step::Rests
             }
-            Ending::Log => false,
+            Ending::Log => Step::Rests,
         }
     }
 

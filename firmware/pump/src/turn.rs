@@ -76,7 +76,7 @@ impl Pump {
             self.drain(hal);
         }
         busy |= self.take_command(hal);
-        self.engine.proceed(hal.now_ns());
+        busy |= self.engine.proceed(hal.now_ns());
         busy |= self.drain(hal);
         if busy {
             return Turn::Busy;

@@ -80,6 +80,10 @@ impl<W: Words> HostView<W> {
         let length = read_message(&self.words, into, |at| event::word(MailWord::of(get, at)));
         self.event_get = get.wrapping_add(1);
         self.words.publish(mailbox::event_get(), self.event_get);
+        if ahead == MAIL_SLOTS {
+            // The firmware may wait for room.
+            self.words.ring(intr::host_bell(), intr::host_ack(), 1);
+        }
         Some(length)
     }
 

@@ -3,7 +3,7 @@
 
 use static_assertions::const_assert;
 
-/// Channel slots of a device (DESIGN: 2,048 a runlist, as in NVIDIA's open manuals).
+/// Channel slots of a device (2,048 a runlist in NVIDIA's open manuals).
 pub const CHANNEL_COUNT: u16 = 2048;
 /// vGPUs of a device (32 without MIG in NVIDIA's open kernel modules).
 pub const VGPU_COUNT: u8 = 32;

@@ -1,0 +1,248 @@
+//! The engine on a device that answers at once, unless it is told not to.
+
+use godwit_engine::{Action, Command, Engine, Event, Input, Reject, Request, StopMode};
+use godwit_types::{
+    CopyDone, CopyRequest, CopyStatus, Gfid, GuestChannelId, GuestTsgId, Identity, Placement,
+    PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId, RunlistState, TsgId,
+};
+
+const MIB: u64 = 1 << 20;
+pub(crate) const MS: u64 = 1_000_000;
+
+pub(crate) const DEVICE: Identity = Identity {
+    fb_bytes: 64 * MIB,
+    bar_bytes: 64 * MIB,
+    context_bytes: 64 * MIB,
+    context_layout: 1,
+};
+
+pub(crate) const PROFILE: Profile =
+    Profile { fb_bytes: MIB, bar_bytes: MIB, channel_count: 4, context_bytes: 4096 };
+
+/// What becomes of an engine's answers to preempt requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ack {
+    Given,
+    /// The engine becomes empty, and does not say so.
+    Lost,
+    /// It keeps its group.
+    Hangs,
+    /// It keeps its group, and does not even obey a reset.
+    Dead,
+}
+
+/// One engine of the device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runlist {
+    pub(crate) on: Option<TsgId>,
+    pub(crate) ack: Ack,
+    /// The last preempt request.
+    pub(crate) asked: Option<(PreemptMode, u32)>,
+    pub(crate) run_seq: u32,
+}
+
+pub(crate) struct Rig {
+    pub(crate) engine: Engine,
+    pub(crate) now_ns: u64,
+    /// Answered: partitions, apertures, copies.
+    pub(crate) partitions: bool,
+    pub(crate) apertures: bool,
+    pub(crate) copies: bool,
+    /// Copies that were not answered.
+    pub(crate) waiting: Vec<CopyRequest>,
+    pub(crate) runlists: [Runlist; 2],
+    pub(crate) events: Vec<Event>,
+    alarm_ns: Option<u64>,
+    id: u32,
+}
+
+pub(crate) fn gfid(raw: u8) -> Gfid {
+    Gfid::new(raw).unwrap()
+}
+
+pub(crate) fn channel(raw: u16) -> GuestChannelId {
+    GuestChannelId::new(raw).unwrap()
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let idle = Runlist { on: None, ack: Ack::Given, asked: None, run_seq: 0 };
+        Self {
+            engine: Engine::new(DEVICE),
+            now_ns: 0,
+            partitions: true,
+            apertures: true,
+            copies: true,
+            waiting: Vec::new(),
+            runlists: [idle; 2],
+            events: Vec::new(),
+            alarm_ns: None,
+            id: 0,
+        }
+    }
+
+    pub(crate) fn give(&mut self, input: Input) {
+        self.engine.handle(input, self.now_ns).expect("the engine has room");
+        self.settle();
+    }
+
+    /// Performs what the engine wants, until it wants nothing more.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let more = self.engine.proceed(self.now_ns);
+            let Some(action) = self.engine.poll_action() else {
+                if more {
+                    continue;
+                }
+                break;
+            };
+            if let Some(input) = self.perform(action) {
+                self.engine.handle(input, self.now_ns).expect("the engine takes answers");
+            }
+        }
+        self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
+        assert_eq!(self.engine.counters().overruns, 0);
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Input> {
+        match action {
+            Action::SetPartition(gfid, ..) | Action::ClearPartition(gfid) => {
+                self.partitions.then_some(Input::PartitionSet(gfid))
+            }
+            Action::BindAperture(gfid, _) => self.apertures.then_some(Input::ApertureSet(gfid)),
+            Action::ReadVectors(gfid) => Some(Input::Vectors(gfid, 0)),
+            Action::Alarm(at_ns) => {
+                self.alarm_ns = at_ns;
+                None
+            }
+            Action::Copy(request) if self.copies => Some(done(&request)),
+            Action::Copy(request) => {
+                self.waiting.push(request);
+                None
+            }
+            Action::Start(runlist, tsg, seq) => {
+                let entry = self.runlist(runlist);
+                (entry.on, entry.run_seq, entry.asked) = (Some(tsg), seq, None);
+                None
+            }
+            Action::Preempt(runlist, mode, seq) => self.preempt(runlist, mode, seq),
+            Action::Reset(runlist, seq) => {
+                let entry = self.runlist(runlist);
+                if entry.ack == Ack::Dead {
+                    return None;
+                }
+                entry.on = None;
+                Some(Input::Runlist(runlist, RunlistEvent::Reset { seq }))
+            }
+            Action::Probe(runlist) => {
+                let on = self.runlist(runlist).on;
+                let state = on.map_or(RunlistState::Empty, RunlistState::Resident);
+                Some(Input::Probed(runlist, state))
+            }
+            Action::Retain
+            | Action::Bind(..)
+            | Action::Unbind(_)
+            | Action::SetRoute(..)
+            | Action::Inject(..) => None,
+        }
+    }
+
+    fn preempt(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32) -> Option<Input> {
+        let entry = self.runlist(runlist);
+        entry.asked = Some((mode, seq));
+        match entry.ack {
+            Ack::Given => {
+                entry.on = None;
+                Some(Input::Runlist(runlist, RunlistEvent::Preempted { seq }))
+            }
+            Ack::Lost => {
+                entry.on = None;
+                None
+            }
+            Ack::Hangs | Ack::Dead => None,
+        }
+    }
+
+    pub(crate) fn runlist(&mut self, runlist: RunlistId) -> &mut Runlist {
+        &mut self.runlists[usize::from(runlist.raw())]
+    }
+
+    /// Lets time pass, with the alarm ringing whenever it is due.
+    pub(crate) fn pass(&mut self, ns: u64) {
+        let end_ns = self.now_ns + ns;
+        while let Some(at_ns) = self.alarm_ns.filter(|at_ns| *at_ns <= end_ns) {
+            self.now_ns = self.now_ns.max(at_ns);
+            self.alarm_ns = None;
+            self.give(Input::Alarm);
+        }
+        self.now_ns = end_ns;
+    }
+
+    /// Asks for something; returns the request's number.
+    pub(crate) fn ask(&mut self, raw: u8, command: Command) -> u32 {
+        self.id += 1;
+        self.give(Input::Request(Request { id: self.id, gfid: gfid(raw), command }));
+        self.id
+    }
+
+    /// What became of a request: `None` if it was not answered.
+    pub(crate) fn answer(&self, id: u32) -> Option<Result<(), Reject>> {
+        self.events.iter().find_map(|event| match *event {
+            Event::Done { id: done } if done == id => Some(Ok(())),
+            Event::Refused { id: refused, why } if refused == id => Some(Err(why)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn must(&mut self, raw: u8, command: Command) {
+        let id = self.ask(raw, command);
+        assert_eq!(self.answer(id), Some(Ok(())), "{command:?}");
+    }
+
+    pub(crate) fn create(&mut self, raw: u8) -> u32 {
+        let at = u64::from(raw) - 1;
+        let placement = Placement {
+            fb_base: at * MIB,
+            bar_base: at * MIB,
+            channel_base: (raw - 1).into(),
+            context_base: at * MIB,
+        };
+        // Blocks of channels lie side by side.
+        let placement =
+            Placement { channel_base: placement.channel_base * PROFILE.channel_count, ..placement };
+        self.ask(raw, Command::Create { profile: PROFILE, placement })
+    }
+
+    /// A vGPU that runs, with its channel 0 open on the compute engine and rung.
+    pub(crate) fn busy(&mut self, raw: u8) {
+        let id = self.create(raw);
+        assert_eq!(self.answer(id), Some(Ok(())));
+        self.must(raw, Command::Start);
+        let ring = RingConfig::new(0, 4, PROFILE.fb_bytes).unwrap();
+        let (tsg, runlist) = (GuestTsgId::new(0).unwrap(), RunlistId::COMPUTE);
+        self.must(raw, Command::OpenChannel { channel: channel(0), tsg, runlist, ring });
+        let base = u16::from(raw - 1) * PROFILE.channel_count;
+        self.give(Input::Doorbell(channel(0).at_base(base).unwrap()));
+    }
+
+    pub(crate) fn stop(&mut self, raw: u8, timeout_ns: u64) -> u32 {
+        let mode = StopMode::Pinned(PreemptMode::Instruction);
+        self.ask(raw, Command::Stop { mode, timeout_ns })
+    }
+
+    /// The device answers a copy after all.
+    pub(crate) fn answer_copy(&mut self) {
+        let request = self.waiting.remove(0);
+        self.give(done(&request));
+    }
+
+    pub(crate) fn is_told(&self, event: Event) -> bool {
+        self.events.contains(&event)
+    }
+}
+
+fn done(request: &CopyRequest) -> Input {
+    let (tag, status) = (request.tag, CopyStatus::Done);
+    // A round without pages: the one after the last.
+    Input::Copied(CopyDone { tag, status, pages: u32::MAX, byte_count: 0, crc: 0 })
+}
