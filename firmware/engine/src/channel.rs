@@ -82,6 +82,19 @@ impl Engine {
         channel.at_base(vgpu.placement.channel_base).ok_or(Reject::NoSuchChannel)
     }
 
+    /// The channels that a vGPU has, open or not: the guest's numbers and the hardware's.
+    pub(crate) fn channels_of(
+        &self,
+        gfid: Gfid,
+    ) -> impl Iterator<Item = (GuestChannelId, ChannelId)> + use<> {
+        let vgpu = &self.vgpus[gfid];
+        let (count, base) = (vgpu.profile.channel_count, vgpu.placement.channel_base);
+        (0..count).filter_map(move |raw| {
+            let guest = GuestChannelId::new(raw)?;
+            Some((guest, guest.at_base(base)?))
+        })
+    }
+
     /// First byte of a channel's context buffer.
     pub(crate) fn context_at(&self, gfid: Gfid, channel: GuestChannelId) -> u64 {
         let vgpu = &self.vgpus[gfid];
@@ -214,13 +227,7 @@ impl Engine {
         if self.vgpus[gfid].untold == 0 {
             return Step::Rests;
         }
-        for raw in 0..self.vgpus[gfid].profile.channel_count {
-            let Some(guest) = GuestChannelId::new(raw) else {
-                break;
-            };
-            let Ok(id) = self.hardware_channel(gfid, guest) else {
-                break;
-            };
+        for (guest, id) in self.channels_of(gfid) {
             let entry = self.channels[id];
             let ChannelState::Faulted(fault) = entry.state else {
                 continue;
@@ -274,13 +281,7 @@ impl Engine {
         if self.vgpus[gfid].closing == 0 || self.vgpus[gfid].scrubbing.is_some() {
             return Step::Rests;
         }
-        for raw in 0..self.vgpus[gfid].profile.channel_count {
-            let Some(guest) = GuestChannelId::new(raw) else {
-                break;
-            };
-            let Ok(id) = self.hardware_channel(gfid, guest) else {
-                break;
-            };
+        for (guest, id) in self.channels_of(gfid) {
             let entry = self.channels[id];
             if entry.state != ChannelState::Closing
                 || matches!(self.tsgs[entry.tsg].state, TsgState::Current { .. })

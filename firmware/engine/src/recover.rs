@@ -10,8 +10,8 @@ use crate::runlist::{Current, Doing, Why};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
-    BarMode, ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, GuestChannelId, Identity,
-    Index, Placement, PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, SlotId, TsgId,
+    BarMode, ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, Identity, Index,
+    Placement, PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, SlotId, TsgId,
 };
 
 /// A phase as it is retained. What is on its way somewhere is retained as where it came from,
@@ -183,13 +183,7 @@ impl Engine {
     }
 
     fn recover_channels(&mut self, gfid: Gfid, registers: &impl Registers) {
-        for raw in 0..self.vgpus[gfid].profile.channel_count {
-            let Some(guest) = GuestChannelId::new(raw) else {
-                break;
-            };
-            let Ok(id) = self.hardware_channel(gfid, guest) else {
-                break;
-            };
+        for (guest, id) in self.channels_of(gfid) {
             let Some(config) = registers.channel(id) else {
                 continue;
             };
