@@ -115,7 +115,7 @@ fn a_destination_that_binds_late_runs_when_it_can() {
 fn a_copy_engine_that_does_not_answer_ends_the_move_only() {
     let mut rig = Rig::with_chain();
     // Some hundred microseconds become longer than the firmware waits.
-    let slow = Action::Fault(rig.from, Fault::CopySlow(100_000_000));
+    let slow = Action::Fault(rig.from, Fault::CopySlow(11_000_000));
     rig.run(StopMode::Instruction, SECOND_NS, 1_010_000, slow);
     assert!(rig.outcome().is_err(), "{:?}", rig.world.move_reports());
 }
