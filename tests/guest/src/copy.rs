@@ -1,39 +1,45 @@
 //! Work for the copy engine.
 
-use crate::plan::{Arena, Placed, check_apart, within};
+use crate::plan::{Arena, Placed, check_apart, place_data, within};
 use crate::work::{ChannelPlan, Script, Work};
-use crate::{Bars, Channel, Device, GuestError, JobError, JobState, Region};
+use crate::{Device, Job, JobError, Region};
 use godwit_regs::fifo::Entry;
 use godwit_types::{GuestChannelId, GuestTsgId, RunlistId, Vector};
 use std::ops::Range;
 
-/// A list of copies, fills and semaphores, through a copy channel of its own. It goes through
-/// the same states as a [`crate::Job`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyJob {
-    work: Work,
+/// A list of copies, fills and semaphores, and all that goes with it. Addresses are relative to
+/// the partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopySpec {
+    /// What the copy engine does, in order.
+    pub entries: Vec<Entry>,
+    /// How often it does all of that.
+    pub repeat: u32,
+    /// What to put where before the start.
+    pub inputs: Vec<(u64, Vec<u8>)>,
+    /// Where the result lies.
+    pub output: Option<Range<u64>>,
 }
 
-impl CopyJob {
-    /// Places the ring in `arena` and checks that the copy engine can do `entries`, which it
-    /// will do `repeat` times in a row. Copies and fills may be anywhere in the partition.
+impl Job {
+    /// Places the ring in `arena` and checks that the copy engine can do the entries. Copies and
+    /// fills may be anywhere in the partition.
     ///
     /// The channel and its group are number 1, or 0 when the vGPU has one alone, and the
     /// vector that tells of the end is number 1; see [`Self::on_channel`] and
     /// [`Self::with_vector`].
-    pub fn plan(
+    pub fn plan_copies(
         device: &Device,
-        entries: Vec<Entry>,
-        repeat: u32,
+        spec: CopySpec,
         arena: Range<u64>,
     ) -> Result<Self, JobError> {
-        if entries.is_empty() || repeat == 0 {
+        if spec.entries.is_empty() || spec.repeat == 0 {
             return Err(JobError::Nothing);
         }
         let number = u16::from(device.channel_count() > 1);
         let script = Script {
-            body: entries,
-            repeat,
+            body: spec.entries,
+            repeat: spec.repeat,
             vector: Vector::new(1).expect("every vGPU has a vector 1"),
         };
         let mut arena = Arena::new(device, arena)?;
@@ -42,6 +48,9 @@ impl CopyJob {
             let places = places_of(device, index, entry)?;
             check_apart(arena.placed(), &places)?;
         }
+        let (inputs, outputs) = place_data(device, &spec.inputs, spec.output.as_ref())?;
+        check_apart(arena.placed(), &inputs)?;
+        check_apart(arena.placed(), &outputs)?;
         let channel = ChannelPlan {
             id: GuestChannelId::new(number).expect("0 and 1 are channels"),
             tsg: GuestTsgId::new(number).expect("0 and 1 are groups"),
@@ -49,56 +58,8 @@ impl CopyJob {
             ring_base,
             ring_log2,
         };
-        Ok(Self { work: Work::new(*device, channel, script) })
-    }
-
-    /// The same job on another channel, in another group.
-    pub fn on_channel(mut self, id: GuestChannelId, tsg: GuestTsgId) -> Result<Self, JobError> {
-        self.work.move_to(id, tsg)?;
-        Ok(self)
-    }
-
-    /// The same job, whose end another vector tells of.
-    #[must_use]
-    pub fn with_vector(mut self, vector: Vector) -> Self {
-        self.work.script.vector = vector;
-        self
-    }
-
-    /// Asks for the channel.
-    pub fn start(&mut self, bars: &mut impl Bars) -> Result<(), GuestError> {
-        self.work.start(bars)
-    }
-
-    /// Looks how far the job is, and submits what the ring has room for.
-    pub fn poll(&mut self, bars: &mut impl Bars) -> Result<JobState, GuestError> {
-        self.work.poll(bars)
-    }
-
-    /// How far the job was at the last look.
-    pub fn state(&self) -> JobState {
-        self.work.state()
-    }
-
-    /// The job's channel, once it is asked for.
-    pub fn channel(&self) -> Option<&Channel> {
-        self.work.channel()
-    }
-
-    /// Notes interrupts, a bit for each vector that arrived. Nothing waits for them.
-    pub fn interrupted(&mut self, vectors: u32) {
-        self.work.interrupted(vectors);
-    }
-
-    /// How often the vector that tells of the end has arrived.
-    pub fn interrupts(&self) -> u32 {
-        self.work.interrupts()
-    }
-
-    /// Asks that the channel be destroyed, so that another job can have it. It is free a while
-    /// later.
-    pub fn close(&self, bars: &mut impl Bars) -> Result<(), GuestError> {
-        self.work.close(bars)
+        let work = Work::new(*device, channel, script);
+        Ok(Self { kernel: None, inputs: spec.inputs, output: spec.output, work })
     }
 }
 
@@ -128,13 +89,17 @@ fn places_of(device: &Device, index: usize, entry: &Entry) -> Result<Vec<Placed>
 mod tests {
     use super::*;
     use crate::fake::{FB_BYTES, Fake};
-    use crate::{load_word, store_word};
+    use crate::{JobState, load_word, store_word};
 
     const ARENA: Range<u64> = 0..4096;
 
-    fn plan(entries: Vec<Entry>) -> Result<CopyJob, JobError> {
+    fn plan_spec(spec: CopySpec) -> Result<Job, JobError> {
         let device = Device::probe(&mut Fake::new()).unwrap();
-        CopyJob::plan(&device, entries, 1, ARENA)
+        Job::plan_copies(&device, spec, ARENA)
+    }
+
+    fn plan(entries: Vec<Entry>) -> Result<Job, JobError> {
+        plan_spec(CopySpec { entries, repeat: 1, ..CopySpec::default() })
     }
 
     fn copy(from: u64, to: u64, byte_count: u64) -> Entry {
@@ -169,6 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn inputs_are_in_place_before_and_the_output_is_read_after() {
+        let mut fake = Fake::new();
+        let spec = CopySpec {
+            entries: vec![copy(8192, 16384, 3), copy(16384, 8195, 3)],
+            repeat: 2,
+            inputs: vec![(8192, vec![1, 2, 3])],
+            output: Some(8192..8198),
+        };
+        let mut job = plan_spec(spec).unwrap();
+        job.start(&mut fake).unwrap();
+        fake.take_requests();
+        job.poll(&mut fake).unwrap();
+        fake.run();
+        assert_eq!(job.poll(&mut fake).unwrap(), JobState::Done);
+        assert_eq!(job.read_output(&mut fake).unwrap(), [1, 2, 3, 1, 2, 3]);
+    }
+
+    #[test]
     fn what_the_copy_engine_cannot_do_is_refused() {
         assert!(matches!(plan(vec![]), Err(JobError::Nothing)));
         let onto_itself = plan(vec![copy(8192, 8200, 9)]);
@@ -179,5 +162,9 @@ mod tests {
         assert!(matches!(onto_the_ring, Err(JobError::Overlap { .. })));
         let odd = plan(vec![Entry::Release { at: 8194, value: 0 }]);
         assert!(matches!(odd, Err(JobError::Semaphore { .. })));
+        let entries = vec![fill(8192, 1)];
+        let inputs = vec![(512, vec![0; 8])];
+        let under = CopySpec { entries, repeat: 1, inputs, output: None };
+        assert!(matches!(plan_spec(under), Err(JobError::Overlap { .. })));
     }
 }

@@ -1,8 +1,8 @@
-//! A kernel's run from load to result.
+//! A job from load to result, and the plan of one that runs a kernel.
 
-use crate::bars::{read, write};
+use crate::bars::read;
 use crate::kernel::write_chunks;
-use crate::plan::{Arena, Placed, check_apart, within};
+use crate::plan::{Arena, Placed, check_apart, place_data};
 use crate::work::{ChannelPlan, Script, Work};
 use crate::{Bars, Channel, Device, GuestError, JobError, JobState, Kernel, Region};
 use godwit_regs::fifo::{Entry, Launch};
@@ -39,14 +39,18 @@ pub struct JobSpec {
     pub repeat: u32,
 }
 
-/// A kernel's run. [`Self::start`] and then [`Self::poll`] until the state is an end.
+/// Work for one channel, and all that goes with it: a kernel's run ([`Self::plan`]) or a list for
+/// the copy engine ([`Self::plan_copies`]). [`Self::start`] and then [`Self::poll`] until the
+/// state is an end.
 ///
 /// After an error of the BARs the job is in an unknown state and is to be dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    spec: JobSpec,
-    args_at: u64,
-    work: Work,
+    pub(crate) kernel: Option<Kernel>,
+    /// What to put where before the start.
+    pub(crate) inputs: Vec<(u64, Vec<u8>)>,
+    pub(crate) output: Option<Range<u64>>,
+    pub(crate) work: Work,
 }
 
 impl Job {
@@ -64,8 +68,8 @@ impl Job {
             vector: Vector::new(0).expect("every vGPU has a vector 0"),
         };
         let (ring_base, ring_log2) = arena.place_ring(u64::from(spec.repeat) + 1)?;
-        let args_bytes = spec.args.len() as u64 * 8;
-        let args_at = arena.place(Region::Arguments, args_bytes, ARGUMENTS_ALIGN)?;
+        let args: Vec<u8> = spec.args.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let args_at = arena.place(Region::Arguments, args.len() as u64, ARGUMENTS_ALIGN)?;
         let shared_bytes = spec.shared_bytes;
         let shared = arena.place(Region::SharedMemory, shared_bytes.into(), PAGE_ALIGN)?;
         let stacks_bytes = u64::from(spec.block) * u64::from(spec.stack_bytes);
@@ -88,7 +92,10 @@ impl Job {
             ring_base,
             ring_log2,
         };
-        Ok(Self { spec, args_at, work: Work::new(*device, channel, script) })
+        let mut inputs = spec.inputs;
+        inputs.push((args_at, args));
+        let work = Work::new(*device, channel, script);
+        Ok(Self { kernel: Some(spec.kernel), inputs, output: spec.output, work })
     }
 
     /// The same job on another channel, in another group.
@@ -104,24 +111,17 @@ impl Job {
         self
     }
 
-    /// What was planned.
-    pub fn spec(&self) -> &JobSpec {
-        &self.spec
-    }
-
     /// Puts everything in place and asks for the channel. What lies in the arena is
     /// overwritten.
     pub fn start(&mut self, bars: &mut impl Bars) -> Result<(), GuestError> {
         if self.state() != JobState::Planned {
             return Err(GuestError::Started);
         }
-        self.spec.kernel.load(bars)?;
-        for (at, bytes) in &self.spec.inputs {
-            write_chunks(bars, *at, bytes)?;
+        if let Some(kernel) = &self.kernel {
+            kernel.load(bars)?;
         }
-        let args: Vec<u8> = self.spec.args.iter().flat_map(|w| w.to_le_bytes()).collect();
-        if !args.is_empty() {
-            write(bars, self.args_at, &args)?;
+        for (at, bytes) in &self.inputs {
+            write_chunks(bars, *at, bytes)?;
         }
         self.work.start(bars)
     }
@@ -143,7 +143,7 @@ impl Job {
 
     /// The bytes of the output as they are now; none when the job has no output.
     pub fn read_output(&self, bars: &mut impl Bars) -> Result<Vec<u8>, GuestError> {
-        let Some(output) = &self.spec.output else {
+        let Some(output) = &self.output else {
             return Ok(Vec::new());
         };
         let mut bytes = vec![0; (output.end - output.start) as usize];
@@ -200,19 +200,7 @@ fn check_places(device: &Device, spec: &JobSpec, own: &[Placed]) -> Result<(), J
         .iter()
         .map(|segment| (Region::Segment(segment.index), segment.range.clone()))
         .collect();
-    let mut inputs = Vec::with_capacity(spec.inputs.len());
-    for (index, (at, bytes)) in spec.inputs.iter().enumerate() {
-        let region = Region::Input(index);
-        inputs.push(within(region, *at, bytes.len() as u64, limit_bytes)?);
-    }
-    let mut outputs = Vec::with_capacity(1);
-    if let Some(Range { start, end }) = spec.output {
-        let region = Region::Output;
-        let Some(byte_count) = end.checked_sub(start) else {
-            return Err(JobError::Reversed { region, start, end });
-        };
-        outputs.push(within(region, start, byte_count, limit_bytes)?);
-    }
+    let (inputs, outputs) = place_data(device, &spec.inputs, spec.output.as_ref())?;
     check_apart(&inputs, &segments)?;
     check_apart(own, &segments)?;
     check_apart(own, &inputs)?;

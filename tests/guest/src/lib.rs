@@ -1,8 +1,8 @@
 //! The guest's side of a vGPU: what a guest's driver does, over its BARs alone.
 //!
 //! [`Device::probe`] finds out what the vGPU is, [`Kernel::parse`] reads a compiled kernel, and
-//! a [`Job`] loads it, creates a channel, launches and reads the result back. [`CopyJob`] does
-//! the like for the copy engine, and [`Channel`] is for whoever wants to submit by hand.
+//! a [`Job`] loads it, creates a channel, launches and reads the result back, or does the like
+//! for the copy engine ([`CopySpec`]). [`Channel`] is for whoever wants to submit by hand.
 //!
 //! ```text
 //!           start            READY, entries submitted          all entries done
@@ -35,7 +35,7 @@ mod work;
 
 pub use bars::{Bars, load_word, store_word};
 pub use channel::{Channel, ChannelStatus};
-pub use copy::CopyJob;
+pub use copy::CopySpec;
 pub use device::Device;
 pub use elf::ElfError;
 pub use error::GuestError;

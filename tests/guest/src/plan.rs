@@ -201,6 +201,29 @@ pub(crate) fn check_apart(some: &[Placed], others: &[Placed]) -> Result<(), JobE
     }
 }
 
+/// Where inputs and output lie; they must be in the aperture, since the guest's CPU reaches them.
+/// Which of them may lie over what is the caller's to check.
+pub(crate) fn place_data(
+    device: &Device,
+    inputs: &[(u64, Vec<u8>)],
+    output: Option<&Range<u64>>,
+) -> Result<(Vec<Placed>, Vec<Placed>), JobError> {
+    let limit_bytes = device.aperture_bytes();
+    let mut places = Vec::with_capacity(inputs.len());
+    for (index, (at, bytes)) in inputs.iter().enumerate() {
+        places.push(within(Region::Input(index), *at, bytes.len() as u64, limit_bytes)?);
+    }
+    let mut outputs = Vec::with_capacity(1);
+    if let Some(&Range { start, end }) = output {
+        let region = Region::Output;
+        let Some(byte_count) = end.checked_sub(start) else {
+            return Err(JobError::Reversed { region, start, end });
+        };
+        outputs.push(within(region, start, byte_count, limit_bytes)?);
+    }
+    Ok((places, outputs))
+}
+
 /// Hands out places in the arena, upwards.
 pub(crate) struct Arena {
     next: u64,
