@@ -1,10 +1,12 @@
 //! Jobs of guests.
 
 use crate::bars::HostBars;
+use crate::copies::{self, CopyWork};
 use crate::report::JobReport;
 use crate::vgpu::{Home, VgpuNode};
 use crate::world::{JobId, VgpuId, World, WorldError};
-use godwit_guest::{ChannelStatus, Job, JobState, Kernel};
+use godwit_guest::{ChannelStatus, Device, Job, JobError, JobState, Kernel};
+use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Vector};
 use std::ops::Range;
 
@@ -39,60 +41,47 @@ pub enum JobSource {
         /// What the output must be; `None`: nothing is prescribed.
         expected: Option<Vec<u8>>,
     },
+    /// A list for the copy engine, with an expected output.
+    Copies(CopyWork),
 }
 
-/// A job to be run.
-#[derive(Clone, Debug)]
-pub struct JobSpec {
-    /// For reports.
-    pub name: String,
-    /// Whose guest runs it.
-    pub vgpu: VgpuId,
-    /// What.
-    pub source: JobSource,
-    /// Launches, one after the other.
-    pub repeat: u32,
-    /// Whether it never ends by itself.
-    pub endless: bool,
-}
+impl JobSource {
+    /// Whether it is for the compute engine.
+    fn computes(&self) -> bool {
+        match self {
+            Self::Kernel(_) | Self::Program { .. } => true,
+            Self::Copies(_) => false,
+        }
+    }
 
-/// A job, and what is known of it.
-#[derive(Debug)]
-pub(crate) struct JobNode {
-    pub(crate) name: String,
-    pub(crate) vgpu: VgpuId,
-    job: Job,
-    expected: Option<Vec<u8>>,
-    endless: bool,
-    /// Its vGPU's counts when it began and when it ended: instructions, preemptions.
-    began: Option<(u64, u64)>,
-    ended: Option<(u64, u64)>,
-    /// Its channel is closed, so that the next job can have its memory.
-    closed: bool,
-    output: Option<Vec<u8>>,
-}
-
-impl JobNode {
-    pub(crate) fn plan(spec: JobSpec, vgpu: &VgpuNode, number: usize) -> Result<Self, WorldError> {
-        let JobSpec { name, source, repeat, endless, .. } = spec;
-        let elf_error = |error| WorldError::Elf { name: name.clone(), error: Box::new(error) };
-        let (guest_spec, arena, expected) = match source {
-            JobSource::Kernel(job) => {
-                let output = (!job.expected.is_empty()).then_some(job.output);
+    /// What the guest's driver is to do, and what must come out.
+    fn plan(
+        self,
+        device: &Device,
+        repeat: u32,
+        name: &str,
+    ) -> Result<(Job, Option<Vec<u8>>), WorldError> {
+        let parse = |elf: &[u8]| {
+            let kernel = Kernel::parse(elf);
+            kernel.map_err(|error| WorldError::Elf { name: name.into(), error: Box::new(error) })
+        };
+        let (job, expected) = match self {
+            Self::Kernel(job) => {
+                let ends = !job.expected.is_empty();
                 let spec = godwit_guest::JobSpec {
-                    kernel: Kernel::parse(job.elf).map_err(elf_error)?,
+                    kernel: parse(job.elf)?,
                     grid: job.grid,
                     block: job.block,
                     shared_bytes: job.shared_bytes,
                     stack_bytes: job.stack_bytes,
                     args: job.args,
                     inputs: job.inputs,
-                    output,
+                    output: ends.then_some(job.output),
                     repeat,
                 };
-                (spec, ARENA, (!job.expected.is_empty()).then_some(job.expected))
+                (Job::plan(device, spec, ARENA), ends.then_some(job.expected))
             }
-            JobSource::Program {
+            Self::Program {
                 elf,
                 grid,
                 block,
@@ -104,7 +93,7 @@ impl JobNode {
                 arena,
                 expected,
             } => {
-                let kernel = Kernel::parse(&elf).map_err(elf_error)?;
+                let kernel = parse(&elf)?;
                 let spec = godwit_guest::JobSpec {
                     kernel,
                     grid,
@@ -116,23 +105,82 @@ impl JobNode {
                     output,
                     repeat,
                 };
-                (spec, arena, expected)
+                (Job::plan(device, spec, arena), expected)
+            }
+            Self::Copies(work) => {
+                let job = Job::plan_copies(device, work.spec(repeat), copies::ARENA);
+                (job, Some(work.expected(repeat)))
             }
         };
-        let job_error = |error| WorldError::Job { name: name.clone(), error: Box::new(error) };
-        let mut job = Job::plan(&vgpu.device, guest_spec, arena).map_err(job_error)?;
+        let job = job.map_err(|error| job_error(name, error))?;
+        Ok((job, expected))
+    }
+}
+
+fn job_error(name: &str, error: JobError) -> WorldError {
+    WorldError::Job { name: name.into(), error: Box::new(error) }
+}
+
+/// A job to be run.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// For reports.
+    pub name: String,
+    /// Whose guest runs it.
+    pub vgpu: VgpuId,
+    /// What.
+    pub source: JobSource,
+    /// Launches, or rounds of a list, one after the other.
+    pub repeat: u32,
+    /// Whether it never ends by itself.
+    pub endless: bool,
+}
+
+/// A job, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct JobNode {
+    pub(crate) name: String,
+    pub(crate) vgpu: VgpuId,
+    job: Job,
+    /// It is for the compute engine.
+    computes: bool,
+    expected: Option<Vec<u8>>,
+    endless: bool,
+    /// Its vGPU's counts when it began and when it ended.
+    began: Option<VgpuStats>,
+    ended: Option<VgpuStats>,
+    /// Its channel is closed, so that the next job can have its memory.
+    closed: bool,
+    output: Option<Vec<u8>>,
+}
+
+impl JobNode {
+    pub(crate) fn plan(spec: JobSpec, vgpu: &VgpuNode, number: usize) -> Result<Self, WorldError> {
+        let JobSpec { name, source, repeat, endless, .. } = spec;
+        let computes = source.computes();
+        let (mut job, expected) = source.plan(&vgpu.device, repeat, &name)?;
         // Jobs follow one another, each on a channel and with a vector of its own where there
         // are so many.
         let turn = number as u16 % vgpu.profile.channel_count;
         if let (Some(channel), Some(tsg)) = (GuestChannelId::new(turn), GuestTsgId::new(turn)) {
-            job = job.on_channel(channel, tsg).map_err(job_error)?;
+            job = job.on_channel(channel, tsg).map_err(|error| job_error(&name, error))?;
         }
         if let Some(vector) = Vector::new((number % 32) as u8) {
             job = job.with_vector(vector);
         }
         let vgpu = spec.vgpu;
-        let (began, ended, closed, output) = (None, None, false, None);
-        Ok(Self { name, vgpu, job, expected, endless, began, ended, closed, output })
+        Ok(Self {
+            name,
+            vgpu,
+            job,
+            computes,
+            expected,
+            endless,
+            began: None,
+            ended: None,
+            closed: false,
+            output: None,
+        })
     }
 
     pub(crate) fn is_endless(&self) -> bool {
@@ -143,17 +191,21 @@ impl JobNode {
         self.ended.is_some()
     }
 
+    /// Whether it has instructions to run.
+    pub(crate) fn computes(&self) -> bool {
+        self.computes && !self.has_ended()
+    }
+
     /// Instructions that its vGPU has run since it began.
     pub(crate) fn instructions(&self, world: &World) -> Option<u64> {
-        let (began, _) = self.began?;
-        let (now, _) = self.ended.unwrap_or_else(|| world.counts(self.vgpu));
-        Some(now - began)
+        let now = self.ended.unwrap_or_else(|| world.counts(self.vgpu));
+        Some(now.instructions - self.began?.instructions)
     }
 
     pub(crate) fn report(&self, world: &World) -> JobReport {
         let id = JobId(world.jobs.iter().position(|job| std::ptr::eq(job, self)).unwrap_or(0));
-        let (now, now_preempted) = self.ended.unwrap_or_else(|| world.counts(self.vgpu));
-        let (began, began_preempted) = self.began.unwrap_or((now, now_preempted));
+        let now = self.ended.unwrap_or_else(|| world.counts(self.vgpu));
+        let began = self.began.unwrap_or(now);
         let done = self.job.state() == JobState::Done;
         let right = self.expected.is_none() || self.output == self.expected;
         let runs = self.endless && self.job.state() == JobState::Running;
@@ -168,8 +220,9 @@ impl JobNode {
                 JobState::Faulted(fault) => format!("faulted: {fault:?}"),
                 JobState::Refused => "refused".into(),
             },
-            instructions: now - began,
-            preemptions: now_preempted - began_preempted,
+            instructions: now.instructions - began.instructions,
+            copied_bytes: now.copied_bytes - began.copied_bytes,
+            preemptions: now.preemptions - began.preemptions,
             output: self.output.clone(),
             expected: self.expected.clone(),
             ok: if self.endless { runs } else { done && right && self.job.interrupts() != 0 },
@@ -179,15 +232,14 @@ impl JobNode {
 }
 
 impl World {
-    /// Instructions and preemptions of a vGPU, wherever it ran.
-    pub(crate) fn counts(&self, vgpu: VgpuId) -> (u64, u64) {
+    /// What was counted of a vGPU, wherever it ran.
+    pub(crate) fn counts(&self, vgpu: VgpuId) -> VgpuStats {
         let node = &self.vgpus[vgpu.0];
         let present = match node.home {
             Home::Host(host, gfid) => Some(self.hosts[host.0].host.card().gpu().stats(gfid)),
             Home::InFlight | Home::File(_) => None,
         };
-        let totals = node.totals(present);
-        (totals.instructions, totals.preemptions)
+        node.totals(present)
     }
 
     /// Lets every guest that is not paused do what it would: take interrupts, and go on with
@@ -208,9 +260,14 @@ impl World {
         for job in &jobs {
             self.jobs[job.0].job.interrupted(vectors);
         }
-        let current = jobs.into_iter().find(|job| !self.jobs[job.0].closed);
-        if let Some(job) = current {
-            self.step_job(job, gfid, host.0);
+        for computes in [true, false] {
+            let open = |job: &&JobId| {
+                let node = &self.jobs[job.0];
+                node.computes == computes && !node.closed
+            };
+            if let Some(job) = jobs.iter().find(open) {
+                self.step_job(*job, gfid, host.0);
+            }
         }
     }
 

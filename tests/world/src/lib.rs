@@ -14,6 +14,7 @@
 mod bars;
 pub mod chaos;
 mod check;
+mod copies;
 mod events;
 mod host;
 mod jobs;
@@ -27,6 +28,7 @@ mod time;
 mod vgpu;
 mod world;
 
+pub use copies::CopyWork;
 pub use events::{Action, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};

@@ -33,6 +33,8 @@ pub(crate) struct Move {
     left: bool,
     /// Time of the last instruction at the source, if there was one.
     last_ns: Option<u64>,
+    /// Bytes that its copies and fills had written when it was given away.
+    copied_bytes: u64,
     /// Cuts of the link that both ends were told of.
     cuts_seen: u32,
     was_cut: bool,
@@ -98,6 +100,7 @@ impl World {
             stats: SaveStats::default(),
             left: false,
             last_ns: None,
+            copied_bytes: 0,
             cuts_seen: self.link_cuts(from, spec.to),
             was_cut: false,
         });
@@ -112,6 +115,7 @@ impl World {
             total_ns: 0,
             rounds: 0,
             bytes: PhaseBytes::default(),
+            copied_bytes: 0,
             old: None,
             new: None,
         });
@@ -180,6 +184,7 @@ impl World {
                     one.left = true;
                     self.leave_host(one.vgpu, Home::InFlight);
                     one.last_ns = self.vgpus[one.vgpu.0].last_ns;
+                    one.copied_bytes = self.vgpus[one.vgpu.0].earlier.copied_bytes;
                 }
             }
             SourceState::Moved => one.source = None,
@@ -312,6 +317,7 @@ impl World {
                 stop: one.stats.stop_bytes,
                 state: one.stats.state_bytes,
             },
+            copied_bytes: one.copied_bytes,
             old: Some(Place { host: one.from, placement: one.old }),
             new: new.map(|(_, placement)| Place { host: one.to, placement }),
         };
@@ -330,8 +336,13 @@ impl World {
         last_ns: Option<u64>,
         first_ns: Option<u64>,
     ) -> bool {
-        let comes = last_ns.is_some() && first_ns.is_none() && self.has_work(vgpu);
+        let comes = last_ns.is_some() && first_ns.is_none() && self.computes(vgpu);
         comes && self.now_ns < began_ns + 1_000_000_000
+    }
+
+    /// Whether a vGPU's guest has a kernel that is not done.
+    fn computes(&self, vgpu: VgpuId) -> bool {
+        self.vgpus[vgpu.0].jobs.iter().any(|job| self.jobs[job.0].computes())
     }
 
     /// Whether a vGPU's guest has given it work that is not done.

@@ -54,6 +54,8 @@ pub struct MoveReport {
     pub rounds: u32,
     /// Bytes sent.
     pub bytes: PhaseBytes,
+    /// Bytes that its copies and fills had written when it left a host; 0 if it did not.
+    pub copied_bytes: u64,
     /// Where it was; `None`: in a file.
     pub old: Option<Place>,
     /// Where it is; `None`: in a file, or where it was.
@@ -73,6 +75,8 @@ pub struct JobReport {
     pub state: String,
     /// Instructions that its vGPU ran from its begin to its end.
     pub instructions: u64,
+    /// Bytes that its vGPU's copies and fills wrote in that time.
+    pub copied_bytes: u64,
     /// Preemptions of its vGPU in that time.
     pub preemptions: u64,
     /// What lies in its output when it has ended.

@@ -92,7 +92,7 @@ impl World {
         for id in (0..self.vgpus.len()).map(VgpuId) {
             let Home::Host(host, gfid) = self.vgpus[id.0].home else { continue };
             let earlier = self.vgpus[id.0].earlier.instructions;
-            let now = self.counts(id).0;
+            let now = self.counts(id).instructions;
             let wanted = self.pending.iter().filter_map(|pending| match pending.trigger {
                 Trigger::After { job, instructions } if self.jobs[job.0].vgpu == id => {
                     let began = now - self.jobs[job.0].instructions(self)?;
@@ -109,7 +109,7 @@ impl World {
 
     fn note_progress(&mut self) {
         for id in (0..self.vgpus.len()).map(VgpuId) {
-            let (instructions, _) = self.counts(id);
+            let instructions = self.counts(id).instructions;
             let node = &self.vgpus[id.0];
             let at_home = matches!(node.home, Home::Host(..)) && !node.paused;
             let busy = at_home && !node.in_transfer && self.has_work(id);

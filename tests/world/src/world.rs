@@ -162,7 +162,8 @@ impl World {
         Ok(id)
     }
 
-    /// Gives a vGPU's guest a job. Jobs of one vGPU run one after the other.
+    /// Gives a vGPU's guest a job. Jobs for one engine run one after the other, those for the
+    /// compute engine and those for the copy engine side by side.
     ///
     /// # Errors
     ///
