@@ -1,14 +1,14 @@
 //! The root: takes inputs, hands out actions and events, and leaves the rest to the machines.
 
-use crate::channel::Channel;
+use crate::channel::{Channel, ChannelState};
 use crate::copy::Slot;
 use crate::message::{Action, Command, Event, Input, Reject, Request};
 use crate::runlist::Runlist;
-use crate::tsg::{Tsg, Tsgs};
+use crate::tsg::{Tsg, TsgState, Tsgs};
 use crate::vgpu::{Phase, Vgpu};
 use godwit_types::{
-    CHANNEL_COUNT, COPY_RING_ENTRIES, ChannelId, Gfid, Identity, Index, RUNLIST_COUNT, RunlistId,
-    SLOT_COUNT, SlotId, Table, VGPU_COUNT,
+    CHANNEL_COUNT, COPY_RING_ENTRIES, ChannelId, Gfid, GuestChannelId, Identity, Index,
+    RUNLIST_COUNT, RunlistId, SLOT_COUNT, SlotId, Table, VGPU_COUNT,
 };
 use heapless::Deque;
 
@@ -206,6 +206,17 @@ impl Engine {
     /// Whether a vGPU may run: for those who check that it does so on one device only.
     pub fn is_running(&self, gfid: Gfid) -> bool {
         matches!(self.vgpus[gfid].phase, Phase::Running | Phase::Stopping(_))
+    }
+
+    /// Whether the group of a channel is queued, parked or on an engine, so that nothing that
+    /// was rung for is forgotten; `None` when the channel is not open. For those who check that
+    /// no doorbell is lost.
+    pub fn holds_work(&self, gfid: Gfid, channel: GuestChannelId) -> Option<bool> {
+        let entry = &self.channels[self.hardware_channel(gfid, channel).ok()?];
+        match entry.state {
+            ChannelState::Open => Some(self.tsgs[entry.tsg].state != TsgState::Idle),
+            ChannelState::Free | ChannelState::Faulted(_) | ChannelState::Closing => None,
+        }
     }
 
     pub(crate) fn has_action_room(&self) -> bool {
