@@ -5,7 +5,7 @@ use crate::copies::{self, CopyWork};
 use crate::report::JobReport;
 use crate::vgpu::{Home, VgpuNode};
 use crate::world::{JobId, VgpuId, World, WorldError};
-use godwit_guest::{ChannelStatus, Device, Job, JobError, JobState, Kernel};
+use godwit_guest::{Channel, ChannelStatus, Device, Job, JobError, JobState, Kernel};
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Vector};
 use std::ops::Range;
@@ -194,6 +194,11 @@ impl JobNode {
     /// Whether it has instructions to run.
     pub(crate) fn computes(&self) -> bool {
         self.computes && !self.has_ended()
+    }
+
+    /// The guest's end of its channel.
+    pub(crate) fn channel(&self) -> Option<&Channel> {
+        self.job.channel()
     }
 
     /// Instructions that its vGPU has run since it began.

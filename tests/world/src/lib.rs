@@ -15,6 +15,7 @@ mod bars;
 pub mod chaos;
 mod check;
 mod copies;
+mod doorbells;
 mod events;
 mod host;
 mod jobs;

@@ -78,7 +78,10 @@ impl World {
                 return;
             }
             let device_ns = node.device_ns(until_ns);
-            if let Stop::Watch(gfid) = node.host.run(device_ns) {
+            let stop = node.host.run(device_ns);
+            self.check_doorbells(at);
+            if let Stop::Watch(gfid) = stop {
+                let node = &mut self.hosts[at];
                 node.host.card_mut().gpu_mut().watch(gfid, None);
                 // The world's clock is where this host is: what was waited for happens now.
                 self.now_ns = self.now_ns.max(self.hosts[at].now_ns().min(until_ns));
