@@ -3,8 +3,8 @@
 //! settle.
 
 use crate::{
-    Action, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec, Trigger,
-    VgpuId, VgpuSpec, World, WorldConfig,
+    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
+    Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
 use godwit_shim::Live;
 use godwit_sim_gpu::{Costs, Fault};
@@ -17,11 +17,13 @@ use std::path::Path;
 const MIB: u64 = 1 << 20;
 /// Faults and transfers begin within this virtual time.
 const CHAOS_NS: u64 = 12_000_000;
+/// Jobs of a vGPU; each has a channel of its own.
+const JOBS_MAX: u16 = 4;
 /// After it everything must settle within this.
 const SETTLE_NS: u64 = 4_000_000_000;
 
 /// What happened in a seed, so that one can see that something did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Transfers that came to pass.
     pub moved: u32,
@@ -69,10 +71,13 @@ pub struct Outcome {
 pub fn run(seed: u64) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder for state files");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut world = World::new(WorldConfig { seed, costs: Costs::default() });
+    // Copies take as long as several turns of the firmware, so that much falls into them.
+    let costs = Costs { copied_byte_fs: 100_000, ..Costs::default() };
+    let mut world = World::new(WorldConfig { seed, costs });
     let hosts = build_hosts(&mut world, &mut rng);
-    let vgpus = build_vgpus(&mut world, &mut rng, &hosts);
-    let hangs = plan(&mut world, &mut rng, &hosts, &vgpus, folder.path());
+    let (vgpus, homes) = build_vgpus(&mut world, &mut rng, &hosts);
+    plan_transfers(&mut world, &mut rng, &hosts, &vgpus, folder.path());
+    let hangs = plan_faults(&mut world, &mut rng, &homes);
     let end_ns = CHAOS_NS + rng.random_range(0..CHAOS_NS);
     while world.now_ns() < end_ns {
         world.step();
@@ -158,49 +163,67 @@ fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
         .collect()
 }
 
-fn build_vgpus(world: &mut World, rng: &mut ChaCha8Rng, hosts: &[HostId]) -> Vec<VgpuId> {
-    let mut vgpus = Vec::new();
-    for at in 0..rng.random_range(2..=5) {
+/// Makes vGPUs with jobs. Returns them, and on which host each begins.
+fn build_vgpus(
+    world: &mut World,
+    rng: &mut ChaCha8Rng,
+    hosts: &[HostId],
+) -> (Vec<VgpuId>, Vec<HostId>) {
+    let (mut vgpus, mut homes) = (Vec::new(), Vec::new());
+    for at in 0..rng.random_range(3..=6) {
         let profile = Profile {
             fb_bytes: [8, 12, 16][rng.random_range(0..3)] * MIB,
             bar_bytes: 6 * MIB,
-            channel_count: rng.random_range(2..=40),
+            channel_count: rng.random_range(JOBS_MAX..=40),
             context_bytes: 32 * 1024,
         };
         let host = hosts[rng.random_range(0..hosts.len())];
         let name = format!("vgpu{at}");
         let vgpu = world.add_vgpu(VgpuSpec { name, host, profile }).expect("a vGPU");
-        for turn in 0..rng.random_range(1..=2) {
+        for (turn, (source, repeat)) in random_jobs(rng).into_iter().enumerate() {
             let name = format!("vgpu{at}.job{turn}");
-            let kernel = random_kernel(rng);
-            // A histogram adds to what is there, so that a second launch changes it.
-            let repeat = if kernel.name == "histogram" { 1 } else { rng.random_range(1..=3) };
-            let source = JobSource::Kernel(kernel);
             let spec = JobSpec { name, vgpu, source, repeat, endless: false };
             world.add_job(spec).expect("a job");
         }
         vgpus.push(vgpu);
+        homes.push(host);
     }
-    vgpus
+    (vgpus, homes)
+}
+
+/// Up to two kernels and up to two lists of copies, and how often each is done.
+fn random_jobs(rng: &mut ChaCha8Rng) -> Vec<(JobSource, u32)> {
+    let mut jobs = Vec::new();
+    for _ in 0..rng.random_range(0..=2) {
+        let kernel = random_kernel(rng);
+        // A histogram adds to what is there, so that a second launch changes it.
+        let repeat = if kernel.name == "histogram" { 1 } else { rng.random_range(1..=3) };
+        jobs.push((JobSource::Kernel(kernel), repeat));
+    }
+    let least = u64::from(jobs.is_empty());
+    for place in 0..rng.random_range(least..=2) {
+        let work = CopyWork::new(rng.next_u64(), place);
+        jobs.push((JobSource::Copies(work), rng.random_range(4..40)));
+    }
+    jobs
 }
 
 fn random_kernel(rng: &mut ChaCha8Rng) -> godwit_kernels::Job {
     let seed = rng.next_u64();
     match rng.random_range(0..3) {
-        0 => godwit_kernels::Job::sha256_chain(seed, 8, 4, rng.random_range(4..40)),
-        1 => godwit_kernels::Job::matmul(seed, 16, 4 * rng.random_range(1..=2)),
-        _ => godwit_kernels::Job::histogram(seed, 2048, 16, 8, rng.random_range(1..8)),
+        0 => godwit_kernels::Job::sha256_chain(seed, 8, 4, rng.random_range(10..80)),
+        1 => godwit_kernels::Job::matmul(seed, 24, 4 * rng.random_range(1..=2)),
+        _ => godwit_kernels::Job::histogram(seed, 2048, 16, 8, rng.random_range(4..16)),
     }
 }
 
-/// Plans what happens; returns how many hangs may cost a job.
-fn plan(
+fn plan_transfers(
     world: &mut World,
     rng: &mut ChaCha8Rng,
     hosts: &[HostId],
     vgpus: &[VgpuId],
     folder: &Path,
-) -> u32 {
+) {
     for at in 0..rng.random_range(1..=6) {
         let when = Trigger::At(rng.random_range(0..CHAOS_NS));
         let vgpu = vgpus[rng.random_range(0..vgpus.len())];
@@ -224,7 +247,6 @@ fn plan(
             world.schedule(when, Action::Move(spec));
         }
     }
-    plan_faults(world, rng, hosts)
 }
 
 fn random_stop(rng: &mut ChaCha8Rng) -> (StopMode, u64) {
@@ -237,31 +259,32 @@ fn random_stop(rng: &mut ChaCha8Rng) -> (StopMode, u64) {
     (mode, rng.random_range(1_000_000..20_000_000))
 }
 
-fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, hosts: &[HostId]) -> u32 {
+/// Plans faults of hosts on which something runs; returns how many hangs may cost a job.
+fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32 {
     let mut hangs = 0;
-    for _ in 0..rng.random_range(0..=5) {
+    for _ in 0..rng.random_range(0..=8) {
         let when = Trigger::At(rng.random_range(0..CHAOS_NS));
-        let host = hosts[rng.random_range(0..hosts.len())];
-        let runlist = RunlistId::COMPUTE;
-        let fault = match rng.random_range(0..12) {
-            0 => Fault::AckLost(runlist),
-            1 => Fault::AckLate(runlist, rng.random_range(1..3_000_000)),
-            2 => Fault::AckDoubled(runlist),
-            3 => Fault::AckWrong(runlist),
-            4 => {
+        let host = homes[rng.random_range(0..homes.len())];
+        let runlist = if rng.random_ratio(1, 2) { RunlistId::COMPUTE } else { RunlistId::COPY };
+        let fault = match rng.random_range(0..14) {
+            0 | 1 => Fault::AckLost(runlist),
+            2 => Fault::AckLate(runlist, rng.random_range(1..3_000_000)),
+            3 => Fault::AckDoubled(runlist),
+            4 => Fault::AckWrong(runlist),
+            5 | 6 => {
                 hangs += 1;
                 Fault::EngineHang(runlist)
             }
-            5 => Fault::CopyError,
-            6 => Fault::CopyBadCrc,
-            7 => Fault::CopySlow(rng.random_range(2..50)),
-            8 => Fault::BarStuckNs(rng.random_range(1..2_000_000)),
-            9 | 10 => {
+            7 => Fault::CopyError,
+            8 => Fault::CopyBadCrc,
+            9 => Fault::CopySlow(rng.random_range(2..50)),
+            10 => Fault::BarStuckNs(rng.random_range(1..2_000_000)),
+            11 | 12 => {
                 world.schedule(when, Action::RestartFirmware(host));
                 continue;
             }
             _ => {
-                let other = hosts[rng.random_range(0..hosts.len())];
+                let other = homes[rng.random_range(0..homes.len())];
                 let cut_ns = rng.random_range(1..5_000_000);
                 world.schedule(when, Action::CutLink(host, other, cut_ns));
                 continue;

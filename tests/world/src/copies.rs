@@ -6,50 +6,55 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 
-/// For the ring. All of it lies below the kernels, so that both may run on one vGPU.
-pub(crate) const ARENA: Range<u64> = 0..0x7000;
-/// Semaphores, which nothing else writes to.
-const SEMAPHORES: u64 = ARENA.end;
-/// What is turned round and round.
-const WINDOW: Range<u64> = 0x8000..0x8_8000;
-const WINDOW_BYTES: u64 = WINDOW.end - WINDOW.start;
-/// Where it goes on the way. In a partition whose aperture ends here the CPU cannot see it.
+/// What one place takes of the partition. Two lie below the kernels, so that two lists and a
+/// kernel may run on one vGPU side by side.
+const PLACE_BYTES: u64 = 0x4_8000;
+/// Where in its place the semaphores are, which nothing else writes to. The ring is before.
+const SEMAPHORES: u64 = 0x7000;
+/// Where in its place the window begins that is turned round and round, up to the end.
+const WINDOW: u64 = 0x8000;
+const WINDOW_BYTES: u64 = PLACE_BYTES - WINDOW;
+/// Where the windows go on the way. In a partition whose aperture ends here the CPU cannot see
+/// them.
 const SCRATCH: u64 = 6 << 20;
+/// What one place takes of it.
+const SCRATCH_BYTES: u64 = 512 << 10;
 /// The window is put this far into the scratch at most, so that sources and destinations are
 /// aligned differently.
 const SHIFT_MAX: u64 = 4096;
-/// What goes in and comes out.
-const OUTPUT: Range<u64> = SEMAPHORES..WINDOW.end;
 
 /// A list for the copy engine. It copies a window to a scratch in pieces and back by other
 /// pieces, turned by some bytes, so that no round leaves what the one before did. Between them
 /// are fills, and semaphores that the engine releases, copies and acquires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyWork {
+    place: u64,
     entries: Vec<Entry>,
     input: Vec<u8>,
 }
 
 impl CopyWork {
-    /// The list that follows from a seed. It takes a partition of more than 6.5 MiB.
-    pub fn new(seed: u64) -> Self {
+    /// The list that follows from a seed, at place 0 or 1 of a partition of 7 MiB or more.
+    pub fn new(seed: u64, place: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut input = vec![0; (OUTPUT.end - OUTPUT.start) as usize];
+        let mut input = vec![0; (PLACE_BYTES - SEMAPHORES) as usize];
         rng.fill_bytes(&mut input);
-        let scratch = SCRATCH + rng.random_range(0..SHIFT_MAX);
+        let base = place * PLACE_BYTES;
+        let window = base + WINDOW;
+        let scratch = SCRATCH + place * SCRATCH_BYTES + rng.random_range(0..SHIFT_MAX);
         let turn = rng.random_range(1..WINDOW_BYTES);
         let mut copies: Vec<Entry> = pieces(&mut rng, 0..WINDOW_BYTES)
-            .map(|piece| copy(WINDOW.start + piece.start, scratch + piece.start, piece))
+            .map(|piece| copy(window + piece.start, scratch + piece.start, piece))
             .collect();
         for part in [0..WINDOW_BYTES - turn, WINDOW_BYTES - turn..WINDOW_BYTES] {
             copies.extend(pieces(&mut rng, part).map(|piece| {
-                let to = WINDOW.start + (piece.start + turn) % WINDOW_BYTES;
+                let to = window + (piece.start + turn) % WINDOW_BYTES;
                 copy(scratch + piece.start, to, piece)
             }));
         }
         let mut entries = Vec::new();
         for (at, copy) in copies.into_iter().enumerate() {
-            let released = SEMAPHORES + 8 * at as u64;
+            let released = base + SEMAPHORES + 8 * at as u64;
             let acquired = released + 4;
             let value = rng.next_u32();
             entries.extend([
@@ -60,16 +65,29 @@ impl CopyWork {
                 Entry::Acquire { at: acquired, value },
             ]);
             let byte_count = rng.random_range(1..64);
-            let at = rng.random_range(WINDOW.start..WINDOW.end - byte_count);
+            let at = window + rng.random_range(0..WINDOW_BYTES - byte_count);
             entries.push(Entry::Fill { at, byte_count, value: value as u8 });
         }
-        Self { entries, input }
+        Self { place, entries, input }
+    }
+
+    /// The part of the partition that is for the ring.
+    pub(crate) fn arena(&self) -> Range<u64> {
+        let base = self.place * PLACE_BYTES;
+        base..base + SEMAPHORES
+    }
+
+    /// What goes in and comes out.
+    fn output(&self) -> Range<u64> {
+        let base = self.place * PLACE_BYTES;
+        base + SEMAPHORES..base + PLACE_BYTES
     }
 
     /// What the guest gives its driver to have all of it done so often.
     pub(crate) fn spec(&self, repeat: u32) -> CopySpec {
-        let inputs = vec![(OUTPUT.start, self.input.clone())];
-        CopySpec { entries: self.entries.clone(), repeat, inputs, output: Some(OUTPUT) }
+        let output = self.output();
+        let inputs = vec![(output.start, self.input.clone())];
+        CopySpec { entries: self.entries.clone(), repeat, inputs, output: Some(output) }
     }
 
     /// What the output must be after so many rounds, by a plain model.
@@ -78,9 +96,10 @@ impl CopyWork {
     ///
     /// When the list acquires a semaphore that nobody has released.
     pub fn expected(&self, repeat: u32) -> Vec<u8> {
-        let mut memory = vec![0; (SCRATCH + SHIFT_MAX + WINDOW_BYTES) as usize];
+        let mut memory = vec![0; (SCRATCH + (self.place + 1) * SCRATCH_BYTES) as usize];
         let range = |at: u64, byte_count: u64| at as usize..(at + byte_count) as usize;
-        memory[range(OUTPUT.start, self.input.len() as u64)].copy_from_slice(&self.input);
+        let output = range(self.output().start, self.input.len() as u64);
+        memory[output.clone()].copy_from_slice(&self.input);
         for entry in (0..repeat).flat_map(|_| &self.entries) {
             match *entry {
                 Entry::Copy { from, to, byte_count } => {
@@ -96,7 +115,7 @@ impl CopyWork {
                 Entry::Launch(_) | Entry::Notify(_) => {}
             }
         }
-        memory[range(OUTPUT.start, self.input.len() as u64)].to_vec()
+        memory[output].to_vec()
     }
 
     /// Bytes that are written in one round.
@@ -147,7 +166,7 @@ mod tests {
     #[test]
     fn each_round_leaves_other_bytes() {
         for seed in 0..4 {
-            let work = CopyWork::new(seed);
+            let work = CopyWork::new(seed, seed % 2);
             let mut seen: Vec<_> = (0..40).map(|repeat| work.expected(repeat)).collect();
             assert_eq!(seen[0], work.input);
             seen.sort();
@@ -158,7 +177,7 @@ mod tests {
 
     #[test]
     fn bytes_belong_to_an_entry_until_it_is_done() {
-        let work = CopyWork::new(1);
+        let work = CopyWork::new(1, 0);
         let round = work.round_bytes();
         assert!(round >= 2 * WINDOW_BYTES);
         // The first entry that writes bytes copies a semaphore.

@@ -1,7 +1,7 @@
 //! Jobs of guests.
 
 use crate::bars::HostBars;
-use crate::copies::{self, CopyWork};
+use crate::copies::CopyWork;
 use crate::report::JobReport;
 use crate::vgpu::{Home, VgpuNode};
 use crate::world::{JobId, VgpuId, World, WorldError};
@@ -47,7 +47,7 @@ pub enum JobSource {
 
 impl JobSource {
     /// Whether it is for the compute engine.
-    fn computes(&self) -> bool {
+    pub(crate) fn computes(&self) -> bool {
         match self {
             Self::Kernel(_) | Self::Program { .. } => true,
             Self::Copies(_) => false,
@@ -108,7 +108,7 @@ impl JobSource {
                 (Job::plan(device, spec, arena), expected)
             }
             Self::Copies(work) => {
-                let job = Job::plan_copies(device, work.spec(repeat), copies::ARENA);
+                let job = Job::plan_copies(device, work.spec(repeat), work.arena());
                 (job, Some(work.expected(repeat)))
             }
         };
@@ -155,14 +155,19 @@ pub(crate) struct JobNode {
 }
 
 impl JobNode {
-    pub(crate) fn plan(spec: JobSpec, vgpu: &VgpuNode, number: usize) -> Result<Self, WorldError> {
+    /// Plans a job on the channel of this number, in the group of that number.
+    pub(crate) fn plan(
+        spec: JobSpec,
+        vgpu: &VgpuNode,
+        (number, group): (usize, usize),
+    ) -> Result<Self, WorldError> {
         let JobSpec { name, source, repeat, endless, .. } = spec;
         let computes = source.computes();
         let (mut job, expected) = source.plan(&vgpu.device, repeat, &name)?;
-        // Jobs follow one another, each on a channel and with a vector of its own where there
-        // are so many.
-        let turn = number as u16 % vgpu.profile.channel_count;
-        if let (Some(channel), Some(tsg)) = (GuestChannelId::new(turn), GuestTsgId::new(turn)) {
+        // Each on a channel and with a vector of its own where there are so many.
+        let turn = |number: usize| number as u16 % vgpu.profile.channel_count;
+        let (channel, tsg) = (GuestChannelId::new(turn(number)), GuestTsgId::new(turn(group)));
+        if let (Some(channel), Some(tsg)) = (channel, tsg) {
             job = job.on_channel(channel, tsg).map_err(|error| job_error(&name, error))?;
         }
         if let Some(vector) = Vector::new((number % 32) as u8) {
@@ -191,9 +196,9 @@ impl JobNode {
         self.ended.is_some()
     }
 
-    /// Whether it has instructions to run.
+    /// Whether it is for the compute engine.
     pub(crate) fn computes(&self) -> bool {
-        self.computes && !self.has_ended()
+        self.computes
     }
 
     /// The guest's end of its channel.
@@ -265,15 +270,29 @@ impl World {
         for job in &jobs {
             self.jobs[job.0].job.interrupted(vectors);
         }
-        for computes in [true, false] {
-            let open = |job: &&JobId| {
-                let node = &self.jobs[job.0];
-                node.computes == computes && !node.closed
-            };
-            if let Some(job) = jobs.iter().find(open) {
-                self.step_job(*job, gfid, host.0);
+        let (kernels, lists): (Vec<JobId>, Vec<JobId>) =
+            jobs.into_iter().partition(|job| self.jobs[job.0].computes());
+        if let Some(job) = kernels.into_iter().find(|job| !self.jobs[job.0].closed) {
+            self.step_job(job, gfid, host.0);
+        }
+        for job in lists {
+            if !self.jobs[job.0].closed {
+                self.step_job(job, gfid, host.0);
+            }
+            // The next one begins when this one is at work, so that its doorbell finds their
+            // group on the engine.
+            if !self.has_progress(job, gfid, host.0) {
+                break;
             }
         }
+    }
+
+    /// Whether an entry of a job is done.
+    fn has_progress(&mut self, job: JobId, gfid: Gfid, host: usize) -> bool {
+        let node = &self.jobs[job.0];
+        let mut bars = HostBars { host: &mut self.hosts[host].host, gfid };
+        let done = node.channel().map(|channel| channel.completed(&mut bars));
+        node.has_ended() || matches!(done, Some(Ok(1..)))
     }
 
     fn step_job(&mut self, id: JobId, gfid: Gfid, host: usize) {

@@ -342,7 +342,8 @@ impl World {
 
     /// Whether a vGPU's guest has a kernel that is not done.
     fn computes(&self, vgpu: VgpuId) -> bool {
-        self.vgpus[vgpu.0].jobs.iter().any(|job| self.jobs[job.0].computes())
+        let mut jobs = self.vgpus[vgpu.0].jobs.iter().map(|job| &self.jobs[job.0]);
+        jobs.any(|job| job.computes() && !job.has_ended())
     }
 
     /// Whether a vGPU's guest has given it work that is not done.

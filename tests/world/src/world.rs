@@ -162,8 +162,8 @@ impl World {
         Ok(id)
     }
 
-    /// Gives a vGPU's guest a job. Jobs for one engine run one after the other, those for the
-    /// compute engine and those for the copy engine side by side.
+    /// Gives a vGPU's guest a job. Kernels run one after the other. Lists of copies run beside
+    /// them and one another, all in one group.
     ///
     /// # Errors
     ///
@@ -172,7 +172,9 @@ impl World {
         let id = JobId(self.jobs.len());
         let vgpu = &mut self.vgpus[spec.vgpu.0];
         let number = vgpu.jobs.len();
-        let job = JobNode::plan(spec, vgpu, number)?;
+        let shared = vgpu.jobs.iter().position(|job| !self.jobs[job.0].computes());
+        let group = shared.filter(|_| !spec.source.computes()).unwrap_or(number);
+        let job = JobNode::plan(spec, vgpu, (number, group))?;
         vgpu.jobs.push(id);
         self.jobs.push(job);
         Ok(id)

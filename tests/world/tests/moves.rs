@@ -15,7 +15,7 @@ use std::ops::Range;
 const MIB: u64 = 1 << 20;
 
 /// How often a list of copies is done.
-const ROUNDS: u32 = 16;
+const ROUNDS: u32 = 32;
 
 const PROFILE: Profile =
     Profile { fb_bytes: 8 * MIB, bar_bytes: 6 * MIB, channel_count: 8, context_bytes: 32 * 1024 };
@@ -68,7 +68,7 @@ impl Scene {
     }
 
     fn of_copies(work: &CopyWork) -> Self {
-        let neighbours = [3, 4].map(|seed| JobSource::Copies(CopyWork::new(seed)));
+        let neighbours = [3, 4].map(|seed| JobSource::Copies(CopyWork::new(seed, 0)));
         Self::new(&JobSource::Copies(work.clone()), neighbours)
     }
 
@@ -151,7 +151,7 @@ fn unmoved_copies(work: &CopyWork) -> Range<u64> {
 /// Moves at `count` times spread over the whole run, odd ones live. Returns how many bytes of
 /// an entry were done at the stops that came in the middle of one.
 fn copy_moves(stop: StopMode, count: u64) -> Vec<u64> {
-    let work = CopyWork::new(1);
+    let work = CopyWork::new(1, 1);
     let total = work.round_bytes() * u64::from(ROUNDS);
     let life = unmoved_copies(&work);
     assert!(life.end - life.start > 1_000_000, "{life:?}");
