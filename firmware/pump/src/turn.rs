@@ -106,7 +106,9 @@ impl Pump {
             }
             any = true;
         }
-        any | self.send(hal)
+        // What is told is true only when the actions before it are performed: a guest that is
+        // told of its channel rings it at once.
+        any | (self.held_action.is_none() && self.send(hal))
     }
 
     fn send<H: Hardware>(&mut self, hal: &mut H) -> bool {
