@@ -12,6 +12,7 @@ use godwit_types::{Profile, RunlistId};
 use godwit_wire::mailbox::StopMode;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::fmt;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
@@ -51,6 +52,56 @@ impl Totals {
         self.lost_jobs += other.lost_jobs;
         self.resets += other.resets;
         self.lost_acks += other.lost_acks;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { moved, undone, restarts, jobs, lost_jobs, resets, lost_acks } = self;
+        write!(
+            f,
+            "transfers: {moved} came to pass, {undone} were refused or undone; jobs: {jobs} right, \
+             {lost_jobs} lost; firmware restarts: {restarts}; engine resets: {resets}; \
+             acknowledges lost: {lost_acks}"
+        )
+    }
+}
+
+/// Fewest seeds of which [`Totals::shortfalls`] tells.
+const SAMPLE_MIN: u64 = 256;
+/// What a thousand seeds must have done at least: less than half of what they do, since a
+/// few hundred may do less than their share. A fault that no longer bites does next to nothing.
+const FLOOR: Totals = Totals {
+    moved: 1_300,
+    undone: 800,
+    restarts: 250,
+    jobs: 4_800,
+    lost_jobs: 45,
+    resets: 60,
+    lost_acks: 110,
+};
+
+impl Totals {
+    /// What happened too rarely in so many seeds for them to have tried what they are to try.
+    pub fn shortfalls(&self, seeds: u64) -> Vec<String> {
+        if seeds < SAMPLE_MIN {
+            return Vec::new();
+        }
+        let counts = [
+            ("transfers came to pass", self.moved, FLOOR.moved),
+            ("transfers were refused or undone", self.undone, FLOOR.undone),
+            ("firmware restarts", self.restarts, FLOOR.restarts),
+            ("jobs ended right", self.jobs, FLOOR.jobs),
+            ("jobs were lost", self.lost_jobs, FLOOR.lost_jobs),
+            ("engine resets", self.resets, FLOOR.resets),
+            ("acknowledges were lost", self.lost_acks, FLOOR.lost_acks),
+        ];
+        let short = counts.into_iter().filter_map(|(what, found, floor)| {
+            let least = u64::from(floor) * seeds / 1_000;
+            let found = u64::from(found);
+            (found < least).then(|| format!("{what}: {found}, at least {least} in {seeds} seeds"))
+        });
+        short.collect()
     }
 }
 
@@ -293,4 +344,18 @@ fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32
         world.schedule(when, Action::Fault(host, fault));
     }
     hangs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_that_no_longer_bite_are_noticed() {
+        assert_eq!(FLOOR.shortfalls(1_000), [] as [String; 0]);
+        assert_eq!(Totals::default().shortfalls(SAMPLE_MIN - 1), [] as [String; 0]);
+        assert_eq!(Totals::default().shortfalls(SAMPLE_MIN).len(), 7);
+        let blunt = Totals { resets: FLOOR.resets - 1, ..FLOOR };
+        assert_eq!(blunt.shortfalls(1_000), ["engine resets: 59, at least 60 in 1000 seeds"]);
+    }
 }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
                     let problems = match outcome {
                         Ok(outcome) => {
                             if args.verbose {
-                                println!("GODWIT_SEED={seed}: {:?}", outcome.totals);
+                                println!("GODWIT_SEED={seed}: {}", outcome.totals);
                             }
                             let mut totals = totals.lock().unwrap_or_else(|held| held.into_inner());
                             totals.add(&outcome.totals);
@@ -62,7 +62,12 @@ fn main() -> ExitCode {
         }
     });
     let failed = failed.into_inner();
-    println!("{:?}", totals.into_inner().unwrap_or_else(|held| held.into_inner()));
+    let totals = totals.into_inner().unwrap_or_else(|held| held.into_inner());
+    println!("{totals}");
     println!("{} seeds passed, {failed} failed", args.count - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let shortfalls = totals.shortfalls(args.count);
+    for shortfall in &shortfalls {
+        println!("too little happened: {shortfall}");
+    }
+    if failed == 0 && shortfalls.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
