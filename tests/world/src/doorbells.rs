@@ -32,7 +32,10 @@ impl World {
             }
         }
         for what in lost {
-            self.problem(what);
+            // It stays lost: told once.
+            if !self.problems.iter().any(|known| known.ends_with(&what)) {
+                self.problem(what);
+            }
         }
     }
 }
