@@ -6,25 +6,15 @@ use godwit_hal::{Hardware, RetainedSlot};
 use godwit_wire::mailbox;
 use godwit_wire::retained::{self, RETAINED_BYTES, Retained};
 
-/// What became of an action.
-pub(crate) enum Performed {
-    /// It was handed to the hardware.
-    Done,
-    /// The hardware's answer came at once.
-    Answered(Input),
-    /// The hardware has no room for it: perform it again, before any other.
-    Later,
-}
-
-/// Performs one action.
-pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Performed {
+/// Performs one action. Gives the hardware's answer where it comes at once.
+pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Option<Input> {
     match *action {
         Action::Retain => retain(pump, hal),
         Action::Start(runlist, tsg, seq) => hal.start(runlist, tsg, seq),
         Action::Preempt(runlist, mode, seq) => hal.request_preempt(runlist, mode, seq),
         Action::Reset(runlist, seq) => hal.request_reset(runlist, seq),
         Action::Probe(runlist) => {
-            return Performed::Answered(Input::Probed(runlist, hal.runlist_state(runlist)));
+            return Some(Input::Probed(runlist, hal.runlist_state(runlist)));
         }
         Action::Alarm(at_ns) => hal.set_alarm(at_ns),
         Action::Bind(channel, config) => hal.bind_channel(channel, &config),
@@ -37,17 +27,11 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action
         Action::SetRoute(gfid, route) => hal.set_route(gfid, &route),
         Action::Inject(gfid, vectors) => hal.inject_vectors(gfid, vectors),
         Action::ReadVectors(gfid) => {
-            return Performed::Answered(Input::Vectors(gfid, hal.pending_vectors(gfid)));
+            return Some(Input::Vectors(gfid, hal.pending_vectors(gfid)));
         }
-        Action::Copy(request) => {
-            // The engine counts what is under way; only what a firmware before this one
-            // left in the ring can make it full.
-            if !hal.submit_copy(&request) {
-                return Performed::Later;
-            }
-        }
+        Action::Copy(request) => pump.submit_copy(hal, &request),
     }
-    Performed::Done
+    None
 }
 
 /// Writes the retained record to the place that holds the older one.

@@ -2,13 +2,14 @@
 
 use crate::encode;
 use crate::parse;
-use crate::perform::{Performed, perform};
+use crate::perform::perform;
 use crate::trace::trace;
 use embedded_hal::digital::OutputPin;
-use godwit_engine::{Action, Engine, Input, Reject};
+use godwit_engine::{Engine, Input, Reject};
 use godwit_hal::{Hardware, MESSAGE_BYTES_MAX};
-use godwit_types::RunlistId;
+use godwit_types::{COPY_RING_ENTRIES, CopyRequest, RunlistId};
 use godwit_wire::mailbox;
+use heapless::Deque;
 
 /// Inputs that one turn takes; what is left is taken by the next.
 const INPUTS_PER_TURN_MAX: usize = 64;
@@ -30,8 +31,9 @@ pub struct Pump {
     held: Option<Input>,
     /// A command that the engine could not take yet.
     held_command: Option<Input>,
-    /// An action that the hardware had no room for.
-    held_action: Option<Action>,
+    /// Copies that the ring had no room for, since a firmware before this one has left
+    /// something in it. The engine never has more under way than this holds.
+    held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
     /// An event that found no room.
     unsent: Option<mailbox::Event>,
     /// Number of the last retained record.
@@ -46,7 +48,7 @@ impl Pump {
             engine,
             held: None,
             held_command: None,
-            held_action: None,
+            held_copies: Deque::new(),
             unsent: None,
             retained_number: 0,
             generation: 0,
@@ -89,26 +91,32 @@ impl Pump {
     /// there were any.
     pub(crate) fn drain<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
-        while let Some(action) = self.held_action.take().or_else(|| self.engine.poll_action()) {
+        while let Some(request) = self.held_copies.front() {
+            if !hal.submit_copy(request) {
+                break;
+            }
+            self.held_copies.pop_front();
+            any = true;
+        }
+        while let Some(action) = self.engine.poll_action() {
             trace!(debug, "do {}", action);
-            match perform(self, hal, &action) {
-                Performed::Done => {}
-                // The engine always takes such an answer.
-                Performed::Answered(input) => {
-                    if let Err((input, _)) = self.engine.handle(input, hal.now_ns()) {
-                        self.held = Some(input);
-                    }
-                }
-                Performed::Later => {
-                    self.held_action = Some(action);
-                    break;
-                }
+            // The engine always takes such an answer.
+            if let Some(input) = perform(self, hal, &action)
+                && let Err((input, _)) = self.engine.handle(input, hal.now_ns())
+            {
+                self.held = Some(input);
             }
             any = true;
         }
-        // What is told is true only when the actions before it are performed: a guest that is
-        // told of its channel rings it at once.
-        any | (self.held_action.is_none() && self.send(hal))
+        any | self.send(hal)
+    }
+
+    /// Submits a copy, after those that wait. What it says of memory is true when its answer
+    /// has come, so other actions need not wait for it.
+    pub(crate) fn submit_copy<H: Hardware>(&mut self, hal: &mut H, request: &CopyRequest) {
+        if !self.held_copies.is_empty() || !hal.submit_copy(request) {
+            let _ = self.held_copies.push_back(*request);
+        }
     }
 
     fn send<H: Hardware>(&mut self, hal: &mut H) -> bool {
