@@ -19,12 +19,16 @@ extern crate std;
 pub mod device;
 mod firmware;
 mod host;
+mod rest;
 #[cfg(any(feature = "host", test))]
 mod shared;
+mod window;
 mod words;
 
 pub use firmware::{AttentionWord, Mmio};
 pub use host::{HostView, SendError};
+pub use rest::{Burst, Callee, Caller};
 #[cfg(any(feature = "host", test))]
-pub use shared::{SharedRetained, SharedWords};
+pub use shared::{SharedRetained, SharedWords, WordMemory};
+pub use window::{Window, WindowRetained};
 pub use words::{MmioWords, Words};

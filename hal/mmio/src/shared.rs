@@ -1,22 +1,53 @@
-//! Register words that firmware, device and host of one process share.
+//! Register words that several owners share, in this process or with another.
 
 use crate::words::Words;
+use core::fmt::Debug;
 use core::sync::atomic::{AtomicU32, Ordering};
 use godwit_hal::{Retained, RetainedSlot};
 use godwit_regs::{MAP_BYTES, Word};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
 
-/// One register map in this process's memory. Clones are views of the same words.
+/// Memory that holds a register map and that somebody else may have mapped, too.
+pub trait WordMemory: Debug + Send + Sync {
+    /// The word at a byte offset of the map: a multiple of 4 below [`MAP_BYTES`].
+    fn word(&self, offset: usize) -> &AtomicU32;
+}
+
+/// One register map that several owners in this process use. Clones are views of the same
+/// words.
 #[derive(Clone, Debug)]
 pub struct SharedWords {
-    words: Arc<[AtomicU32]>,
+    home: Home,
+}
+
+/// Where the words are.
+#[derive(Clone, Debug)]
+enum Home {
+    /// In this process's memory. Not behind the trait, since a simulated GPU reads its map
+    /// at every step.
+    Own(Arc<[AtomicU32]>),
+    /// In memory that the microcontroller maps.
+    Lent(Arc<dyn WordMemory>),
 }
 
 impl SharedWords {
     /// A map of zeros, as after power-on.
     pub fn new() -> Self {
-        Self { words: (0..MAP_BYTES / 4).map(|_| AtomicU32::new(0)).collect() }
+        Self { home: Home::Own((0..MAP_BYTES / 4).map(|_| AtomicU32::new(0)).collect()) }
+    }
+
+    /// The map in this memory, as it is.
+    pub fn over(memory: Arc<dyn WordMemory>) -> Self {
+        Self { home: Home::Lent(memory) }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "offsets are below MAP_BYTES by their type")]
+    fn word(&self, word: Word) -> &AtomicU32 {
+        match &self.home {
+            Home::Own(words) => &words[word.offset() / 4],
+            Home::Lent(memory) => memory.word(word.offset()),
+        }
     }
 }
 
@@ -27,14 +58,12 @@ impl Default for SharedWords {
 }
 
 impl Words for SharedWords {
-    #[expect(clippy::indexing_slicing, reason = "offsets are below MAP_BYTES by their type")]
     fn read(&self, word: Word) -> u32 {
-        self.words[word.offset() / 4].load(Ordering::Relaxed)
+        self.word(word).load(Ordering::Relaxed)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "offsets are below MAP_BYTES by their type")]
     fn write(&self, word: Word, value: u32) {
-        self.words[word.offset() / 4].store(value, Ordering::Relaxed);
+        self.word(word).store(value, Ordering::Relaxed);
     }
 }
 

@@ -63,7 +63,7 @@ pub trait Words {
 }
 
 /// Memory-mapped registers, or pages of RAM that another process maps.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MmioWords {
     base: NonNull<u32>,
 }

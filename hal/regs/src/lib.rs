@@ -26,9 +26,11 @@
 
 pub mod bits;
 pub mod copy;
+pub mod crash;
 pub mod fifo;
 pub mod guest;
 pub mod map;
 pub mod request;
+pub mod window;
 
 pub use map::{MAP_BYTES, REGISTERS, Register, Word, Writer};

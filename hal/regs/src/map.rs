@@ -299,6 +299,14 @@ blocks! {
         /// Counts requests written to the blocks `vmmu`, `route`, `bar` and `channel`, so that
         /// the device need not look through all of them.
         kick @ 0x18 Firmware;
+        /// Number of the host's last call; it rings the board's line after writing it.
+        call @ 0x1c Host;
+        /// Number of the call after whose work the firmware went to rest.
+        rest @ 0x20 Firmware;
+        /// Instructions of that work, modulo 2^32; 0 where the core does not count them.
+        rest_instructions @ 0x24 Firmware;
+        /// Turns of the firmware's loop in that work.
+        rest_turns @ 0x28 Firmware;
     }
     /// Second-level address map: a vGPU's partition.
     vmmu @ 0x1000 [Gfid; VGPU_COUNT; 0x20] {

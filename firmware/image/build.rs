@@ -1,0 +1,39 @@
+//! Links the image with its board's script.
+
+use godwit_regs::window::BOARDS;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Names the board, where a target has more than one.
+const BOARD: &str = "GODWIT_BOARD";
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed={BOARD}");
+    let names = BOARDS.map(|board| format!("\"{}\"", board.name)).join(", ");
+    println!("cargo::rustc-check-cfg=cfg(board, values({names}))");
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
+        return; // a host builds an empty program
+    }
+    let target = env::var("TARGET").expect("cargo sets it for build scripts");
+    let wanted = env::var(BOARD).ok();
+    let fits = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
+    let found = BOARDS.iter().find(|board| board.target == target && fits(board.name));
+    let Some(board) = found else {
+        let names = BOARDS.map(|board| format!("{} ({})", board.name, board.target)).join(", ");
+        println!("cargo::error=no board for {target}; there are {names}");
+        return;
+    };
+
+    let script = Path::new("../../linker").join(format!("{}.x", board.name));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
+    // The start-up crates' own script includes it by this name.
+    if let Err(error) = fs::copy(&script, out.join("memory.x")) {
+        println!("cargo::error={}: {error}", script.display());
+    }
+    println!("cargo::rerun-if-changed={}", script.display());
+    println!("cargo::rustc-cfg=board=\"{}\"", board.name);
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rustc-link-arg-bins=--defsym=_godwit_window={:#x}", board.window_address);
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+}

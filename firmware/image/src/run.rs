@@ -1,0 +1,67 @@
+//! Start-up and the main loop.
+
+use crate::board::{self, Board, Here, Uart};
+use crate::crash;
+use crate::line::Line;
+use embedded_hal::delay::DelayNs;
+use godwit_mmio::{Burst, Callee, Mmio, MmioWords, Words};
+use godwit_pump::{Pump, Turn};
+use godwit_regs::bits::MAGIC;
+use godwit_regs::crash::Cause;
+use godwit_regs::map::identity;
+use static_cell::ConstStaticCell;
+
+/// How long the device may take to come up, in looks a millisecond apart.
+const DEVICE_LOOKS: u32 = 1_000;
+const LOOK_US: u32 = 1_000;
+
+static PUMP: ConstStaticCell<Pump> = ConstStaticCell::new(Pump::new());
+
+/// All that the image does. Every board's entry point ends here.
+pub(crate) fn run() -> ! {
+    let (mut board, mut delay) = Here::start();
+    let window = board::window();
+    let words = window.words();
+    if !comes_up(&words, &mut delay) {
+        crash::end(Cause::NoDevice);
+    }
+    let callee = Callee::new(words);
+    let mut hal = Mmio::new(words, Line::new(words, Uart), window.retained());
+    let pump = PUMP.take();
+
+    // Power-on is a call, too.
+    let mut call = callee.call();
+    let mut began = board.instructions();
+    pump.start(&mut hal);
+    loop {
+        let mut turns = 1;
+        while pump.turn(&mut hal) == Turn::Busy {
+            turns = u32::wrapping_add(turns, 1);
+        }
+        let instructions = board.instructions().wrapping_sub(began);
+        callee.answer(call, Burst { instructions, turns });
+        Uart.ring();
+        // A ring that comes after the line was cleared is pending, and ends the sleep at once;
+        // the call of one that came before shows in its number.
+        loop {
+            board.clear_line();
+            if !callee.is_answered() {
+                break;
+            }
+            board.sleep();
+        }
+        call = callee.call();
+        began = board.instructions();
+    }
+}
+
+/// Waits for the device's identity; `false` when it does not come.
+fn comes_up(words: &MmioWords, delay: &mut impl DelayNs) -> bool {
+    for _ in 0..DEVICE_LOOKS {
+        if words.observe(identity::magic()) == MAGIC {
+            return true;
+        }
+        delay.delay_us(LOOK_US);
+    }
+    false
+}
