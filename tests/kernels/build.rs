@@ -1,11 +1,11 @@
 //! Compiles the kernels for the GPU, with a cargo of its own.
 
-mod nested;
-
-use nested::{TARGET, cargo_build};
+use godwit_nested::{build, cargo_build, copy};
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+
+/// What kernels are compiled for.
+const TARGET: &str = "riscv64imac-unknown-none-elf";
 
 /// The programs; `src/elf.rs` includes each by this name.
 const PROGRAMS: [&str; 4] = ["sha256_chain", "matmul", "histogram", "spinner"];
@@ -21,9 +21,8 @@ const PROFILE: [(&str, &str); 5] = [
 ];
 
 /// What the programs are made from, relative to this package.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 10] = [
     "build.rs",
-    "nested.rs",
     "programs/Cargo.toml",
     "programs/build.rs",
     "programs/src",
@@ -39,14 +38,11 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }
-    if !target_is_installed() {
-        fail(&format!("the GPU's kernels need a target: run `rustup target add {TARGET}`"));
-    }
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
     let target_dir = out.join("target");
 
-    let mut cargo = cargo_build(package, &target_dir);
+    let mut cargo = cargo_build(package, TARGET, "release", &target_dir);
     cargo.args(["--package", "godwit-programs", "--features", "device"]);
     for (setting, value) in PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
@@ -54,32 +50,9 @@ fn main() {
     if package.join("../../Cargo.lock").exists() {
         cargo.arg("--locked"); // a build script does not change the sources
     }
-    match cargo.status() {
-        Ok(status) if status.success() => {}
-        Ok(_) => fail("the GPU's kernels do not compile: see the compiler's messages above"),
-        Err(error) => fail(&format!("cargo does not start: {error}")),
-    }
+    build("the GPU's kernels", TARGET, &mut cargo);
     for program in PROGRAMS {
         let from = target_dir.join(TARGET).join("release").join(program);
-        let to = out.join(format!("{program}.elf"));
-        if let Err(error) = std::fs::copy(&from, &to) {
-            fail(&format!("{} is not there: {error}", from.display()));
-        }
+        copy(&from, &out.join(format!("{program}.elf")));
     }
-}
-
-/// Whether the compiler in use has the target's libraries.
-fn target_is_installed() -> bool {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output =
-        Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
-    let Ok(output) = output else { return false };
-    let folder = String::from_utf8_lossy(&output.stdout);
-    output.status.success() && Path::new(folder.trim()).is_dir()
-}
-
-/// Ends the build with one line to say why.
-fn fail(message: &str) -> ! {
-    println!("cargo::error={message}");
-    exit(1);
 }

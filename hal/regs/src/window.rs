@@ -56,11 +56,8 @@ pub const QEMU_VIRT_RV64: Board = Board {
 };
 
 /// QEMU's `virt` machine, 32 bits wide.
-pub const QEMU_VIRT_RV32: Board = Board {
-    name: "qemu-virt-rv32",
-    target: "riscv32imac-unknown-none-elf",
-    ..QEMU_VIRT_RV64
-};
+pub const QEMU_VIRT_RV32: Board =
+    Board { name: "qemu-virt-rv32", target: "riscv32imac-unknown-none-elf", ..QEMU_VIRT_RV64 };
 
 /// Arm's MPS2 board with a Cortex-M4 (AN386). The firmware is in SSRAM, and all of the PSRAM
 /// is the host's to see.

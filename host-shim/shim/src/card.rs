@@ -1,28 +1,50 @@
-//! A card in this process: a simulated GPU with its firmware beside it.
+//! A card: a simulated GPU with its firmware beside it.
 
-use godwit_mmio::{AttentionWord, Mmio, SharedRetained, SharedWords};
+use crate::mcu::Mcu;
+use crate::native::Native;
+use crate::remote::Remote;
+use godwit_mmio::{SharedWords, Words};
 use godwit_pump::{Pump, Turn};
-use godwit_sim_gpu::{Gpu, GpuConfig, Stop};
+use godwit_regs::map::route;
+use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
+use godwit_sys::QemuError;
 use godwit_types::Gfid;
 use std::io;
 
-type Hal = Mmio<SharedWords, AttentionWord<SharedWords>, SharedRetained>;
-
-/// Instructions that one turn of the firmware's loop is charged with. The image's own count
-/// takes its place where the image runs.
+/// Instructions that one turn of the firmware's loop is charged with where nobody counts
+/// them.
 const TURN_INSTRUCTIONS: u64 = 1_000;
 /// A loop that turns this often without becoming idle has a bug.
 const TURNS_MAX: u32 = 1_000_000;
 
-/// A simulated GPU and the firmware that manages it, in this process and in virtual time.
+/// Why there is no card.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// The system gives no memory files.
+    #[error("the system gives no memory for a simulated GPU: {0}")]
+    Memory(#[from] io::Error),
+    /// The microcontroller does not start.
+    #[error(transparent)]
+    Mcu(#[from] QemuError),
+}
+
+/// What the firmware runs on.
+#[derive(Debug)]
+enum Core {
+    Native(Box<Native>),
+    Remote(Box<Remote>),
+}
+
+/// A simulated GPU in this process and in virtual time, and the firmware that manages it.
+///
+/// Time passes for the GPU only while the firmware is at rest, wherever it runs; what its work
+/// took is made up for afterwards. So nothing depends on how fast the host is.
 #[derive(Debug)]
 pub struct Card {
     gpu: Gpu,
     words: SharedWords,
-    retained: SharedRetained,
-    hal: Hal,
-    pump: Box<Pump>,
-    turn_ns: u64,
+    core: Core,
+    instruction_ps: u64,
     /// A watch that was hit while the firmware was at work.
     watch: Option<Gfid>,
 }
@@ -32,20 +54,25 @@ impl Card {
     ///
     /// # Errors
     ///
-    /// When the system gives no memory files.
-    pub fn new(config: GpuConfig) -> io::Result<Self> {
-        let words = SharedWords::new();
-        let turn_ps = config.costs.engine_instruction_ps * TURN_INSTRUCTIONS;
-        let gpu = Gpu::new(config, words.clone())?;
-        let retained = SharedRetained::default();
-        let mut hal = Self::driver(&words, &retained);
-        let pump = Box::new(Pump::boot(&mut hal));
-        let turn_ns = turn_ps.div_ceil(1_000);
-        Ok(Self { gpu, words, retained, hal, pump, turn_ns, watch: None })
-    }
-
-    fn driver(words: &SharedWords, retained: &SharedRetained) -> Hal {
-        Mmio::new(words.clone(), AttentionWord::new(words.clone()), retained.clone())
+    /// When the system gives no memory files, or the microcontroller does not start.
+    pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
+        let Costs { engine_instruction_ps: instruction_ps, .. } = config.costs;
+        let (gpu, words, core) = match mcu {
+            Mcu::Native => {
+                let words = SharedWords::new();
+                let gpu = Gpu::new(config, words.clone())?;
+                let native = Native::start(words.clone());
+                (gpu, words, Core::Native(Box::new(native)))
+            }
+            Mcu::Qemu(mcu) => {
+                let mut remote = Remote::new(mcu.clone())?;
+                let words = remote.words();
+                let gpu = Gpu::new(config, words.clone())?;
+                remote.power_on()?;
+                (gpu, words, Core::Remote(Box::new(remote)))
+            }
+        };
+        Ok(Self { gpu, words, core, instruction_ps, watch: None })
     }
 
     /// The register map, for the host's view.
@@ -63,31 +90,89 @@ impl Card {
         &mut self.gpu
     }
 
-    /// The firmware.
-    pub fn pump(&self) -> &Pump {
-        &self.pump
+    /// The firmware, where it is in this process.
+    pub fn pump(&self) -> Option<&Pump> {
+        match &self.core {
+            Core::Native(native) => Some(&native.pump),
+            Core::Remote(_) => None,
+        }
+    }
+
+    /// Whether a vGPU runs. Where the engine cannot be asked, its route says so, which is open
+    /// from the start until the stop has got to the vectors.
+    pub fn is_running(&self, gfid: Gfid) -> bool {
+        match &self.core {
+            Core::Native(native) => native.pump.engine().is_running(gfid),
+            Core::Remote(_) => self.words.observe(route::open(gfid)) & 1 != 0,
+        }
     }
 
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
     /// on meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// When a microcontroller that was there is not any more.
     pub fn restart_firmware(&mut self) {
-        self.hal = Self::driver(&self.words, &self.retained);
-        *self.pump = Pump::boot(&mut self.hal);
+        match &mut self.core {
+            Core::Native(native) => native.restart(),
+            Core::Remote(remote) => match remote.power_on() {
+                Ok(()) => {}
+                Err(error) => panic!("the firmware cannot be restarted: {error}"),
+            },
+        }
     }
 
     /// Lets the firmware work until it has nothing to do. Its work takes time, in which the
     /// GPU goes on.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become idle; the message says what it was last seen doing.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             self.gpu.service();
-            if self.pump.turn(&mut self.hal) == Turn::Idle {
-                return;
-            }
-            if let Stop::Watch(gfid) = self.gpu.advance(self.gpu.now_ns() + self.turn_ns) {
-                self.watch = Some(gfid);
+            match &mut self.core {
+                Core::Native(native) => {
+                    if native.turn() == Turn::Idle {
+                        return;
+                    }
+                    let until_ns = self.gpu.now_ns() + self.work_ns(TURN_INSTRUCTIONS);
+                    self.note(|gpu| gpu.advance(until_ns));
+                }
+                Core::Remote(remote) => match remote.work() {
+                    Ok(None) => return,
+                    Ok(Some(burst)) => {
+                        let instructions = match burst.instructions {
+                            0 => u64::from(burst.turns) * TURN_INSTRUCTIONS,
+                            counted => u64::from(counted),
+                        };
+                        self.pass(self.work_ns(instructions));
+                    }
+                    Err(unwell) => panic!("{unwell}"),
+                },
             }
         }
-        panic!("the firmware does not become idle: {:?}", self.pump.engine().counters());
+        let counters = self.pump().map(|pump| pump.engine().counters());
+        panic!("the firmware does not become idle: {counters:?}");
+    }
+
+    fn work_ns(&self, instructions: u64) -> u64 {
+        (instructions * self.instruction_ps).div_ceil(1_000)
+    }
+
+    /// Lets time pass, whatever is raised meanwhile: firmware that is at work does not look.
+    fn pass(&mut self, ns: u64) {
+        let until_ns = self.gpu.now_ns() + ns;
+        while self.gpu.now_ns() < until_ns {
+            self.note(|gpu| gpu.advance(until_ns));
+        }
+    }
+
+    fn note(&mut self, advance: impl FnOnce(&mut Gpu) -> Stop) {
+        if let Stop::Watch(gfid) = advance(&mut self.gpu) {
+            self.watch = Some(gfid);
+        }
     }
 
     /// Lets time pass until `until_ns` of the device, or until something was raised to

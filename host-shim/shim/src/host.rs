@@ -1,15 +1,15 @@
 //! One host: a card, and what the host knows of its vGPUs.
 
-use crate::card::Card;
+use crate::card::{Card, CardError};
 use crate::client::Client;
 use crate::function::Function;
+use crate::mcu::Mcu;
 use crate::place;
 use crate::slots::Slots;
 use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
 use godwit_types::{Gfid, Identity, Placement, Profile, SlotId};
 use godwit_wire::mailbox::{self, Command, Event, Reject};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 
 /// Why a host could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +80,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When the system gives no memory files.
-    pub fn new(config: GpuConfig) -> io::Result<Self> {
-        let card = Card::new(config)?;
+    /// When the system gives no memory files, or the microcontroller does not start.
+    pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
+        let card = Card::new(config, mcu)?;
         let client = Client::new(card.words().clone());
         let mut host = Self {
             card,

@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 use vm_memory::{ByteValued, Bytes, FileOffset, MmapRegion, VolatileMemory};
 
 /// Memory in a file of its own (`memfd`), so that it can be given to another process, and
@@ -60,6 +62,23 @@ impl MemFile {
     /// The file, to map it elsewhere.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// A path by which a child of this process can open the file, while this process has it.
+    pub fn path(&self) -> PathBuf {
+        crate::qemu::path_of(&self.file)
+    }
+
+    /// One aligned 32-bit word, to share with whoever else maps the file.
+    ///
+    /// # Errors
+    ///
+    /// When it is not wholly inside, or not aligned.
+    #[inline]
+    pub fn word(&self, at: u64) -> Result<&AtomicU32, MemFileError> {
+        let end = MemFileError { at, byte_count: 4, len: self.len() };
+        let place = usize::try_from(at).map_err(|_| end)?;
+        self.mapping.get_atomic_ref::<AtomicU32>(place).map_err(|_| end)
     }
 
     fn check(&self, at: u64, byte_count: u64) -> Result<usize, MemFileError> {

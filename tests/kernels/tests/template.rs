@@ -1,11 +1,9 @@
 //! The kit's templates build as their README says, and what they build runs.
 
-#[path = "../nested.rs"]
-mod nested;
 mod support;
 
 use godwit_kernels::{DATA_BASE, Job};
-use nested::{TARGET, cargo_build};
+use godwit_nested::cargo_build;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -124,7 +122,7 @@ fn copy_rust_template(name: &str, body: &Path, extra_build_line: &str) -> PathBu
 /// Builds such a copy; the path of the kernel.
 fn build_rust(copy: &Path) -> PathBuf {
     let target_dir = copy.join("target");
-    succeed(cargo_build(copy, &target_dir).arg("--offline"));
+    succeed(cargo_build(copy, TARGET, "release", &target_dir).arg("--offline"));
     target_dir.join(TARGET).join("release/scale")
 }
 

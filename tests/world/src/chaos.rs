@@ -187,7 +187,8 @@ fn outcome(world: &World, mut problems: Vec<String>, hangs: u32) -> Outcome {
         problems.push(format!("{} jobs were lost to {hangs} hangs", totals.lost_jobs));
     }
     for node in &world.hosts {
-        let counters = node.host.card().pump().engine().counters();
+        let Some(pump) = node.host.card().pump() else { continue };
+        let counters = pump.engine().counters();
         totals.restarts += node.restarts;
         totals.resets += counters.resets;
         totals.lost_acks += counters.lost_acks;

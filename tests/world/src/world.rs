@@ -10,11 +10,10 @@ use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use godwit_guest::{ElfError, GuestError, JobError};
-use godwit_shim::{Host, HostError};
+use godwit_shim::{CardError, Host, HostError, Mcu};
 use godwit_sim_gpu::{Costs, Fault, GpuConfig};
 use godwit_types::Identity;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 
 /// Names a host of the world, in the order in which they were added.
@@ -42,9 +41,9 @@ pub struct WorldConfig {
 /// Why the world could not be made as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
-    /// The system gives no memory files.
-    #[error("the system gives no memory for a simulated GPU: {0}")]
-    Io(#[from] io::Error),
+    /// A host's card does not come up.
+    #[error("{0}")]
+    Card(#[from] CardError),
     /// A host refused.
     #[error("{name}: {error}")]
     Host {
@@ -83,6 +82,7 @@ pub enum WorldError {
 #[derive(Debug)]
 pub struct World {
     pub(crate) config: WorldConfig,
+    mcu: Mcu,
     pub(crate) now_ns: u64,
     pub(crate) hosts: Vec<HostNode>,
     pub(crate) vgpus: Vec<VgpuNode>,
@@ -105,6 +105,7 @@ impl World {
     pub fn new(config: WorldConfig) -> Self {
         Self {
             config,
+            mcu: Mcu::Native,
             now_ns: 0,
             hosts: Vec::new(),
             vgpus: Vec::new(),
@@ -120,6 +121,12 @@ impl World {
             messages_seen: 0,
             quiet: false,
         }
+    }
+
+    /// What the firmware of hosts that are added from now on runs on; this process, unless
+    /// told otherwise.
+    pub fn set_mcu(&mut self, mcu: Mcu) {
+        self.mcu = mcu;
     }
 
     /// Virtual time since the start, in nanoseconds.
@@ -140,7 +147,7 @@ impl World {
             context_layout: spec.context_layout,
         };
         let costs = self.config.costs;
-        let host = Host::new(GpuConfig { identity, start_ns: spec.start_ns, costs })?;
+        let host = Host::new(GpuConfig { identity, start_ns: spec.start_ns, costs }, &self.mcu)?;
         self.hosts.push(HostNode::new(spec, host));
         Ok(HostId(self.hosts.len() - 1))
     }
@@ -203,10 +210,10 @@ impl World {
         }
     }
 
-    /// Engine resets on all hosts.
+    /// Engine resets on all hosts whose firmware is in this process.
     pub fn engine_resets(&self) -> u32 {
-        let resets = |node: &HostNode| node.host.card().pump().engine().counters().resets;
-        self.hosts.iter().map(resets).sum()
+        let pumps = self.hosts.iter().filter_map(|node| node.host.card().pump());
+        pumps.map(|pump| pump.engine().counters().resets).sum()
     }
 
     /// Moves, suspends and resumes that have ended, in the order of their ends.

@@ -1,6 +1,7 @@
 //! The command line: what may be asked for, and what it exits with.
 
 use crate::inspect::inspect;
+use crate::mcu::McuOptions;
 use crate::progress::{Bars, Progress, Silent};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::{DEMO, run};
@@ -33,7 +34,7 @@ enum Command {
         #[command(flatten)]
         options: Options,
         /// Print the built-in scenario and do nothing else.
-        #[arg(long, conflicts_with_all = ["seed", "json"])]
+        #[arg(long, conflicts_with_all = ["seed", "json", "mcu"])]
         print: bool,
     },
     /// Runs a scenario.
@@ -55,7 +56,7 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Options {
     /// Where all randomness comes from, in place of the scenario's own seed.
     #[arg(long, value_name = "N")]
@@ -63,6 +64,8 @@ struct Options {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    mcu: McuOptions,
 }
 
 /// Something is not verified.
@@ -76,9 +79,9 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Demo { print: true, .. } => shown(DEMO, true),
-            Command::Demo { options, .. } => demo(options),
+            Command::Demo { options, .. } => demo(&options),
             Command::Run { scenario, options } => match Scenario::load(&scenario, options.seed) {
-                Ok(scenario) => execute(&scenario, options),
+                Ok(scenario) => execute(&scenario, &options),
                 Err(error) => mistaken(&error),
             },
             Command::Inspect { file, json } => inspected(&file, json),
@@ -87,23 +90,30 @@ impl Cli {
 }
 
 /// Runs the built-in scenario, with its state files in a folder that is gone afterwards.
-fn demo(options: Options) -> ExitCode {
+fn demo(options: &Options) -> ExitCode {
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(error) => return failed(&format!("there is no place for temporary files: {error}")),
     };
     match Scenario::demo(folder.path(), options.seed) {
-        Ok(scenario) => execute(&scenario, options),
+        Ok(scenario) => execute(&scenario, &options),
         Err(error) => mistaken(&error),
     }
 }
 
-fn execute(scenario: &Scenario, options: Options) -> ExitCode {
+fn execute(scenario: &Scenario, options: &Options) -> ExitCode {
+    let mcu = match options.mcu.mcu() {
+        Ok(mcu) => mcu,
+        Err(error) => {
+            anstream::eprintln!("error: {error}");
+            return ExitCode::from(MISTAKE);
+        }
+    };
     let mut progress: Box<dyn Progress> = match io::stderr().is_terminal() {
         true => Box::new(Bars::new(scenario)),
         false => Box::new(Silent),
     };
-    let report = match run::execute(scenario, progress.as_mut()) {
+    let report = match run::execute_on(scenario, &mcu, progress.as_mut()) {
         Ok(report) => report,
         Err(error) => return failed(&error.to_string()),
     };

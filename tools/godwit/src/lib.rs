@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod files;
 pub mod inspect;
+mod mcu;
 pub mod progress;
 pub mod report;
 mod run;
@@ -17,7 +18,7 @@ mod units;
 
 pub use cli::Cli;
 pub use demo::DEMO;
-pub use run::{RunError, execute};
+pub use run::{RunError, execute, execute_on};
 pub use scenario::{
     Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, MoveKind, Program,
     Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef,

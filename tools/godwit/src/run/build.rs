@@ -1,6 +1,7 @@
 //! From a scenario to a world.
 
 use crate::scenario::{Expected, Program, Scenario};
+use godwit_shim::Mcu;
 use godwit_world::{
     HostId, HostSpec, JobId, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
 };
@@ -16,8 +17,9 @@ pub(super) struct Ids {
 }
 
 /// A world with the scenario's hosts, vGPUs and jobs.
-pub(super) fn world(scenario: &Scenario) -> Result<(World, Ids), WorldError> {
+pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), WorldError> {
     let mut world = World::new(WorldConfig { seed: scenario.seed, costs: scenario.costs.costs });
+    world.set_mcu(mcu.clone());
     let mut ids = Ids { hosts: Vec::new(), vgpus: Vec::new(), jobs: Vec::new() };
     for host in &scenario.hosts {
         ids.hosts.push(world.add_host(HostSpec {

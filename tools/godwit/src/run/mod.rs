@@ -9,6 +9,7 @@ use crate::report::Report;
 use crate::scenario::{Expected, Scenario};
 use build::Ids;
 use events::Course;
+use godwit_shim::Mcu;
 use godwit_world::{JobReport, World, WorldError};
 use std::fmt;
 
@@ -46,13 +47,27 @@ fn state(report: &JobReport) -> JobState {
     }
 }
 
-/// Runs a scenario to its end, or to its limit of virtual time.
+/// Runs a scenario to its end, or to its limit of virtual time, with the firmware in this
+/// process.
 ///
 /// # Errors
 ///
 /// When the simulated hosts cannot be made. What goes wrong in the run is in the report.
 pub fn execute(scenario: &Scenario, progress: &mut dyn Progress) -> Result<Report, RunError> {
-    let (mut world, ids) = build::world(scenario)?;
+    execute_on(scenario, &Mcu::Native, progress)
+}
+
+/// The same, with the firmware of every host on a microcontroller of this kind.
+///
+/// # Errors
+///
+/// When the simulated hosts cannot be made.
+pub fn execute_on(
+    scenario: &Scenario,
+    mcu: &Mcu,
+    progress: &mut dyn Progress,
+) -> Result<Report, RunError> {
+    let (mut world, ids) = build::world(scenario, mcu)?;
     let mut course = Course::new(scenario, &ids, &mut world);
     let mut watch = Watch { scenario, ids: &ids, quiet_from: None };
     let mut look_ns = 0;

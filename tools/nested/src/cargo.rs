@@ -1,16 +1,11 @@
-// Cargo run from inside a cargo run, for the GPU's target: shared by the build
-// script and the test of the template.
+//! The inner cargo.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// What kernels are compiled for.
-pub(crate) const TARGET: &str = "riscv64imac-unknown-none-elf";
-
-/// Variables that the outer cargo, its subcommand or its user has set for
-/// builds of the host. `RUSTC` and `RUSTC_WRAPPER` stay: same compiler, same
-/// cache.
+/// Variables that the outer cargo, its subcommand or its user has set for builds of the host.
+/// `RUSTC` and `RUSTC_WRAPPER` stay: same compiler, same cache.
 const SCRUBBED: [&str; 4] = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"];
 
 /// The same, by how their names begin.
@@ -27,9 +22,9 @@ const SCRUBBED_PREFIXES: [&str; 10] = [
     "DEP_",
 ];
 
-/// `cargo build --release` in `folder`, with all that it makes under
-/// `target_dir`, and with nothing of this build's settings.
-pub(crate) fn cargo_build(folder: &Path, target_dir: &Path) -> Command {
+/// `cargo build` in `folder` for `target`, with all that it makes under `target_dir`, and with
+/// nothing of this build's settings.
+pub fn cargo_build(folder: &Path, target: &str, profile: &str, target_dir: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
         let Some(text) = name.to_str() else { continue };
@@ -39,7 +34,17 @@ pub(crate) fn cargo_build(folder: &Path, target_dir: &Path) -> Command {
     }
     // An empty list is a list: flags from configuration files stay out too.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
-    cargo.current_dir(folder).args(["build", "--release", "--target", TARGET]);
+    cargo.current_dir(folder).args(["build", "--profile", profile, "--target", target]);
     cargo.arg("--target-dir").arg(target_dir);
     cargo
+}
+
+/// Whether the compiler in use has the target's libraries.
+pub fn target_is_installed(target: &str) -> bool {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output =
+        Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
+    let Ok(output) = output else { return false };
+    let folder = String::from_utf8_lossy(&output.stdout);
+    output.status.success() && Path::new(folder.trim()).is_dir()
 }

@@ -1,0 +1,83 @@
+//! What the firmware runs on, as the command line says it.
+
+use clap::{Args, ValueEnum};
+use godwit_shim::{Mcu, QemuBoard, QemuMcu};
+use godwit_sys::ImageFile;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The kinds of microcontroller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// None: the firmware runs in this process.
+    Native,
+    /// One that QEMU emulates: the firmware is an image, as it is flashed.
+    Qemu,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct McuOptions {
+    /// What each host's firmware runs on.
+    #[arg(long, value_name = "KIND", default_value = "native")]
+    mcu: Kind,
+    /// The board that QEMU emulates.
+    #[arg(long, value_name = "NAME", default_value = "qemu-virt-rv64", value_parser = board_names())]
+    board: String,
+    /// The image to boot, an ELF file, in place of the one that is built in.
+    #[arg(long, value_name = "PATH")]
+    image: Option<PathBuf>,
+}
+
+/// Why there is no such microcontroller.
+#[derive(Debug)]
+pub(crate) enum McuError {
+    /// There is no image for the board.
+    NoImage { board: String, target: &'static str },
+    /// The image cannot be read.
+    Image { path: PathBuf, error: io::Error },
+}
+
+impl fmt::Display for McuError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoImage { board, target } => write!(
+                f,
+                "no image for {board} is built in: build one with `cargo build --package \
+                 godwit-image --profile firmware --target {target}`, and name it with --image"
+            ),
+            Self::Image { path, error } => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+fn board_names() -> clap::builder::PossibleValuesParser {
+    QemuBoard::ALL.map(|board| board.board().name).into()
+}
+
+impl McuOptions {
+    /// The microcontroller that is asked for.
+    pub(crate) fn mcu(&self) -> Result<Mcu, McuError> {
+        let board = match (self.mcu, QemuBoard::named(&self.board)) {
+            (Kind::Qemu, Some(board)) => board,
+            // The parser of the option lets no other name pass.
+            (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
+        };
+        let image = match &self.image {
+            Some(path) => ImageFile::open(path.clone())
+                .map_err(|error| McuError::Image { path: path.clone(), error })?,
+            None => {
+                let name = board.board().name;
+                let Some(elf) = godwit_images::image(name) else {
+                    let (board, target) = (name.to_owned(), board.board().target);
+                    return Err(McuError::NoImage { board, target });
+                };
+                let path = PathBuf::from(name);
+                ImageFile::from_bytes(elf).map_err(|error| McuError::Image { path, error })?
+            }
+        };
+        Ok(Mcu::Qemu(QemuMcu::new(board, Arc::new(image))))
+    }
+}
