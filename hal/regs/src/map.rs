@@ -296,10 +296,9 @@ blocks! {
         heartbeat @ 0x10 Firmware;
         /// Counts the times the firmware found nothing to do.
         idle @ 0x14 Firmware;
-        /// Counts requests written to the blocks `vmmu`, `route`, `bar` and `channel`, so that
-        /// the device need not look through all of them.
+        /// Counts requests to `vmmu`, `route`, `bar` and `channel`, to look there only then.
         kick @ 0x18 Firmware;
-        /// Number of the host's last call; it rings the board's line after writing it.
+        /// Number of the host's last call; then it rings the board's line.
         call @ 0x1c Host;
         /// Number of the call after whose work the firmware went to rest.
         rest @ 0x20 Firmware;

@@ -96,7 +96,7 @@ fn demo(options: &Options) -> ExitCode {
         Err(error) => return failed(&format!("there is no place for temporary files: {error}")),
     };
     match Scenario::demo(folder.path(), options.seed) {
-        Ok(scenario) => execute(&scenario, &options),
+        Ok(scenario) => execute(&scenario, options),
         Err(error) => mistaken(&error),
     }
 }

@@ -17,6 +17,9 @@ pub(crate) enum Kind {
     Qemu,
 }
 
+/// The board that an image is built in for.
+const FIRST: &str = "qemu-virt-rv64";
+
 /// See the module.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct McuOptions {
@@ -24,7 +27,7 @@ pub(crate) struct McuOptions {
     #[arg(long, value_name = "KIND", default_value = "native")]
     mcu: Kind,
     /// The board that QEMU emulates.
-    #[arg(long, value_name = "NAME", default_value = "qemu-virt-rv64", value_parser = board_names())]
+    #[arg(long, value_name = "NAME", default_value = FIRST, value_parser = board_names())]
     board: String,
     /// The image to boot, an ELF file, in place of the one that is built in.
     #[arg(long, value_name = "PATH")]
