@@ -372,11 +372,9 @@ blocks! {
     }
     /// Channel slots.
     channel @ 0x1_0000 [ChannelId; CHANNEL_COUNT; 0x20] {
-        /// `request::encode_channel`, word 0: bound, GFID, runlist, ring size, high bits of the
-        /// context buffer's length.
+        /// `request::encode_channel`, word 0: bound, GFID, runlist, ring, context length (high).
         config @ 0x00 Firmware;
-        /// Word 1: guest channel, group from bit 11, low bits of the context buffer's length
-        /// (pages less one) from bit 22.
+        /// Word 1: guest channel, group from bit 11, context length (pages less 1) from bit 22.
         ids @ 0x04 Firmware;
         /// Word 2: ring base in units of 512 bytes.
         ring @ 0x08 Firmware;

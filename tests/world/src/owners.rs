@@ -41,8 +41,8 @@ impl World {
     fn running(&self) -> Vec<(HostId, Gfid)> {
         let gfids = || (0..VGPU_COUNT as usize).filter_map(Gfid::from_index);
         let on = |at: usize| {
-            let engine = self.hosts[at].host.card().pump().engine();
-            gfids().filter(|gfid| engine.is_running(*gfid)).map(move |gfid| (HostId(at), gfid))
+            let card = self.hosts[at].host.card();
+            gfids().filter(|gfid| card.is_running(*gfid)).map(move |gfid| (HostId(at), gfid))
         };
         (0..self.hosts.len()).flat_map(on).collect()
     }
