@@ -38,7 +38,7 @@ pub(crate) struct McuOptions {
 #[derive(Debug)]
 pub(crate) enum McuError {
     /// There is no image for the board.
-    NoImage { board: String, target: &'static str },
+    NoImage { board: &'static str },
     /// The image cannot be read.
     Image { path: PathBuf, error: io::Error },
 }
@@ -46,10 +46,10 @@ pub(crate) enum McuError {
 impl fmt::Display for McuError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoImage { board, target } => write!(
+            Self::NoImage { board } => write!(
                 f,
-                "no image for {board} is built in: build one with `cargo build --package \
-                 godwit-image --profile firmware --target {target}`, and name it with --image"
+                "no image for {board} is built in: build with `--features all-boards`, or name an \
+                 image with --image"
             ),
             Self::Image { path, error } => write!(f, "{}: {error}", path.display()),
         }
@@ -74,8 +74,7 @@ impl McuOptions {
             None => {
                 let name = board.board().name;
                 let Some(elf) = godwit_images::image(name) else {
-                    let (board, target) = (name.to_owned(), board.board().target);
-                    return Err(McuError::NoImage { board, target });
+                    return Err(McuError::NoImage { board: name });
                 };
                 let path = PathBuf::from(name);
                 ImageFile::from_bytes(elf).map_err(|error| McuError::Image { path, error })?

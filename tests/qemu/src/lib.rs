@@ -1,0 +1,7 @@
+//! Scenarios with the firmware in QEMU, for the tests.
+
+#![forbid(unsafe_code)]
+
+mod run;
+
+pub use run::{json, mcu, outcome};
