@@ -12,7 +12,7 @@ use godwit_regs::map::identity;
 use static_cell::ConstStaticCell;
 
 /// How long the device may take to come up, in looks a millisecond apart.
-const DEVICE_LOOKS: u32 = 1_000;
+const DEVICE_LOOKS: u32 = 100;
 const LOOK_US: u32 = 1_000;
 
 static PUMP: ConstStaticCell<Pump> = ConstStaticCell::new(Pump::new());
