@@ -11,6 +11,12 @@ use crate::command::Cmd;
 /// The target of the firmware and of the device programs.
 pub(crate) const FIRMWARE_TARGET: &str = "riscv64imac-unknown-none-elf";
 
+/// The targets of the other boards that the firmware has images for.
+pub(crate) const BOARD_TARGETS: [&str; 2] = [RV32_TARGET, ARM_TARGET];
+
+const RV32_TARGET: &str = "riscv32imac-unknown-none-elf";
+const ARM_TARGET: &str = "thumbv7em-none-eabihf";
+
 /// One thing that must be there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prereq {
@@ -26,7 +32,8 @@ pub(crate) struct Prereq {
 pub(crate) const BUILD: &[Prereq] = &[C_COMPILER, TARGET];
 
 /// What the tests need.
-pub(crate) const TEST: &[Prereq] = &[C_COMPILER, TARGET, GIT, RUSTFMT, CLIPPY, CARGO_DENY];
+pub(crate) const TEST: &[Prereq] =
+    &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU];
 
 const C_COMPILER: Prereq = Prereq {
     present: || Cmd::new("cc").args(["--version"]).succeeds(),
@@ -36,10 +43,43 @@ const C_COMPILER: Prereq = Prereq {
 };
 
 const TARGET: Prereq = Prereq {
-    present: has_target,
+    present: || has_target(FIRMWARE_TARGET),
     install: &["rustup", "target", "add", FIRMWARE_TARGET],
     missing: "Rust's standard library for `riscv64imac-unknown-none-elf` is missing: get it \
               with `rustup target add riscv64imac-unknown-none-elf`.",
+};
+
+const RV32: Prereq = Prereq {
+    present: || has_target(RV32_TARGET),
+    install: &["rustup", "target", "add", RV32_TARGET],
+    missing: "Rust's core library for `riscv32imac-unknown-none-elf` is missing: get it with \
+              `rustup target add riscv32imac-unknown-none-elf`.",
+};
+
+const ARM: Prereq = Prereq {
+    present: || has_target(ARM_TARGET),
+    install: &["rustup", "target", "add", ARM_TARGET],
+    missing: "Rust's core library for `thumbv7em-none-eabihf` is missing: get it with \
+              `rustup target add thumbv7em-none-eabihf`.",
+};
+
+const QEMU: Prereq = Prereq {
+    present: || {
+        let programs = ["qemu-system-riscv64", "qemu-system-riscv32", "qemu-system-arm"];
+        programs.into_iter().all(|program| Cmd::new(program).args(["--version"]).succeeds())
+    },
+    // Works as root on Debian and its kin, and is named otherwise.
+    install: &[
+        "apt-get",
+        "install",
+        "-y",
+        "--no-install-recommends",
+        "qemu-system-misc",
+        "qemu-system-arm",
+    ],
+    missing: "QEMU, in which the firmware's images run, is missing: install it with your system's \
+              package manager (Debian: `apt-get install --no-install-recommends \
+              qemu-system-misc qemu-system-arm`).",
 };
 
 const GIT: Prereq = Prereq {
@@ -69,10 +109,9 @@ const CARGO_DENY: Prereq = Prereq {
 };
 
 /// Asks the compiler rather than rustup, so that a Rust from elsewhere counts too.
-fn has_target() -> bool {
-    let asked = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", FIRMWARE_TARGET])
-        .output();
+fn has_target(target: &str) -> bool {
+    let asked =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
     asked.is_ok_and(|said| {
         let dir = String::from_utf8_lossy(&said.stdout);
         said.status.success() && Path::new(dir.trim()).is_dir()

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table};
 
 use crate::command::Cmd;
 use crate::layers::{self, Rules};
-use crate::prereq::{self, FIRMWARE_TARGET};
+use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET};
 use crate::seeds::Seeds;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -140,7 +140,8 @@ fn build(args: &[&str]) -> Cmd {
 }
 
 /// What is to be done for the firmware's own target, where there is no standard library to fall
-/// back on: without logging, with it, and then for the device programs.
+/// back on: without logging, with it, then for the device programs, and at last for the image
+/// on the targets of its other boards.
 fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) -> Vec<Cmd> {
     let target = ["--target", FIRMWARE_TARGET];
     let with = |crates: &[String], features: &[String]| {
@@ -158,6 +159,8 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
     let programs = "godwit-programs".to_owned();
     let device = format!("{programs}/device");
     out.push(with(&[programs], &[device]));
+    let image = |target| what(&["--target", target, "--package", "godwit-image"]);
+    out.extend(BOARD_TARGETS.map(image));
     out
 }
 
@@ -186,10 +189,16 @@ mod tests {
                     "{target} --package godwit-programs --features godwit-programs/device \
                      -- -D warnings"
                 ),
+                "cargo clippy --target riscv32imac-unknown-none-elf --package godwit-image \
+                 -- -D warnings"
+                    .to_owned(),
+                "cargo clippy --target thumbv7em-none-eabihf --package godwit-image \
+                 -- -D warnings"
+                    .to_owned(),
             ]
         );
         let built = on_target(build, &crates, &[]);
-        assert_eq!(built.len(), 2);
+        assert_eq!(built.len(), 4);
         assert_eq!(
             built[0].to_string(),
             "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"
