@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What differs between boards is in `board`; a board is one file there, a linker script, and
-//! a row of [`godwit_regs::window::BOARDS`]. Built for a host, this is an empty program.
+//! a row of `BOARDS` in `godwit_regs::window`. Built for a host, this is an empty program.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(target_os = "none", no_main)]
