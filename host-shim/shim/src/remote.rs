@@ -151,9 +151,10 @@ impl fmt::Display for Unwell {
             "; seen last: {turns} turns of its loop, idle {idle} times, call {call}, answered \
              {rest}"
         )?;
-        if !self.said.is_empty() {
-            write!(f, "; QEMU says: {}", self.said)?;
+        match self.qemu {
+            // Which tells it already.
+            Some(_) => Ok(()),
+            None => write!(f, "; QEMU said: {}", self.said),
         }
-        Ok(())
     }
 }

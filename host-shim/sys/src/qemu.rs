@@ -48,7 +48,7 @@ pub enum QemuError {
         error: io::Error,
     },
     /// It has ended by itself.
-    #[error("QEMU has ended, {status}: {said}")]
+    #[error("QEMU has ended, {status}, and said: {said}")]
     Ended {
         /// How.
         status: ExitStatus,
@@ -174,7 +174,10 @@ impl Qemu {
         let mut bytes = Vec::new();
         // What cannot be read cannot be told; the error that it would explain still is.
         let _ = self.said.seek(SeekFrom::Start(0)).and_then(|_| self.said.read_to_end(&mut bytes));
-        String::from_utf8_lossy(&bytes).trim().to_owned()
+        match String::from_utf8_lossy(&bytes).trim() {
+            "" => "nothing".to_owned(),
+            said => said.to_owned(),
+        }
     }
 
     /// Why the line broke: QEMU's end, where it has ended.

@@ -10,6 +10,9 @@ use std::process::{Command, Output};
 use std::{env, fs};
 use support::{End, load, run};
 
+/// What kernels are compiled for.
+const TARGET: &str = "riscv64imac-unknown-none-elf";
+
 /// Set where the C template must be built for the GPU: on the machine that
 /// decides, a missing cross compiler is a failure.
 const REQUIRE_CROSS_COMPILER: &str = "GODWIT_REQUIRE_CROSS_COMPILER";
