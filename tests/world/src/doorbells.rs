@@ -22,7 +22,10 @@ impl World {
                 let Ok(pending @ 1..) = channel.pending(&mut HostBars { host, gfid }) else {
                     continue;
                 };
-                if host.card().pump().engine().holds_work(gfid, channel.id()) == Some(false) {
+                // Firmware on a microcontroller cannot be asked.
+                let pump = host.card().pump();
+                let holds = pump.and_then(|pump| pump.engine().holds_work(gfid, channel.id()));
+                if holds == Some(false) {
                     let (id, vgpu) = (channel.id().raw(), &vgpu.name);
                     lost.push(format!(
                         "{name} has lost a doorbell: channel {id} of {vgpu} has {pending} entries \
