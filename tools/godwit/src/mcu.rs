@@ -8,12 +8,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The kinds of microcontroller.
+/// The kinds of microcontroller. Comments of the variants would make every help text long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// None: the firmware runs in this process.
+    // None: the firmware runs in this process.
     Native,
-    /// One that QEMU emulates: the firmware is an image, as it is flashed.
+    // One that QEMU emulates: the firmware is an image, as it is flashed.
     Qemu,
 }
 
@@ -23,7 +23,7 @@ const FIRST: &str = "qemu-virt-rv64";
 /// See the module.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct McuOptions {
-    /// What each host's firmware runs on.
+    /// What each host's firmware runs on: this process, or a microcontroller in QEMU.
     #[arg(long, value_name = "KIND", default_value = "native")]
     mcu: Kind,
     /// The board that QEMU emulates.
