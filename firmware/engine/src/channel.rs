@@ -317,6 +317,9 @@ impl Engine {
         let tsg = self.channels[id].tsg;
         self.channels[id] = Channel::FREE;
         self.tsgs[tsg].members = self.tsgs[tsg].members.saturating_sub(1);
+        if self.tsgs[tsg].members == 0 {
+            self.unqueue(gfid, tsg);
+        }
         let vgpu = &mut self.vgpus[gfid];
         vgpu.closing = vgpu.closing.saturating_sub(1);
         self.tell(Event::Closed { gfid, channel });

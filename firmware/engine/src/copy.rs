@@ -16,7 +16,12 @@ pub(crate) enum SlotUse {
     Credit,
     /// The copy ring.
     Copying,
+    /// Nobody any more: it could not be scrubbed, and may hold bytes of a vGPU.
+    Lost,
 }
+
+/// Scrubs of one slot that may fail one after the other.
+const SCRUB_TRIES: u8 = 8;
 
 /// One staging slot.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +29,12 @@ pub(crate) struct Slot {
     pub(crate) held: SlotUse,
     /// Whose bytes may be in it, so that they are scrubbed when the transfer ends.
     pub(crate) gfid: Option<Gfid>,
+    /// Scrubs of it that failed one after the other.
+    failed: u8,
 }
 
 impl Slot {
-    pub(crate) const HOST: Self = Self { held: SlotUse::Host, gfid: None };
+    pub(crate) const HOST: Self = Self { held: SlotUse::Host, gfid: None, failed: 0 };
 }
 
 /// What an operation is part of.
@@ -102,16 +109,15 @@ impl Engine {
             vgpu.copies = vgpu.copies.saturating_add(1);
         }
         if let Some(slot) = slot {
-            self.slots[slot] = Slot { held: SlotUse::Copying, gfid: Some(gfid) };
+            self.lend_slot(gfid, slot, SlotUse::Copying);
         }
         self.act(Action::Copy(CopyRequest { tag: encode_tag(kind, gfid, slot), gfid, op }));
     }
 
-    /// Somebody waits again for a ring that was late.
-    pub(crate) fn await_copies(&mut self) {
-        if self.copies != 0 && self.copy_deadline_ns == u64::MAX {
-            self.copy_deadline_ns = self.after(COPY_DEADLINE_NS);
-        }
+    /// Why an operation that somebody asks for cannot be submitted: the asker waits for room,
+    /// unless the ring is late.
+    pub(crate) fn no_room(&self) -> Reject {
+        if self.copy_late { Reject::Deadline } else { Reject::Full }
     }
 
     /// The copy ring answered.
@@ -127,6 +133,7 @@ impl Engine {
             vgpu.copies = left;
         }
         self.copies = self.copies.saturating_sub(1);
+        self.copy_late = false;
         self.copy_deadline_ns =
             if self.copies == 0 { u64::MAX } else { self.after(COPY_DEADLINE_NS) };
         match kind {
@@ -136,9 +143,14 @@ impl Engine {
             CopyKind::Load => self.loaded(gfid, slot, &done),
             CopyKind::Close => self.closed(gfid, &done),
             CopyKind::Scrub => self.scrubbed(gfid, &done),
-            // Nobody else would try it again.
-            CopyKind::StartScrub if done.status != CopyStatus::Done => self.start_scrub(slot),
-            CopyKind::ScrubSlot | CopyKind::StartScrub => self.slot_scrubbed(slot, &done),
+            CopyKind::ScrubSlot => self.slot_scrubbed(slot, &done),
+            CopyKind::StartScrub => {
+                self.slot_scrubbed(slot, &done);
+                if done.status != CopyStatus::Done && self.slots[slot].held == SlotUse::Host {
+                    // Nobody else would try it again.
+                    self.start_scrub(slot);
+                }
+            }
         }
         self.wake(gfid);
         // Whoever waited for room in the ring may go on.
@@ -159,9 +171,14 @@ impl Engine {
         if held.held != SlotUse::Host || held.gfid.is_some_and(|other| other != gfid) {
             return Err(Reject::SlotInUse);
         }
-        self.slots[slot] = Slot { held: SlotUse::Credit, gfid: Some(gfid) };
+        self.lend_slot(gfid, slot, SlotUse::Credit);
         self.wake(gfid);
         Ok(())
+    }
+
+    pub(crate) fn lend_slot(&mut self, gfid: Gfid, slot: SlotId, held: SlotUse) {
+        self.slots[slot].held = held;
+        self.slots[slot].gfid = Some(gfid);
     }
 
     /// The host has put this vGPU's bytes into a slot of its own: whatever becomes of the
@@ -187,7 +204,9 @@ impl Engine {
         let slot = self
             .slots
             .iter()
-            .find(|(_, slot)| slot.gfid == Some(gfid) && slot.held != SlotUse::Copying)
+            .find(|(_, slot)| {
+                slot.gfid == Some(gfid) && matches!(slot.held, SlotUse::Host | SlotUse::Credit)
+            })
             .map(|(id, _)| id)?;
         if !self.may_copy() || !self.has_action_room() {
             return Some(Step::Waits);
@@ -197,17 +216,18 @@ impl Engine {
     }
 
     /// A slot was scrubbed. One that failed is tried again by whoever asked for it, since the
-    /// slot still counts as this vGPU's.
+    /// slot still counts as this vGPU's; one that fails again and again is nobody's any more.
     fn slot_scrubbed(&mut self, slot: SlotId, done: &CopyDone) {
         let entry = &mut self.slots[slot];
         if entry.held != SlotUse::Copying {
             return;
         }
-        entry.held = SlotUse::Host;
         if done.status == CopyStatus::Done {
-            entry.gfid = None;
-            self.tell(Event::Free { slot });
+            *entry = Slot::HOST;
+            return self.tell(Event::Free { slot });
         }
+        entry.failed = entry.failed.saturating_add(1);
+        entry.held = if entry.failed < SCRUB_TRIES { SlotUse::Host } else { SlotUse::Lost };
     }
 
     fn wake_all(&mut self) {

@@ -6,7 +6,7 @@ use crate::message::{Action, Event, Failure, Reject};
 use crate::runlist::{Doing, Why};
 use crate::save::Save;
 use crate::vgpu::{Phase, ReleaseStep};
-use godwit_types::{BarMode, Gfid, PreemptMode, RunlistId};
+use godwit_types::{BarMode, COPY_RING_ENTRIES, Gfid, PreemptMode, RunlistId};
 
 /// How long an engine may take to stop between two instructions before it counts as hung.
 /// (The slowest published save of a whole context is far below: 40 µs for 44 MB.)
@@ -134,20 +134,22 @@ impl Engine {
         }
     }
 
-    fn refuse_if_asked(&mut self, id: Option<u32>) {
+    pub(crate) fn refuse_if_asked(&mut self, id: Option<u32>) {
         if let Some(id) = id {
             self.refuse(id, Reject::Deadline);
         }
     }
 
-    /// The copy ring does not answer. What waits for it has failed; if an answer comes after
-    /// all, it is taken, and a release that nobody waits for any more goes on.
+    /// The copy ring does not answer. What waits for it, or for room in it, has failed; if an
+    /// answer comes after all, it is taken, and what nobody waits for any more goes on.
     fn copy_ring_late(&mut self) {
-        self.copy_deadline_ns = u64::MAX;
+        self.copy_late = true;
+        self.copy_deadline_ns = self.after(COPY_DEADLINE_NS);
+        let full = self.copies >= COPY_RING_ENTRIES;
         let waiting = self
             .vgpus
             .iter()
-            .filter(|(_, vgpu)| vgpu.copies != 0)
+            .filter(|(_, vgpu)| vgpu.copies != 0 || full)
             .fold(0, |mask, (gfid, _)| mask | bit(gfid));
         for gfid in each(waiting) {
             self.copies_late(gfid);
@@ -164,11 +166,7 @@ impl Engine {
                 self.vgpus[gfid].save = Save::Failed;
                 self.tell(Event::Failed { gfid, why: Failure::Late });
             }
-            Save::None
-            | Save::Between { .. }
-            | Save::Records { .. }
-            | Save::Complete
-            | Save::Failed => {}
+            Save::None | Save::Between | Save::Records { .. } | Save::Complete | Save::Failed => {}
         }
         match self.vgpus[gfid].phase {
             Phase::Resuming { .. } => {

@@ -70,6 +70,8 @@ pub struct Engine {
     pub(crate) now_ns: u64,
     /// When the copy ring is late with what it does; `u64::MAX`: it has nothing to do.
     pub(crate) copy_deadline_ns: u64,
+    /// It was late, and has not answered since.
+    pub(crate) copy_late: bool,
     /// When the apertures that are being bound again are late.
     pub(crate) recover_deadline_ns: u64,
     actions: Deque<Action, ACTIONS_MAX>,
@@ -115,6 +117,7 @@ impl Engine {
             alarm_ns: None,
             now_ns: 0,
             copy_deadline_ns: u64::MAX,
+            copy_late: false,
             recover_deadline_ns: u64::MAX,
             actions: Deque::new(),
             events: Deque::new(),

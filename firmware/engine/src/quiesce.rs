@@ -181,12 +181,14 @@ impl Engine {
         vgpu.time_offset_ns = guest_time_ns.wrapping_sub(self.now_ns);
         vgpu.phase = Phase::Running;
         let vectors = core::mem::take(&mut vgpu.vectors);
-        let open = self.route(gfid, true);
-        self.act(Action::SetRoute(gfid, open));
+        // First, and seen by nobody while the route is closed: a restart after the record is
+        // written would not know of them.
         if vectors != 0 {
             self.act(Action::Inject(gfid, vectors));
         }
         self.act(Action::Retain);
+        let open = self.route(gfid, true);
+        self.act(Action::SetRoute(gfid, open));
         self.unpark(gfid);
         self.done(id);
     }

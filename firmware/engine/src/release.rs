@@ -119,10 +119,7 @@ impl Engine {
                 self.act(Action::ClearPartition(gfid));
                 ReleaseStep::Partition { deadline_ns }
             }
-            ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => {
-                self.await_copies();
-                step
-            }
+            ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => step,
         };
         self.vgpus[gfid].phase = Phase::Releasing { id: Some(id), step };
         self.wake(gfid);
@@ -229,15 +226,17 @@ impl Engine {
         self.copy(gfid, CopyKind::Scrub, None, op);
     }
 
-    /// A fill is done. If it failed, all of them are done again.
+    /// A fill is done. If it failed, the release has: whoever waits for it may ask again, and
+    /// until then the memory is nobody's.
     pub(crate) fn scrubbed(&mut self, gfid: Gfid, done: &CopyDone) {
         if done.status == CopyStatus::Done {
             return;
         }
-        if let Phase::Releasing { step, .. } = &mut self.vgpus[gfid].phase
-            && matches!(step, ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing)
+        if let Phase::Releasing { id, step: ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing } =
+            self.vgpus[gfid].phase
         {
-            *step = ReleaseStep::Scrub(FILLS);
+            self.vgpus[gfid].phase = Phase::Failed;
+            self.refuse_if_asked(id);
         }
     }
 

@@ -2,7 +2,7 @@
 //! home. Nothing runs until everything was consumed.
 
 use crate::channel::ChannelState;
-use crate::copy::{CopyKind, Slot, SlotUse};
+use crate::copy::{CopyKind, SlotUse};
 use crate::engine::{Engine, Step};
 use crate::message::{Action, ChannelRecord, Event, Failure, Reject, VgpuRecord};
 use crate::save::Save;
@@ -152,7 +152,7 @@ impl Engine {
 
     /// A slot was copied to its place, or could not be.
     pub(crate) fn loaded(&mut self, gfid: Gfid, slot: SlotId, done: &CopyDone) {
-        self.slots[slot] = Slot { held: SlotUse::Host, gfid: Some(gfid) };
+        self.lend_slot(gfid, slot, SlotUse::Host);
         if !matches!(self.vgpus[gfid].phase, Phase::Resuming { .. }) {
             return;
         }

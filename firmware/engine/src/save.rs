@@ -3,7 +3,7 @@
 //! names them and tells their CRCs.
 
 use crate::channel::ChannelState;
-use crate::copy::{CopyKind, Slot, SlotUse};
+use crate::copy::{CopyKind, SlotUse};
 use crate::engine::{Engine, Step};
 use crate::message::{ChannelRecord, Event, Failure, Reject, VgpuRecord};
 use crate::tsg::TsgState;
@@ -25,10 +25,8 @@ pub(crate) enum Save {
         next: u32,
         busy: bool,
     },
-    /// A round has ended. `still`: it began while the vGPU stood still, so nothing is left.
-    Between {
-        still: bool,
-    },
+    /// A round has ended.
+    Between,
     /// The records of channels are told, from this one on. The vGPU's was.
     Records {
         next: u16,
@@ -81,7 +79,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         }
         if !self.may_copy() {
-            return Err(Reject::Full);
+            return Err(self.no_room());
         }
         self.vgpus[gfid].save = Save::Beginning;
         self.copy(gfid, CopyKind::Log, None, CopyOp::DirtyStart);
@@ -89,11 +87,11 @@ impl Engine {
     }
 
     pub(crate) fn save_round(&mut self, gfid: Gfid) -> Result<(), Reject> {
-        if !matches!(self.vgpus[gfid].save, Save::Between { .. }) {
+        if !matches!(self.vgpus[gfid].save, Save::Between) {
             return Err(Reject::WrongPhase);
         }
         if !self.may_copy() {
-            return Err(Reject::Full);
+            return Err(self.no_room());
         }
         self.flip(gfid);
         Ok(())
@@ -115,9 +113,8 @@ impl Engine {
         let Phase::Stopped { proof, guest_time_ns, .. } = &vgpu.phase else {
             return Err(Reject::WrongPhase);
         };
-        if vgpu.save != (Save::Between { still: true })
-            || vgpu.closing != 0
-            || proof.epoch() != vgpu.epoch
+        // A round of an earlier standstill is stale: it may have run in between.
+        if vgpu.save != Save::Between || vgpu.closing != 0 || vgpu.flipped_in != Some(proof.epoch())
         {
             return Err(Reject::WrongPhase);
         }
@@ -140,19 +137,17 @@ impl Engine {
             Save::None | Save::Ending { id: Some(_), .. } => Err(Reject::WrongPhase),
             Save::Ending { id: None, step } => {
                 self.vgpus[gfid].save = Save::Ending { id: Some(id), step };
-                self.await_copies();
                 Ok(())
             }
             Save::Beginning
             | Save::Flipping
             | Save::Gathering { .. }
-            | Save::Between { .. }
+            | Save::Between
             | Save::Records { .. }
             | Save::Contexts { .. }
             | Save::Complete
             | Save::Failed => {
                 self.vgpus[gfid].save = Save::Ending { id: Some(id), step: Ending::Drain };
-                self.await_copies();
                 self.wake(gfid);
                 Ok(())
             }
@@ -205,7 +200,7 @@ impl Engine {
             | Save::Beginning
             | Save::Flipping
             | Save::Gathering { .. }
-            | Save::Between { .. }
+            | Save::Between
             | Save::Contexts { .. }
             | Save::Complete
             | Save::Failed => Step::Rests,
@@ -217,10 +212,7 @@ impl Engine {
             if !self.has_event_room() {
                 return Step::Waits;
             }
-            // A round that began before the vGPU stood still cannot be the last.
-            let still = matches!(self.vgpus[gfid].phase, Phase::Stopped { .. })
-                && self.vgpus[gfid].flipped_in == Some(self.vgpus[gfid].epoch);
-            self.vgpus[gfid].save = Save::Between { still };
+            self.vgpus[gfid].save = Save::Between;
             self.tell(Event::RoundEnd { gfid });
             return Step::Rests;
         }
@@ -330,7 +322,7 @@ impl Engine {
             }
             Save::None
             | Save::Gathering { .. }
-            | Save::Between { .. }
+            | Save::Between
             | Save::Records { .. }
             | Save::Contexts { .. }
             | Save::Complete
@@ -375,7 +367,7 @@ impl Engine {
 
     /// A slot whose content nobody wants: it waits for its scrub.
     fn keep_slot(&mut self, gfid: Gfid, slot: SlotId) {
-        self.slots[slot] = Slot { held: SlotUse::Credit, gfid: Some(gfid) };
+        self.lend_slot(gfid, slot, SlotUse::Credit);
     }
 
     /// A save cannot go on; the vGPU itself is unharmed.

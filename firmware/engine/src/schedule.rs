@@ -11,9 +11,6 @@ use godwit_types::{
     SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY, TsgId,
 };
 
-/// Groups that are looked at in one turn to find one with channels.
-const PICKS_MAX: usize = 128;
-
 impl Engine {
     /// Queues a group that has work, or parks it while its vGPU stands still.
     pub(crate) fn enqueue(&mut self, tsg: TsgId) {
@@ -33,6 +30,25 @@ impl Engine {
             vgpu.parked[group.runlist].push(&mut self.tsgs, tsg);
             self.tsgs[tsg].state = TsgState::Parked;
         }
+    }
+
+    /// Takes a group that has no channel left out of its queue: it may come back with another
+    /// engine, and a stop does not wait for it.
+    pub(crate) fn unqueue(&mut self, gfid: Gfid, tsg: TsgId) {
+        let runlist = self.tsgs[tsg].runlist;
+        let vgpu = &mut self.vgpus[gfid];
+        match self.tsgs[tsg].state {
+            TsgState::Queued => {
+                vgpu.ready[runlist].remove(&mut self.tsgs, tsg);
+                if vgpu.ready[runlist].is_empty() {
+                    self.runlists[runlist].ready &= !bit(gfid);
+                }
+            }
+            TsgState::Parked => vgpu.parked[runlist].remove(&mut self.tsgs, tsg),
+            TsgState::Idle | TsgState::Current { .. } => {}
+        }
+        self.tsgs[tsg].state = TsgState::Idle;
+        self.check_drained(gfid);
     }
 
     /// Moves the parked groups of a vGPU that runs again to its queues.
@@ -112,24 +128,17 @@ impl Engine {
     }
 
     fn pick(&mut self, runlist: RunlistId) -> Option<(Gfid, TsgId)> {
-        for _ in 0..PICKS_MAX {
-            let index = self.runlists[runlist].next_ready()?;
-            let gfid = Gfid::from_index(index as usize)?;
-            let tsg = self.vgpus[gfid].ready[runlist].pop(&mut self.tsgs);
-            let entry = &mut self.runlists[runlist];
-            if self.vgpus[gfid].ready[runlist].is_empty() {
-                entry.ready &= !bit(gfid);
-            }
-            let Some(tsg) = tsg else { continue };
-            if self.tsgs[tsg].members == 0 {
-                self.tsgs[tsg].state = TsgState::Idle;
-                continue;
-            }
-            entry.last = index as u8;
-            self.tsgs[tsg].used = true;
-            return Some((gfid, tsg));
+        let index = self.runlists[runlist].next_ready()?;
+        let gfid = Gfid::from_index(index as usize)?;
+        let tsg = self.vgpus[gfid].ready[runlist].pop(&mut self.tsgs);
+        let entry = &mut self.runlists[runlist];
+        if self.vgpus[gfid].ready[runlist].is_empty() {
+            entry.ready &= !bit(gfid);
         }
-        None
+        entry.last = index as u8;
+        let tsg = tsg?;
+        self.tsgs[tsg].used = true;
+        Some((gfid, tsg))
     }
 
     fn slice_ns(&self) -> u64 {

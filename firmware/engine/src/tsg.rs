@@ -53,7 +53,7 @@ impl Tsg {
 pub(crate) type Tsgs = Table<TsgId, Tsg, { CHANNEL_COUNT as usize }>;
 
 /// A first-in, first-out queue of groups, linked through the groups themselves: a group is in
-/// one queue at most, so the links cost one word each and no operation has a loop.
+/// one queue at most, so the links cost one word each, and only `remove` has a loop.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TsgQueue {
     ends: Option<(TsgId, TsgId)>,
@@ -82,6 +82,17 @@ impl TsgQueue {
         self.ends = tsgs[first].next.map(|next| (next, last));
         tsgs[first].next = None;
         Some(first)
+    }
+
+    /// Takes a group out wherever it stands; the others keep their order.
+    pub(crate) fn remove(&mut self, tsgs: &mut Tsgs, tsg: TsgId) {
+        let mut kept = Self::EMPTY;
+        while let Some(one) = self.pop(tsgs) {
+            if one != tsg {
+                kept.push(tsgs, one);
+            }
+        }
+        *self = kept;
     }
 }
 

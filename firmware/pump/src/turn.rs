@@ -210,14 +210,15 @@ fn poll_device<H: Hardware>(hal: &mut H) -> Option<Input> {
     if let Some((channel, fault)) = hal.poll_fault() {
         return Some(Input::Fault(channel, fault));
     }
-    if let Some(channel) = hal.poll_doorbell() {
-        return Some(Input::Doorbell(channel));
-    }
     if let Some(done) = hal.poll_copy() {
         return Some(Input::Copied(done));
     }
     if let Some(gfid) = hal.poll_partition() {
         return Some(Input::PartitionSet(gfid));
     }
-    hal.poll_aperture().map(Input::ApertureSet)
+    if let Some(gfid) = hal.poll_aperture() {
+        return Some(Input::ApertureSet(gfid));
+    }
+    // Last: guests ring as often as they like.
+    hal.poll_doorbell().map(Input::Doorbell)
 }

@@ -101,6 +101,11 @@ impl<W: Words> HostView<W> {
         self.words.answer(route::raise(gfid), route::taken(gfid))
     }
 
+    /// Drops what is pending: it was another vGPU's that had this id before.
+    pub fn drop_vectors(&mut self, gfid: Gfid) {
+        self.words.answer(route::raise(gfid), route::taken(gfid));
+    }
+
     /// The vGPU's time.
     pub fn guest_time_ns(&self, gfid: Gfid) -> u64 {
         let offset = self.words.read_wide(route::time_lo(gfid), route::time_hi(gfid));

@@ -321,6 +321,7 @@ impl Host {
         self.vgpus.insert(gfid, VgpuInfo { profile, placement });
         self.functions.insert(gfid, Function::new(profile));
         self.inbox.remove(&gfid);
+        self.client.view().drop_vectors(gfid);
         let command = Command::Create {
             profile: mailbox::Profile {
                 fb_bytes: profile.fb_bytes,

@@ -1,9 +1,14 @@
 //! The engine on a device that answers at once, unless it is told not to.
 
-use godwit_engine::{Action, Command, Engine, Event, Input, Reject, Request, StopMode};
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use godwit_engine::{
+    Action, Command, Engine, Event, Input, Reject, Request, RetainedPhase, RetainedVgpu, StopMode,
+};
 use godwit_types::{
-    CopyDone, CopyRequest, CopyStatus, Gfid, GuestChannelId, GuestTsgId, Identity, Placement,
-    PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId, RunlistState, TsgId,
+    ChannelId, CopyDone, CopyOp, CopyRequest, CopyStatus, Gfid, GuestChannelId, GuestTsgId,
+    Identity, Placement, PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId, RunlistState,
+    TsgId,
 };
 
 const MIB: u64 = 1 << 20;
@@ -52,6 +57,8 @@ pub(crate) struct Rig {
     pub(crate) waiting: Vec<CopyRequest>,
     pub(crate) runlists: [Runlist; 2],
     pub(crate) events: Vec<Event>,
+    /// What was retained last.
+    retained: Vec<RetainedVgpu>,
     alarm_ns: Option<u64>,
     id: u32,
 }
@@ -76,6 +83,7 @@ impl Rig {
             waiting: Vec::new(),
             runlists: [idle; 2],
             events: Vec::new(),
+            retained: Vec::new(),
             alarm_ns: None,
             id: 0,
         }
@@ -104,7 +112,41 @@ impl Rig {
         assert_eq!(self.engine.counters().overruns, 0);
     }
 
+    /// What an action announces must be in the record when it is performed.
+    fn check_retained(&self, action: &Action) {
+        let phase =
+            |gfid| self.retained.iter().find(|vgpu| vgpu.gfid == gfid).map(|vgpu| vgpu.phase);
+        let broken = |gfid| matches!(phase(gfid), Some(RetainedPhase::Broken));
+        let runs = |gfid| matches!(phase(gfid), Some(RetainedPhase::Running { .. }));
+        let right = match *action {
+            Action::SetPartition(gfid, ..) | Action::ClearPartition(gfid) => broken(gfid),
+            Action::Start(_, tsg, _) => runs(gfid_of(tsg)),
+            Action::SetRoute(gfid, route) => !route.interrupts_open || runs(gfid),
+            Action::Copy(request) => match request.op {
+                CopyOp::FillFb { .. } | CopyOp::Scatter { .. } | CopyOp::SlotToContext { .. } => {
+                    broken(request.gfid)
+                }
+                _ => true,
+            },
+            Action::Unbind(channel) => phase(gfid_of_channel(channel)).is_some(),
+            Action::Retain
+            | Action::Preempt(..)
+            | Action::Reset(..)
+            | Action::Probe(_)
+            | Action::Alarm(_)
+            | Action::Bind(..)
+            | Action::BindAperture(..)
+            | Action::Inject(..)
+            | Action::ReadVectors(_) => true,
+        };
+        assert!(right, "{action:?} with {:?} retained", self.retained);
+    }
+
     fn perform(&mut self, action: Action) -> Option<Input> {
+        self.check_retained(&action);
+        if action == Action::Retain {
+            self.retained = self.engine.retained().collect();
+        }
         match action {
             Action::SetPartition(gfid, ..) | Action::ClearPartition(gfid) => {
                 self.partitions.then_some(Input::PartitionSet(gfid))
@@ -221,6 +263,11 @@ impl Rig {
         let ring = RingConfig::new(0, 4, PROFILE.fb_bytes).unwrap();
         let (tsg, runlist) = (GuestTsgId::new(0).unwrap(), RunlistId::COMPUTE);
         self.must(raw, Command::OpenChannel { channel: channel(0), tsg, runlist, ring });
+        self.ring(raw);
+    }
+
+    /// Rings its channel 0.
+    pub(crate) fn ring(&mut self, raw: u8) {
         let base = u16::from(raw - 1) * PROFILE.channel_count;
         self.give(Input::Doorbell(channel(0).at_base(base).unwrap()));
     }
@@ -236,9 +283,25 @@ impl Rig {
         self.give(done(&request));
     }
 
+    /// The copy engine fails.
+    pub(crate) fn fail_copy(&mut self) {
+        let request = self.waiting.remove(0);
+        let Input::Copied(done) = done(&request) else { unreachable!() };
+        self.give(Input::Copied(CopyDone { status: CopyStatus::Error, ..done }));
+    }
+
     pub(crate) fn is_told(&self, event: Event) -> bool {
         self.events.contains(&event)
     }
+}
+
+/// Blocks of channels and groups lie side by side.
+fn gfid_of(tsg: TsgId) -> Gfid {
+    gfid((tsg.raw() / PROFILE.channel_count) as u8 + 1)
+}
+
+fn gfid_of_channel(channel: ChannelId) -> Gfid {
+    gfid((channel.raw() / PROFILE.channel_count) as u8 + 1)
 }
 
 fn done(request: &CopyRequest) -> Input {
