@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::link::{LinkMessage, SILENCE_MAX_NS, Token};
 use crate::release::Start;
-use crate::restore::{RestoreState, Restorer};
+use crate::restore::{RestoreState, Restorer, Wanted};
 use godwit_types::{Gfid, Placement};
 use std::collections::VecDeque;
 
@@ -48,9 +48,11 @@ pub struct Destination {
 impl Destination {
     /// Takes up an offer.
     pub fn new(host: &Host, token: Token, avoid: Option<Placement>) -> Self {
+        // The stream must be of the vGPU and the move that were offered.
+        let wanted = Wanted { profile: None, uuid: Some(token.uuid), token: Some(token.number) };
         Self {
             token,
-            restorer: Restorer::new(host, None),
+            restorer: Restorer::new(host, wanted),
             avoid,
             phase: Phase::Restoring,
             out: VecDeque::new(),

@@ -44,7 +44,7 @@ pub use host::{Host, HostError, Pending, VgpuInfo};
 pub use journal::Journal;
 pub use link::{LinkMessage, Token};
 pub use mcu::{Mcu, QemuBoard, QemuMcu};
-pub use restore::{RestoreError, RestoreState, Restorer};
+pub use restore::{RestoreError, RestoreState, Restorer, Wanted};
 pub use save::{Live, SaveError, SavePlan, SaveState, SaveStats, Saver};
 pub use source::{Source, SourceState};
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};

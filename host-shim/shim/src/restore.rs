@@ -30,6 +30,24 @@ pub enum RestoreError {
         /// What the caller wants.
         wanted: Profile,
     },
+    /// The state is another vGPU's.
+    #[error("the state is of vGPU {found:032x}, and vGPU {wanted:032x} is wanted")]
+    OtherVgpu {
+        /// Whose it is.
+        found: u128,
+        /// Whose the caller wants.
+        wanted: u128,
+    },
+    /// The state is the vGPU's own, of another time.
+    #[error(
+        "the state is of transfer {found} of this vGPU, and that of transfer {wanted} is wanted"
+    )]
+    OtherTransfer {
+        /// The number in the state.
+        found: u64,
+        /// The number that the caller wants.
+        wanted: u64,
+    },
     /// The card cannot load contexts of this layout.
     #[error("the state has contexts of layout {found}, and this card loads layout {wanted}")]
     Layout {
@@ -71,6 +89,17 @@ pub enum RestoreState {
     Undone(RestoreError),
 }
 
+/// What a state must be of, as far as the caller prescribes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What the vGPU is.
+    pub profile: Option<Profile>,
+    /// Which vGPU.
+    pub uuid: Option<[u8; 16]>,
+    /// Which of its transfers; an older one is of a past that is over.
+    pub token: Option<u64>,
+}
+
 #[derive(Debug)]
 enum Phase {
     Reading,
@@ -90,7 +119,7 @@ pub struct Restorer {
     reader: Reader,
     phase: Phase,
     descriptor: Option<Descriptor>,
-    wanted: Option<Profile>,
+    wanted: Wanted,
     home: Option<(Gfid, Placement)>,
     staging: Staging,
     generation: u32,
@@ -116,15 +145,26 @@ fn profile(descriptor: &Descriptor) -> Profile {
 
 fn check(
     descriptor: &Descriptor,
-    wanted: Option<Profile>,
+    wanted: &Wanted,
     device: &Identity,
 ) -> Result<Profile, RestoreError> {
     let found = profile(descriptor);
     found.check().map_err(RestoreError::Profile)?;
-    if let Some(wanted) = wanted
+    if let Some(wanted) = wanted.profile
         && wanted != found
     {
         return Err(RestoreError::OtherProfile { found, wanted });
+    }
+    if let Some(uuid) = wanted.uuid
+        && uuid != descriptor.uuid
+    {
+        let (found, wanted) = (u128::from_be_bytes(descriptor.uuid), u128::from_be_bytes(uuid));
+        return Err(RestoreError::OtherVgpu { found, wanted });
+    }
+    if let Some(wanted) = wanted.token
+        && wanted != descriptor.token
+    {
+        return Err(RestoreError::OtherTransfer { found: descriptor.token, wanted });
     }
     if descriptor.context_layout != device.context_layout {
         let (found, wanted) = (descriptor.context_layout, device.context_layout);
@@ -134,9 +174,8 @@ fn check(
 }
 
 impl Restorer {
-    /// A restore onto this host. `wanted`: the profile that the state must have, if any is
-    /// prescribed.
-    pub fn new(host: &Host, wanted: Option<Profile>) -> Self {
+    /// A restore onto this host.
+    pub fn new(host: &Host, wanted: Wanted) -> Self {
         Self {
             reader: Reader::new(),
             phase: Phase::Reading,
@@ -302,7 +341,7 @@ impl Restorer {
         let Body::Descriptor(descriptor) = record.body else {
             return Err(RestoreError::BadRecord);
         };
-        check(&descriptor, self.wanted, &host.identity())?;
+        check(&descriptor, &self.wanted, &host.identity())?;
         self.descriptor = Some(descriptor);
         self.phase = Phase::Described;
         Ok(false)

@@ -3,10 +3,10 @@
 use crate::file::{FileError, StateFile, state_reader};
 use crate::host::Host;
 use crate::release::{Release, Start};
-use crate::restore::{RestoreState, Restorer};
+use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::save::{SavePlan, SaveState, SaveStats, Saver};
 use crate::stream::StreamError;
-use godwit_types::{Gfid, Placement, Profile};
+use godwit_types::{Gfid, Placement};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -171,8 +171,7 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Starts to resume the vGPU in a file. `wanted`: the profile it must have, if any is
-    /// prescribed. `avoid`: a placement to be away from.
+    /// Starts to resume the vGPU in a file. `avoid`: a placement to be away from.
     ///
     /// # Errors
     ///
@@ -180,7 +179,7 @@ impl Resume {
     pub fn new(
         host: &Host,
         path: &Path,
-        wanted: Option<Profile>,
+        wanted: Wanted,
         avoid: Option<Placement>,
     ) -> Result<Self, FileError> {
         let file = state_reader(path)?;

@@ -4,7 +4,7 @@ use crate::events::{ResumeSpec, SuspendSpec};
 use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
-use godwit_shim::{Resume, ResumeState, SavePlan, SaveStats, Suspend, SuspendState};
+use godwit_shim::{Resume, ResumeState, SavePlan, SaveStats, Suspend, SuspendState, Wanted};
 use godwit_types::{Gfid, Placement};
 use std::path::PathBuf;
 
@@ -88,7 +88,9 @@ impl World {
 
     pub(crate) fn begin_resume(&mut self, spec: &ResumeSpec) {
         let node = &self.vgpus[spec.vgpu.0];
-        let (profile, avoid) = (node.profile, node.last_place.map(|(_, placement)| placement));
+        let wanted =
+            Wanted { profile: Some(node.profile), uuid: Some(node.uuid), token: Some(node.token) };
+        let avoid = node.last_place.map(|(_, placement)| placement);
         let fail =
             |why: String| ended(spec.vgpu, MoveKind::Resume, Err(why), 0, SaveStats::default());
         if !matches!(node.home, Home::File(_)) {
@@ -96,7 +98,7 @@ impl World {
             return;
         }
         let host = &self.hosts[spec.to.0].host;
-        match Resume::new(host, &spec.path, Some(profile), avoid) {
+        match Resume::new(host, &spec.path, wanted, avoid) {
             Ok(resume) => {
                 self.vgpus[spec.vgpu.0].in_transfer = true;
                 let (vgpu, host, began_ns) = (spec.vgpu, spec.to, self.now_ns);

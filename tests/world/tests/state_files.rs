@@ -23,6 +23,8 @@ struct Case {
     world: World,
     vgpu: VgpuId,
     other: VgpuId,
+    /// Of the same profile.
+    twin: VgpuId,
     to: HostId,
     folder: tempfile::TempDir,
     bytes: Vec<u8>,
@@ -49,7 +51,8 @@ fn host(world: &mut World, name: &str) -> HostId {
     world.add_host(spec).unwrap()
 }
 
-/// A vGPU that was suspended in the middle of its job, and another of another profile.
+/// A vGPU that was suspended in the middle of its job, another of another profile, and one of
+/// the same.
 fn suspended() -> Case {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whole.state");
@@ -59,22 +62,23 @@ fn suspended() -> Case {
         let spec = VgpuSpec { name: name.into(), host: from, profile: profile(fb_mib) };
         world.add_vgpu(spec).unwrap()
     };
-    let (one, other) = (vgpu("one", 8), vgpu("other", 12));
-    for (name, vgpu) in [("job", one), ("other.job", other)] {
+    let (one, other, twin) = (vgpu("one", 8), vgpu("other", 12), vgpu("twin", 8));
+    for (name, vgpu) in [("job", one), ("other.job", other), ("twin.job", twin)] {
         let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(9, 8, 4, 20));
         let spec = JobSpec { name: name.into(), vgpu, source, repeat: 1, endless: false };
         world.add_job(spec).unwrap();
     }
-    for (vgpu, path) in [(one, path.clone()), (other, folder.path().join("other.state"))] {
+    let [other_path, twin_path] = ["other.state", "twin.state"].map(|it| folder.path().join(it));
+    for (vgpu, path) in [(one, path.clone()), (other, other_path), (twin, twin_path)] {
         let stop = StopMode::Instruction;
         let spec = SuspendSpec { vgpu, path, stop, stop_timeout_ns: 10_000_000 };
         world.schedule(Trigger::At(400_000), Action::Suspend(spec));
     }
-    while world.move_reports().len() < 2 {
+    while world.move_reports().len() < 3 {
         world.step();
     }
     let bytes = fs::read(&path).unwrap();
-    Case { world, vgpu: one, other, to, folder, bytes }
+    Case { world, vgpu: one, other, twin, to, folder, bytes }
 }
 
 impl Case {
@@ -105,11 +109,12 @@ impl Case {
         why
     }
 
-    /// The whole file is as good as before: both jobs end with the right bytes.
+    /// The whole file is as good as before: all jobs end with the right bytes.
     fn finish(mut self) {
         let folder = self.folder.path().to_path_buf();
         assert_eq!(self.resume_file(&folder.join("whole.state"), self.vgpu), Ok(()));
         assert_eq!(self.resume_file(&folder.join("other.state"), self.other), Ok(()));
+        assert_eq!(self.resume_file(&folder.join("twin.state"), self.twin), Ok(()));
         assert!(self.world.run_until_settled(self.world.now_ns() + 1_000_000_000));
         self.world.check_leaks();
         assert_eq!(self.world.problems(), [] as [String; 0]);
@@ -220,4 +225,34 @@ fn a_file_of_another_profile_is_refused_by_name() {
     assert!(why.contains("another profile"), "{why}");
     case.world.check_leaks();
     case.finish();
+}
+
+#[test]
+fn a_file_of_another_vgpu_is_refused_by_name() {
+    let mut case = suspended();
+    let bytes = case.bytes.clone();
+    let why = case.resume(&bytes, case.twin).unwrap_err();
+    assert!(why.contains("the state is of vGPU"), "{why}");
+    case.finish();
+}
+
+#[test]
+fn a_file_of_another_time_is_refused_by_name() {
+    let mut case = suspended();
+    let (bytes, vgpu) = (case.bytes.clone(), case.vgpu);
+    case.resume(&bytes, vgpu).unwrap();
+    let again = case.folder.path().join("again.state");
+    let before = case.world.move_reports().len();
+    case.world.act(Action::Suspend(SuspendSpec {
+        vgpu,
+        path: again.clone(),
+        stop: StopMode::Instruction,
+        stop_timeout_ns: 10_000_000,
+    }));
+    while case.world.move_reports().len() == before {
+        case.world.step();
+    }
+    let why = case.resume(&bytes, vgpu).unwrap_err();
+    assert!(why.contains("the state is of transfer"), "{why}");
+    case.resume_file(&again, vgpu).unwrap();
 }
