@@ -18,6 +18,8 @@ pub enum DestinationState {
     Running(Gfid),
     /// The move is off, and nothing of it is left here; why.
     Undone(String),
+    /// It is this side's, and its firmware refuses to start it; why. It stands still, whole.
+    Stuck(String),
 }
 
 #[derive(Debug)]
@@ -28,6 +30,7 @@ enum Phase {
     Running,
     Undoing(String),
     Undone(String),
+    Stuck(String),
 }
 
 /// A move, at its destination.
@@ -141,8 +144,9 @@ impl Destination {
                     self.phase = Phase::Running;
                     self.out.push_back(LinkMessage::Done(self.token));
                 }
-                // It stands still and was ready, so the firmware has no reason to refuse.
-                Err(why) => panic!("a committed vGPU cannot be started: {why:?}"),
+                Err(why) => {
+                    self.phase = Phase::Stuck(format!("it cannot be started: {why:?}"));
+                }
             },
             Phase::Undoing(why) => {
                 let why = std::mem::take(why);
@@ -151,7 +155,7 @@ impl Destination {
                     _ => Phase::Undoing(why),
                 };
             }
-            Phase::Ready | Phase::Running | Phase::Undone(_) => {}
+            Phase::Ready | Phase::Running | Phase::Undone(_) | Phase::Stuck(_) => {}
         }
         match &self.phase {
             Phase::Restoring | Phase::Starting(_) | Phase::Undoing(_) => DestinationState::Working,
@@ -161,6 +165,7 @@ impl Destination {
                 None => DestinationState::Working,
             },
             Phase::Undone(why) => DestinationState::Undone(why.clone()),
+            Phase::Stuck(why) => DestinationState::Stuck(why.clone()),
         }
     }
 

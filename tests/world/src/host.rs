@@ -1,6 +1,8 @@
 //! A host in the world.
 
 use godwit_shim::{Host, Journal};
+use godwit_types::Gfid;
+use std::collections::BTreeMap;
 
 /// A host to be powered on. Sizes are bytes and multiples of 4 KiB.
 #[derive(Clone, Debug)]
@@ -27,12 +29,15 @@ pub(crate) struct HostNode {
     pub(crate) journal: Journal,
     pub(crate) restarts: u32,
     start_ns: u64,
+    /// For each vGPU when it was looked at last: the work that its card had done for it, and
+    /// whether its firmware said that it runs.
+    pub(crate) work: BTreeMap<Gfid, (u64, bool)>,
 }
 
 impl HostNode {
     pub(crate) fn new(spec: HostSpec, host: Host) -> Self {
         let (name, start_ns) = (spec.name, spec.start_ns);
-        Self { name, host, journal: Journal::new(), restarts: 0, start_ns }
+        Self { name, host, journal: Journal::new(), restarts: 0, start_ns, work: BTreeMap::new() }
     }
 
     /// Device time of a time of the world.

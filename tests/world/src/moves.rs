@@ -283,7 +283,7 @@ impl World {
         let over = match &one.destination_state {
             DestinationState::Running(_) => one.source.is_none(),
             DestinationState::Undone(_) => source_over,
-            DestinationState::Working | DestinationState::Ready => {
+            DestinationState::Working | DestinationState::Ready | DestinationState::Stuck(_) => {
                 source_over && one.destination.is_none()
             }
         };

@@ -12,8 +12,13 @@ struct Claim {
     may_run: bool,
 }
 
+fn gfids() -> impl Iterator<Item = Gfid> {
+    (0..VGPU_COUNT as usize).filter_map(Gfid::from_index)
+}
+
 impl World {
     pub(crate) fn check_owners(&mut self) {
+        self.check_still();
         let claims = self.claims();
         let mut runs = vec![0; self.vgpus.len()];
         let mut wrong = Vec::new();
@@ -37,9 +42,27 @@ impl World {
         }
     }
 
+    /// A card does nothing for a vGPU that its firmware takes for one that stands still.
+    fn check_still(&mut self) {
+        let mut wrong = Vec::new();
+        for node in &mut self.hosts {
+            for gfid in gfids() {
+                let runs = node.host.card().is_running(gfid);
+                let stats = node.host.card().gpu().stats(gfid);
+                let done = stats.instructions + stats.copied_bytes;
+                let (before, ran) = node.work.insert(gfid, (done, runs)).unwrap_or((done, runs));
+                if done > before && !runs && !ran {
+                    wrong.push(format!("{}: {gfid:?} stands still and works", node.name));
+                }
+            }
+        }
+        for what in wrong {
+            self.problem(what);
+        }
+    }
+
     /// Everything that runs, as the firmware has it.
     fn running(&self) -> Vec<(HostId, Gfid)> {
-        let gfids = || (0..VGPU_COUNT as usize).filter_map(Gfid::from_index);
         let on = |at: usize| {
             let card = self.hosts[at].host.card();
             gfids().filter(|gfid| card.is_running(*gfid)).map(move |gfid| (HostId(at), gfid))
