@@ -3,7 +3,7 @@
 use crate::copy::CopyKind;
 use crate::engine::{Engine, Step};
 use crate::message::{Action, Event, Reject};
-use crate::tsg::TsgState;
+use crate::tsg::{Tsg, TsgState};
 use crate::vgpu::Phase;
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId,
@@ -34,8 +34,12 @@ pub(crate) struct Channel {
     pub(crate) untold: bool,
 }
 
-// 32 bytes are the budget of a channel and its group together.
-const_assert!(size_of::<Channel>().saturating_add(size_of::<crate::tsg::Tsg>()) <= 32);
+impl Engine {
+    /// Bytes that the engine's tables hold for each channel: its own entry, and one of a group.
+    pub const CHANNEL_BYTES: usize = size_of::<Channel>().saturating_add(size_of::<Tsg>());
+}
+
+const_assert!(Engine::CHANNEL_BYTES <= 32);
 
 impl Channel {
     const NO_TSG: TsgId = match TsgId::new(0) {

@@ -29,6 +29,8 @@ mod line;
 mod register;
 #[cfg(target_os = "none")]
 mod run;
+#[cfg(target_os = "none")]
+mod sizes;
 
 /// There is no image for a host.
 #[cfg(not(target_os = "none"))]

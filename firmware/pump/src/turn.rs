@@ -43,6 +43,9 @@ pub struct Pump {
 }
 
 impl Pump {
+    /// Bytes that a channel takes: see [`Engine::CHANNEL_BYTES`].
+    pub const CHANNEL_BYTES: usize = Engine::CHANNEL_BYTES;
+
     pub(crate) const fn with_engine(engine: Engine) -> Self {
         Self {
             engine,

@@ -7,6 +7,7 @@ mod demo;
 mod layers;
 mod prereq;
 mod seeds;
+mod size;
 mod source;
 mod steps;
 mod tidy;
@@ -18,6 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::seeds::Seeds;
+use crate::size::Size;
 use crate::workspace::Workspace;
 
 /// Builds, runs and checks the Godwit workspace.
@@ -43,6 +45,8 @@ enum Task {
     Prepush,
     /// Runs the seeded world over a range of seeds.
     Seeds(Seeds),
+    /// Measures the firmware's images and holds them to `linker/budget.toml`.
+    Size(Size),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
     Layers,
     /// Checks sizes and plain text, with the exceptions in `tools/xtask/tidy.toml`.
@@ -66,6 +70,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { args } => return demo::run(&workspace, &args),
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
         Task::Seeds(seeds) => return seeds.run(&workspace),
+        Task::Size(size) => size.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,
     }

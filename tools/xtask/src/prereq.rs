@@ -31,6 +31,9 @@ pub(crate) struct Prereq {
 /// What a build needs.
 pub(crate) const BUILD: &[Prereq] = &[C_COMPILER, TARGET];
 
+/// What the images of all boards need.
+pub(crate) const IMAGES: &[Prereq] = &[TARGET, RV32, ARM];
+
 /// What the tests need.
 pub(crate) const TEST: &[Prereq] =
     &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU];

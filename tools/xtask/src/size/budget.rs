@@ -1,0 +1,60 @@
+//! `linker/budget.toml`: how large an image of each board may be.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::workspace::Workspace;
+
+/// Where the budgets are.
+pub(crate) const PATH: &str = "linker/budget.toml";
+
+/// One figure for each thing that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sizes {
+    /// Code, constants, and what variables start with.
+    pub(crate) flash_bytes: u64,
+    /// Variables, without what grows with the number of channels.
+    pub(crate) ram_bytes: u64,
+    /// Variables for each channel.
+    pub(crate) channel_bytes: u64,
+    /// The stack at its deepest.
+    pub(crate) stack_bytes: u64,
+}
+
+impl Sizes {
+    /// The figures with their names.
+    pub(crate) fn rows(&self) -> [(&'static str, u64); 4] {
+        [
+            ("flash", self.flash_bytes),
+            ("static RAM", self.ram_bytes),
+            ("RAM a channel", self.channel_bytes),
+            ("stack", self.stack_bytes),
+        ]
+    }
+}
+
+/// The budgets of all boards, and what they are to become.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Budgets {
+    pub(crate) goal: Sizes,
+    pub(crate) board: BTreeMap<String, Sizes>,
+}
+
+impl Budgets {
+    pub(crate) fn load(workspace: &Workspace) -> Result<Self> {
+        Self::parse(&workspace.read(PATH)?)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).with_context(|| format!("`{PATH}` has a mistake"))
+    }
+
+    /// A board's budget: there is no board without.
+    pub(crate) fn of(&self, board: &str) -> Result<&Sizes> {
+        self.board.get(board).with_context(|| format!("`{PATH}` has no `[board.{board}]`"))
+    }
+}

@@ -1,0 +1,1 @@
+//! Small programs that break one rule each.
