@@ -27,7 +27,9 @@ pub(crate) fn run() -> ! {
     }
     let callee = Callee::new(words);
     let mut hal = Mmio::new(words, Line::new(words, Uart), window.retained());
-    let pump = PUMP.take();
+    let Some(pump) = PUMP.try_take() else {
+        crash::end(Cause::Panic { line: line!() }); // it is taken nowhere else
+    };
 
     // Power-on is a call, too.
     let mut call = callee.call();
