@@ -67,7 +67,7 @@ pub trait Registers {
 
 impl Engine {
     /// What is to be retained, when [`Action::Retain`] is performed.
-    pub fn retained(&self) -> impl Iterator<Item = RetainedVgpu> {
+    pub fn retained(&self) -> impl Iterator<Item = RetainedVgpu> + Clone {
         self.vgpus.iter().filter_map(|(gfid, vgpu)| {
             let phase = match vgpu.phase {
                 Phase::Absent => return None,

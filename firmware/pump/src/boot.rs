@@ -7,7 +7,7 @@ use godwit_hal::{Hardware, RetainedSlot};
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, Epoch, Gfid, Identity, RunlistId, RunlistState,
 };
-use godwit_wire::retained::{self, RETAINED_BYTES, Retained};
+use godwit_wire::retained::{self, Kept, RECORD_BYTES_MAX};
 
 /// Version of the mailbox protocol that this firmware speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -48,16 +48,32 @@ impl Pump {
     /// See [`Self::boot`].
     pub fn start<H: Hardware>(&mut self, hal: &mut H) {
         hal.exchange_version(PROTOCOL_VERSION);
-        let kept = newest(load(hal, RetainedSlot::A), load(hal, RetainedSlot::B));
-        self.retained_number = kept.number;
+        self.take_over(hal);
+        let (identity, now_ns) = (hal.identity(), hal.now_ns());
+        self.engine.recover(identity, &Device(&*hal), now_ns);
+    }
+
+    /// Takes over what an earlier firmware retained. The record is on the stack no longer than
+    /// that.
+    #[inline(never)]
+    fn take_over<H: Hardware>(&mut self, hal: &mut H) {
+        let mut buffer = [0; RECORD_BYTES_MAX];
+        // One buffer is enough: the newer record is read once more if it was not the last.
+        let (a, b) =
+            (number(hal, RetainedSlot::A, &mut buffer), number(hal, RetainedSlot::B, &mut buffer));
+        let slot = match (a, b) {
+            (Some(a), Some(b)) if (a.wrapping_sub(b) as i32) > 0 => RetainedSlot::A,
+            (Some(_), None) => RetainedSlot::A,
+            (_, Some(_)) | (None, None) => RetainedSlot::B,
+        };
+        let kept = load(hal, slot, &mut buffer);
+        self.retained_number = kept.map_or(0, |kept| kept.number);
         // No two starts that have told of themselves have the same, since each retains.
-        self.generation = kept.number.wrapping_add(1);
-        for vgpu in kept.vgpus.iter().filter_map(vgpu) {
+        self.generation = self.retained_number.wrapping_add(1);
+        for vgpu in kept.iter().flat_map(Kept::vgpus).filter_map(|kept| vgpu(&kept)) {
             self.engine.recover_vgpu(&vgpu, &Device(&*hal));
             self.drain(hal);
         }
-        let (identity, now_ns) = (hal.identity(), hal.now_ns());
-        self.engine.recover(identity, &Device(&*hal), now_ns);
     }
 }
 
@@ -70,25 +86,22 @@ impl Default for Pump {
 const NOTHING: Identity =
     Identity { fb_bytes: 0, bar_bytes: 0, context_bytes: 0, context_layout: 0 };
 
-fn load<H: Hardware>(hal: &H, slot: RetainedSlot) -> Option<Retained> {
-    let mut buffer = [0; RETAINED_BYTES];
-    let length = hal.load(slot, &mut buffer);
-    Retained::decode(buffer.get(..length)?).ok()
+/// The record in a slot, if it is whole. A number that counts its writes wraps.
+fn load<'a, H: Hardware>(
+    hal: &H,
+    slot: RetainedSlot,
+    buffer: &'a mut [u8; RECORD_BYTES_MAX],
+) -> Option<Kept<'a>> {
+    let length = hal.load(slot, buffer);
+    Kept::parse(buffer.get(..length)?).ok()
 }
 
-/// The newer of two records, by a number that wraps.
-fn newest(a: Option<Retained>, b: Option<Retained>) -> Retained {
-    match (a, b) {
-        (Some(a), Some(b)) => {
-            if (a.number.wrapping_sub(b.number) as i32) > 0 {
-                a
-            } else {
-                b
-            }
-        }
-        (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => Retained::default(),
-    }
+fn number<H: Hardware>(
+    hal: &H,
+    slot: RetainedSlot,
+    buffer: &mut [u8; RECORD_BYTES_MAX],
+) -> Option<u32> {
+    load(hal, slot, buffer).map(|kept| kept.number)
 }
 
 /// Reads one vGPU; one that makes no sense cannot have been written by us, and is dropped.

@@ -41,8 +41,13 @@ pub fn encode<'a, T: Serialize>(value: &T, into: &'a mut [u8]) -> Result<&'a [u8
 ///
 /// [`WireError::Malformed`] or [`WireError::TooLong`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| WireError::Malformed)?;
+    let (value, rest) = decode_first(bytes)?;
     if rest.is_empty() { Ok(value) } else { Err(WireError::TooLong) }
+}
+
+/// Decodes a value that the bytes begin with; returns the bytes after it.
+pub(crate) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), WireError> {
+    postcard::take_from_bytes(bytes).map_err(|_| WireError::Malformed)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl<I: Index, T, const N: usize> Table<I, T, N> {
     }
 
     /// The ids with their values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (I, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (I, &T)> + Clone {
         self.values.iter().enumerate().filter_map(|(at, value)| Some((I::from_index(at)?, value)))
     }
 
