@@ -13,6 +13,7 @@ use static_assertions::const_assert;
 
 /// How far a channel has come in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)] // `Free` is zero
 pub(crate) enum ChannelState {
     Free,
     Open,

@@ -101,7 +101,7 @@ impl Engine {
     /// Submits an operation; ask [`Self::may_copy`] first.
     pub(crate) fn copy(&mut self, gfid: Gfid, kind: CopyKind, slot: Option<SlotId>, op: CopyOp) {
         if self.copies == 0 {
-            self.copy_deadline_ns = self.after(COPY_DEADLINE_NS);
+            self.copy_deadline_ns = Some(self.after(COPY_DEADLINE_NS));
         }
         self.copies = self.copies.saturating_add(1);
         if kind != CopyKind::StartScrub {
@@ -134,8 +134,7 @@ impl Engine {
         }
         self.copies = self.copies.saturating_sub(1);
         self.copy_late = false;
-        self.copy_deadline_ns =
-            if self.copies == 0 { u64::MAX } else { self.after(COPY_DEADLINE_NS) };
+        self.copy_deadline_ns = (self.copies != 0).then(|| self.after(COPY_DEADLINE_NS));
         match kind {
             CopyKind::Log => self.logged(gfid, &done),
             CopyKind::Gather => self.gathered(gfid, slot, &done),

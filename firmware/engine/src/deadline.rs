@@ -35,10 +35,10 @@ impl Engine {
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlist_deadline(runlist);
         }
-        if self.copy_deadline_ns <= self.now_ns {
+        if self.copy_deadline_ns.is_some_and(|at| at <= self.now_ns) {
             self.copy_ring_late();
         }
-        if self.recover_deadline_ns <= self.now_ns {
+        if self.recover_deadline_ns.is_some_and(|at| at <= self.now_ns) {
             // A guest that meets a closed aperture is better than a host that waits for ever.
             self.recovered_all();
         }
@@ -144,7 +144,7 @@ impl Engine {
     /// answer comes after all, it is taken, and what nobody waits for any more goes on.
     fn copy_ring_late(&mut self) {
         self.copy_late = true;
-        self.copy_deadline_ns = self.after(COPY_DEADLINE_NS);
+        self.copy_deadline_ns = Some(self.after(COPY_DEADLINE_NS));
         let full = self.copies >= COPY_RING_ENTRIES;
         let waiting = self
             .vgpus
@@ -190,7 +190,8 @@ impl Engine {
 
     /// Sets the alarm to the earliest deadline, if that has changed.
     pub(crate) fn arm(&mut self) {
-        let mut earliest = self.copy_deadline_ns.min(self.recover_deadline_ns);
+        let ours = [self.copy_deadline_ns, self.recover_deadline_ns];
+        let mut earliest = ours.into_iter().flatten().fold(u64::MAX, u64::min);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             let Some(current) = self.runlists[runlist].current else {
                 continue;

@@ -68,12 +68,12 @@ pub struct Engine {
     pub(crate) alarm_ns: Option<u64>,
     /// Time of the input that is being handled.
     pub(crate) now_ns: u64,
-    /// When the copy ring is late with what it does; `u64::MAX`: it has nothing to do.
-    pub(crate) copy_deadline_ns: u64,
+    /// When the copy ring is late with what it does; `None`: it has nothing to do.
+    pub(crate) copy_deadline_ns: Option<u64>,
     /// It was late, and has not answered since.
     pub(crate) copy_late: bool,
     /// When the apertures that are being bound again are late.
-    pub(crate) recover_deadline_ns: u64,
+    pub(crate) recover_deadline_ns: Option<u64>,
     actions: Deque<Action, ACTIONS_MAX>,
     events: Deque<Event, EVENTS_MAX>,
 }
@@ -95,6 +95,9 @@ pub(crate) fn each(mut mask: u32) -> impl Iterator<Item = Gfid> {
 impl Engine {
     /// An engine for a device on which nothing runs. A firmware that may have run before
     /// uses [`Self::recover`].
+    ///
+    /// All of its bytes are zero, and types say `repr` where they need it for that: so an image
+    /// has it among the variables that start as zero, and no copy of it in its flash.
     pub const fn new(device: Identity) -> Self {
         Self {
             device,
@@ -116,9 +119,9 @@ impl Engine {
             busy: 0,
             alarm_ns: None,
             now_ns: 0,
-            copy_deadline_ns: u64::MAX,
+            copy_deadline_ns: None,
             copy_late: false,
-            recover_deadline_ns: u64::MAX,
+            recover_deadline_ns: None,
             actions: Deque::new(),
             events: Deque::new(),
         }

@@ -119,7 +119,7 @@ impl Engine {
         if self.recovering == 0 {
             self.tell_started();
         } else {
-            self.recover_deadline_ns = self.after(DEVICE_DEADLINE_NS);
+            self.recover_deadline_ns = Some(self.after(DEVICE_DEADLINE_NS));
         }
         let _ = self.proceed(now_ns);
     }
@@ -134,7 +134,7 @@ impl Engine {
 
     pub(crate) fn recovered_all(&mut self) {
         self.recovering = 0;
-        self.recover_deadline_ns = u64::MAX;
+        self.recover_deadline_ns = None;
         self.tell_started();
     }
 

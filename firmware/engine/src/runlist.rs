@@ -17,9 +17,10 @@ pub(crate) enum Why {
 
 /// What the engine was asked last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)] // from 1, so that `None` in its place is zero
 pub(crate) enum Doing {
     /// To run.
-    Running,
+    Running = 1,
     /// To let go, by `deadline_ns`.
     Preempting { seq: u32, mode: PreemptMode, deadline_ns: u64, why: Why },
     /// To let go, and the deadline has passed: what it holds is being looked at, since the

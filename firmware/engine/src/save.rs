@@ -14,6 +14,7 @@ use godwit_types::{
 
 /// How far a save has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)] // `None` is zero
 pub(crate) enum Save {
     None,
     /// Logging is being started.

@@ -5,6 +5,7 @@ use static_assertions::const_assert;
 
 /// Where a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)] // `Idle` is zero
 pub(crate) enum TsgState {
     /// No work is known.
     Idle,

@@ -16,6 +16,7 @@
 
 mod boot;
 mod encode;
+mod held;
 mod parse;
 mod perform;
 mod trace;

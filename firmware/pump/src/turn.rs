@@ -1,6 +1,7 @@
 //! A turn of the loop.
 
 use crate::encode;
+use crate::held::Held;
 use crate::parse;
 use crate::perform::perform;
 use crate::trace::trace;
@@ -28,14 +29,14 @@ pub enum Turn {
 pub struct Pump {
     pub(crate) engine: Engine,
     /// An input of the device that the engine could not take yet.
-    held: Option<Input>,
+    held: Held<Input>,
     /// A command that the engine could not take yet.
-    held_command: Option<Input>,
+    held_command: Held<Input>,
     /// Copies that the ring had no room for, since a firmware before this one has left
     /// something in it. The engine never has more under way than this holds.
     held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
     /// An event that found no room.
-    unsent: Option<mailbox::Event>,
+    unsent: Held<mailbox::Event>,
     /// Number of the last retained record.
     pub(crate) retained_number: u32,
     /// Names this start: the number of the first record that it retains.
@@ -49,10 +50,10 @@ impl Pump {
     pub(crate) const fn with_engine(engine: Engine) -> Self {
         Self {
             engine,
-            held: None,
-            held_command: None,
+            held: Held::NOTHING,
+            held_command: Held::NOTHING,
             held_copies: Deque::new(),
-            unsent: None,
+            unsent: Held::NOTHING,
             retained_number: 0,
             generation: 0,
         }
@@ -75,7 +76,7 @@ impl Pump {
             busy = true;
             trace!(trace, "in {}", input);
             if let Err((input, _)) = self.engine.handle(input, hal.now_ns()) {
-                self.held = Some(input);
+                self.held.put(input);
                 break;
             }
             self.drain(hal);
@@ -107,7 +108,7 @@ impl Pump {
             if let Some(input) = perform(self, hal, &action)
                 && let Err((input, _)) = self.engine.handle(input, hal.now_ns())
             {
-                self.held = Some(input);
+                self.held.put(input);
             }
             any = true;
         }
@@ -135,7 +136,7 @@ impl Pump {
             let sent =
                 godwit_wire::encode(&event, &mut buffer).is_ok_and(|bytes| hal.send(bytes).is_ok());
             if !sent {
-                self.unsent = Some(event);
+                self.unsent.put(event);
                 break;
             }
             any = true;
@@ -151,11 +152,11 @@ impl Pump {
 
     /// Takes one command, if the engine takes commands now. Returns whether there was one.
     fn take_command<H: Hardware>(&mut self, hal: &mut H) -> bool {
-        let fresh = self.held_command.is_none();
+        let fresh = !self.held_command.is_there();
         let input = match self.held_command.take() {
             Some(input) => input,
             None => {
-                if self.unsent.is_some() {
+                if self.unsent.is_there() {
                     return false;
                 }
                 let mut message = [0; MESSAGE_BYTES_MAX];
@@ -172,7 +173,7 @@ impl Pump {
         match self.engine.handle(input, hal.now_ns()) {
             Ok(()) => true,
             Err((input, Reject::Full)) => {
-                self.held_command = Some(input);
+                self.held_command.put(input);
                 // Turning again helps only if the engine was not asked before.
                 fresh
             }
@@ -194,7 +195,7 @@ impl Pump {
             },
             Err(_) => mailbox::Event::Malformed,
         };
-        self.unsent = Some(answer);
+        self.unsent.put(answer);
         None
     }
 }

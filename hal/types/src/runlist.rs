@@ -5,9 +5,10 @@ use crate::TsgId;
 /// At what boundary running work is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)] // from 1, so that `None` in its place is zero: see `Engine::new`
 pub enum PreemptMode {
     /// Wait for idle: the entry that runs is finished first.
-    Wfi,
+    Wfi = 1,
     /// Thread-block boundary: the blocks in flight are finished first.
     Cta,
     /// Between two instructions (compute instruction-level preemption, CILP).
