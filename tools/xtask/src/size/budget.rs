@@ -58,3 +58,23 @@ impl Budgets {
         self.board.get(board).with_context(|| format!("`{PATH}` has no `[board.{board}]`"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_regs::window::BOARDS;
+
+    use super::{Budgets, Workspace};
+
+    #[test]
+    fn every_board_has_a_budget() {
+        let budgets = Budgets::load(&Workspace::load().unwrap()).unwrap();
+        assert!(BOARDS.iter().all(|board| budgets.of(board.name).is_ok()));
+        assert_eq!(budgets.board.len(), BOARDS.len());
+    }
+
+    #[test]
+    fn a_mistake_is_an_error() {
+        let error = Budgets::parse("[goal]\nflash = 1\n").unwrap_err();
+        assert!(format!("{error:#}").contains("unknown field `flash`"), "{error:#}");
+    }
+}

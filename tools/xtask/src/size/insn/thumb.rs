@@ -74,8 +74,11 @@ fn decode(disassembler: &Capstone, insn: &capstone::Insn<'_>) -> Insn {
     if let Flow::Call(_) = flow {
         sets.clear(); // the call itself forgets what it clobbers
     }
-    let moves_stack = name.is(&["msr"]) && insn.op_str().is_some_and(|text| text.contains("sp"));
-    if moves_stack {
+    // Not everything that moves the stack pointer says that it writes it.
+    let by_base = arm.writeback() && (base(&operands) == SP || first(&operands) == SP);
+    let by_name = name.is(&["push", "pop", "vpush", "vpop"]);
+    let special = name.is(&["msr"]) && insn.op_str().is_some_and(|text| text.contains("sp"));
+    if (by_base || by_name || special) && sets.iter().all(|(reg, _)| *reg != SP) {
         sets.push((SP, Expr::Any));
     }
     for (reg, expr) in &mut sets {
