@@ -11,6 +11,7 @@ use crate::command::Cmd;
 use crate::layers::{self, Rules};
 use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET};
 use crate::seeds::Seeds;
+use crate::size;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -115,6 +116,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
         Step::programs("clippy, host", [clippy(&["--workspace", "--all-targets"])]),
         Step::programs("clippy, firmware target", on_target(clippy, &rules.no_std, &logging)),
         Step::programs("build, firmware target", on_target(build, &rules.no_std, &logging)),
+        Step { name: "size", work: Work::Check(size::run, "cargo xtask size") },
         Step::programs("rustdoc", [docs]),
         Step::programs("cargo deny", [Cmd::cargo(deny)]),
         Step::programs("cargo test", [Cmd::cargo(["test", "--workspace"])]),
