@@ -264,7 +264,7 @@ impl Walk<'_> {
         for index in 0.. {
             let at = table + index * u64::from(width);
             let Some(word) = self.image.constant(at, width) else { break };
-            let word = if width == 4 && base != 0 { word as i32 as i64 as u64 } else { word };
+            let word = if width == 4 && base != 0 { i64::from(word as i32) as u64 } else { word };
             let to = self.isa.address(base.wrapping_add(word));
             if to == self.function.at || !self.code.contains_key(&to) {
                 break;

@@ -1,5 +1,6 @@
 //! The whole program: who calls whom, how deep that goes, and how it ends.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use anyhow::Result;
@@ -63,8 +64,8 @@ impl<'a> Graph<'a> {
         }
         while let Some(at) = open.pop_front() {
             for call in self.facts.get(&at).into_iter().flat_map(|f| &f.calls) {
-                if !found.contains_key(&call.to) {
-                    found.insert(call.to, Some((at, *call)));
+                if let Entry::Vacant(place) = found.entry(call.to) {
+                    place.insert(Some((at, *call)));
                     open.push_back(call.to);
                 }
             }

@@ -66,7 +66,7 @@ impl Roots {
             match vector(number) {
                 // The table ends where code starts, or with what holds it.
                 Some(at) if !image.is_code(table + 4 * number) => {
-                    rest.extend((at != 0).then_some(at))
+                    rest.extend((at != 0).then_some(at));
                 }
                 _ => break,
             }

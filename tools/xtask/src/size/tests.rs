@@ -55,9 +55,9 @@ const TABLE: &str = "
 /// A function of a program.
 fn function(core: Core, name: &str, body: &str) -> String {
     let (kind, thumb) = if core.target == ARM.target { ("%", ".thumb_func") } else { ("@", "") };
-    format!(
-        ".type \"{name}\", {kind}function\n{thumb}\n\"{name}\":\n{body}\n.size \"{name}\", . - \"{name}\"\n"
-    )
+    let quoted = format!("\"{name}\"");
+    let head = format!(".type {quoted}, {kind}function\n{thumb}\n{quoted}:");
+    format!("{head}\n{body}\n.size {quoted}, . - {quoted}\n")
 }
 
 /// What is found in a program of these functions, the first of which is `start`.
@@ -215,7 +215,7 @@ fn what_thumb_code_saves_is_counted() {
         popeq {r4, pc}\n vpop {d8}\n pop {r4, pc}";
     let found = found(ARM, &[("start", start), ("work", work)]);
     assert_eq!(found.problems, [""; 0]);
-    // Two of the exception frames: nothing here is an interrupt.
+    // A frame for each level, and the deepest handler.
     assert_eq!(found.sizes.stack_bytes, 16 + 24 + 8 + 8 + 3 * 108 + 8);
 }
 
