@@ -1,7 +1,7 @@
 //! Bits and numbers inside registers.
 
-use bitflags::bitflags;
-use godwit_types::{PreemptMode, RunlistId, RunlistState, TsgId};
+use crate::table::{Value, fields, flags, numbers, variants};
+use godwit_types::{BarMode, PreemptMode, RunlistId, RunlistState, TsgId};
 
 /// `identity.magic`: "GDWT", little-endian.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"GDWT");
@@ -10,28 +10,25 @@ pub const MAP_VERSION: u32 = 1;
 /// `mailbox.firmware_version` and `mailbox.host_version`.
 pub const MAILBOX_VERSION: u32 = 1;
 
-bitflags! {
+flags! {
     /// `intr.bell` and `intr.ack`: what an interrupt is about.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Source: u32 {
+    Source {
         /// The compute runlist has an answer.
-        const RUNLIST_COMPUTE = 1 << 0;
+        RUNLIST_COMPUTE = 0;
         /// The copy runlist has an answer.
-        const RUNLIST_COPY = 1 << 1;
+        RUNLIST_COPY = 1;
         /// A doorbell rang.
-        const DOORBELL = 1 << 2;
+        DOORBELL = 2;
         /// A channel faulted.
-        const FAULT = 1 << 3;
+        FAULT = 3;
         /// The privileged copy ring has an answer.
-        const COPY = 1 << 4;
+        COPY = 4;
         /// The alarm rang.
-        const ALARM = 1 << 5;
+        ALARM = 5;
         /// A BAR block changed its status.
-        const BAR = 1 << 6;
+        BAR = 6;
         /// A partition was set or cleared.
-        const VMMU = 1 << 7;
-        /// Undefined on this revision; kept so that an acknowledge is bit-exact.
-        const _ = !0;
+        VMMU = 7;
     }
 }
 
@@ -46,33 +43,29 @@ impl Source {
     }
 }
 
-bitflags! {
+flags! {
     /// `bar.bind_status`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct BindStatus: u32 {
+    BindStatus {
         /// A bind request has not taken effect yet.
-        const PENDING = 1 << 0;
+        PENDING = 0;
         /// Accesses through the old binding are still under way.
-        const OUTSTANDING = 1 << 1;
-        /// Undefined on this revision.
-        const _ = !0;
+        OUTSTANDING = 1;
     }
+}
 
+flags! {
     /// `channel.status`, after NVIDIA's CHRAM.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct ChannelStatus: u32 {
+    ChannelStatus {
         /// The slot is bound.
-        const ENABLE = 1 << 0;
+        ENABLE = 0;
         /// The channel has work that is not done.
-        const BUSY = 1 << 1;
+        BUSY = 1;
         /// Its context is on the engine.
-        const ON_ENG = 1 << 2;
+        ON_ENG = 2;
         /// It waits for a semaphore.
-        const ACQUIRE_FAIL = 1 << 3;
+        ACQUIRE_FAIL = 3;
         /// It faulted and stands still until it is bound again.
-        const ENG_FAULTED = 1 << 4;
-        /// Undefined on this revision.
-        const _ = !0;
+        ENG_FAULTED = 4;
     }
 }
 
@@ -92,38 +85,96 @@ pub enum CtxStatus {
     CtxswSwitch = 4,
 }
 
+fields! {
+    /// `runlist.ctx_status`.
+    ctx_status {
+        /// Whether a context is on the engine.
+        STATUS @ 0, 8: super::CTX_STATUS;
+        /// Whose: its time-slice group.
+        TSG @ 16, 16;
+    }
+}
+
+const CTX_STATUS: &[Value] =
+    variants!(CtxStatus: Invalid, Valid, CtxswSave, CtxswLoad, CtxswSwitch);
+
 /// Encodes `runlist.ctx_status`.
 pub const fn encode_ctx_status(status: CtxStatus, tsg: Option<TsgId>) -> u32 {
     let tsg = match tsg {
         Some(tsg) => tsg.raw() as u32,
         None => 0,
     };
-    tsg.wrapping_shl(16) | status as u32
+    ctx_status::TSG.put(tsg) | ctx_status::STATUS.put(status as u32)
 }
 
 /// Reads `runlist.ctx_status`. An undefined state counts as no context.
 pub const fn parse_ctx_status(raw: u32) -> RunlistState {
-    match (raw & 0xff, TsgId::new(raw.wrapping_shr(16) as u16)) {
+    match (ctx_status::STATUS.take(raw), TsgId::new(ctx_status::TSG.take(raw) as u16)) {
         (1..=4, Some(tsg)) => RunlistState::Resident(tsg),
         _ => RunlistState::Empty,
+    }
+}
+
+numbers! {
+    /// Values of `runlist.preempt_mode`.
+    PREEMPT_MODES {
+        WFI = 0;
+        CTA = 1;
+        INSTRUCTION = 2;
+    }
+}
+
+fields! {
+    /// `runlist.preempt_mode`.
+    preempt_mode {
+        /// At which boundary the engine lets go.
+        MODE @ 0, 32: super::PREEMPT_MODES;
     }
 }
 
 /// Encodes `runlist.preempt_mode`.
 pub const fn encode_preempt_mode(mode: PreemptMode) -> u32 {
     match mode {
-        PreemptMode::Wfi => 0,
-        PreemptMode::Cta => 1,
-        PreemptMode::Instruction => 2,
+        PreemptMode::Wfi => WFI,
+        PreemptMode::Cta => CTA,
+        PreemptMode::Instruction => INSTRUCTION,
     }
 }
 
 /// Reads `runlist.preempt_mode`. An undefined mode stops soonest.
 pub const fn parse_preempt_mode(raw: u32) -> PreemptMode {
     match raw {
-        0 => PreemptMode::Wfi,
-        1 => PreemptMode::Cta,
+        WFI => PreemptMode::Wfi,
+        CTA => PreemptMode::Cta,
         _ => PreemptMode::Instruction,
+    }
+}
+
+fields! {
+    /// `bar.mode`.
+    bar_mode {
+        /// What an access meets.
+        MODE @ 0, 32: super::BAR_MODES;
+    }
+}
+
+const BAR_MODES: &[Value] = variants!(BarMode: Blocked, Trap, Direct);
+
+fields! {
+    /// `route.channels`.
+    route_channels {
+        /// The hardware channel that token 0 rings.
+        BASE @ 0, 16;
+        /// Tokens at or above this ring nothing.
+        COUNT @ 16, 16;
+    }
+}
+
+fields! {
+    /// `route.open`.
+    route_open {
+        /// Vectors may be raised to the host.
+        OPEN @ 0, 1;
     }
 }
 

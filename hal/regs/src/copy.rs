@@ -1,6 +1,7 @@
 //! Entries of the firmware's privileged copy ring, and their answers.
 
 use crate::bits::{halves, whole};
+use crate::table::{fields, numbers};
 use godwit_types::{
     CopyDone, CopyOp, CopyRequest, CopyStatus, Gfid, PAGE_BYTES, SLOT_BYTES, SlotId, SlotRange,
 };
@@ -10,19 +11,64 @@ pub type RequestWords = [u32; 7];
 /// The device's words of an entry: status, crc, bytes, pages.
 pub type DoneWords = [u32; 4];
 
-const DIRTY_START: u32 = 1;
-const DIRTY_FLIP: u32 = 2;
-const GATHER: u32 = 3;
-const DIRTY_STOP: u32 = 4;
-const SCATTER: u32 = 5;
-const FILL_FB: u32 = 6;
-const CONTEXT_TO_SLOT: u32 = 7;
-const SLOT_TO_CONTEXT: u32 = 8;
-const FILL_CONTEXT: u32 = 9;
-const FILL_SLOT: u32 = 10;
+numbers! {
+    /// Operations of `copy_entry.op`; `godwit_types::CopyOp` says what each does.
+    OPERATIONS {
+        DIRTY_START = 1;
+        DIRTY_FLIP = 2;
+        GATHER = 3;
+        DIRTY_STOP = 4;
+        SCATTER = 5;
+        FILL_FB = 6;
+        CONTEXT_TO_SLOT = 7;
+        SLOT_TO_CONTEXT = 8;
+        FILL_CONTEXT = 9;
+        FILL_SLOT = 10;
+    }
+}
+
+numbers! {
+    /// Values of `copy_entry.done_status`.
+    STATUSES {
+        DONE = 1;
+        ERROR = 2;
+        BAD_CRC = 3;
+        OUT_OF_RANGE = 4;
+    }
+}
+
+fields! {
+    /// `copy_entry.op`.
+    op {
+        /// What to do.
+        OPERATION @ 0, 8: super::OPERATIONS;
+        /// Whose memory is meant.
+        GFID @ 8, 8;
+        /// Echoed in the answer.
+        TAG @ 16, 16;
+    }
+}
+
+fields! {
+    /// `copy_entry.slot`.
+    slot {
+        /// Bytes of the slot, from its first one.
+        BYTES @ 0, 24;
+        /// Which slot.
+        SLOT @ 24, 8;
+    }
+}
+
+fields! {
+    /// `copy_entry.done_status`.
+    done_status {
+        /// How the operation ended.
+        STATUS @ 0, 32: super::STATUSES;
+    }
+}
 
 const fn slot_word(slot: SlotId, byte_count: u32) -> u32 {
-    (slot.raw() as u32).wrapping_shl(24) | (byte_count & 0xff_ffff)
+    slot::SLOT.put(slot.raw() as u32) | slot::BYTES.put(byte_count)
 }
 
 const fn range_word(range: SlotRange) -> u32 {
@@ -31,7 +77,7 @@ const fn range_word(range: SlotRange) -> u32 {
 
 /// Encodes a request.
 pub const fn encode(request: &CopyRequest) -> RequestWords {
-    let (op, slot, a, b, crc) = match request.op {
+    let (operation, slot, a, b, crc) = match request.op {
         CopyOp::DirtyStart => (DIRTY_START, 0, 0, 0, 0),
         CopyOp::DirtyFlip { bar_bytes } => (DIRTY_FLIP, 0, bar_bytes, 0, 0),
         CopyOp::Gather { first, slot } => (GATHER, slot_word(slot, 0), first as u64, 0, 0),
@@ -43,8 +89,9 @@ pub const fn encode(request: &CopyRequest) -> RequestWords {
         CopyOp::FillContext { at, byte_count } => (FILL_CONTEXT, 0, at, byte_count, 0),
         CopyOp::FillSlot { slot } => (FILL_SLOT, slot_word(slot, 0), 0, 0, 0),
     };
-    let op =
-        op | (request.gfid.raw() as u32).wrapping_shl(8) | (request.tag as u32).wrapping_shl(16);
+    let op = op::OPERATION.put(operation)
+        | op::GFID.put(request.gfid.raw() as u32)
+        | op::TAG.put(request.tag as u32);
     let (a_lo, a_hi) = halves(a);
     let (b_lo, b_hi) = halves(b);
     [op, slot, a_lo, a_hi, b_lo, b_hi, crc]
@@ -52,11 +99,11 @@ pub const fn encode(request: &CopyRequest) -> RequestWords {
 
 /// Reads a request. `None` when no device could do it.
 pub const fn parse(words: RequestWords) -> Option<CopyRequest> {
-    let [op, slot, a_lo, a_hi, b_lo, b_hi, crc] = words;
+    let [word, place, a_lo, a_hi, b_lo, b_hi, crc] = words;
     let (a, b) = (whole(a_lo, a_hi), whole(b_lo, b_hi));
-    let byte_count = slot & 0xff_ffff;
+    let byte_count = slot::BYTES.take(place);
     let (Some(slot), Some(gfid)) =
-        (SlotId::new(slot.wrapping_shr(24) as u8), Gfid::new(op.wrapping_shr(8) as u8))
+        (SlotId::new(slot::SLOT.take(place) as u8), Gfid::new(op::GFID.take(word) as u8))
     else {
         return None;
     };
@@ -64,7 +111,7 @@ pub const fn parse(words: RequestWords) -> Option<CopyRequest> {
         return None;
     }
     let range = SlotRange { slot, byte_count };
-    let operation = match op & 0xff {
+    let operation = match op::OPERATION.take(word) {
         DIRTY_START => CopyOp::DirtyStart,
         DIRTY_FLIP => CopyOp::DirtyFlip { bar_bytes: a },
         GATHER => CopyOp::Gather { first: a_lo, slot },
@@ -77,16 +124,16 @@ pub const fn parse(words: RequestWords) -> Option<CopyRequest> {
         FILL_SLOT => CopyOp::FillSlot { slot },
         _ => return None,
     };
-    Some(CopyRequest { tag: op.wrapping_shr(16) as u16, gfid, op: operation })
+    Some(CopyRequest { tag: op::TAG.take(word) as u16, gfid, op: operation })
 }
 
 /// Encodes an answer; the tag is that of the entry.
 pub const fn encode_done(done: &CopyDone) -> DoneWords {
     let status = match done.status {
-        CopyStatus::Done => 1,
-        CopyStatus::Error => 2,
-        CopyStatus::BadCrc => 3,
-        CopyStatus::OutOfRange => 4,
+        CopyStatus::Done => DONE,
+        CopyStatus::Error => ERROR,
+        CopyStatus::BadCrc => BAD_CRC,
+        CopyStatus::OutOfRange => OUT_OF_RANGE,
     };
     [status, done.crc, done.byte_count, done.pages]
 }
@@ -95,9 +142,9 @@ pub const fn encode_done(done: &CopyDone) -> DoneWords {
 pub const fn parse_done(tag: u16, words: DoneWords) -> CopyDone {
     let [status, crc, byte_count, pages] = words;
     let status = match status {
-        1 => CopyStatus::Done,
-        3 => CopyStatus::BadCrc,
-        4 => CopyStatus::OutOfRange,
+        DONE => CopyStatus::Done,
+        BAD_CRC => CopyStatus::BadCrc,
+        OUT_OF_RANGE => CopyStatus::OutOfRange,
         _ => CopyStatus::Error,
     };
     CopyDone { tag, status, crc, byte_count, pages }

@@ -31,6 +31,8 @@ pub mod fifo;
 pub mod guest;
 pub mod map;
 pub mod request;
+mod table;
 pub mod window;
 
-pub use map::{MAP_BYTES, REGISTERS, Register, Word, Writer};
+pub use map::{BLOCKS, MAP_BYTES, Word};
+pub use table::{Block, Field, Register, Value, Writer};

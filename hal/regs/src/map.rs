@@ -1,5 +1,7 @@
 //! Every register: where it is, who writes it, what it holds.
 
+use crate::table::{Block, Register, Writer, list};
+use crate::{bits, copy, request};
 use godwit_types::{
     CHANNEL_COUNT, COPY_RING_ENTRIES, ChannelId, Gfid, Index, RUNLIST_COUNT, RunlistId, VGPU_COUNT,
 };
@@ -23,34 +25,6 @@ impl Word {
     fn at(base: u32, stride: u32, index: usize, field: u32) -> Self {
         Self(base.wrapping_add(stride.wrapping_mul(index as u32)).wrapping_add(field))
     }
-}
-
-/// The one side that writes a register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer {
-    /// The firmware on the microcontroller.
-    Firmware,
-    /// The GPU.
-    Device,
-    /// The host shim.
-    Host,
-}
-
-/// One row of the register reference.
-#[derive(Clone, Copy, Debug)]
-pub struct Register {
-    /// Block and name.
-    pub name: &'static str,
-    /// Offset of the first one.
-    pub offset: u32,
-    /// Bytes between two, where the block is repeated.
-    pub stride: u32,
-    /// How many there are.
-    pub count: u32,
-    /// Who writes it.
-    pub writer: Writer,
-    /// What it holds.
-    pub doc: &'static str,
 }
 
 /// Place in the privileged copy ring.
@@ -183,7 +157,8 @@ macro_rules! blocks {
     ($(
         $(#[doc = $block_doc:literal])*
         $block:ident @ $base:literal $repeat:tt {
-            $($(#[doc = $doc:literal])* $name:ident @ $field:literal $writer:ident;)*
+            $($(#[doc = $doc:literal])* $name:ident @ $field:literal $writer:ident
+                $([$fields:expr])?;)*
         }
     )*) => {
         $(
@@ -195,17 +170,26 @@ macro_rules! blocks {
             }
         )*
 
-        /// Every register, in the order of the map.
-        pub const REGISTERS: &[Register] = &[$($(
-            Register {
-                name: concat!(stringify!($block), ".", stringify!($name)),
-                offset: $base + $field,
-                stride: stride!($repeat),
-                count: count!($repeat),
-                writer: Writer::$writer,
-                doc: concat!($($doc),*),
+        /// Every register, in the order of the source: block by block.
+        pub const BLOCKS: &[Block] = &[$(
+            Block {
+                name: stringify!($block),
+                offset: $base,
+                index: index!($repeat),
+                doc: concat!($($block_doc),*),
+                registers: &[$(
+                    Register {
+                        name: concat!(stringify!($block), ".", stringify!($name)),
+                        offset: $base + $field,
+                        stride: stride!($repeat),
+                        count: count!($repeat),
+                        writer: Writer::$writer,
+                        doc: concat!($($doc),*),
+                        fields: list!($($fields)?),
+                    },
+                )*],
             },
-        )*)*];
+        )*];
     };
 }
 
@@ -236,6 +220,15 @@ macro_rules! stride {
     };
 }
 
+macro_rules! index {
+    ([]) => {
+        None
+    };
+    ([$id:ty; $count:expr; $stride:literal]) => {
+        Some(stringify!($id))
+    };
+}
+
 macro_rules! count {
     ([]) => {
         1
@@ -248,7 +241,7 @@ macro_rules! count {
 blocks! {
     /// What the device is.
     identity @ 0x0000 [] {
-        /// `bits::MAGIC`.
+        /// `GDWT` in ASCII, little-endian: the device has come up.
         magic @ 0x00 Device;
         /// Version of this map.
         version @ 0x04 Device;
@@ -284,10 +277,10 @@ blocks! {
     }
     /// Interrupts to the firmware, and its signs of life.
     intr @ 0x0200 [] {
-        /// Bell bits of `bits::Source`.
-        bell @ 0x00 Device;
+        /// Bell bits: what an interrupt is about.
+        bell @ 0x00 Device [bits::Source::FIELDS];
         /// Acknowledge of the same bits.
-        ack @ 0x04 Firmware;
+        ack @ 0x04 Firmware [bits::Source::FIELDS];
         /// Bell bit of the host's mailbox doorbell.
         host_bell @ 0x08 Host;
         /// Acknowledge of `host_bell`.
@@ -324,14 +317,14 @@ blocks! {
     }
     /// How a guest's view is bound: doorbell map, timer offset, interrupts.
     route @ 0x2000 [Gfid; VGPU_COUNT; 0x40] {
-        /// First hardware channel, and how many in the upper 16 bits.
-        channels @ 0x00 Firmware;
+        /// The guest's channels.
+        channels @ 0x00 Firmware [bits::route_channels::FIELDS];
         /// Added to the timer, low half.
         time_lo @ 0x04 Firmware;
         /// High half.
         time_hi @ 0x08 Firmware;
-        /// Bit 0: vectors may be raised to the host.
-        open @ 0x0c Firmware;
+        /// What of the guest's view is open.
+        open @ 0x0c Firmware [bits::route_open::FIELDS];
         /// Number of the request.
         seq @ 0x10 Firmware;
         /// Number of the request that is in effect.
@@ -361,33 +354,33 @@ blocks! {
         length_lo @ 0x10 Firmware;
         /// High half.
         length_hi @ 0x14 Firmware;
-        /// Mode: 0 blocked, 1 trap, 2 direct.
-        mode @ 0x18 Firmware;
+        /// Its mode.
+        mode @ 0x18 Firmware [bits::bar_mode::FIELDS];
         /// Number of the request.
         seq @ 0x1c Firmware;
         /// Number of the request that the device has taken up.
         ack @ 0x20 Device;
-        /// BIND_STATUS, `bits::BindStatus`: both must be clear before the window is used.
-        bind_status @ 0x24 Device;
+        /// BIND_STATUS: both flags must be clear before the window is used.
+        bind_status @ 0x24 Device [bits::BindStatus::FIELDS];
     }
     /// Channel slots.
     channel @ 0x1_0000 [ChannelId; CHANNEL_COUNT; 0x20] {
-        /// `request::encode_channel`, word 0: bound, GFID, runlist, ring, context length (high).
-        config @ 0x00 Firmware;
-        /// Word 1: guest channel, group from bit 11, context length (pages less 1) from bit 22.
-        ids @ 0x04 Firmware;
-        /// Word 2: ring base in units of 512 bytes.
+        /// What the slot is bound to.
+        config @ 0x00 Firmware [request::config::FIELDS];
+        /// By which numbers it is known.
+        ids @ 0x04 Firmware [request::ids::FIELDS];
+        /// First byte of the ring in the partition, in units of 512 bytes.
         ring @ 0x08 Firmware;
-        /// Word 3: context buffer in units of pages.
+        /// First byte of the context buffer in the context memory, in pages.
         context @ 0x0c Firmware;
         /// Number of the request.
         seq @ 0x10 Firmware;
         /// Number of the request that is in effect.
         ack @ 0x14 Device;
-        /// Why the channel stopped: `ChannelFault`, or 0.
-        fault @ 0x18 Device;
-        /// `bits::ChannelStatus`.
-        status @ 0x1c Device;
+        /// Why the channel stands still.
+        fault @ 0x18 Device [request::fault::FIELDS];
+        /// What the channel is doing.
+        status @ 0x1c Device [bits::ChannelStatus::FIELDS];
     }
     /// Doorbells and faults of channels: summary words over the groups.
     bell_summary @ 0x4000 [SummaryHalf; 2; 0x04] {
@@ -421,8 +414,8 @@ blocks! {
         run_ack @ 0x08 Device;
         /// Number of the start request whose group has run out of work.
         idle_seq @ 0x0c Device;
-        /// Preempt mode: 0 WFI, 1 CTA, 2 instruction.
-        preempt_mode @ 0x10 Firmware;
+        /// Mode of the preempt request.
+        preempt_mode @ 0x10 Firmware [bits::preempt_mode::FIELDS];
         /// Number of the preempt request.
         preempt_seq @ 0x14 Firmware;
         /// Number of the preempt request that is done: contexts saved, engine empty.
@@ -434,8 +427,8 @@ blocks! {
         reset_seq @ 0x1c Firmware;
         /// Number of the reset request that is done.
         reset_ack @ 0x20 Device;
-        /// CTX_STATUS: `bits::CtxStatus`, and the group in the upper 16 bits.
-        ctx_status @ 0x24 Device;
+        /// CTX_STATUS: what the engine holds.
+        ctx_status @ 0x24 Device [bits::ctx_status::FIELDS];
     }
     /// The firmware's privileged copy ring.
     copy_ring @ 0x5100 [] {
@@ -446,10 +439,10 @@ blocks! {
     }
     /// Entries of the copy ring.
     copy_entry @ 0x5200 [CopyEntry; COPY_RING_ENTRIES; 0x40] {
-        /// Operation, GFID and tag: `copy::encode`.
-        op @ 0x00 Firmware;
-        /// Slot, and bytes of it.
-        slot @ 0x04 Firmware;
+        /// What to do, and for whom.
+        op @ 0x00 Firmware [copy::op::FIELDS];
+        /// Where from, or where to.
+        slot @ 0x04 Firmware [copy::slot::FIELDS];
         /// First argument, low half.
         a_lo @ 0x08 Firmware;
         /// High half.
@@ -461,7 +454,7 @@ blocks! {
         /// CRC-32C that the bytes must have.
         crc @ 0x18 Firmware;
         /// Status of the answer.
-        done_status @ 0x20 Device;
+        done_status @ 0x20 Device [copy::done_status::FIELDS];
         /// CRC-32C of the bytes put into a slot.
         done_crc @ 0x24 Device;
         /// Bytes put into a slot.
@@ -507,7 +500,7 @@ mod tests {
     #[test]
     fn no_two_registers_share_a_word() {
         let mut seen = BTreeMap::new();
-        for register in REGISTERS {
+        for register in BLOCKS.iter().flat_map(|block| block.registers) {
             for index in 0..register.count {
                 let offset = register.offset + index * register.stride;
                 assert_eq!(offset % 4, 0, "{}", register.name);
@@ -515,6 +508,17 @@ mod tests {
                 if let Some(other) = seen.insert(offset, register.name) {
                     panic!("{} and {other} are both at {offset:#x}", register.name);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_fields_share_a_bit() {
+        for register in BLOCKS.iter().flat_map(|block| block.registers) {
+            let mut taken = 0;
+            for field in register.fields {
+                assert_eq!(taken & field.mask(), 0, "{} {}", register.name, field.name);
+                taken |= field.mask();
             }
         }
     }

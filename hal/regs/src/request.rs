@@ -1,51 +1,87 @@
 //! Channel slots: what the firmware writes and the device (or a restarted firmware) reads.
 
+use crate::table::{Value, fields, variants};
 use godwit_types::{
     CHANNEL_COUNT, CONTEXT_BYTES_MAX, ChannelConfig, ChannelFault, Gfid, GuestChannelId,
     PAGE_BYTES, RingConfig, RunlistId, TsgId,
 };
 use static_assertions::const_assert;
 
-const BOUND: u32 = 1 << 0;
-const GFID_SHIFT: u32 = 8;
-const RUNLIST_SHIFT: u32 = 16;
-const RING_SHIFT: u32 = 20;
-/// The high bits of the context buffer's length; the low ones are in `channel.ids`.
-const LENGTH_HIGH_SHIFT: u32 = 24;
-const LENGTH_HIGH_MASK: u32 = 0x3;
-/// Why the channel is not to be run: `ChannelFault`, or 0.
-const FAULT_SHIFT: u32 = 28;
-const TSG_SHIFT: u32 = 11;
-const ID_MASK: u32 = 0x7ff;
-const LENGTH_LOW_SHIFT: u32 = 22;
-const LENGTH_LOW_BITS: u32 = 10;
-const LENGTH_LOW_MASK: u32 = 0x3ff;
+fields! {
+    /// `channel.config`.
+    config {
+        /// The slot is bound.
+        BOUND @ 0, 1;
+        /// Whose channel it is.
+        GFID @ 8, 8;
+        /// The engine that runs it.
+        RUNLIST @ 16, 4;
+        /// Entries of its ring, as a power of two.
+        RING_LOG2 @ 20, 4;
+        /// Pages of its context buffer less 1, the high bits.
+        CONTEXT_PAGES_HIGH @ 24, 2;
+        /// Why the channel is not to be run, or 0.
+        FAULT @ 28, 4: super::FAULTS;
+    }
+}
 
-const_assert!(CHANNEL_COUNT as u32 == ID_MASK + 1);
-const_assert!(CONTEXT_BYTES_MAX / PAGE_BYTES == (LENGTH_HIGH_MASK + 1) << LENGTH_LOW_BITS);
+fields! {
+    /// `channel.ids`.
+    ids {
+        /// The number that its guest knows.
+        GUEST @ 0, 11;
+        /// The group that it is scheduled with.
+        TSG @ 11, 11;
+        /// Pages of its context buffer less 1, the low bits.
+        CONTEXT_PAGES_LOW @ 22, 10;
+    }
+}
+
+fields! {
+    /// `channel.fault`.
+    fault {
+        /// Why the device has stopped the channel, or 0.
+        FAULT @ 0, 32: super::FAULTS;
+    }
+}
+
+const FAULTS: &[Value] = variants!(
+    ChannelFault: OutOfPartition, IllegalInstruction, BadEntry, BadPut, TooLarge, Deadlock,
+    BadContext, EngineReset, NoAperture
+);
+
+const_assert!(CHANNEL_COUNT as u32 == ids::GUEST.value_count());
+const_assert!(CHANNEL_COUNT as u32 == ids::TSG.value_count());
+const_assert!(
+    CONTEXT_BYTES_MAX / PAGE_BYTES
+        == config::CONTEXT_PAGES_HIGH
+            .value_count()
+            .wrapping_mul(ids::CONTEXT_PAGES_LOW.value_count())
+);
 
 /// `channel.config`, `ids`, `ring` and `context` of a bound slot.
-pub const fn encode_channel(config: &ChannelConfig) -> [u32; 4] {
+pub const fn encode_channel(channel: &ChannelConfig) -> [u32; 4] {
     // Pages less one, so that the longest buffer fits 12 bits.
-    let length = (config.context_bytes / PAGE_BYTES).saturating_sub(1);
-    let length_high = length.wrapping_shr(LENGTH_LOW_BITS) & LENGTH_HIGH_MASK;
-    let fault = match config.fault {
+    let length = (channel.context_bytes / PAGE_BYTES).saturating_sub(1);
+    let fault = match channel.fault {
         Some(fault) => fault as u32,
         None => 0,
     };
-    let word = BOUND
-        | (config.gfid.raw() as u32).wrapping_shl(GFID_SHIFT)
-        | (config.runlist.raw() as u32).wrapping_shl(RUNLIST_SHIFT)
-        | (config.ring.entries_log2() as u32).wrapping_shl(RING_SHIFT)
-        | length_high.wrapping_shl(LENGTH_HIGH_SHIFT)
-        | fault.wrapping_shl(FAULT_SHIFT);
-    let ids = config.guest.raw() as u32
-        | (config.tsg.raw() as u32).wrapping_shl(TSG_SHIFT)
-        | (length & LENGTH_LOW_MASK).wrapping_shl(LENGTH_LOW_SHIFT);
-    let ring = config.ring.base().wrapping_shr(RingConfig::ALIGN.trailing_zeros()) as u32;
-    let context = config.context_at.wrapping_shr(PAGE_BYTES.trailing_zeros()) as u32;
+    let word = config::BOUND.put(1)
+        | config::GFID.put(channel.gfid.raw() as u32)
+        | config::RUNLIST.put(channel.runlist.raw() as u32)
+        | config::RING_LOG2.put(channel.ring.entries_log2() as u32)
+        | config::CONTEXT_PAGES_HIGH.put(length.wrapping_shr(LOW_BITS))
+        | config::FAULT.put(fault);
+    let ids = ids::GUEST.put(channel.guest.raw() as u32)
+        | ids::TSG.put(channel.tsg.raw() as u32)
+        | ids::CONTEXT_PAGES_LOW.put(length);
+    let ring = channel.ring.base().wrapping_shr(RingConfig::ALIGN.trailing_zeros()) as u32;
+    let context = channel.context_at.wrapping_shr(PAGE_BYTES.trailing_zeros()) as u32;
     [word, ids, ring, context]
 }
+
+const LOW_BITS: u32 = ids::CONTEXT_PAGES_LOW.width as u32;
 
 /// The same words of a slot that is bound to nothing.
 pub const UNBOUND: [u32; 4] = [0; 4];
@@ -53,18 +89,18 @@ pub const UNBOUND: [u32; 4] = [0; 4];
 /// Reads a slot. `None` when it is not bound, or is bound to something that cannot be.
 pub const fn parse_channel(words: [u32; 4]) -> Option<ChannelConfig> {
     let [word, ids, ring, context] = words;
-    if word & BOUND == 0 {
+    if config::BOUND.take(word) == 0 {
         return None;
     }
     let base = (ring as u64).wrapping_mul(RingConfig::ALIGN);
-    let ring = RingConfig::unplaced(base, (word.wrapping_shr(RING_SHIFT) & 0xf) as u8);
-    let length_high = word.wrapping_shr(LENGTH_HIGH_SHIFT) & LENGTH_HIGH_MASK;
-    let length = length_high.wrapping_shl(LENGTH_LOW_BITS) | ids.wrapping_shr(LENGTH_LOW_SHIFT);
+    let ring = RingConfig::unplaced(base, config::RING_LOG2.take(word) as u8);
+    let length_high = config::CONTEXT_PAGES_HIGH.take(word);
+    let length = length_high.wrapping_shl(LOW_BITS) | ids::CONTEXT_PAGES_LOW.take(ids);
     match (
-        Gfid::new(word.wrapping_shr(GFID_SHIFT) as u8),
-        RunlistId::new(word.wrapping_shr(RUNLIST_SHIFT) as u8 & 0xf),
-        GuestChannelId::new((ids & ID_MASK) as u16),
-        TsgId::new((ids.wrapping_shr(TSG_SHIFT) & ID_MASK) as u16),
+        Gfid::new(config::GFID.take(word) as u8),
+        RunlistId::new(config::RUNLIST.take(word) as u8),
+        GuestChannelId::new(ids::GUEST.take(ids) as u16),
+        TsgId::new(ids::TSG.take(ids) as u16),
         ring,
     ) {
         (Some(gfid), Some(runlist), Some(guest), Some(tsg), Some(ring)) => Some(ChannelConfig {
@@ -75,7 +111,7 @@ pub const fn parse_channel(words: [u32; 4]) -> Option<ChannelConfig> {
             ring,
             context_at: (context as u64).wrapping_mul(PAGE_BYTES as u64),
             context_bytes: length.wrapping_add(1).wrapping_mul(PAGE_BYTES),
-            fault: ChannelFault::new(word.wrapping_shr(FAULT_SHIFT) as u8),
+            fault: ChannelFault::new(config::FAULT.take(word) as u8),
         }),
         _ => None,
     }
@@ -106,5 +142,17 @@ mod tests {
         let mut words = encode_channel(&config);
         words[0] &= !0xff00; // the host's GFID
         assert_eq!(parse_channel(words), None);
+    }
+    #[test]
+    fn every_fault_is_in_the_reference() {
+        extern crate std;
+        let known: std::vec::Vec<_> = (0..=u8::MAX).filter_map(ChannelFault::new).collect();
+        assert_eq!(known.len(), FAULTS.len());
+        for (fault, value) in known.iter().zip(FAULTS) {
+            assert_eq!(
+                (*fault as u32, std::format!("{fault:?}").as_str()),
+                (value.number, value.name)
+            );
+        }
     }
 }

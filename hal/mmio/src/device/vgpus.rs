@@ -1,7 +1,7 @@
 //! The blocks of one vGPU as the device has them: partition, aperture, route.
 
 use crate::words::Words;
-use godwit_regs::bits::{BindStatus, Source};
+use godwit_regs::bits::{BindStatus, Source, route_channels};
 use godwit_regs::map::{bar, intr, route, vmmu};
 use godwit_types::{Aperture, BarMode, Gfid, Route};
 
@@ -101,8 +101,8 @@ impl<W: Words> VgpuView<W> {
         }
         let channels = self.words.read(route::channels(self.gfid));
         let route = Route {
-            channel_base: channels as u16,
-            channel_count: channels.wrapping_shr(16) as u16,
+            channel_base: route_channels::BASE.take(channels) as u16,
+            channel_count: route_channels::COUNT.take(channels) as u16,
             time_offset_ns: self
                 .words
                 .read_wide(route::time_lo(self.gfid), route::time_hi(self.gfid)),

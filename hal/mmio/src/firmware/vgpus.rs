@@ -3,7 +3,7 @@
 use super::Mmio;
 use crate::words::Words;
 use godwit_hal::{Apertures, Partitions, Routes};
-use godwit_regs::bits::{BindStatus, Source};
+use godwit_regs::bits::{BindStatus, Source, route_channels};
 use godwit_regs::map::{bar, route, vmmu};
 use godwit_types::{Aperture, Gfid, Index, Placement, Profile, Route};
 
@@ -92,7 +92,8 @@ impl<W: Words, L, R> Apertures for Mmio<W, L, R> {
 
 impl<W: Words, L, R> Routes for Mmio<W, L, R> {
     fn set_route(&mut self, gfid: Gfid, to: &Route) {
-        let channels = u32::from(to.channel_base) | u32::from(to.channel_count).wrapping_shl(16);
+        let channels = route_channels::BASE.put(u32::from(to.channel_base))
+            | route_channels::COUNT.put(u32::from(to.channel_count));
         self.words.write(route::channels(gfid), channels);
         self.words.write_wide(route::time_lo(gfid), route::time_hi(gfid), to.time_offset_ns);
         self.words.write(route::open(gfid), u32::from(to.interrupts_open));
