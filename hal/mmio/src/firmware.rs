@@ -49,7 +49,7 @@ impl<W: Words, L, R> Mmio<W, L, R> {
             words,
             line,
             retained,
-            pending: Source::all(),
+            pending: Source::KNOWN,
             runlists,
             doorbells: None,
             faults: None,
@@ -90,7 +90,8 @@ impl<W: Words, L, R> Mmio<W, L, R> {
 impl<W: Words, L, R> godwit_hal::Interrupts for Mmio<W, L, R> {
     fn collect(&mut self) -> bool {
         let fresh = self.words.answer(intr::bell(), intr::ack());
-        self.pending |= Source::from_bits_retain(fresh);
+        // One that nobody here knows would be pending for ever.
+        self.pending |= Source::from_bits_retain(fresh).intersection(Source::KNOWN);
         let host = self.words.answer(intr::host_bell(), intr::host_ack());
         let commands =
             self.words.observe(mailbox::command_put()) != self.words.read(mailbox::command_get());

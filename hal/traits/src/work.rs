@@ -36,7 +36,8 @@ pub trait Runlists {
     /// Empties the engine; what was on it is lost.
     fn request_reset(&mut self, runlist: RunlistId, seq: u32);
 
-    /// The next answer of this runlist.
+    /// The next answer of this runlist, each once. A request that was replaced by a newer one
+    /// need not be answered; after the newer one's answer it is not.
     fn poll_runlist(&mut self, runlist: RunlistId) -> Option<RunlistEvent>;
 
     /// What the engine holds now.
@@ -61,10 +62,12 @@ pub trait Channels {
     /// What a slot is bound to, as it was last written.
     fn read_channel(&self, channel: ChannelId) -> Option<ChannelConfig>;
 
-    /// Why a channel stands still, if it does.
+    /// Why the device has stopped a channel, if it has, since the slot was bound.
     fn channel_fault(&self, channel: ChannelId) -> Option<ChannelFault>;
 
-    /// The next channel whose doorbell rang; the bell is acknowledged.
+    /// The next channel whose doorbell rang; the bell is acknowledged. Bells of several
+    /// channels may be acknowledged together and handed out later: a restarted firmware counts
+    /// every bound channel as rung.
     fn poll_doorbell(&mut self) -> Option<ChannelId>;
 
     /// The next channel that faulted; the fault is acknowledged.
@@ -81,6 +84,6 @@ pub trait CopyRing {
     #[must_use]
     fn submit_copy(&mut self, request: &CopyRequest) -> bool;
 
-    /// The next answer.
+    /// The next answer. Operations that an earlier driver submitted are answered to nobody.
     fn poll_copy(&mut self) -> Option<CopyDone>;
 }
