@@ -1,0 +1,384 @@
+//! Drivers that break one rule each.
+
+use super::gpu::Firmware;
+use godwit_hal::{
+    Apertures, Attention, Channels, CopyRing, Identity, Interrupts, Liveness, MESSAGE_BYTES_MAX,
+    Mailbox, MailboxFull, Partitions, Retained, RetainedSlot, Routes, Runlists, Timer,
+};
+use godwit_mmio::SharedRetained;
+use godwit_types::{
+    Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus, Gfid,
+    Placement, PreemptMode, Profile, Route, RunlistEvent, RunlistId, RunlistState, TsgId,
+};
+
+macro_rules! flaws {
+    ($($(#[doc = $doc:literal])+ $flaw:ident caught_by $check:literal;)+) => {
+        /// What is wrong with a driver.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Flaw {
+            $($(#[doc = $doc])+ $flaw,)+
+        }
+
+        impl Flaw {
+            /// Every flaw.
+            pub(crate) const ALL: &[Self] = &[$(Self::$flaw),+];
+
+            /// The check that has to see it.
+            pub(crate) const fn caught_by(self) -> &'static str {
+                match self {
+                    $(Self::$flaw => $check,)+
+                }
+            }
+        }
+    };
+}
+
+flaws! {
+    /// Every fourth doorbell is lost.
+    DropsADoorbell caught_by "no_doorbell_is_lost_between_others";
+    /// Doorbells come twice.
+    RepeatsADoorbell caught_by "a_doorbell_is_handed_out_once";
+    /// Those that rang before the driver was made are lost.
+    StartsWithoutBells caught_by "a_doorbell_before_it_is_handed_out_after_it";
+    /// Faults are not told.
+    KeepsFaults caught_by "a_fault_is_handed_out_once_with_its_channel";
+    /// A slot reads back without its fault.
+    ReadsBackLess caught_by "a_slot_reads_back_as_it_was_bound";
+    /// Slots stay bound.
+    NeverUnbinds caught_by "a_slot_that_is_unbound_reads_as_nothing";
+    /// Preempt requests are answered with another number.
+    AnswersAnotherNumber caught_by "an_empty_engine_answers_in_each_mode";
+    /// Every preemption is at an instruction.
+    PreemptsTooSoon caught_by "wfi_waits_for_all_of_the_entry";
+    /// So is a preemption at a thread block.
+    PreemptsWithinABlock caught_by "cta_waits_for_the_blocks_in_flight";
+    /// Every preemption waits for the entry's end.
+    PreemptsTooLate caught_by "instruction_does_not_wait";
+    /// Answers of runlists come twice.
+    AnswersTwice caught_by "a_group_runs_until_it_has_no_more_work";
+    /// Resets are not asked for.
+    NeverResets caught_by "a_reset_empties_the_engine";
+    /// Numbers begin at 0 with each driver.
+    ForgetsItsNumbers caught_by "requests_count_on_from_the_last";
+    /// The second retained slot is the first.
+    HasOneRetainedSlot caught_by "retained_slots_are_apart";
+    /// What is retained is in the driver's own memory.
+    RetainsInItsOwnMemory caught_by "retained_slots_stay";
+    /// An alarm cannot be cleared.
+    NeverClearsTheAlarm caught_by "a_cleared_alarm_does_not_ring";
+    /// An alarm of the past is not set.
+    WaitsForTheFuture caught_by "an_alarm_of_the_past_rings_at_once";
+    /// The clock has 32 bits.
+    HasAShortClock caught_by "time_goes_on_with_the_device_and_never_back";
+    /// Apertures are answered before they are bound.
+    AnswersTooEarly caught_by "a_window_that_is_not_bound_yet_is_not_answered";
+    /// Partitions are not cleared.
+    NeverClearsAPartition caught_by "a_cleared_partition_has_no_address";
+    /// Routes are always open.
+    NeverClosesARoute caught_by "vectors_gather_while_the_route_is_closed";
+    /// The clock's offset is not set.
+    ForgetsTheOffset caught_by "the_guests_clock_is_the_devices_and_the_offset";
+    /// Every other injection is lost.
+    LosesInjections caught_by "injections_that_follow_at_once_are_all_raised";
+    /// Of two copies the later is answered first.
+    AnswersCopiesOutOfOrder caught_by "answers_come_in_order_and_once";
+    /// A full ring takes operations and drops them.
+    TakesMoreCopiesThanItCan caught_by "a_full_ring_refuses_and_does_nothing";
+    /// Bad bytes count as good ones.
+    IgnoresTheCrc caught_by "bytes_with_another_crc_are_not_written";
+    /// Events that are too long are cut.
+    CutsEvents caught_by "an_event_that_is_too_long_is_refused";
+    /// Commands lose their last byte.
+    CutsCommands caught_by "commands_come_whole_and_in_order_for_many_rounds";
+    /// Turns are not counted.
+    HasNoHeartbeat caught_by "a_turn_is_counted_and_so_is_one_without_work";
+}
+
+/// A driver with one flaw.
+#[derive(Debug)]
+pub(crate) struct Flawed {
+    inner: Firmware,
+    flaw: Flaw,
+    own: SharedRetained,
+    count: u32,
+    bell: Option<ChannelId>,
+    event: Option<RunlistEvent>,
+    bound: Option<Gfid>,
+    late: Option<CopyDone>,
+}
+
+impl Flawed {
+    /// The driver with flaw number `flaw` of [`Flaw::ALL`].
+    pub(crate) fn new(mut inner: Firmware, flaw: u32) -> Self {
+        let flaw = Flaw::ALL[flaw as usize];
+        if flaw == Flaw::StartsWithoutBells {
+            inner.collect();
+            while inner.poll_doorbell().is_some() {}
+        }
+        let own = SharedRetained::default();
+        Self { inner, flaw, own, count: 0, bell: None, event: None, bound: None, late: None }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    /// Whether this is the `every`-th time.
+    fn counts_to(&mut self, every: u32) -> bool {
+        self.count += 1;
+        self.count.is_multiple_of(every)
+    }
+}
+
+impl Interrupts for Flawed {
+    fn collect(&mut self) -> bool {
+        self.inner.collect()
+    }
+}
+
+impl Timer for Flawed {
+    fn now_ns(&self) -> u64 {
+        let now_ns = self.inner.now_ns();
+        if self.has(Flaw::HasAShortClock) { now_ns & 0xffff_ffff } else { now_ns }
+    }
+
+    fn set_alarm(&mut self, at_ns: Option<u64>) {
+        let now_ns = self.inner.now_ns();
+        match at_ns {
+            None if self.has(Flaw::NeverClearsTheAlarm) => {}
+            Some(at_ns) if self.has(Flaw::WaitsForTheFuture) && at_ns <= now_ns => {}
+            _ => self.inner.set_alarm(at_ns),
+        }
+    }
+
+    fn poll_alarm(&mut self) -> bool {
+        self.inner.poll_alarm()
+    }
+}
+
+impl Runlists for Flawed {
+    fn start(&mut self, runlist: RunlistId, tsg: TsgId, seq: u32) {
+        self.inner.start(runlist, tsg, seq);
+    }
+
+    fn request_preempt(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32) {
+        let mode = match self.flaw {
+            Flaw::PreemptsTooSoon | Flaw::PreemptsWithinABlock => PreemptMode::Instruction,
+            Flaw::PreemptsTooLate => PreemptMode::Wfi,
+            _ => mode,
+        };
+        self.inner.request_preempt(runlist, mode, seq);
+    }
+
+    fn request_reset(&mut self, runlist: RunlistId, seq: u32) {
+        if !self.has(Flaw::NeverResets) {
+            self.inner.request_reset(runlist, seq);
+        }
+    }
+
+    fn poll_runlist(&mut self, runlist: RunlistId) -> Option<RunlistEvent> {
+        let event = self.inner.poll_runlist(runlist);
+        match event {
+            Some(RunlistEvent::Preempted { seq }) if self.has(Flaw::AnswersAnotherNumber) => {
+                Some(RunlistEvent::Preempted { seq: seq + 1 })
+            }
+            None if self.has(Flaw::AnswersTwice) => self.event.take(),
+            _ => {
+                self.event = event;
+                event
+            }
+        }
+    }
+
+    fn runlist_state(&self, runlist: RunlistId) -> RunlistState {
+        self.inner.runlist_state(runlist)
+    }
+
+    fn last_requests(&self, runlist: RunlistId) -> (u32, u32, u32) {
+        if self.has(Flaw::ForgetsItsNumbers) {
+            return (0, 0, 0);
+        }
+        self.inner.last_requests(runlist)
+    }
+}
+
+impl Channels for Flawed {
+    fn identity(&self) -> Identity {
+        self.inner.identity()
+    }
+
+    fn bind_channel(&mut self, channel: ChannelId, config: &ChannelConfig) {
+        self.inner.bind_channel(channel, config);
+    }
+
+    fn unbind_channel(&mut self, channel: ChannelId) {
+        if !self.has(Flaw::NeverUnbinds) {
+            self.inner.unbind_channel(channel);
+        }
+    }
+
+    fn read_channel(&self, channel: ChannelId) -> Option<ChannelConfig> {
+        let config = self.inner.read_channel(channel)?;
+        if self.has(Flaw::ReadsBackLess) {
+            return Some(ChannelConfig { fault: None, ..config });
+        }
+        Some(config)
+    }
+
+    fn channel_fault(&self, channel: ChannelId) -> Option<ChannelFault> {
+        self.inner.channel_fault(channel)
+    }
+
+    fn poll_doorbell(&mut self) -> Option<ChannelId> {
+        if let Some(again) = self.bell.take() {
+            return Some(again);
+        }
+        let bell = self.inner.poll_doorbell()?;
+        if self.has(Flaw::DropsADoorbell) && self.counts_to(4) {
+            return self.inner.poll_doorbell();
+        }
+        self.bell = self.has(Flaw::RepeatsADoorbell).then_some(bell);
+        Some(bell)
+    }
+
+    fn poll_fault(&mut self) -> Option<(ChannelId, ChannelFault)> {
+        let fault = self.inner.poll_fault();
+        fault.filter(|_| !self.has(Flaw::KeepsFaults))
+    }
+}
+
+impl Partitions for Flawed {
+    fn set_partition(&mut self, gfid: Gfid, placement: &Placement, profile: &Profile) {
+        self.inner.set_partition(gfid, placement, profile);
+    }
+
+    fn clear_partition(&mut self, gfid: Gfid) {
+        if self.has(Flaw::NeverClearsAPartition) {
+            self.bound = Some(gfid);
+        } else {
+            self.inner.clear_partition(gfid);
+        }
+    }
+
+    fn poll_partition(&mut self) -> Option<Gfid> {
+        let early = self.bound.take_if(|_| self.flaw == Flaw::NeverClearsAPartition);
+        early.or_else(|| self.inner.poll_partition())
+    }
+}
+
+impl Apertures for Flawed {
+    fn bind_aperture(&mut self, gfid: Gfid, aperture: &Aperture) {
+        self.inner.bind_aperture(gfid, aperture);
+        self.bound = self.has(Flaw::AnswersTooEarly).then_some(gfid);
+    }
+
+    fn poll_aperture(&mut self) -> Option<Gfid> {
+        match self.bound.take() {
+            Some(early) => Some(early),
+            None if self.has(Flaw::AnswersTooEarly) => None,
+            None => self.inner.poll_aperture(),
+        }
+    }
+}
+
+impl Routes for Flawed {
+    fn set_route(&mut self, gfid: Gfid, route: &Route) {
+        let mut route = *route;
+        route.interrupts_open |= self.has(Flaw::NeverClosesARoute);
+        if self.has(Flaw::ForgetsTheOffset) {
+            route.time_offset_ns = 0;
+        }
+        self.inner.set_route(gfid, &route);
+    }
+
+    fn inject_vectors(&mut self, gfid: Gfid, vectors: u32) {
+        if !(self.has(Flaw::LosesInjections) && self.counts_to(2)) {
+            self.inner.inject_vectors(gfid, vectors);
+        }
+    }
+
+    fn pending_vectors(&self, gfid: Gfid) -> u32 {
+        self.inner.pending_vectors(gfid)
+    }
+}
+
+impl CopyRing for Flawed {
+    fn copy_room(&self) -> u8 {
+        self.inner.copy_room()
+    }
+
+    fn submit_copy(&mut self, request: &CopyRequest) -> bool {
+        self.inner.submit_copy(request) || self.has(Flaw::TakesMoreCopiesThanItCan)
+    }
+
+    fn poll_copy(&mut self) -> Option<CopyDone> {
+        if self.has(Flaw::AnswersCopiesOutOfOrder) && self.late.is_none() {
+            self.late = self.inner.poll_copy();
+            return None;
+        }
+        let done = self.inner.poll_copy().or_else(|| self.late.take())?;
+        if self.has(Flaw::IgnoresTheCrc) && done.status == CopyStatus::BadCrc {
+            return Some(CopyDone { status: CopyStatus::Done, ..done });
+        }
+        Some(done)
+    }
+}
+
+impl Mailbox for Flawed {
+    fn exchange_version(&mut self, version: u32) -> u32 {
+        self.inner.exchange_version(version)
+    }
+
+    fn receive(&mut self, into: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<usize> {
+        let length = self.inner.receive(into)?;
+        Some(length.saturating_sub(usize::from(self.has(Flaw::CutsCommands))))
+    }
+
+    fn event_room(&self) -> u32 {
+        self.inner.event_room()
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<(), MailboxFull> {
+        let most = message.len().min(MESSAGE_BYTES_MAX);
+        let message = if self.has(Flaw::CutsEvents) { &message[..most] } else { message };
+        self.inner.send(message)
+    }
+}
+
+impl Attention for Flawed {
+    type Line = <Firmware as Attention>::Line;
+
+    fn attention(&mut self) -> &mut Self::Line {
+        self.inner.attention()
+    }
+}
+
+impl Retained for Flawed {
+    fn load(&self, slot: RetainedSlot, into: &mut [u8]) -> usize {
+        match self.flaw {
+            Flaw::HasOneRetainedSlot => self.inner.load(RetainedSlot::A, into),
+            Flaw::RetainsInItsOwnMemory => self.own.load(slot, into),
+            _ => self.inner.load(slot, into),
+        }
+    }
+
+    fn store(&mut self, slot: RetainedSlot, bytes: &[u8]) {
+        match self.flaw {
+            Flaw::HasOneRetainedSlot => self.inner.store(RetainedSlot::A, bytes),
+            Flaw::RetainsInItsOwnMemory => self.own.store(slot, bytes),
+            _ => self.inner.store(slot, bytes),
+        }
+    }
+}
+
+impl Liveness for Flawed {
+    fn beat(&mut self) {
+        if !self.has(Flaw::HasNoHeartbeat) {
+            self.inner.beat();
+        }
+    }
+
+    fn idle(&mut self) {
+        self.inner.idle();
+    }
+}
