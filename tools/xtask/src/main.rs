@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod layers;
 mod prereq;
+mod registers;
 mod seeds;
 mod size;
 mod source;
@@ -49,6 +50,8 @@ enum Task {
     Size(Size),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
     Layers,
+    /// Writes the register reference, `hal/regs/REGISTERS.md`, from the map.
+    Registers,
     /// Checks sizes and plain text, with the exceptions in `tools/xtask/tidy.toml`.
     Tidy,
 }
@@ -72,6 +75,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,
+        Task::Registers => registers::write(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

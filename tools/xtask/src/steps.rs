@@ -10,6 +10,7 @@ use comfy_table::{CellAlignment, Table};
 use crate::command::Cmd;
 use crate::layers::{self, Rules};
 use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET};
+use crate::registers;
 use crate::seeds::Seeds;
 use crate::size;
 use crate::tidy;
@@ -113,6 +114,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
         Step::programs("format", [Cmd::cargo(["fmt", "--all", "--", "--check"])]),
         Step { name: "tidy", work: Work::Check(tidy::run, "cargo xtask tidy") },
         Step { name: "layers", work: Work::Check(layers::run, "cargo xtask layers") },
+        Step { name: "registers", work: Work::Check(registers::check, registers::REFRESH) },
         Step::programs("clippy, host", [clippy(&["--workspace", "--all-targets"])]),
         Step::programs("clippy, firmware target", on_target(clippy, &rules.no_std, &logging)),
         Step::programs("build, firmware target", on_target(build, &rules.no_std, &logging)),
