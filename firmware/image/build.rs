@@ -1,6 +1,6 @@
 //! Links the image with its board's script.
 
-use godwit_regs::window::BOARDS;
+use godwit_regs::window::{BOARDS, Board, TEMPLATE};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -10,7 +10,10 @@ const BOARD: &str = "GODWIT_BOARD";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={BOARD}");
-    let names = BOARDS.map(|board| format!("\"{}\"", board.name)).join(", ");
+    // The template comes last: it is taken when it is named, and never for its target.
+    let boards: Vec<Board> = BOARDS.into_iter().chain([TEMPLATE]).collect();
+    let names: Vec<String> = boards.iter().map(|board| format!("\"{}\"", board.name)).collect();
+    let names = names.join(", ");
     println!("cargo::rustc-check-cfg=cfg(board, values({names}))");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return; // a host builds an empty program
@@ -18,10 +21,13 @@ fn main() {
     let target = env::var("TARGET").expect("cargo sets it for build scripts");
     let wanted = env::var(BOARD).ok();
     let fits = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
-    let found = BOARDS.iter().find(|board| board.target == target && fits(board.name));
+    let found = boards.iter().find(|board| board.target == target && fits(board.name));
     let Some(board) = found else {
-        let names = BOARDS.map(|board| format!("{} ({})", board.name, board.target)).join(", ");
-        println!("cargo::error=no board for {target}; there are {names}");
+        let asked = wanted.as_deref().unwrap_or("any");
+        println!("cargo::error=no board for {target} ({BOARD}: {asked}); there are:");
+        for board in &boards {
+            println!("cargo::error={} for {}", board.name, board.target);
+        }
         return;
     };
 

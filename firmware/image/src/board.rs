@@ -4,11 +4,15 @@
 mod mps2_an386;
 #[cfg(any(board = "qemu-virt-rv64", board = "qemu-virt-rv32"))]
 mod qemu_virt;
+#[cfg(board = "template")]
+mod template;
 
 #[cfg(board = "mps2-an386")]
 pub(crate) use mps2_an386::{BOARD, Here, Uart};
 #[cfg(any(board = "qemu-virt-rv64", board = "qemu-virt-rv32"))]
 pub(crate) use qemu_virt::{BOARD, Here, Uart};
+#[cfg(board = "template")]
+pub(crate) use template::{BOARD, Here, Uart};
 
 use core::ptr::{NonNull, with_exposed_provenance_mut};
 use embedded_hal::delay::DelayNs;

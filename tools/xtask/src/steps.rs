@@ -145,7 +145,7 @@ fn build(args: &[&str]) -> Cmd {
 
 /// What is to be done for the firmware's own target, where there is no standard library to fall
 /// back on: without logging, with it, then for the device programs, and at last for the image
-/// on the targets of its other boards.
+/// on the targets of its other boards and on the template board.
 fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) -> Vec<Cmd> {
     let target = ["--target", FIRMWARE_TARGET];
     let with = |crates: &[String], features: &[String]| {
@@ -165,6 +165,8 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
     out.push(with(&[programs], &[device]));
     let image = |target| what(&["--target", target, "--package", "godwit-image"]);
     out.extend(BOARD_TARGETS.map(image));
+    // The board that others copy is in no list, so nothing else would build it.
+    out.push(image(FIRMWARE_TARGET).env("GODWIT_BOARD", "template"));
     out
 }
 
@@ -199,10 +201,11 @@ mod tests {
                 "cargo clippy --target thumbv7em-none-eabihf --package godwit-image \
                  -- -D warnings"
                     .to_owned(),
+                format!("GODWIT_BOARD=template {target} --package godwit-image -- -D warnings"),
             ]
         );
         let built = on_target(build, &crates, &[]);
-        assert_eq!(built.len(), 4);
+        assert_eq!(built.len(), 5);
         assert_eq!(
             built[0].to_string(),
             "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"
