@@ -8,6 +8,7 @@ use crate::world::{HostId, VgpuId, World};
 use godwit_shim::{
     Destination, DestinationState, LinkMessage, SavePlan, SaveStats, Source, SourceState, Token,
 };
+use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, Placement};
 
 /// Bytes that a destination may hold before the link waits for it.
@@ -33,8 +34,8 @@ pub(crate) struct Move {
     left: bool,
     /// Time of the last instruction at the source, if there was one.
     last_ns: Option<u64>,
-    /// Bytes that its copies and fills had written when it was given away.
-    copied_bytes: u64,
+    /// What was counted of it in all when it was given away.
+    counts: VgpuStats,
     /// Cuts of the link that both ends were told of.
     cuts_seen: u32,
     was_cut: bool,
@@ -100,7 +101,7 @@ impl World {
             stats: SaveStats::default(),
             left: false,
             last_ns: None,
-            copied_bytes: 0,
+            counts: VgpuStats::default(),
             cuts_seen: self.link_cuts(from, spec.to),
             was_cut: false,
         });
@@ -115,6 +116,7 @@ impl World {
             total_ns: 0,
             rounds: 0,
             bytes: PhaseBytes::default(),
+            instructions: 0,
             copied_bytes: 0,
             old: None,
             new: None,
@@ -184,7 +186,7 @@ impl World {
                     one.left = true;
                     self.leave_host(one.vgpu, Home::InFlight);
                     one.last_ns = self.vgpus[one.vgpu.0].last_ns;
-                    one.copied_bytes = self.vgpus[one.vgpu.0].earlier.copied_bytes;
+                    one.counts = self.vgpus[one.vgpu.0].earlier;
                 }
             }
             SourceState::Moved => one.source = None,
@@ -317,7 +319,8 @@ impl World {
                 stop: one.stats.stop_bytes,
                 state: one.stats.state_bytes,
             },
-            copied_bytes: one.copied_bytes,
+            instructions: one.counts.instructions,
+            copied_bytes: one.counts.copied_bytes,
             old: Some(Place { host: one.from, placement: one.old }),
             new: new.map(|(_, placement)| Place { host: one.to, placement }),
         };

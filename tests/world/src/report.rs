@@ -54,6 +54,8 @@ pub struct MoveReport {
     pub rounds: u32,
     /// Bytes sent.
     pub bytes: PhaseBytes,
+    /// Instructions that it had run in all when it left a host; 0 if it did not.
+    pub instructions: u64,
     /// Bytes that its copies and fills had written when it left a host; 0 if it did not.
     pub copied_bytes: u64,
     /// Where it was; `None`: in a file.

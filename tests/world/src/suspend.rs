@@ -49,6 +49,7 @@ fn ended(
             stop: stats.stop_bytes,
             state: stats.state_bytes,
         },
+        instructions: 0,
         copied_bytes: 0,
         old: None,
         new: None,
@@ -163,7 +164,9 @@ impl World {
         let total_ns = self.now_ns - one.began_ns;
         let mut report = ended(one.vgpu, MoveKind::Suspend, outcome, total_ns, one.suspend.stats());
         if report.outcome.is_ok() {
-            report.copied_bytes = self.vgpus[one.vgpu.0].earlier.copied_bytes;
+            let earlier = &self.vgpus[one.vgpu.0].earlier;
+            report.instructions = earlier.instructions;
+            report.copied_bytes = earlier.copied_bytes;
         }
         report.old = Some(Place { host: one.host, placement: one.old });
         self.vgpus[one.vgpu.0].last_place = Some((one.host, one.old));

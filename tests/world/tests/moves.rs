@@ -10,6 +10,7 @@ use godwit_world::{
     Action, CopyWork, HostId, HostSpec, JobId, JobReport, JobSource, JobSpec, MoveReport, MoveSpec,
     Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 const MIB: u64 = 1 << 20;
@@ -32,10 +33,14 @@ fn host(world: &mut World, name: &str, start_ns: u64) -> HostId {
     world.add_host(spec).unwrap()
 }
 
-fn vgpu(world: &mut World, name: &str, host: HostId, source: JobSource) -> (VgpuId, JobId) {
+fn vgpu(
+    world: &mut World,
+    name: &str,
+    host: HostId,
+    (source, repeat): (JobSource, u32),
+) -> (VgpuId, JobId) {
     let vgpu = world.add_vgpu(VgpuSpec { name: name.into(), host, profile: PROFILE }).unwrap();
     let endless = matches!(&source, JobSource::Kernel(job) if job.expected.is_empty());
-    let repeat = if matches!(source, JobSource::Copies(_)) { ROUNDS } else { 1 };
     let spec = JobSpec { name: format!("{name}.job"), vgpu, source, repeat, endless };
     (vgpu, world.add_job(spec).unwrap())
 }
@@ -50,26 +55,30 @@ struct Scene {
 
 impl Scene {
     /// Two hosts, a job on the first with a neighbour, a neighbour on the second.
-    fn new(job: &JobSource, [near, far]: [JobSource; 2]) -> Self {
-        // An entry for the copy engine is to take as long as several turns of the firmware.
-        let costs = Costs { copied_byte_fs: 100_000, ..Costs::default() };
+    fn new(costs: Costs, job: (JobSource, u32), [near, far]: [(JobSource, u32); 2]) -> Self {
         let mut world = World::new(WorldConfig { seed: 7, costs });
         let a = host(&mut world, "a", 1_000_000_007);
         let to = host(&mut world, "b", 77);
         vgpu(&mut world, "near", a, near);
         vgpu(&mut world, "far", to, far);
-        let (vgpu, job) = vgpu(&mut world, "moved", a, job.clone());
+        let (vgpu, job) = vgpu(&mut world, "moved", a, job);
         Self { world, to, vgpu, job }
     }
 
-    fn of_kernel(job: &godwit_kernels::Job) -> Self {
+    fn of_kernel(job: &godwit_kernels::Job, repeat: u32) -> Self {
         let neighbours = [3, 4].map(|seed| godwit_kernels::Job::sha256_chain(seed, 4, 2, 20));
-        Self::new(&JobSource::Kernel(job.clone()), neighbours.map(JobSource::Kernel))
+        // A move is to take few instructions, and stops are to have nothing in common.
+        let costs = Costs { kernel_instruction_ps: 9_973, ..Costs::default() };
+        let neighbours = neighbours.map(|job| (JobSource::Kernel(job), 1));
+        Self::new(costs, (JobSource::Kernel(job.clone()), repeat), neighbours)
     }
 
     fn of_copies(work: &CopyWork) -> Self {
         let neighbours = [3, 4].map(|seed| JobSource::Copies(CopyWork::new(seed, 0)));
-        Self::new(&JobSource::Copies(work.clone()), neighbours)
+        let neighbours = neighbours.map(|list| (list, ROUNDS));
+        // An entry is to take as long as several turns of the firmware.
+        let costs = Costs { copied_byte_fs: 100_000, ..Costs::default() };
+        Self::new(costs, (JobSource::Copies(work.clone()), ROUNDS), neighbours)
     }
 
     fn report(&self) -> JobReport {
@@ -101,33 +110,58 @@ impl Scene {
     }
 }
 
-/// Instructions of the job when it is not moved.
-fn unmoved(job: &godwit_kernels::Job) -> u64 {
-    let mut scene = Scene::of_kernel(job);
-    assert!(scene.world.run_until_settled(10_000_000_000), "{} does not end", job.name);
-    let report = scene.report();
-    assert!(report.ok, "{}: {report:?}", job.name);
-    report.instructions
+/// A kernel that is launched so often.
+struct Launches {
+    kernel: godwit_kernels::Job,
+    repeat: u32,
+    /// Instructions of all launches when nothing is moved.
+    total: u64,
 }
 
-/// Moves at `count` places spread over the whole run, odd ones live.
-fn moves(job: &godwit_kernels::Job, stop: StopMode, count: u64) {
-    let total = unmoved(job);
-    for turn in 0..count {
-        let instructions = total * (2 * turn + 1) / (2 * count);
-        let mut scene = Scene::of_kernel(job);
-        let when = Trigger::After { job: scene.job, instructions };
-        let report = scene.run(turn, stop, when);
-        // The stop comes when the other host has accepted, which takes some tens of
-        // microseconds: what is nearly done is done by then.
-        let stops_short = instructions + 50_000 < total;
-        if stop == StopMode::Instruction && turn % 2 == 0 && stops_short {
-            assert!(
-                report.blackout_ns.is_some(),
-                "{} at {instructions} of {total}: {report:?}",
-                job.name
-            );
+impl Launches {
+    fn new(kernel: godwit_kernels::Job, repeat: u32) -> Self {
+        let mut scene = Scene::of_kernel(&kernel, repeat);
+        assert!(scene.world.run_until_settled(10_000_000_000), "{} does not end", kernel.name);
+        let report = scene.report();
+        assert!(report.ok, "{}: {report:?}", kernel.name);
+        Self { kernel, repeat, total: report.instructions }
+    }
+
+    /// Whether it always takes the same instructions. Threads of a histogram try again when
+    /// others come between.
+    fn is_exact(&self) -> bool {
+        self.kernel.name != "histogram"
+    }
+
+    /// Moves at `count` places, odd ones live. Every stop must come in the middle of the job,
+    /// and at least `distinct` of them at an instruction of their own.
+    fn moves(&self, stop: StopMode, count: u64, distinct: usize) {
+        let Self { kernel, repeat, total } = self;
+        let blocks = u64::from(*repeat) * u64::from(kernel.grid);
+        let mut stops = BTreeSet::new();
+        for turn in 0..count {
+            // The stop comes when the other host has accepted, so the last places are left out.
+            let instructions = total * 9 / 10 * (turn + 1) / count;
+            let mut scene = Scene::of_kernel(kernel, *repeat);
+            let when = Trigger::After { job: scene.job, instructions };
+            let report = scene.run(turn, stop, when);
+            let (at, ran) = (report.instructions, scene.report().instructions);
+            let context = format!("{} from {instructions} in {stop:?}", kernel.name);
+            assert!(0 < at && at < ran, "{context}: stopped at {at} of {ran}");
+            assert!(report.blackout_ns.is_some(), "{context}: it ran here and there: {report:?}");
+            if self.is_exact() {
+                assert_eq!(ran, *total, "{context}: each instruction is run once");
+                let unit = match stop {
+                    StopMode::Wfi => total / u64::from(*repeat),
+                    StopMode::Cta => total / blocks,
+                    StopMode::Instruction | StopMode::Escalate => 1,
+                };
+                assert_eq!(at % unit, 0, "{context}: stopped at {at}, {unit} each");
+            }
+            stops.insert(at);
         }
+        println!("{} in {stop:?}: {} places in {total}", kernel.name, stops.len());
+        assert!(stops.len() >= distinct, "{}: {stops:?} of {total}", kernel.name);
     }
 }
 
@@ -169,33 +203,53 @@ fn copy_moves(stop: StopMode, count: u64) -> Vec<u64> {
     halves
 }
 
-fn kernels() -> [godwit_kernels::Job; 3] {
+/// Kernels of many blocks, each launched once: a stop in the middle is one within the kernel.
+fn kernels() -> [Launches; 3] {
     [
-        godwit_kernels::Job::sha256_chain(1, 8, 4, 12),
-        godwit_kernels::Job::matmul(1, 16, 4),
-        godwit_kernels::Job::histogram(1, 2048, 16, 8, 3),
+        godwit_kernels::Job::sha256_chain(1, 200, 2, 1),
+        godwit_kernels::Job::matmul(1, 40, 4),
+        godwit_kernels::Job::histogram(1, 4096, 512, 4, 7),
     ]
+    .map(|kernel| Launches::new(kernel, 1))
 }
 
 #[test]
 fn a_kernel_moved_between_two_instructions_ends_with_the_same_bytes() {
     for job in kernels() {
-        moves(&job, StopMode::Instruction, 200);
+        job.moves(StopMode::Instruction, 215, 200);
     }
 }
 
 #[test]
 fn a_kernel_moved_between_two_blocks_ends_with_the_same_bytes() {
     for job in kernels() {
-        moves(&job, StopMode::Cta, 50);
+        job.moves(StopMode::Cta, 60, 50);
     }
 }
 
+/// Nothing is in flight between two launches, so there have to be many.
 #[test]
 fn a_kernel_moved_when_idle_ends_with_the_same_bytes() {
-    for job in kernels() {
-        moves(&job, StopMode::Wfi, 50);
+    let kernels = [
+        godwit_kernels::Job::sha256_chain(1, 2, 2, 1),
+        godwit_kernels::Job::matmul(1, 6, 3),
+        often(godwit_kernels::Job::histogram(1, 128, 8, 4, 2), 120),
+    ];
+    for kernel in kernels {
+        Launches::new(kernel, 120).moves(StopMode::Wfi, 60, 50);
     }
+}
+
+/// What a histogram holds when it was launched so often: it adds to what is there.
+fn often(mut histogram: godwit_kernels::Job, repeat: u32) -> godwit_kernels::Job {
+    let (bins, sum) = histogram.expected.split_at_mut(256 * 4);
+    for bin in bins.as_chunks_mut().0 {
+        *bin = u32::from_le_bytes(*bin).wrapping_mul(repeat).to_le_bytes();
+    }
+    for sum in sum.as_chunks_mut().0 {
+        *sum = u64::from_le_bytes(*sum).wrapping_mul(repeat.into()).to_le_bytes();
+    }
+    histogram
 }
 
 #[test]
@@ -217,7 +271,7 @@ fn copies_moved_when_idle_end_with_the_same_bytes() {
 
 #[test]
 fn a_spinner_pinned_to_wfi_is_refused_and_spins_on() {
-    let Scene { mut world, to, vgpu, job } = Scene::of_kernel(&godwit_kernels::Job::spinner(4));
+    let Scene { mut world, to, vgpu, job } = Scene::of_kernel(&godwit_kernels::Job::spinner(4), 1);
     let stop_timeout_ns = 20_000_000;
     let spec = MoveSpec { vgpu, to, live: None, stop: StopMode::Wfi, stop_timeout_ns };
     world.schedule(Trigger::At(2_000_000), Action::Move(spec));
@@ -236,14 +290,14 @@ fn a_spinner_pinned_to_wfi_is_refused_and_spins_on() {
     while world.now_ns() < until {
         world.step();
     }
-    assert!(spun(&world) > before + 1_000_000, "it spins on");
+    assert!(spun(&world) > before + 100_000, "it spins on");
     assert_eq!(world.engine_resets(), 0);
     assert_eq!(world.problems(), [] as [String; 0]);
 }
 
 #[test]
 fn a_spinner_moves_between_two_instructions() {
-    let Scene { mut world, to, vgpu, job } = Scene::of_kernel(&godwit_kernels::Job::spinner(4));
+    let Scene { mut world, to, vgpu, job } = Scene::of_kernel(&godwit_kernels::Job::spinner(4), 1);
     let live = Some(Live { rounds_max: 3, pages_enough: 1 });
     let stop = StopMode::Instruction;
     let spec = MoveSpec { vgpu, to, live, stop, stop_timeout_ns: 1_000_000 };
