@@ -26,6 +26,23 @@ pub enum CardError {
     /// The microcontroller does not start.
     #[error(transparent)]
     Mcu(#[from] QemuError),
+    /// Firmware and host speak different versions of the mailbox's protocol.
+    #[error(
+        "the firmware speaks version {firmware} of the mailbox's protocol and this host version \
+         {host}: the {} is too old",
+        if firmware < host { "firmware" } else { "host" }
+    )]
+    Version {
+        /// The firmware's.
+        firmware: u32,
+        /// The host's.
+        host: u32,
+    },
+}
+
+/// Whether firmware and host understand each other.
+pub(crate) fn check_versions(firmware: u32, host: u32) -> Result<(), CardError> {
+    if firmware == host { Ok(()) } else { Err(CardError::Version { firmware, host }) }
 }
 
 /// What the firmware runs on.
@@ -188,5 +205,18 @@ impl Card {
             (Stop::Watch(gfid), _) | (_, Some(gfid)) => Stop::Watch(gfid),
             (stop, None) => stop,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_side_is_named() {
+        assert!(check_versions(3, 3).is_ok());
+        let why = |firmware, host| check_versions(firmware, host).unwrap_err().to_string();
+        assert!(why(1, 2).ends_with("the firmware is too old"), "{}", why(1, 2));
+        assert!(why(2, 1).ends_with("the host is too old"), "{}", why(2, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! One host: a card, and what the host knows of its vGPUs.
 
-use crate::card::{Card, CardError};
+use crate::card::{Card, CardError, check_versions};
 use crate::client::Client;
 use crate::function::Function;
 use crate::mcu::Mcu;
@@ -80,7 +80,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When the system gives no memory files, or the microcontroller does not start.
+    /// When the system gives no memory files, or the microcontroller does not start, or its
+    /// firmware speaks another version.
     pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
         let card = Card::new(config, mcu)?;
         let client = Client::new(card.words().clone());
@@ -99,6 +100,7 @@ impl Host {
         };
         // The firmware says that it has started: commands are meant for one start of it.
         host.settle();
+        check_versions(host.client.firmware_version(), godwit_pump::PROTOCOL_VERSION)?;
         Ok(host)
     }
 
