@@ -136,6 +136,9 @@ impl Engine {
         ring: RingConfig,
     ) -> Result<(), Reject> {
         let id = self.hardware_channel(gfid, channel)?;
+        if !self.device.engines.has(runlist) {
+            return Err(Reject::NoSuchEngine);
+        }
         let vgpu = &self.vgpus[gfid];
         if tsg.raw() >= vgpu.profile.channel_count {
             return Err(Reject::NoSuchChannel);

@@ -329,6 +329,8 @@ pub enum Reject {
     WrongPhase,
     /// The profile has no such channel or group.
     NoSuchChannel,
+    /// The device has no such engine.
+    NoSuchEngine,
     /// The channel is open already.
     ChannelOpen,
     /// The channel is not open.

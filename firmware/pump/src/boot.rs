@@ -5,7 +5,7 @@ use crate::turn::Pump;
 use godwit_engine::{Engine, Registers, RetainedPhase, RetainedVgpu};
 use godwit_hal::{Hardware, RetainedSlot};
 use godwit_types::{
-    ChannelConfig, ChannelFault, ChannelId, Epoch, Gfid, Identity, RunlistId, RunlistState,
+    ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, RunlistId, RunlistState,
 };
 use godwit_wire::retained::{self, Kept, RECORD_BYTES_MAX};
 
@@ -83,8 +83,13 @@ impl Default for Pump {
     }
 }
 
-const NOTHING: Identity =
-    Identity { fb_bytes: 0, bar_bytes: 0, context_bytes: 0, context_layout: 0 };
+const NOTHING: Identity = Identity {
+    fb_bytes: 0,
+    bar_bytes: 0,
+    context_bytes: 0,
+    context_layout: 0,
+    engines: Engines::NONE,
+};
 
 /// The record in a slot, if it is whole. A number that counts its writes wraps.
 fn load<'a, H: Hardware>(

@@ -71,6 +71,7 @@ fn reject(why: Reject) -> mailbox::Reject {
             PlacementError::Context => PlacementReject::Context,
         }),
         Reject::NoSuchChannel => mailbox::Reject::NoSuchChannel,
+        Reject::NoSuchEngine => mailbox::Reject::NoSuchEngine,
         Reject::ChannelOpen => mailbox::Reject::ChannelOpen,
         Reject::ChannelClosed => mailbox::Reject::ChannelClosed,
         Reject::TsgFull => mailbox::Reject::TsgFull,

@@ -33,6 +33,7 @@ impl<W: Words> DeviceView<W> {
         words.write_wide(identity::bar_lo(), identity::bar_hi(), what.bar_bytes);
         words.write_wide(identity::context_lo(), identity::context_hi(), what.context_bytes);
         words.write(identity::context_layout(), what.context_layout);
+        words.write(identity::engines(), what.engines.bits());
         words.write(identity::version(), MAP_VERSION);
         words.publish(identity::magic(), MAGIC);
         let alarm_seen = words.observe(timer::alarm_seq());

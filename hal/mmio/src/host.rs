@@ -6,7 +6,7 @@ use godwit_regs::bits::{MAGIC, whole};
 use godwit_regs::map::{
     MAIL_SLOTS, MAIL_WORDS, MailWord, command, event, identity, intr, mailbox, route, timer,
 };
-use godwit_types::Gfid;
+use godwit_types::{Engines, Gfid};
 
 /// The command ring has no room, or the message is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ impl<W: Words> HostView<W> {
             bar_bytes: self.words.read_wide(identity::bar_lo(), identity::bar_hi()),
             context_bytes: self.words.read_wide(identity::context_lo(), identity::context_hi()),
             context_layout: self.words.read(identity::context_layout()),
+            engines: Engines::from_bits(self.words.read(identity::engines())),
         })
     }
 

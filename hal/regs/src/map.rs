@@ -259,6 +259,8 @@ blocks! {
         context_hi @ 0x1c Device;
         /// Version of what the device writes to a context buffer.
         context_layout @ 0x20 Device;
+        /// Engines for guests, a bit for each runlist.
+        engines @ 0x24 Device;
     }
     /// The free-running timer, in nanoseconds; 64 bits never wrap.
     timer @ 0x0100 [] {

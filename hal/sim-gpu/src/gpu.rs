@@ -70,7 +70,8 @@ struct Alarm {
 pub struct Gpu {
     board: Board,
     alarm: Option<Alarm>,
-    engines: [Engine; 2],
+    /// Those that the device has.
+    engines: Vec<Engine>,
     copy_ring: CopyEngine,
 }
 
@@ -86,7 +87,11 @@ impl Gpu {
         Ok(Self {
             board,
             alarm: None,
-            engines: [RunlistId::COMPUTE, RunlistId::COPY].map(|id| Engine::new(words.clone(), id)),
+            engines: [RunlistId::COMPUTE, RunlistId::COPY]
+                .into_iter()
+                .filter(|id| config.identity.engines.has(*id))
+                .map(|id| Engine::new(words.clone(), id))
+                .collect(),
             copy_ring: CopyEngine::new(words),
         })
     }

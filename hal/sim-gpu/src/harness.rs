@@ -10,7 +10,7 @@ use godwit_hal::{
 use godwit_mmio::{AttentionWord, HostView, Mmio, SharedRetained, SharedWords};
 use godwit_regs::fifo::{Entry, Launch, USERD_GET};
 use godwit_types::{
-    Aperture, BarMode, ChannelConfig, ChannelId, CopyDone, CopyOp, CopyRequest, Gfid,
+    Aperture, BarMode, ChannelConfig, ChannelId, CopyDone, CopyOp, CopyRequest, Engines, Gfid,
     GuestChannelId, PAGE_BYTES, Placement, PreemptMode, Profile, RingConfig, Route, RunlistEvent,
     RunlistId, TsgId,
 };
@@ -113,6 +113,7 @@ impl Rig {
             bar_bytes: 64 << 20,
             context_bytes: 4 << 20,
             context_layout: 3,
+            engines: Engines::ALL,
         };
         let config = GpuConfig { identity, start_ns, costs };
         let gpu = Gpu::new(config, words.clone()).unwrap();

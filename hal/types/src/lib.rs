@@ -37,5 +37,5 @@ pub use proof::Quiesced;
 pub use runlist::{PreemptMode, RunlistEvent, RunlistState};
 pub use table::{Index, Table};
 pub use vgpu::{
-    Aperture, BarMode, Identity, Placement, PlacementError, Profile, ProfileError, Route,
+    Aperture, BarMode, Engines, Identity, Placement, PlacementError, Profile, ProfileError, Route,
 };

@@ -1,6 +1,7 @@
 //! How large a vGPU is and where on a device it sits.
 
-use crate::limits::{CHANNEL_COUNT, CONTEXT_BYTES_MAX, FB_BYTES_MAX, PAGE_BYTES};
+use crate::RunlistId;
+use crate::limits::{CHANNEL_COUNT, CONTEXT_BYTES_MAX, FB_BYTES_MAX, PAGE_BYTES, RUNLIST_COUNT};
 
 /// What a vGPU is, wherever it runs. Part of the guest's view, so it moves unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,40 @@ impl Profile {
     }
 }
 
-/// How large the device is.
+/// Engines that a device has for guests, a bit for each runlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Engines(u32);
+
+impl Engines {
+    /// None: what a device has before it is known.
+    pub const NONE: Self = Self(0);
+    /// A compute engine and a copy engine.
+    pub const ALL: Self = Self(1u32.wrapping_shl(RUNLIST_COUNT as u32).wrapping_sub(1));
+
+    /// From a bit for each runlist; others are dropped.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    /// A bit for each runlist.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub const fn with(self, runlist: RunlistId) -> Self {
+        Self(self.0 | 1u32.wrapping_shl(runlist.raw() as u32))
+    }
+
+    /// Whether the runlist has an engine.
+    pub const fn has(self, runlist: RunlistId) -> bool {
+        self.0 & 1u32.wrapping_shl(runlist.raw() as u32) != 0
+    }
+}
+
+/// How large the device is, and what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Identity {
@@ -84,6 +118,8 @@ pub struct Identity {
     /// Version of what the device writes to a context buffer; a saved context can only be
     /// loaded by a device that writes the same.
     pub context_layout: u32,
+    /// Its engines for guests.
+    pub engines: Engines,
 }
 
 /// Where a vGPU sits on one device. Nothing of it is visible to the guest.
@@ -243,6 +279,7 @@ mod tests {
             bar_bytes: 4096,
             context_bytes: 1 << 20,
             context_layout: 1,
+            engines: Engines::ALL,
         };
         assert_eq!(at.check(&PROFILE, &device), Ok(()));
         let short = Identity { fb_bytes: 12287, ..device };

@@ -8,7 +8,7 @@ use crate::{
 };
 use godwit_shim::Live;
 use godwit_sim_gpu::{Costs, Fault};
-use godwit_types::{Profile, RunlistId};
+use godwit_types::{Engines, Profile, RunlistId};
 use godwit_wire::mailbox::StopMode;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -209,6 +209,7 @@ fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
                 context_bytes: 64 * MIB,
                 start_ns: rng.random_range(0..1 << 50),
                 context_layout: 1,
+                engines: Engines::ALL,
             };
             world.add_host(spec).expect("a host")
         })

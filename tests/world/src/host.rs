@@ -1,7 +1,7 @@
 //! A host in the world.
 
 use godwit_shim::{Host, Journal};
-use godwit_types::Gfid;
+use godwit_types::{Engines, Gfid};
 use std::collections::BTreeMap;
 
 /// A host to be powered on. Sizes are bytes and multiples of 4 KiB.
@@ -19,6 +19,8 @@ pub struct HostSpec {
     pub start_ns: u64,
     /// Version of the contexts that its device writes.
     pub context_layout: u32,
+    /// Its GPU's engines for guests.
+    pub engines: Engines,
 }
 
 /// A host.

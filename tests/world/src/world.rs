@@ -145,6 +145,7 @@ impl World {
             bar_bytes: spec.bar_bytes,
             context_bytes: spec.context_bytes,
             context_layout: spec.context_layout,
+            engines: spec.engines,
         };
         let costs = self.config.costs;
         let host = Host::new(GpuConfig { identity, start_ns: spec.start_ns, costs }, &self.mcu)?;

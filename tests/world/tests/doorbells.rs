@@ -3,7 +3,7 @@
 //! which the firmware does not know.
 
 use godwit_sim_gpu::Costs;
-use godwit_types::Profile;
+use godwit_types::{Engines, Profile};
 use godwit_world::{
     Action, CopyWork, HostSpec, JobSource, JobSpec, Trigger, VgpuSpec, World, WorldConfig,
 };
@@ -23,6 +23,7 @@ fn a_channel_is_bound_before_its_guest_is_told() {
         context_bytes: 16 * MIB,
         start_ns: 5,
         context_layout: 1,
+        engines: Engines::ALL,
     };
     let host = world.add_host(host).unwrap();
     let profile = Profile {

@@ -4,7 +4,7 @@
 
 use godwit_shim::Live;
 use godwit_sim_gpu::Costs;
-use godwit_types::Profile;
+use godwit_types::{Engines, Profile};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, CopyWork, HostId, HostSpec, JobId, JobReport, JobSource, JobSpec, MoveReport, MoveSpec,
@@ -29,6 +29,7 @@ fn host(world: &mut World, name: &str, start_ns: u64) -> HostId {
         context_bytes: 16 * MIB,
         start_ns,
         context_layout: 1,
+        engines: Engines::ALL,
     };
     world.add_host(spec).unwrap()
 }

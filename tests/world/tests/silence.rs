@@ -3,7 +3,7 @@
 
 use godwit_shim::Live;
 use godwit_sim_gpu::{Costs, Fault};
-use godwit_types::Profile;
+use godwit_types::{Engines, Profile};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, HostId, HostSpec, JobSource, JobSpec, MoveSpec, Trigger, VgpuId, VgpuSpec, World,
@@ -33,6 +33,7 @@ impl Rig {
                 context_bytes: 16 * MIB,
                 start_ns: 5,
                 context_layout: 1,
+                engines: Engines::ALL,
             };
             world.add_host(spec).unwrap()
         });

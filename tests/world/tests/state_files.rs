@@ -5,7 +5,7 @@
 
 use godwit_shim::stream::Reader;
 use godwit_sim_gpu::Costs;
-use godwit_types::Profile;
+use godwit_types::{Engines, Profile};
 use godwit_wire::mailbox::StopMode;
 use godwit_wire::record::{HEADER_BYTES, Header};
 use godwit_world::{
@@ -47,6 +47,7 @@ fn host(world: &mut World, name: &str) -> HostId {
         context_bytes: 16 * MIB,
         start_ns: 5,
         context_layout: 1,
+        engines: Engines::ALL,
     };
     world.add_host(spec).unwrap()
 }

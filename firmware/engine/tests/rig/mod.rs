@@ -6,9 +6,9 @@ use godwit_engine::{
     Action, Command, Engine, Event, Input, Reject, Request, RetainedPhase, RetainedVgpu, StopMode,
 };
 use godwit_types::{
-    ChannelId, CopyDone, CopyOp, CopyRequest, CopyStatus, Gfid, GuestChannelId, GuestTsgId,
-    Identity, Placement, PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId, RunlistState,
-    TsgId,
+    ChannelId, CopyDone, CopyOp, CopyRequest, CopyStatus, Engines, Gfid, GuestChannelId,
+    GuestTsgId, Identity, Placement, PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId,
+    RunlistState, TsgId,
 };
 
 const MIB: u64 = 1 << 20;
@@ -19,6 +19,7 @@ pub(crate) const DEVICE: Identity = Identity {
     bar_bytes: 64 * MIB,
     context_bytes: 64 * MIB,
     context_layout: 1,
+    engines: Engines::ALL,
 };
 
 pub(crate) const PROFILE: Profile =

@@ -10,8 +10,8 @@ use godwit_regs::map::{
 };
 use godwit_regs::{Word, request};
 use godwit_types::{
-    CHANNEL_COUNT, ChannelConfig, ChannelFault, ChannelId, PreemptMode, RunlistEvent, RunlistId,
-    RunlistState, TsgId,
+    CHANNEL_COUNT, ChannelConfig, ChannelFault, ChannelId, Engines, PreemptMode, RunlistEvent,
+    RunlistId, RunlistState, TsgId,
 };
 
 impl<W: Words, L, R> Timer for Mmio<W, L, R> {
@@ -158,6 +158,7 @@ impl<W: Words, L, R> Channels for Mmio<W, L, R> {
             bar_bytes: self.words.read_wide(identity::bar_lo(), identity::bar_hi()),
             context_bytes: self.words.read_wide(identity::context_lo(), identity::context_hi()),
             context_layout: self.words.read(identity::context_layout()),
+            engines: Engines::from_bits(self.words.read(identity::engines())),
         }
     }
 

@@ -6,7 +6,7 @@ use godwit_mmio::{AttentionWord, HostView, Mmio, SharedRetained, SharedWords, Wo
 use godwit_regs::fifo::{Entry, Launch};
 use godwit_regs::map::{MailWord, command, intr, mailbox};
 use godwit_sim_gpu::{BarError, Costs, Fault, Gpu, GpuConfig, Staging, Stop};
-use godwit_types::{Gfid, RingConfig, SlotId};
+use godwit_types::{Engines, Gfid, RingConfig, SlotId};
 
 /// The one driver there is, over words in this process.
 pub(crate) type Firmware = Mmio<SharedWords, AttentionWord<SharedWords>, SharedRetained>;
@@ -14,8 +14,13 @@ pub(crate) type Firmware = Mmio<SharedWords, AttentionWord<SharedWords>, SharedR
 /// The timer's low half wraps in the middle of the checks.
 const START_NS: u64 = (1 << 32) - 500_000;
 
-const IDENTITY: Identity =
-    Identity { fb_bytes: 64 << 20, bar_bytes: 64 << 20, context_bytes: 4 << 20, context_layout: 3 };
+const IDENTITY: Identity = Identity {
+    fb_bytes: 64 << 20,
+    bar_bytes: 64 << 20,
+    context_bytes: 4 << 20,
+    context_layout: 3,
+    engines: Engines::ALL,
+};
 
 /// Where the programs and their stacks are.
 const BLOCKS_AT: u64 = SCRATCH_AT;

@@ -29,6 +29,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
             context_bytes: host.context_bytes,
             start_ns: host.timer_start_ns,
             context_layout: CONTEXT_LAYOUT,
+            engines: host.engines,
         })?);
     }
     for vgpu in &scenario.vgpus {

@@ -1,7 +1,7 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
 use godwit_sim_gpu::{CostRow, Costs, Fault};
-use godwit_types::{PreemptMode, Profile};
+use godwit_types::{Engines, PreemptMode, Profile};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -71,6 +71,8 @@ pub struct Host {
     pub context_bytes: u64,
     /// What the GPU's timer shows at the start.
     pub timer_start_ns: u64,
+    /// The GPU's engines for guests.
+    pub engines: Engines,
 }
 
 /// A vGPU and where it starts.

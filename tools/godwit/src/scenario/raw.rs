@@ -75,6 +75,7 @@ pub(super) struct Host {
     pub(super) bar: Field<Bytes>,
     pub(super) context_memory: Field<Bytes>,
     pub(super) timer_start: Field<Nanos>,
+    pub(super) engines: Field<Vec<Engine>>,
     #[serde(rename = "firmware")]
     pub(super) _firmware: Option<Firmware>,
 }
@@ -232,7 +233,7 @@ pub(super) struct Resume {
 pub(super) struct Fault {
     pub(super) host: Field<String>,
     pub(super) kind: Field<FaultKind>,
-    pub(super) engine: Field<FaultEngine>,
+    pub(super) engine: Field<Engine>,
     pub(super) delay: Field<Nanos>,
     pub(super) factor: Field<Count>,
 }
@@ -253,7 +254,7 @@ pub(super) enum FaultKind {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum FaultEngine {
+pub(super) enum Engine {
     Compute,
     Copy,
 }

@@ -6,7 +6,7 @@ use crate::scenario::mistake::listed;
 use crate::scenario::model::{
     Action, Event, Expect, Host, HostRef, JobRef, MoveKind, StateFile, Stop, Trigger, Vgpu, VgpuRef,
 };
-use crate::scenario::raw::{FaultEngine, FaultKind};
+use crate::scenario::raw::{Engine, FaultKind};
 use crate::scenario::value::Nanos;
 use godwit_sim_gpu::Fault;
 use godwit_types::{PreemptMode, RunlistId};
@@ -391,10 +391,10 @@ fn unused<T>(field: Option<&Spanned<T>>, key: &str, checker: &mut Checker<'_>) -
     }
 }
 
-const fn runlist(engine: FaultEngine) -> RunlistId {
+const fn runlist(engine: Engine) -> RunlistId {
     match engine {
-        FaultEngine::Compute => RunlistId::COMPUTE,
-        FaultEngine::Copy => RunlistId::COPY,
+        Engine::Compute => RunlistId::COMPUTE,
+        Engine::Copy => RunlistId::COPY,
     }
 }
 

@@ -5,7 +5,8 @@ use crate::scenario::model::{Host, HostRef, Vgpu};
 use crate::scenario::value::{Bytes, Count};
 use crate::units;
 use godwit_types::{
-    CHANNEL_COUNT, CONTEXT_BYTES_MAX, FB_BYTES_MAX, PAGE_BYTES, Profile, VGPU_COUNT,
+    CHANNEL_COUNT, CONTEXT_BYTES_MAX, Engines, FB_BYTES_MAX, PAGE_BYTES, Profile, RunlistId,
+    VGPU_COUNT,
 };
 use toml::Spanned;
 
@@ -62,7 +63,21 @@ fn host(at: &Span, host: &raw::Host, checker: &mut Checker<'_>) -> Option<Host> 
         Some(time) => checker.time(time, "timer_start", 0..=TIME_NS_MAX),
         None => Some(0),
     };
+    let engines = match &host.engines {
+        Some(list) if list.get_ref().is_empty() => {
+            let allowed = "\"compute\", \"copy\" or both".to_owned();
+            checker.wrong(list.span(), "`engines` is empty".to_owned(), allowed)
+        }
+        Some(list) => Some(list.get_ref().iter().fold(Engines::NONE, |all, one| {
+            all.with(match one {
+                raw::Engine::Compute => RunlistId::COMPUTE,
+                raw::Engine::Copy => RunlistId::COPY,
+            })
+        })),
+        None => Some(Engines::ALL),
+    };
     Some(Host {
+        engines: engines?,
         name: host.name.as_ref()?.get_ref().clone(),
         fb_bytes: fb_bytes?,
         bar_bytes: bar_bytes?,
