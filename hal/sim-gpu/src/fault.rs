@@ -48,8 +48,8 @@ impl Faults {
         self.pending.push(fault);
     }
 
-    pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
+    pub(crate) fn pending(&self) -> &[Fault] {
+        &self.pending
     }
 
     pub(crate) fn clear(&mut self) {
@@ -112,7 +112,7 @@ mod tests {
         faults.inject(Fault::AckLate(RunlistId::COMPUTE, 7));
         assert_eq!(faults.take_ack(RunlistId::COMPUTE), Some(AckFault::Late(7)));
         assert_eq!(faults.take_ack(RunlistId::COMPUTE), None);
-        assert_eq!(faults.pending(), 1);
+        assert_eq!(faults.pending(), [Fault::AckWrong(RunlistId::COPY)]);
         assert!(!faults.take_hang(RunlistId::COPY));
     }
 }

@@ -256,8 +256,8 @@ impl Gpu {
         self.board.faults.inject(fault);
     }
 
-    /// How many injected faults have not happened yet.
-    pub fn pending_faults(&self) -> usize {
+    /// The injected faults that have not happened yet, oldest first.
+    pub fn pending_faults(&self) -> &[Fault] {
         self.board.faults.pending()
     }
 

@@ -81,9 +81,14 @@ pub enum Action {
     StallLink(HostId, HostId, u64),
 }
 
+/// Names an action that was scheduled, in the order in which they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId(pub(crate) usize);
+
 /// An action that waits for its trigger.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
+    pub(crate) id: EventId,
     pub(crate) trigger: Trigger,
     pub(crate) action: Action,
 }
@@ -95,11 +100,44 @@ impl World {
         while at < self.pending.len() {
             if self.is_due(&self.pending[at].trigger) && self.is_free(&self.pending[at].action) {
                 let pending = self.pending.remove(at);
+                if let Action::Fault(host, fault) = pending.action {
+                    self.injected.push((pending.id, host, fault));
+                }
                 self.act(pending.action);
             } else {
                 at += 1;
             }
         }
+    }
+
+    /// Has something happen when its trigger comes.
+    pub fn schedule(&mut self, trigger: Trigger, action: Action) -> EventId {
+        let id = EventId(self.scheduled);
+        self.scheduled += 1;
+        self.pending.push(Pending { id, trigger, action });
+        id
+    }
+
+    /// Whether something still waits for its trigger.
+    pub fn is_pending(&self, id: EventId) -> bool {
+        self.pending.iter().any(|pending| pending.id == id)
+    }
+
+    /// Scheduled faults that were injected and have met nothing yet.
+    pub fn unmet_faults(&self) -> Vec<EventId> {
+        let mut unmet = Vec::new();
+        for (at, node) in self.hosts.iter().enumerate() {
+            let mut left = node.host.card().gpu().pending_faults().to_vec();
+            // Of faults that are alike the device takes the oldest first.
+            for (id, _, fault) in self.injected.iter().rev().filter(|(_, host, _)| host.0 == at) {
+                if let Some(found) = left.iter().position(|pending| pending == fault) {
+                    left.swap_remove(found);
+                    unmet.push(*id);
+                }
+            }
+        }
+        unmet.sort_unstable();
+        unmet
     }
 
     fn is_due(&self, trigger: &Trigger) -> bool {

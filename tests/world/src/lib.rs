@@ -30,7 +30,7 @@ mod vgpu;
 mod world;
 
 pub use copies::CopyWork;
-pub use events::{Action, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
+pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
 pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place};

@@ -1,7 +1,7 @@
 //! The world: what is in it and what can be asked of it.
 
 use crate::check::Window;
-use crate::events::{Action, Pending, Trigger};
+use crate::events::{Action, EventId, Pending};
 use crate::host::{HostNode, HostSpec};
 use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
@@ -92,6 +92,10 @@ pub struct World {
     pub(crate) suspends: Vec<SuspendNode>,
     pub(crate) resumes: Vec<ResumeNode>,
     pub(crate) pending: Vec<Pending>,
+    /// How many actions were scheduled.
+    pub(crate) scheduled: usize,
+    /// Scheduled faults, in the order in which they were injected.
+    pub(crate) injected: Vec<(EventId, HostId, Fault)>,
     pub(crate) reports: Vec<MoveReport>,
     pub(crate) windows: Vec<Window>,
     pub(crate) problems: Vec<String>,
@@ -115,6 +119,8 @@ impl World {
             suspends: Vec::new(),
             resumes: Vec::new(),
             pending: Vec::new(),
+            scheduled: 0,
+            injected: Vec::new(),
             reports: Vec::new(),
             windows: Vec::new(),
             problems: Vec::new(),
@@ -186,11 +192,6 @@ impl World {
         vgpu.jobs.push(id);
         self.jobs.push(job);
         Ok(id)
-    }
-
-    /// Has something happen when its trigger comes.
-    pub fn schedule(&mut self, trigger: Trigger, action: Action) {
-        self.pending.push(Pending { trigger, action });
     }
 
     /// Breaks a host's device on demand, at its next opportunity.

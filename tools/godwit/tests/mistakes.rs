@@ -341,6 +341,15 @@ fn events() {
             ("a fault without its engine", &[("\"copy-slow\", factor = 3", "\"ack-lost\"")]),
             ("a fault without its delay", &[("\"copy-slow\", factor = 3", "\"bar-stuck\"")]),
             ("a fault that cannot fail", &[(fault, &format!("{fault}\nexpect = \"failed\""))]),
+            ("a fault that is refused", &[(fault, &format!("{fault}\nexpect = \"refused\""))]),
+            (
+                "a restart that fails",
+                &[(fault, "restart_firmware = { host = \"beta\" }\nexpect = \"failed\"")],
+            ),
+            (
+                "a suspend that meets nothing",
+                &[(suspend, &format!("{suspend}\nexpect = \"unmet\""))],
+            ),
             ("an event later than ever", &[("at = \"1 ms\"", "at = \"4000 s\"")]),
         ],
     );

@@ -301,16 +301,90 @@ fn a_run_ends_at_its_limit() {
 
 #[test]
 fn a_copy_that_fails_leaves_the_vgpu_where_it_was() {
-    // At the same instruction as the move, and before it.
-    let fault = format!(
-        "[[event]]\nafter = {{ job = \"job\", instructions = {MIDDLE} }}\n\
-         fault = {{ host = \"alpha\", kind = \"copy-error\" }}\n"
-    );
     let failing = move_event("stop-and-copy", "instruction", "expect = \"failed\"");
-    let report = run(&scenario("histogram", &(fault + &failing)));
+    let report = run(&scenario("histogram", &(copy_error_in_time() + &failing)));
     verified(&report);
     assert!(report.moves[0].outcome.starts_with("failed"), "{:?}", report.moves);
     assert_eq!(report.moves[0].new, None);
+}
+
+const HANG: &str = "[[event]]\nat = \"90 ms\"\n\
+                    fault = { host = \"alpha\", kind = \"engine-hang\", engine = \"compute\" }\n";
+const RESTART: &str = "[[event]]\nat = \"91 ms\"\nrestart_firmware = { host = \"beta\" }\n";
+/// After the last job's end.
+const COPY_ERROR: &str =
+    "[[event]]\nat = \"90 ms\"\nfault = { host = \"alpha\", kind = \"copy-error\" }\n";
+
+/// At the instruction of a move that comes after it in the scenario.
+fn copy_error_in_time() -> String {
+    let after = format!("after = {{ job = \"job\", instructions = {MIDDLE} }}");
+    COPY_ERROR.replace("at = \"90 ms\"", &after)
+}
+
+#[test]
+fn a_run_goes_on_until_every_event_has_happened() {
+    // Long after every job has ended.
+    let text = scenario("matmul", &format!("{RESTART}{HANG}expect = \"unmet\"\n"));
+    verified(&run(&text));
+    let report = run(&text.replace("\"2 s\"", "\"80 ms\""));
+    let lines: Vec<usize> = ["restart_firmware", "engine-hang"]
+        .map(|what| text[..=text.find(what).unwrap()].lines().count() - 2)
+        .into();
+    assert_eq!(
+        problems(&report),
+        [
+            "the run was not over after 80 ms of virtual time".to_owned(),
+            format!(
+                "restart of the firmware of `beta` (line {}): it did not happen, or did not end",
+                lines[0]
+            ),
+            format!(
+                "fault on `alpha`: EngineHang(RunlistId(0)) (line {}): it did not happen, \
+                 or did not end",
+                lines[1]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_fault_that_meets_nothing_is_a_problem_unless_it_is_to() {
+    let never = |report: &Report| {
+        let [problem] = problems(report)[..] else { panic!("{:?}", report.problems) };
+        assert!(problem.starts_with("fault on `"), "{problem}");
+        assert!(problem.ends_with("): it never took effect"), "{problem}");
+    };
+    never(&run(&scenario("matmul", HANG)));
+    never(&run(&scenario("matmul", COPY_ERROR)));
+    verified(&run(&scenario("matmul", &format!("{COPY_ERROR}expect = \"unmet\"\n"))));
+    // One of two that are alike meets a copy of the move's.
+    let in_time = copy_error_in_time();
+    let failing = move_event("stop-and-copy", "instruction", "expect = \"failed\"");
+    let report = run(&scenario("matmul", &format!("{COPY_ERROR}{in_time}{failing}")));
+    never(&report);
+    let line = scenario("matmul", "").lines().count() + 1;
+    assert!(report.problems[0].contains(&format!("(line {line})")), "{:?}", report.problems);
+}
+
+#[test]
+fn a_fault_that_is_to_meet_nothing_and_does_is_a_problem() {
+    let failing = move_event("stop-and-copy", "instruction", "expect = \"failed\"");
+    let fault = copy_error_in_time() + "expect = \"unmet\"\n";
+    let report = run(&scenario("matmul", &format!("{fault}{failing}")));
+    let [problem] = problems(&report)[..] else { panic!("{:?}", report.problems) };
+    assert!(
+        problem.ends_with("it has taken effect, and was expected to meet nothing"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn what_never_ends_goes_on_until_a_fault_has_met_it() {
+    let late = HANG.replace("engine-hang", "ack-doubled");
+    let other = "[[vgpu]]\nname = \"two\"\nhost = \"alpha\"\n\
+                 profile = { framebuffer = \"8 MiB\", channels = 2, threads = 16 }\n\
+                 [[job]]\nname = \"spin\"\nvgpu = \"two\"\nkernel = \"spinner\"\nthreads = 2\n";
+    verified(&run(&scenario("spinner", &format!("{other}{late}"))));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::scenario::{Action, Event, MoveKind, Scenario, Stop, Trigger};
 use godwit_shim::Live;
 use godwit_types::PreemptMode;
 use godwit_wire::mailbox::StopMode;
-use godwit_world::{self as world, MoveSpec, ResumeSpec, SuspendSpec, World};
+use godwit_world::{self as world, EventId, MoveSpec, ResumeSpec, SuspendSpec, World};
 use std::collections::VecDeque;
 
 /// When a live move stops the vGPU: after so many rounds, or when a round had so few pages.
@@ -16,6 +16,8 @@ const LIVE: Live = Live { rounds_max: 8, pages_enough: 64 };
 pub(super) struct Course {
     /// For each vGPU its events that have not ended. The first has been handed to the world.
     waiting: Vec<VecDeque<(usize, world::Trigger, world::Action)>>,
+    /// The events of no vGPU, all of which the world has.
+    apart: Vec<(usize, EventId)>,
     /// For each report of the world, the event that it is of.
     ended: Vec<usize>,
 }
@@ -25,12 +27,12 @@ impl Course {
     /// about no vGPU.
     pub(super) fn new(scenario: &Scenario, ids: &Ids, world: &mut World) -> Self {
         let waiting = scenario.vgpus.iter().map(|_| VecDeque::new()).collect();
-        let mut course = Self { waiting, ended: Vec::new() };
+        let mut course = Self { waiting, apart: Vec::new(), ended: Vec::new() };
         for (at, event) in scenario.events.iter().enumerate() {
             let (trigger, action) = translated(event, ids);
             match event.action.vgpu() {
                 Some(vgpu) => course.waiting[vgpu.index()].push_back((at, trigger, action)),
-                None => world.schedule(trigger, action),
+                None => course.apart.push((at, world.schedule(trigger, action))),
             }
         }
         for vgpu in 0..course.waiting.len() {
@@ -42,6 +44,7 @@ impl Course {
     /// Hands the world the next event of this vGPU.
     fn start(&self, vgpu: usize, world: &mut World) {
         if let Some((_, trigger, action)) = self.waiting[vgpu].front() {
+            // What becomes of it is in the world's reports.
             world.schedule(*trigger, action.clone());
         }
     }
@@ -70,9 +73,17 @@ impl Course {
         }
     }
 
-    /// Whether every event of a vGPU has ended.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether every event has ended. A fault has when it is injected.
+    pub(super) fn is_over(&self, world: &World) -> bool {
         self.waiting.iter().all(VecDeque::is_empty)
+            && !self.apart.iter().any(|(_, id)| world.is_pending(*id))
+    }
+
+    /// Faults that were injected and have met nothing so far.
+    pub(super) fn unmet(&self, world: &World) -> Vec<usize> {
+        let unmet = world.unmet_faults();
+        let apart = self.apart.iter().filter(|(_, id)| unmet.contains(id));
+        apart.map(|(event, _)| *event).collect()
     }
 
     /// For each report of the world, the event that it is of.
@@ -81,9 +92,10 @@ impl Course {
     }
 
     /// Events that have not ended, in the order of the scenario.
-    pub(super) fn missing(&self) -> Vec<usize> {
-        let mut missing: Vec<usize> =
-            self.waiting.iter().flatten().map(|(event, ..)| *event).collect();
+    pub(super) fn missing(&self, world: &World) -> Vec<usize> {
+        let apart = self.apart.iter().filter(|(_, id)| world.is_pending(*id));
+        let mut missing: Vec<usize> = apart.map(|(event, _)| *event).collect();
+        missing.extend(self.waiting.iter().flatten().map(|(event, ..)| *event));
         missing.sort_unstable();
         missing
     }

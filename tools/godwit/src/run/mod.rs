@@ -6,7 +6,7 @@ mod verdict;
 
 use crate::progress::{JobState, Progress};
 use crate::report::Report;
-use crate::scenario::{Expected, Scenario};
+use crate::scenario::{Expect, Expected, Scenario};
 use build::Ids;
 use events::Course;
 use godwit_shim::Mcu;
@@ -15,6 +15,9 @@ use std::fmt;
 
 /// Virtual time between two looks at the jobs.
 const LOOK_NS: u64 = 1_000_000;
+/// How long jobs that never end go on for a fault that is to meet something, when all else is
+/// over: many slices.
+const FAULT_NS: u64 = 100_000_000;
 
 /// Why a run gave no report.
 #[derive(Debug)]
@@ -95,8 +98,8 @@ pub fn execute_on(
 struct Watch<'a> {
     scenario: &'a Scenario,
     ids: &'a Ids,
-    /// What the jobs that never end had run when everything else was over.
-    quiet_from: Option<Vec<u64>>,
+    /// When everything else was over, and what the jobs that never end had run by then.
+    quiet_from: Option<(u64, Vec<u64>)>,
 }
 
 impl Watch<'_> {
@@ -105,7 +108,7 @@ impl Watch<'_> {
     fn look(&mut self, world: &World, course: &Course, progress: &mut dyn Progress) -> bool {
         let reports = world.job_reports();
         let suspended = world.suspended();
-        let (mut over, mut endless) = (course.is_over(), Vec::new());
+        let (mut over, mut endless) = (course.is_over(world), Vec::new());
         for (at, (job, report)) in self.scenario.jobs.iter().zip(&reports).enumerate() {
             let vgpu = self.ids.vgpus[job.vgpu.index()];
             let asleep = suspended.iter().any(|(id, _)| *id == vgpu);
@@ -126,15 +129,23 @@ impl Watch<'_> {
             self.quiet_from = None;
             return false;
         }
+        let now_ns = world.now_ns();
         match &self.quiet_from {
-            Some(before) if before.len() == endless.len() => {
-                before.iter().zip(&endless).all(|(before, now)| now > before)
+            Some((since_ns, before)) if before.len() == endless.len() => {
+                let awaited = now_ns < since_ns + FAULT_NS && self.awaits_fault(world, course);
+                !awaited && before.iter().zip(&endless).all(|(before, now)| now > before)
             }
             _ => {
                 let done = endless.is_empty();
-                self.quiet_from = Some(endless);
+                self.quiet_from = Some((now_ns, endless));
                 done
             }
         }
+    }
+
+    /// Whether a fault that is to meet something has not.
+    fn awaits_fault(&self, world: &World, course: &Course) -> bool {
+        let events = &self.scenario.events;
+        course.unmet(world).iter().any(|at| events[*at].expect == Expect::Done)
     }
 }

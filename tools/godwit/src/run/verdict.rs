@@ -34,11 +34,18 @@ pub(super) fn report(
         })
         .collect();
     let reports = world.job_reports();
-    for at in course.missing() {
-        let what = title(scenario, &scenario.events[at].action);
+    let missing = course.missing(world);
+    for event in missing.iter().map(|at| &scenario.events[*at]) {
+        let what = numbered(scenario, event);
         problems.push(format!("{what}: it did not happen, or did not end"));
     }
     problems.extend(scenario.events.iter().filter_map(|event| late(scenario, &reports, event)));
+    let happened = (0..scenario.events.len()).filter(|at| !missing.contains(at));
+    let unmet = course.unmet(world);
+    problems.extend(happened.filter_map(|at| {
+        let event = &scenario.events[at];
+        without_effect(scenario, event, unmet.contains(&at))
+    }));
     let suspended: Vec<_> = world.suspended().into_iter().map(|(id, _)| id).collect();
     let jobs = scenario
         .jobs
@@ -119,12 +126,31 @@ fn bases(place: Place) -> Bases {
     }
 }
 
+/// What an event does, and where the scenario says so: events without names may be alike.
+fn numbered(scenario: &Scenario, event: &Event) -> String {
+    format!("{} (line {})", title(scenario, &event.action), event.line)
+}
+
+/// Says so if a fault has met something or nothing, and the other was expected.
+fn without_effect(scenario: &Scenario, event: &Event, unmet: bool) -> Option<String> {
+    if !matches!(event.action, Action::Fault { .. }) {
+        return None;
+    }
+    let wrong = match (event.expect, unmet) {
+        (Expect::Unmet, false) => "it has taken effect, and was expected to meet nothing",
+        (Expect::Done | Expect::Refused | Expect::Failed, true) => "it never took effect",
+        (Expect::Unmet, true) | (_, false) => return None,
+    };
+    Some(format!("{}: {wrong}", numbered(scenario, event)))
+}
+
 /// Says so if an event has ended in another way than the scenario expects.
 fn unexpected(scenario: &Scenario, event: &Event, outcome: &str) -> Option<String> {
     let (fits, expected) = match event.expect {
         Expect::Done => (outcome == "moved", "to be done"),
         Expect::Refused => (outcome.starts_with("refused"), "to be refused"),
         Expect::Failed => (outcome.starts_with("failed"), "to fail"),
+        Expect::Unmet => unreachable!("only faults are, and the world does not report on them"),
     };
     (!fits).then(|| {
         format!("{}: {outcome}; it was expected {expected}", title(scenario, &event.action))

@@ -147,6 +147,8 @@ pub struct Event {
     pub action: Action,
     /// How it must end.
     pub expect: Expect,
+    /// Where the scenario has it, for reports: a line, counted from 1.
+    pub line: usize,
 }
 
 /// When an event happens; if an earlier event of the same vGPU is not over then, after that.
@@ -260,6 +262,8 @@ pub enum Expect {
     Refused,
     /// It fails midway, and its vGPU runs on where it was.
     Failed,
+    /// It is a fault that meets nothing.
+    Unmet,
 }
 
 /// The costs of a run, and which of them the scenario has changed.

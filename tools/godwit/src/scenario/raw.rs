@@ -271,4 +271,5 @@ pub(super) enum Expect {
     Done,
     Refused,
     Failed,
+    Unmet,
 }

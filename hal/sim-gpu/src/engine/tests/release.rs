@@ -113,7 +113,7 @@ fn a_lost_acknowledge_leaves_the_engine_empty_and_the_next_one_comes() {
     rig.gpu.inject(Fault::AckLost(COMPUTE));
     rig.preempt(COMPUTE, PreemptMode::Instruction);
     assert_eq!(rig.answer_within(COMPUTE, SOON_NS), None);
-    assert_eq!(rig.gpu.pending_faults(), 0);
+    assert_eq!(rig.gpu.pending_faults(), []);
     assert_eq!(rig.firmware.runlist_state(COMPUTE), RunlistState::Empty);
     let seq = rig.preempt(COMPUTE, PreemptMode::Instruction);
     assert_eq!(rig.answer_within(COMPUTE, 0), preempted(seq));
@@ -176,7 +176,7 @@ fn a_hang_ignores_every_mode_until_the_engine_is_reset() {
         assert_eq!(rig.answer_within(COMPUTE, SOON_NS), None, "{mode:?}");
     }
     // Its kernel has ended meanwhile, and still it holds the engine.
-    assert_eq!(rig.gpu.pending_faults(), 0);
+    assert_eq!(rig.gpu.pending_faults(), []);
     assert_eq!((rig.get(0), rig.get(1)), (1, 0));
     assert_eq!(rig.gpu.next_event_ns(), None);
     let seq = rig.reset(COMPUTE);

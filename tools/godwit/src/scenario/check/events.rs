@@ -67,6 +67,7 @@ impl Course<'_> {
             None | Some(raw::Expect::Done) => Expect::Done,
             Some(raw::Expect::Refused) => Expect::Refused,
             Some(raw::Expect::Failed) => Expect::Failed,
+            Some(raw::Expect::Unmet) => Expect::Unmet,
         };
         let action = self.action(at, event, expect, checker);
         if action.is_none() {
@@ -74,13 +75,11 @@ impl Course<'_> {
         }
         let (trigger, action) = (trigger?, action?);
         if let Some(written) = &event.expect
-            && expect != Expect::Done
-            && action.vgpu().is_none()
+            && let Some((wrong, allowed)) = impossible(&action, expect)
         {
-            let wrong = "this event can neither be refused nor fail";
-            return checker.wrong(written.span(), wrong, "`done`");
+            return checker.wrong(written.span(), wrong, allowed);
         }
-        Some(Event { trigger, action, expect })
+        Some(Event { trigger, action, expect, line: checker.line(at) })
     }
 
     fn trigger(&self, at: &Span, event: &raw::Event, checker: &mut Checker<'_>) -> Option<Trigger> {
@@ -333,6 +332,27 @@ impl Course<'_> {
         };
         let fault = made(kind, engine?, delay?, factor?);
         Some(Action::Fault { host: host?, fault })
+    }
+}
+
+/// Says what is wrong when no such event can end so, and how it can.
+fn impossible(action: &Action, expect: Expect) -> Option<(&'static str, &'static str)> {
+    match (action, expect) {
+        (_, Expect::Done)
+        | (Action::Fault { .. }, Expect::Unmet)
+        | (
+            Action::Move { .. } | Action::Suspend { .. } | Action::Resume { .. },
+            Expect::Refused | Expect::Failed,
+        ) => None,
+        (Action::Fault { .. }, Expect::Refused | Expect::Failed) => {
+            Some(("a fault can neither be refused nor fail", "`done` or `unmet`"))
+        }
+        (Action::RestartFirmware { .. }, _) => {
+            Some(("a restart can neither be refused nor fail", "`done`"))
+        }
+        (_, Expect::Unmet) => {
+            Some(("only a fault can meet nothing", "`done`, `refused`, `failed`"))
+        }
     }
 }
 
