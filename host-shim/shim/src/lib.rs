@@ -38,7 +38,7 @@ mod suspend;
 pub use card::{Card, CardError};
 pub use client::Client;
 pub use destination::{Destination, DestinationState};
-pub use file::{FileError, StateFile, read_state, state_reader};
+pub use file::{FileError, PlaceError, StateFile, read_state, state_reader};
 pub use function::Function;
 pub use host::{Host, HostError, Pending, VgpuInfo};
 pub use journal::Journal;

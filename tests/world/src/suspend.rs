@@ -6,7 +6,7 @@ use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
 use godwit_shim::{Resume, ResumeState, SavePlan, SaveStats, Suspend, SuspendState, Wanted};
 use godwit_types::{Gfid, Placement};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A suspend that is under way.
 #[derive(Debug)]
@@ -61,11 +61,16 @@ impl World {
         let now_ns = self.now_ns;
         let fail =
             |why: String| ended(spec.vgpu, MoveKind::Suspend, Err(why), 0, SaveStats::default());
-        let node = &mut self.vgpus[spec.vgpu.0];
-        let Home::Host(host, gfid) = node.home else {
+        let Home::Host(host, gfid) = self.vgpus[spec.vgpu.0].home else {
             self.reports.push(fail("refused: it is on no host".into()));
             return;
         };
+        let held = Home::File(spec.path.clone());
+        if self.vgpus.iter().any(|other| other.home == held) || self.is_written(&spec.path) {
+            self.reports.push(fail("refused: another vGPU is in this file".into()));
+            return;
+        }
+        let node = &mut self.vgpus[spec.vgpu.0];
         node.token += 1;
         let plan = SavePlan {
             uuid: node.uuid,
@@ -85,6 +90,11 @@ impl World {
             (Err(error), _) => self.reports.push(fail(format!("failed: {error}"))),
             (Ok(_), None) => self.reports.push(fail("its host does not know it".into())),
         }
+    }
+
+    /// Whether a suspend to this path is under way.
+    fn is_written(&self, path: &Path) -> bool {
+        self.suspends.iter().any(|one| one.path == path)
     }
 
     pub(crate) fn begin_resume(&mut self, spec: &ResumeSpec) {

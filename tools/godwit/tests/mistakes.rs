@@ -30,6 +30,9 @@ fn folder() -> tempfile::TempDir {
     changed("dynamic.elf", 16, 3);
     changed("x86.elf", 18, 62);
     changed("double.elf", 48, 5);
+    write("cut.state.partial", b"half of it");
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    std::os::unix::fs::symlink("two.state", folder.path().join("link")).unwrap();
     fs::File::create(folder.path().join("long.elf")).unwrap().set_len((16 << 20) + 1).unwrap();
     folder
 }
@@ -330,6 +333,21 @@ fn events() {
                 &[(resume, "suspend = { vgpu = \"one\", file = \"two.state\" }")],
             ),
             (
+                "a suspend over another by another name",
+                &[(resume, "suspend = { vgpu = \"one\", file = \"sub/../././two.state\" }")],
+            ),
+            (
+                "a suspend over an input",
+                &[("file = \"two.state\" }", "file = \"sub/../in.bin\" }")],
+            ),
+            ("a suspend over a program", &[("file = \"two.state\" }", "file = \"own.elf\" }")]),
+            ("a suspend over some file", &[("file = \"two.state\" }", "file = \"short.bin\" }")]),
+            ("a suspend over a link", &[("file = \"two.state\" }", "file = \"link\" }")]),
+            (
+                "a suspend that was cut short",
+                &[("file = \"two.state\" }", "file = \"cut.state\" }")],
+            ),
+            (
                 "a resume of another file",
                 &[("file = \"two.state\", host", "file = \"one.state\", host")],
             ),
@@ -369,6 +387,15 @@ fn several() {
             ],
         )],
     );
+}
+
+#[test]
+fn a_scenario_is_not_suspended_over() {
+    let folder = folder();
+    let path = folder.path().join("sub/../a.toml");
+    fs::write(&path, edited(&[("file = \"two.state\" }", "file = \"a.toml\" }")])).unwrap();
+    let error = Scenario::load(&path, None).err().unwrap().to_string();
+    assert!(error.contains("`a.toml` is read by this scenario; allowed: a file of"), "{error}");
 }
 
 #[test]

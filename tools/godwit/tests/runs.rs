@@ -161,6 +161,38 @@ fn every_kernel_goes_on_after_a_suspend() {
 }
 
 #[test]
+fn a_file_is_one_whatever_it_is_called_and_serves_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    let again = SUSPEND.replace("700_000", "900_000").replace("beta", "alpha");
+    let text = scenario("matmul", &(SUSPEND.to_owned() + &again));
+    let text = text.replacen("file = \"one.state\", host", "file = \"sub/../one.state\", host", 1);
+    for _ in 0..2 {
+        let report = run_in(folder.path(), &text, None);
+        verified(&report);
+        assert_eq!(report.moves[1].from, "sub/../one.state");
+    }
+}
+
+#[test]
+fn a_file_that_holds_another_vgpu_then_is_not_written() {
+    // In the order of the scenario the file is free by then, in time it is not.
+    let events = "[[event]]\nat = \"3 ms\"\nsuspend = { vgpu = \"one\", file = \"a.state\" }\n\
+                  [[event]]\nat = \"4 ms\"\n\
+                  resume = { file = \"a.state\", host = \"beta\" }\n\
+                  [[event]]\nat = \"1 ms\"\nsuspend = { vgpu = \"beside\", file = \"a.state\" }\n\
+                  [[event]]\nat = \"9 ms\"\n\
+                  resume = { file = \"a.state\", host = \"beta\" }\n";
+    let report = run(&scenario("matmul", events));
+    assert_eq!(
+        problems(&report)[0],
+        "suspend of `one` to `a.state`: refused: another vGPU is in this file; it was expected to \
+         be done"
+    );
+    assert!(report.jobs.iter().all(|job| job.ok), "{report:?}");
+}
+
+#[test]
 fn a_state_file_that_is_cut_or_changed_is_unsound() {
     let folder = tempfile::tempdir().unwrap();
     verified(&run_in(folder.path(), &scenario("matmul", SUSPEND), None));

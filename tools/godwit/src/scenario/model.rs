@@ -249,7 +249,7 @@ pub struct Stop {
 pub struct StateFile {
     /// As the scenario names it, for reports.
     pub shown: String,
-    /// Where it is.
+    /// Where it is: a real path, so that one file has one.
     pub path: PathBuf,
 }
 

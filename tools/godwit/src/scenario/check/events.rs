@@ -10,7 +10,6 @@ use crate::scenario::raw::{Engine, FaultKind};
 use crate::scenario::value::Nanos;
 use godwit_sim_gpu::Fault;
 use godwit_types::{PreemptMode, RunlistId};
-use std::path::PathBuf;
 use toml::Spanned;
 
 /// Events of a scenario.
@@ -25,7 +24,7 @@ const FACTOR_MAX: u64 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Host(HostRef),
-    File(PathBuf),
+    File(StateFile),
     /// A mistake was made, so nothing more is said about it.
     Unknown,
 }
@@ -242,7 +241,7 @@ impl Course<'_> {
             .and_then(|file| self.file_to_write(file, checker));
         let stop = stop(suspend.preempt, suspend.timeout.as_ref(), checker);
         let (vgpu, _) = vgpu?;
-        let place = file.as_ref().map_or(Place::Unknown, |file| Place::File(file.path.clone()));
+        let place = file.clone().map_or(Place::Unknown, Place::File);
         self.put(vgpu, place, expect);
         Some(Action::Suspend { vgpu, file: file?, stop: stop? })
     }
@@ -252,19 +251,18 @@ impl Course<'_> {
         file: &Spanned<String>,
         checker: &mut Checker<'_>,
     ) -> Option<StateFile> {
-        let shown = file.get_ref().clone();
-        let path = checker.path(&shown);
-        let folder =
-            path.parent().filter(|folder| folder.is_dir() || folder.as_os_str().is_empty());
-        if path.file_name().is_none() || path.is_dir() || folder.is_none() {
-            let wrong = format!("`{shown}` cannot be written");
-            return checker.wrong(file.span(), wrong, "a file in a folder that exists");
-        }
-        if self.places.contains(&Place::File(path.clone())) {
-            let wrong = format!("`{shown}` holds a suspended vGPU then");
+        let found = checker.file_to_write(file)?;
+        if self.holder(&found).is_some() {
+            let wrong = format!("`{}` holds a suspended vGPU then", found.shown);
             return checker.wrong(file.span(), wrong, "a file for each");
         }
-        Some(StateFile { shown, path })
+        Some(found)
+    }
+
+    /// The vGPU that is in a file, whatever the file is called.
+    fn holder(&self, file: &StateFile) -> Option<VgpuRef> {
+        let is_there = |place: &Place| matches!(place, Place::File(held) if held.path == file.path);
+        self.places.iter().position(is_there).map(VgpuRef)
     }
 
     fn resume(
@@ -277,12 +275,12 @@ impl Course<'_> {
         let file = checker.required(at, &resume.file, "file", "the path of a suspended vGPU");
         let host = self.host(at, &resume.host, "host", checker);
         let file = file?;
-        let path = checker.path(file.get_ref());
-        let held = self.places.iter().position(|place| *place == Place::File(path.clone()));
-        let Some(vgpu) = held.map(VgpuRef) else {
+        let found = checker.state_file(file.get_ref());
+        let held = found.and_then(|found| Some((self.holder(&found)?, found)));
+        let Some((vgpu, found)) = held else {
             if !self.places.contains(&Place::Unknown) {
                 let suspended = self.places.iter().filter_map(|place| match place {
-                    Place::File(path) => path.strip_prefix(checker.base).unwrap_or(path).to_str(),
+                    Place::File(held) => Some(held.shown.as_str()),
                     Place::Host(_) | Place::Unknown => None,
                 });
                 let allowed = listed(suspended);
@@ -302,8 +300,7 @@ impl Course<'_> {
         self.put(vgpu, Place::Host(host), expect);
         let host_at = resume.host.as_ref().map_or(at.clone(), Spanned::span);
         self.fits(host_at, vgpu, host, checker)?;
-        let file = StateFile { shown: file.get_ref().clone(), path };
-        Some(Action::Resume { vgpu, file, host })
+        Some(Action::Resume { vgpu, file: found, host })
     }
 
     fn fault(&self, at: &Span, fault: &raw::Fault, checker: &mut Checker<'_>) -> Option<Action> {

@@ -2,6 +2,7 @@
 
 mod costs;
 mod events;
+mod files;
 mod hosts;
 mod jobs;
 mod kernels;
@@ -39,6 +40,7 @@ pub(super) fn scenario(
     let document: raw::Document =
         toml::from_str(text).map_err(|error| wrong(vec![from_toml(&error, text)]))?;
     let mut checker = Checker::new(text, base);
+    checker.note_input(path);
     let scenario = document.check(&mut checker, seed);
     match scenario {
         Some(scenario) if checker.mistakes.is_empty() => Ok(scenario),
@@ -83,11 +85,13 @@ pub(super) struct Checker<'a> {
     text: &'a str,
     base: &'a Path,
     mistakes: Vec<Mistake>,
+    /// Files that the scenario reads, itself among them, by their real paths.
+    inputs: Vec<PathBuf>,
 }
 
 impl<'a> Checker<'a> {
     const fn new(text: &'a str, base: &'a Path) -> Self {
-        Self { text, base, mistakes: Vec::new() }
+        Self { text, base, mistakes: Vec::new(), inputs: Vec::new() }
     }
 
     /// Notes a mistake.

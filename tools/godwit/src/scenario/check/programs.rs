@@ -94,7 +94,9 @@ pub(super) fn check(
 }
 
 fn read(name: &Spanned<String>, most: u64, checker: &mut Checker<'_>) -> Option<Vec<u8>> {
-    match files::read(&checker.path(name.get_ref()), most) {
+    let path = checker.path(name.get_ref());
+    checker.note_input(&path);
+    match files::read(&path, most) {
         Ok(bytes) => Some(bytes),
         Err(why) => {
             let allowed = format!("a file of up to {}", units::exact_size(most));

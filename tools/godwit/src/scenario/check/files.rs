@@ -1,0 +1,51 @@
+//! Where state files may go.
+
+use super::Checker;
+use crate::scenario::model::StateFile;
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+impl Checker<'_> {
+    /// Notes a file that the scenario reads, if it is there.
+    pub(super) fn note_input(&mut self, path: &Path) {
+        self.inputs.extend(fs::canonicalize(path));
+    }
+
+    /// A state file by its real path, which is one however it is written; `None`, without a
+    /// mistake, where no file can be.
+    pub(super) fn state_file(&self, written: &str) -> Option<StateFile> {
+        let path = self.path(written);
+        let name = path.file_name()?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+        // A link is followed by nobody: as the file itself it is refused.
+        let path = folder.is_dir().then(|| folder.join(name))?;
+        Some(StateFile { shown: written.to_owned(), path })
+    }
+
+    /// A state file that a suspend may write.
+    pub(super) fn file_to_write(&mut self, file: &Spanned<String>) -> Option<StateFile> {
+        let shown = file.get_ref();
+        let Some(found) = self.state_file(shown).filter(|found| !found.path.is_dir()) else {
+            let wrong = format!("`{shown}` cannot be written");
+            return self.wrong(file.span(), wrong, "a file in a folder that exists");
+        };
+        if self.reads(&found.path) {
+            let wrong = format!("`{shown}` is read by this scenario");
+            return self.wrong(file.span(), wrong, "a file of its own");
+        }
+        if let Err(error) = godwit_shim::StateFile::check_place(&found.path) {
+            // Where files lie is the machine's affair, not the scenario's.
+            let why = error.to_string().replace(&found.path.display().to_string(), shown);
+            let allowed = "a new file, or a state file, which is replaced";
+            return self.wrong(file.span(), format!("`{shown}` {why}"), allowed);
+        }
+        Some(found)
+    }
+
+    fn reads(&self, path: &PathBuf) -> bool {
+        let real = fs::canonicalize(path);
+        self.inputs.iter().any(|input| input == path || real.as_ref().is_ok_and(|it| it == input))
+    }
+}
