@@ -275,7 +275,7 @@ fn a_spinner_pinned_to_wfi_is_refused_and_spins_on() {
     let Scene { mut world, to, vgpu, job } = Scene::of_kernel(&godwit_kernels::Job::spinner(4), 1);
     let stop_timeout_ns = 20_000_000;
     let spec = MoveSpec { vgpu, to, live: None, stop: StopMode::Wfi, stop_timeout_ns };
-    world.schedule(Trigger::At(2_000_000), Action::Move(spec));
+    world.schedule(Trigger::After { job, instructions: 100_000 }, Action::Move(spec));
     assert!(world.run_until_settled(200_000_000));
     let report = &world.move_reports()[0];
     assert!(report.outcome.as_ref().is_err_and(|why| why.contains("refused")), "{report:?}");
