@@ -321,6 +321,39 @@ fn events() {
             ),
             ("no time to stop", &[("preempt = \"instruction\"", "timeout = 0")]),
             ("an unknown boundary", &[("\"instruction\"", "\"block\"")]),
+            (
+                "a resume of another file",
+                &[("file = \"two.state\", host", "file = \"one.state\", host")],
+            ),
+            ("a resume of another vGPU", &[("resume = {", "resume = { vgpu = \"one\",")]),
+            ("a resume nowhere", &[("\"two.state\", host = \"beta\"", "\"two.state\"")]),
+            ("a fault of an unknown kind", &[("\"copy-slow\"", "\"copy-fast\"")]),
+            ("a fault without its factor", &[(", factor = 3", "")]),
+            ("a fault with a factor too many", &[("\"copy-slow\"", "\"copy-error\"")]),
+            ("a fault without its engine", &[("\"copy-slow\", factor = 3", "\"ack-lost\"")]),
+            ("a fault without its delay", &[("\"copy-slow\", factor = 3", "\"bar-stuck\"")]),
+            ("a fault that cannot fail", &[(fault, &format!("{fault}\nexpect = \"failed\""))]),
+            ("a fault that is refused", &[(fault, &format!("{fault}\nexpect = \"refused\""))]),
+            (
+                "a restart that fails",
+                &[(fault, "restart_firmware = { host = \"beta\" }\nexpect = \"failed\"")],
+            ),
+            (
+                "a suspend that meets nothing",
+                &[(suspend, &format!("{suspend}\nexpect = \"unmet\""))],
+            ),
+            ("an event later than ever", &[("at = \"1 ms\"", "at = \"4000 s\"")]),
+        ],
+    );
+}
+
+#[test]
+fn suspends() {
+    let suspend = "suspend = { vgpu = \"two\", file = \"two.state\" }";
+    let resume = "resume = { file = \"two.state\", host = \"beta\" }";
+    check(
+        "suspends",
+        &[
             ("a suspend twice", &[(resume, suspend)]),
             ("a suspend without a file", &[(", file = \"two.state\" }", " }")]),
             ("a suspend to a folder", &[("file = \"two.state\" }", "file = \".\" }")]),
@@ -347,28 +380,6 @@ fn events() {
                 "a suspend that was cut short",
                 &[("file = \"two.state\" }", "file = \"cut.state\" }")],
             ),
-            (
-                "a resume of another file",
-                &[("file = \"two.state\", host", "file = \"one.state\", host")],
-            ),
-            ("a resume of another vGPU", &[("resume = {", "resume = { vgpu = \"one\",")]),
-            ("a resume nowhere", &[("\"two.state\", host = \"beta\"", "\"two.state\"")]),
-            ("a fault of an unknown kind", &[("\"copy-slow\"", "\"copy-fast\"")]),
-            ("a fault without its factor", &[(", factor = 3", "")]),
-            ("a fault with a factor too many", &[("\"copy-slow\"", "\"copy-error\"")]),
-            ("a fault without its engine", &[("\"copy-slow\", factor = 3", "\"ack-lost\"")]),
-            ("a fault without its delay", &[("\"copy-slow\", factor = 3", "\"bar-stuck\"")]),
-            ("a fault that cannot fail", &[(fault, &format!("{fault}\nexpect = \"failed\""))]),
-            ("a fault that is refused", &[(fault, &format!("{fault}\nexpect = \"refused\""))]),
-            (
-                "a restart that fails",
-                &[(fault, "restart_firmware = { host = \"beta\" }\nexpect = \"failed\"")],
-            ),
-            (
-                "a suspend that meets nothing",
-                &[(suspend, &format!("{suspend}\nexpect = \"unmet\""))],
-            ),
-            ("an event later than ever", &[("at = \"1 ms\"", "at = \"4000 s\"")]),
         ],
     );
 }
