@@ -43,11 +43,7 @@ impl Engine {
             self.recovered_all();
         }
         let now_ns = self.now_ns;
-        let late = self
-            .vgpus
-            .iter()
-            .filter(|(_, vgpu)| vgpu.phase.deadline_ns() <= now_ns)
-            .fold(0, |mask, (gfid, _)| mask | bit(gfid));
+        let late = self.mask(|phase| phase.deadline_ns() <= now_ns);
         for gfid in each(late) {
             // The alarm is set again for those that there is no room for now.
             if self.has_action_room() {

@@ -30,6 +30,7 @@ pub mod crash;
 pub mod fifo;
 pub mod guest;
 pub mod map;
+mod place;
 pub mod request;
 mod table;
 pub mod window;
