@@ -4,6 +4,8 @@
 mod mps2_an386;
 #[cfg(any(board = "qemu-virt-rv64", board = "qemu-virt-rv32"))]
 mod qemu_virt;
+#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+mod riscv_trap;
 #[cfg(board = "template")]
 mod template;
 
@@ -25,17 +27,35 @@ pub(crate) trait Board: Sized {
 
     /// Sets the board up: the line's receive interrupt is enabled at the device and at the
     /// interrupt controller, and masked at the core, which it wakes all the same.
+    ///
+    /// The guard below the stack is in place from here on.
     fn start() -> (Self, Self::Delay);
 
     /// Takes what the host has sent over the line, and clears its interrupt.
     fn clear_line(&mut self);
 
-    /// Sleeps until the line's interrupt is pending, and not at all if it is already.
+    /// Sets the watchdog to [`WATCHDOG_MS`] from now: unless it is fed again or put to rest by
+    /// then, it ends the firmware with [`Cause::Stalled`](godwit_regs::crash::Cause::Stalled).
+    fn feed(&mut self);
+
+    /// Puts the watchdog to rest, and sleeps until the line's interrupt is pending; not at all if
+    /// it is already.
     fn sleep(&mut self);
 
-    /// Instructions so far, modulo 2^32; always 0 on a core that does not count them.
-    fn instructions(&self) -> u32;
+    /// Starts to count instructions, from 0.
+    fn count(&mut self);
+
+    /// Instructions since [`Self::count`], modulo 2^32; always 0 on a board that cannot count
+    /// them.
+    fn counted(&self) -> u32;
+
+    /// Stands still for a moment, with every interrupt off, for firmware that has ended.
+    fn stand();
 }
+
+/// How long a turn of the loop may take: far more than any does, and little enough that a host
+/// that waits for an answer need not.
+pub(crate) const WATCHDOG_MS: u32 = 100;
 
 /// The window that is shared with the host.
 pub(crate) fn window() -> Window {

@@ -1,7 +1,7 @@
 //! Start-up and the main loop.
 
 use crate::board::{self, Board, Here, Uart};
-use crate::crash;
+use crate::crash::{self, NO_REGISTERS};
 use crate::line::Line;
 use embedded_hal::delay::DelayNs;
 use godwit_mmio::{Burst, Callee, Mmio, MmioWords, Words};
@@ -23,24 +23,28 @@ pub(crate) fn run() -> ! {
     let window = board::window();
     let words = window.words();
     if !comes_up(&words, &mut delay) {
-        crash::end(Cause::NoDevice);
+        crash::end(Cause::NoDevice, &NO_REGISTERS);
     }
     let callee = Callee::new(words);
     let mut hal = Mmio::new(words, Line::new(words, Uart), window.retained());
     let Some(pump) = PUMP.try_take() else {
-        crash::end(Cause::Panic { line: line!() }); // it is taken nowhere else
+        // It is taken nowhere else.
+        crash::end(Cause::Panic { line: line!() }, &NO_REGISTERS);
     };
 
     // Power-on is a call, too.
     let mut call = callee.call();
-    let mut began = board.instructions();
+    board.count();
+    board.feed();
     pump.start(&mut hal);
     loop {
         let mut turns = 1;
+        board.feed();
         while pump.turn(&mut hal) == Turn::Busy {
+            board.feed();
             turns = u32::wrapping_add(turns, 1);
         }
-        let instructions = board.instructions().wrapping_sub(began);
+        let instructions = board.counted();
         callee.answer(call, Burst { instructions, turns });
         Uart.ring();
         // A ring that comes after the line was cleared is pending, and ends the sleep at once;
@@ -53,7 +57,7 @@ pub(crate) fn run() -> ! {
             board.sleep();
         }
         call = callee.call();
-        began = board.instructions();
+        board.count();
     }
 }
 

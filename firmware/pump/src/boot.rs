@@ -7,7 +7,7 @@ use godwit_hal::{Hardware, RetainedSlot};
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, RunlistId, RunlistState,
 };
-use godwit_wire::retained::{self, Kept, RECORD_BYTES_MAX};
+use godwit_wire::retained::{self, Kept};
 
 /// Version of the mailbox protocol that this firmware speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -53,26 +53,28 @@ impl Pump {
         self.engine.recover(identity, &Device(&*hal), now_ns);
     }
 
-    /// Takes over what an earlier firmware retained. The record is on the stack no longer than
-    /// that.
+    /// Takes over what an earlier firmware retained.
     #[inline(never)]
     fn take_over<H: Hardware>(&mut self, hal: &mut H) {
-        let mut buffer = [0; RECORD_BYTES_MAX];
-        // One buffer is enough: the newer record is read once more if it was not the last.
-        let (a, b) =
-            (number(hal, RetainedSlot::A, &mut buffer), number(hal, RetainedSlot::B, &mut buffer));
-        let slot = match (a, b) {
-            (Some(a), Some(b)) if (a.wrapping_sub(b) as i32) > 0 => RetainedSlot::A,
-            (Some(_), None) => RetainedSlot::A,
-            (_, Some(_)) | (None, None) => RetainedSlot::B,
+        let read = |slot| Kept::read(|at, into: &mut [u8]| hal.load(slot, at, into)).ok();
+        let (slot, kept) = match (read(RetainedSlot::A), read(RetainedSlot::B)) {
+            // A number that counts writes wraps.
+            (Some(a), Some(b)) if (a.number.wrapping_sub(b.number) as i32) > 0 => {
+                (RetainedSlot::A, Some(a))
+            }
+            (Some(a), None) => (RetainedSlot::A, Some(a)),
+            (_, b) => (RetainedSlot::B, b),
         };
-        let kept = load(hal, slot, &mut buffer);
         self.retained_number = kept.map_or(0, |kept| kept.number);
         // No two starts that have told of themselves have the same, since each retains.
         self.generation = self.retained_number.wrapping_add(1);
-        for vgpu in kept.iter().flat_map(Kept::vgpus).filter_map(|kept| vgpu(&kept)) {
-            self.engine.recover_vgpu(&vgpu, &Device(&*hal));
-            self.drain(hal);
+        let Some(kept) = kept else { return };
+        for index in 0..kept.count {
+            let entry = kept.vgpu(index, |at, into| hal.load(slot, at, into));
+            if let Some(vgpu) = entry.ok().as_ref().and_then(vgpu) {
+                self.engine.recover_vgpu(&vgpu, &Device(&*hal));
+                self.drain(hal);
+            }
         }
     }
 }
@@ -90,24 +92,6 @@ const NOTHING: Identity = Identity {
     context_layout: 0,
     engines: Engines::NONE,
 };
-
-/// The record in a slot, if it is whole. A number that counts its writes wraps.
-fn load<'a, H: Hardware>(
-    hal: &H,
-    slot: RetainedSlot,
-    buffer: &'a mut [u8; RECORD_BYTES_MAX],
-) -> Option<Kept<'a>> {
-    let length = hal.load(slot, buffer);
-    Kept::parse(buffer.get(..length)?).ok()
-}
-
-fn number<H: Hardware>(
-    hal: &H,
-    slot: RetainedSlot,
-    buffer: &mut [u8; RECORD_BYTES_MAX],
-) -> Option<u32> {
-    load(hal, slot, buffer).map(|kept| kept.number)
-}
 
 /// Reads one vGPU; one that makes no sense cannot have been written by us, and is dropped.
 fn vgpu(kept: &retained::Vgpu) -> Option<RetainedVgpu> {

@@ -4,7 +4,7 @@ use crate::turn::Pump;
 use godwit_engine::{Action, Input, RetainedPhase, RetainedVgpu};
 use godwit_hal::{Hardware, RetainedSlot};
 use godwit_wire::mailbox;
-use godwit_wire::retained::{self, RECORD_BYTES_MAX};
+use godwit_wire::retained;
 
 /// Performs one action. Gives the hardware's answer where it comes at once.
 pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Option<Input> {
@@ -34,17 +34,15 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action
     None
 }
 
-/// Writes the retained record to the place that holds the older one. Its buffer is on the stack
-/// no longer than that.
+/// Writes the retained record to the place that holds the older one.
 #[inline(never)]
 fn retain<H: Hardware>(pump: &mut Pump, hal: &mut H) {
     pump.retained_number = pump.retained_number.wrapping_add(1);
     let vgpus = pump.engine.retained().map(|vgpu| to_wire(&vgpu));
     let slot = if pump.retained_number & 1 == 0 { RetainedSlot::A } else { RetainedSlot::B };
-    let mut buffer = [0; RECORD_BYTES_MAX];
-    if let Ok(bytes) = retained::encode(pump.retained_number, vgpus, &mut buffer) {
-        hal.store(slot, bytes);
-    }
+    let store = |at: usize, bytes: &[u8]| hal.store(slot, at, bytes);
+    // There are never more vGPUs than there is room for.
+    let _ = retained::write(pump.retained_number, vgpus, store);
 }
 
 fn to_wire(vgpu: &RetainedVgpu) -> retained::Vgpu {

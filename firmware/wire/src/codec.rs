@@ -6,11 +6,19 @@ use serde::de::DeserializeOwned;
 
 /// CRC-32C (Castagnoli), as the copy engine computes it. The small table keeps the image
 /// small; bulk bytes are not checked here.
-const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
 
 /// CRC-32C of some bytes.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
+}
+
+/// A CRC-32C that grows.
+pub(crate) type Digest = crc::Digest<'static, u32, Table<1>>;
+
+/// The CRC-32C of nothing yet.
+pub(crate) fn digest() -> Digest {
+    CRC.digest()
 }
 
 /// Why bytes are no value, or a value no bytes.

@@ -14,6 +14,9 @@
     clippy::panic
 )]
 
+#[cfg(test)]
+extern crate std;
+
 mod codec;
 pub mod mailbox;
 pub mod record;

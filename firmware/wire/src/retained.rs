@@ -3,25 +3,23 @@
 //! Two places are written in turn. Each has a number and a CRC, so that a reset in the
 //! middle of a write leaves the other, which says what was true just before.
 
-use crate::codec::{self, WireError, crc32c};
+use crate::codec::{self, WireError};
 use crate::mailbox::{Placement, Profile};
 use serde::{Deserialize, Serialize};
-use static_assertions::const_assert;
 
 /// vGPUs of a device.
 pub const VGPUS_MAX: usize = 32;
-/// Bytes of one place.
-pub const RETAINED_BYTES: usize = 4096;
-/// Bytes of the longest record: its head, two numbers, and all vGPUs.
-pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + 2 * 5 + VGPUS_MAX * VGPU_BYTES_MAX;
-/// Bytes of version, length and CRC.
-const HEAD_BYTES: usize = 8;
+/// Bytes of the record's head.
+pub const HEAD_BYTES: usize = 16;
+/// Bytes that each vGPU takes: whole words.
+pub const ENTRY_BYTES: usize = VGPU_BYTES_MAX.next_multiple_of(4);
 /// Bytes of the longest vGPU: postcard takes up to 10, 5 and 3 for 64, 32 and 16 bits.
 const VGPU_BYTES_MAX: usize = 1 + (1 + 10 + 5 + 1) + (2 * 10 + 3 + 5) + (3 * 10 + 3) + 5;
-const_assert!(RECORD_BYTES_MAX <= RETAINED_BYTES);
+/// Bytes of the longest record.
+pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + VGPUS_MAX * ENTRY_BYTES;
 
 /// First byte of what is kept by a firmware that writes this shape.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Where a vGPU stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,82 +45,107 @@ pub struct Vgpu {
     pub epoch: u32,
 }
 
-/// Encodes what is to be kept: version, length, CRC of the rest, the rest, which is a number
-/// that counts writes, how many vGPUs there are, and these. The larger number of two whole
-/// records is the newer.
+/// Writes what is to be kept, piece by piece, since a microcontroller's stack has no room for
+/// all of it: `store` is given places and bytes, both whole words. The head comes last, so that
+/// a write that was cut leaves no record.
+///
+/// The head is version, number of vGPUs, two zeros; a number that counts writes; a CRC of both
+/// and of all that follows; a zero. The larger number of two whole records is the newer.
 ///
 /// # Errors
 ///
 /// [`WireError::NoRoom`], which the sizes rule out.
-pub fn encode(
+pub fn write(
     number: u32,
     vgpus: impl Iterator<Item = Vgpu> + Clone,
-    into: &mut [u8; RECORD_BYTES_MAX],
-) -> Result<&[u8], WireError> {
-    let (head, rest) = into.split_at_mut_checked(HEAD_BYTES).ok_or(WireError::NoRoom)?;
-    let room = rest.len();
-    let count = vgpus.clone().count() as u32;
-    let mut left = put(&(number, count), rest)?;
-    for vgpu in vgpus {
-        left = put(&vgpu, left)?;
+    mut store: impl FnMut(usize, &[u8]),
+) -> Result<(), WireError> {
+    let count = vgpus.clone().count();
+    if count > VGPUS_MAX {
+        return Err(WireError::NoRoom);
     }
-    let length = room.saturating_sub(left.len());
-    let crc = crc32c(rest.get(..length).ok_or(WireError::NoRoom)?);
-    let [l0, l1, ..] = length.to_le_bytes();
-    let [c0, c1, c2, c3] = crc.to_le_bytes();
-    for (to, from) in head.iter_mut().zip([VERSION, 0, l0, l1, c0, c1, c2, c3]) {
+    let head = [VERSION, count as u8, 0, 0];
+    let mut crc = begin(head, number);
+    for (index, vgpu) in vgpus.enumerate() {
+        let mut entry = [0; ENTRY_BYTES];
+        codec::encode(&vgpu, &mut entry)?;
+        crc.update(&entry);
+        store(place(index), &entry);
+    }
+    let mut bytes = [0; HEAD_BYTES];
+    let crc = crc.finalize().to_le_bytes();
+    for (to, from) in bytes.iter_mut().zip(head.into_iter().chain(number.to_le_bytes()).chain(crc))
+    {
         *to = from;
     }
-    into.get(..length.saturating_add(HEAD_BYTES)).ok_or(WireError::NoRoom)
+    store(0, &bytes);
+    Ok(())
 }
 
-/// Writes a value; returns the room that is left.
-fn put<'a, T: Serialize>(value: &T, into: &'a mut [u8]) -> Result<&'a mut [u8], WireError> {
-    let length = codec::encode(value, into)?.len();
-    Ok(into.split_at_mut_checked(length).ok_or(WireError::NoRoom)?.1)
+fn begin(head: [u8; 4], number: u32) -> codec::Digest {
+    let mut crc = codec::digest();
+    crc.update(&head);
+    crc.update(&number.to_le_bytes());
+    crc
 }
 
-/// A whole record: read vGPU by vGPU, since all of them are large.
+const fn place(index: usize) -> usize {
+    HEAD_BYTES.wrapping_add(index.wrapping_mul(ENTRY_BYTES))
+}
+
+/// A whole record, whose vGPUs are read one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct Kept {
     /// Counts writes.
     pub number: u32,
-    count: u32,
-    vgpus: &'a [u8],
+    /// How many vGPUs there are.
+    pub count: usize,
 }
 
-impl<'a> Kept<'a> {
-    /// Looks at what was kept.
+impl Kept {
+    /// Looks at what was kept; `load` fills the bytes that it is given from a place.
     ///
     /// # Errors
     ///
     /// When nothing whole was.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
-        let (head, rest) = bytes.split_at_checked(HEAD_BYTES).ok_or(WireError::Malformed)?;
-        let &[VERSION, 0, l0, l1, c0, c1, c2, c3] = head else {
+    pub fn read(mut load: impl FnMut(usize, &mut [u8])) -> Result<Self, WireError> {
+        let mut head = [0; HEAD_BYTES];
+        load(0, &mut head);
+        let [VERSION, count, 0, 0, n0, n1, n2, n3, c0, c1, c2, c3, 0, 0, 0, 0] = head else {
             return Err(WireError::Malformed);
         };
-        let length = usize::from(u16::from_le_bytes([l0, l1]));
-        let body = rest.get(..length).ok_or(WireError::Malformed)?;
-        if crc32c(body) != u32::from_le_bytes([c0, c1, c2, c3]) {
-            return Err(WireError::BadCrc);
-        }
-        let ((number, count), vgpus) = codec::decode_first(body)?;
-        let kept = Self { number, count, vgpus };
-        if count > VGPUS_MAX as u32 || kept.vgpus().count() != count as usize {
+        let kept = Self { number: u32::from_le_bytes([n0, n1, n2, n3]), count: usize::from(count) };
+        if kept.count > VGPUS_MAX {
             return Err(WireError::Malformed);
+        }
+        let mut crc = begin([VERSION, count, 0, 0], kept.number);
+        for index in 0..kept.count {
+            let mut entry = [0; ENTRY_BYTES];
+            load(place(index), &mut entry);
+            crc.update(&entry);
+        }
+        if crc.finalize() != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Err(WireError::BadCrc);
         }
         Ok(kept)
     }
 
-    /// The vGPUs.
-    pub fn vgpus(&self) -> impl Iterator<Item = Vgpu> + use<'a> {
-        let mut rest = self.vgpus;
-        (0..self.count).map_while(move |_| {
-            let (vgpu, left) = codec::decode_first(rest).ok()?;
-            rest = left;
-            Some(vgpu)
-        })
+    /// One of the vGPUs.
+    ///
+    /// # Errors
+    ///
+    /// When there are fewer, or its bytes are none.
+    pub fn vgpu(
+        &self,
+        index: usize,
+        mut load: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Vgpu, WireError> {
+        if index >= self.count {
+            return Err(WireError::Malformed);
+        }
+        let mut entry = [0; ENTRY_BYTES];
+        load(place(index), &mut entry);
+        codec::decode_first(&entry).map(|(vgpu, _)| vgpu)
     }
 }
 
@@ -148,23 +171,54 @@ mod tests {
         core::iter::repeat_n(vgpu, VGPUS_MAX)
     }
 
+    fn written(number: u32) -> [u8; RECORD_BYTES_MAX] {
+        let mut place = [0xff; RECORD_BYTES_MAX];
+        let store = |at: usize, bytes: &[u8]| place[at..at + bytes.len()].copy_from_slice(bytes);
+        write(number, full(), store).unwrap();
+        place
+    }
+
+    fn from(place: &[u8]) -> impl FnMut(usize, &mut [u8]) {
+        move |at, into| into.copy_from_slice(&place[at..at + into.len()])
+    }
+
     #[test]
     fn the_fullest_table_fits_and_reads_back() {
-        let mut buffer = [0; RECORD_BYTES_MAX];
-        let bytes = encode(u32::MAX, full(), &mut buffer).unwrap();
-        let kept = Kept::parse(bytes).unwrap();
-        assert_eq!(kept.number, u32::MAX);
-        assert!(kept.vgpus().eq(full()));
+        let place = written(u32::MAX);
+        let kept = Kept::read(from(&place)).unwrap();
+        assert_eq!(kept, Kept { number: u32::MAX, count: VGPUS_MAX });
+        for (index, vgpu) in full().enumerate() {
+            assert_eq!(kept.vgpu(index, from(&place)), Ok(vgpu));
+        }
+        assert_eq!(kept.vgpu(VGPUS_MAX, from(&place)), Err(WireError::Malformed));
     }
 
     #[test]
     fn a_write_that_was_cut_anywhere_is_not_believed() {
-        let mut buffer = [0; RECORD_BYTES_MAX];
-        let bytes = encode(u32::MAX, full(), &mut buffer).unwrap();
-        for length in 0..bytes.len() {
+        let whole = written(u32::MAX);
+        for length in 0..whole.len() {
             let mut cut = [0xff; RECORD_BYTES_MAX];
-            cut[..length].copy_from_slice(&bytes[..length]);
-            assert!(Kept::parse(&cut).is_err(), "cut at {length}");
+            cut[..length].copy_from_slice(&whole[..length]);
+            assert!(Kept::read(from(&cut)).is_err(), "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_write_over_an_older_record_leaves_one_of_them_or_none() {
+        let (older, newer) = (written(7), written(9));
+        let mut pieces = std::vec::Vec::new();
+        write(9, full(), |at, bytes| pieces.push((at, bytes.to_vec()))).unwrap();
+        let bytes = pieces.iter().flat_map(|(at, bytes)| {
+            bytes.iter().enumerate().map(move |(offset, byte)| (at + offset, *byte))
+        });
+        let mut place = older;
+        for (at, byte) in bytes {
+            match Kept::read(from(&place)) {
+                Ok(kept) => assert!(kept.number == 7 || place == newer),
+                Err(error) => assert_eq!(error, WireError::BadCrc),
+            }
+            place[at] = byte;
+        }
+        assert_eq!(place, newer);
     }
 }

@@ -6,6 +6,7 @@ mod vgpus;
 mod work;
 
 pub use host::AttentionWord;
+pub use work::leave_engines;
 
 use crate::words::Words;
 use godwit_regs::bits::Source;

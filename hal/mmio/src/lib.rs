@@ -25,7 +25,7 @@ mod shared;
 mod window;
 mod words;
 
-pub use firmware::{AttentionWord, Mmio};
+pub use firmware::{AttentionWord, Mmio, leave_engines};
 pub use host::{HostView, SendError};
 pub use rest::{Burst, Callee, Caller};
 #[cfg(any(feature = "host", test))]

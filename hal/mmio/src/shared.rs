@@ -3,7 +3,7 @@
 use crate::words::Words;
 use core::fmt::Debug;
 use core::sync::atomic::{AtomicU32, Ordering};
-use godwit_hal::{Retained, RetainedSlot};
+use godwit_hal::{RETAINED_BYTES, Retained, RetainedSlot};
 use godwit_regs::{MAP_BYTES, Word};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
@@ -78,24 +78,29 @@ impl SharedRetained {
     fn with<T>(&self, slot: RetainedSlot, use_it: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let [a, b] = &mut *slots;
-        use_it(match slot {
+        let bytes = match slot {
             RetainedSlot::A => a,
             RetainedSlot::B => b,
-        })
+        };
+        bytes.resize(RETAINED_BYTES, 0);
+        use_it(bytes)
     }
 }
 
 impl Retained for SharedRetained {
-    fn load(&self, slot: RetainedSlot, into: &mut [u8]) -> usize {
+    fn load(&self, slot: RetainedSlot, at: usize, into: &mut [u8]) {
         self.with(slot, |bytes| {
-            for (to, from) in into.iter_mut().zip(bytes.iter()) {
+            for (to, from) in into.iter_mut().zip(bytes.iter().skip(at)) {
                 *to = *from;
             }
-            bytes.len().min(into.len())
-        })
+        });
     }
 
-    fn store(&mut self, slot: RetainedSlot, bytes: &[u8]) {
-        self.with(slot, |kept| *kept = bytes.to_vec());
+    fn store(&mut self, slot: RetainedSlot, at: usize, bytes: &[u8]) {
+        self.with(slot, |kept| {
+            for (to, from) in kept.iter_mut().skip(at).zip(bytes) {
+                *to = *from;
+            }
+        });
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::words::MmioWords;
 use core::ptr::NonNull;
+use core::sync::atomic::{Ordering, fence};
 use godwit_hal::{Retained, RetainedSlot};
-use godwit_regs::crash;
+use godwit_regs::crash::{self, Cause, Core, NUMBER_AT, REGISTERS};
 use godwit_regs::window::{
     CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES, WINDOW_BYTES,
 };
@@ -37,12 +38,18 @@ impl Window {
         WindowRetained { window: *self }
     }
 
-    /// Leaves a crash record; its magic comes last, so that none is half there.
-    pub fn leave(&self, cause: crash::Cause) {
-        let record = crash::encode(cause);
-        for (at, word) in record.into_iter().enumerate().rev() {
-            self.word(CRASH_AT.wrapping_add(at.wrapping_mul(4))).write(word);
+    /// Leaves a crash record. Its number comes last, so that none is half there.
+    pub fn leave(&self, cause: Cause, core: Core, registers: &[u64; REGISTERS]) {
+        let number_at = CRASH_AT.wrapping_add(4 * NUMBER_AT);
+        // 0 says that there is no record.
+        let number = self.word(number_at).read().wrapping_add(1).max(1);
+        for (at, word) in crash::words(number, cause, core, registers).enumerate() {
+            if at != NUMBER_AT {
+                self.word(CRASH_AT.wrapping_add(at.wrapping_mul(4))).write(word);
+            }
         }
+        fence(Ordering::Release);
+        self.word(number_at).write(number);
     }
 
     /// The word at an offset that is taken modulo the window's length.
@@ -58,41 +65,42 @@ impl Window {
     }
 }
 
-/// Retained memory in the window. A record knows its own length, so a place is read whole.
+/// Retained memory in the window.
 #[derive(Debug)]
 pub struct WindowRetained {
     window: Window,
 }
 
+const _: () = assert!(RETAINED_BYTES == godwit_hal::RETAINED_BYTES);
+
 impl WindowRetained {
-    const fn place(slot: RetainedSlot) -> usize {
-        match slot {
+    /// Offsets of the words of a piece.
+    fn words(slot: RetainedSlot, at: usize) -> impl Iterator<Item = usize> {
+        let place = match slot {
             RetainedSlot::A => RETAINED_A_AT,
             RetainedSlot::B => RETAINED_B_AT,
-        }
+        };
+        (at & !3..RETAINED_BYTES).step_by(4).map(move |at| place.wrapping_add(at))
     }
 }
 
 impl Retained for WindowRetained {
-    fn load(&self, slot: RetainedSlot, into: &mut [u8]) -> usize {
-        let length = into.len().min(RETAINED_BYTES);
-        for (at, chunk) in (0..RETAINED_BYTES).step_by(4).zip(into.chunks_mut(4)) {
-            let word = self.window.word(Self::place(slot).wrapping_add(at)).read();
+    fn load(&self, slot: RetainedSlot, at: usize, into: &mut [u8]) {
+        for (at, chunk) in Self::words(slot, at).zip(into.chunks_mut(4)) {
+            let word = self.window.word(at).read();
             for (to, from) in chunk.iter_mut().zip(word.to_le_bytes()) {
                 *to = from;
             }
         }
-        length
     }
 
-    fn store(&mut self, slot: RetainedSlot, bytes: &[u8]) {
-        for (at, chunk) in (0..RETAINED_BYTES).step_by(4).zip(bytes.chunks(4)) {
+    fn store(&mut self, slot: RetainedSlot, at: usize, bytes: &[u8]) {
+        for (at, chunk) in Self::words(slot, at).zip(bytes.chunks(4)) {
             let mut word = [0; 4];
             for (to, from) in word.iter_mut().zip(chunk) {
                 *to = *from;
             }
-            let place = Self::place(slot).wrapping_add(at);
-            self.window.word(place).write(u32::from_le_bytes(word));
+            self.window.word(at).write(u32::from_le_bytes(word));
         }
     }
 }
@@ -109,14 +117,35 @@ mod tests {
         // SAFETY: the leaked memory is large enough, lives for ever, and is not used otherwise.
         let window = unsafe { Window::new(NonNull::from(memory).cast()) };
         let mut retained = window.retained();
-        retained.store(RetainedSlot::A, &[1, 2, 3, 4, 5]);
-        retained.store(RetainedSlot::B, &[9; RETAINED_BYTES]);
+        retained.store(RetainedSlot::A, 0, &[1, 2, 3, 4, 5]);
+        retained.store(RetainedSlot::B, 0, &[9; RETAINED_BYTES]);
+        retained.store(RetainedSlot::A, RETAINED_BYTES - 4, &[7; 8]);
+        let mut bytes = [0; 6];
+        retained.load(RetainedSlot::A, 0, &mut bytes);
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 0]);
         let mut bytes = [0; RETAINED_BYTES];
-        assert_eq!(retained.load(RetainedSlot::A, &mut bytes), RETAINED_BYTES);
-        assert_eq!(bytes[..6], [1, 2, 3, 4, 5, 0]);
-        retained.load(RetainedSlot::B, &mut bytes);
+        retained.load(RetainedSlot::B, 0, &mut bytes);
         assert_eq!(bytes, [9; RETAINED_BYTES]);
-        window.leave(crash::Cause::NoDevice);
-        assert_eq!(window.word(CRASH_AT).read(), crash::MAGIC);
+        let mut bytes = [0; 8];
+        retained.load(RetainedSlot::A, RETAINED_BYTES - 4, &mut bytes);
+        assert_eq!(bytes, [7, 7, 7, 7, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn records_are_numbered() {
+        let memory: &'static mut [u32] = Box::leak(vec![0; WINDOW_BYTES / 4].into_boxed_slice());
+        // SAFETY: the leaked memory is large enough, lives for ever, and is not used otherwise.
+        let window = unsafe { Window::new(NonNull::from(memory).cast()) };
+        let record = || {
+            let word = |at: usize| window.word(CRASH_AT + 4 * at).read();
+            crash::Record::parse(&core::array::from_fn(word))
+        };
+        assert_eq!(record(), None);
+        let registers = core::array::from_fn(|at| at as u64);
+        for (number, cause) in (1..).zip([Cause::NoDevice, Cause::Stalled { at: 7 }]) {
+            window.leave(cause, Core::RiscV, &registers);
+            let core = Core::RiscV;
+            assert_eq!(record(), Some(crash::Record { number, cause, core, registers }));
+        }
     }
 }

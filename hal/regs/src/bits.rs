@@ -44,6 +44,15 @@ impl Source {
 }
 
 flags! {
+    /// `intr.on_crash`: what the engines do when the firmware ends by itself. Without a flag they
+    /// go on with what is on them, and nobody takes turns.
+    OnCrash {
+        /// They let go of what is on them at the next instruction, and stand still.
+        STOP = 0;
+    }
+}
+
+flags! {
     /// `bar.bind_status`.
     BindStatus {
         /// A bind request has not taken effect yet.

@@ -1,10 +1,45 @@
 //! What the firmware leaves in the window when it ends by itself: words, by their places.
+//!
+//! The record is retained memory, outside of all that an image loads, so it is still there when
+//! the next firmware runs; its number tells a new one from one that was seen.
+
+use crate::bits::{halves, whole};
 
 /// The first word of a record that is there.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"GWCR");
 
-/// Words of the record: [`MAGIC`], the cause, the details.
-pub const WORDS: usize = 8;
+/// Registers of the core in a record; those that a core does not have are 0 at the end.
+pub const REGISTERS: usize = 18;
+/// The first word of the registers.
+const REGISTERS_AT: usize = 9;
+/// Words of the record.
+pub const WORDS: usize = REGISTERS_AT + 2 * REGISTERS;
+/// The word that is written last: which record this is.
+pub const NUMBER_AT: usize = 1;
+
+/// What kind of core left a record, which says what its registers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// RISC-V, 32 or 64 bits.
+    RiscV,
+    /// Arm Cortex-M.
+    CortexM,
+}
+
+impl Core {
+    /// The registers' names, in their order.
+    pub const fn register_names(self) -> &'static [&'static str] {
+        match self {
+            Self::RiscV => &[
+                "sp", "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a4",
+                "a5", "a6", "a7", "mstatus",
+            ],
+            Self::CortexM => {
+                &["sp", "r0", "r1", "r2", "r3", "r12", "lr", "pc", "xpsr", "cfsr", "mmfar", "bfar"]
+            }
+        }
+    }
+}
 
 /// Why the firmware ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,41 +60,86 @@ pub enum Cause {
     },
     /// The device did not come up.
     NoDevice,
+    /// The stack has met its guard.
+    StackOverflow {
+        /// Where the program was.
+        at: u64,
+        /// The address in the guard that it reached for.
+        value: u64,
+    },
+    /// The firmware's loop did not turn for so long that the watchdog has ended it.
+    Stalled {
+        /// Where the program was.
+        at: u64,
+    },
 }
 
-/// The words of a record, the magic first. It is written last.
-pub const fn encode(cause: Cause) -> [u32; WORDS] {
-    match cause {
-        Cause::Exception { number, at, value } => [
-            MAGIC,
-            1,
-            number,
-            at as u32,
-            at.wrapping_shr(32) as u32,
-            value as u32,
-            value.wrapping_shr(32) as u32,
-            0,
-        ],
-        Cause::Panic { line } => [MAGIC, 2, line, 0, 0, 0, 0, 0],
-        Cause::NoDevice => [MAGIC, 3, 0, 0, 0, 0, 0, 0],
-    }
+/// A record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Counts the records in this memory, from 1.
+    pub number: u32,
+    /// Why the firmware ended.
+    pub cause: Cause,
+    /// Whose registers these are.
+    pub core: Core,
+    /// The core's registers, as far as start-up code saves them.
+    pub registers: [u64; REGISTERS],
 }
 
-/// Reads a record; `None` when there is none.
-pub const fn parse(words: [u32; WORDS]) -> Option<Cause> {
-    let [magic, kind, number, at_lo, at_hi, value_lo, value_hi, _] = words;
-    if magic != MAGIC {
-        return None;
-    }
-    match kind {
-        1 => Some(Cause::Exception {
-            number,
-            at: crate::bits::whole(at_lo, at_hi),
-            value: crate::bits::whole(value_lo, value_hi),
-        }),
-        2 => Some(Cause::Panic { line: number }),
-        3 => Some(Cause::NoDevice),
-        _ => None,
+/// The words of a record, in their order. Nothing is held whole: what is left of the stack of
+/// firmware that ends may be little.
+pub fn words(
+    number: u32,
+    cause: Cause,
+    core: Core,
+    registers: &[u64; REGISTERS],
+) -> impl Iterator<Item = u32> {
+    let (kind, detail, at, value) = match cause {
+        Cause::Exception { number, at, value } => (1, number, at, value),
+        Cause::Panic { line } => (2, line, 0, 0),
+        Cause::NoDevice => (3, 0, 0, 0),
+        Cause::StackOverflow { at, value } => (4, 0, at, value),
+        Cause::Stalled { at } => (5, 0, at, 0),
+    };
+    let core = match core {
+        Core::RiscV => 1,
+        Core::CortexM => 2,
+    };
+    let ((at_lo, at_hi), (value_lo, value_hi)) = (halves(at), halves(value));
+    let head = [MAGIC, number, kind, detail, at_lo, at_hi, value_lo, value_hi, core];
+    let registers = registers.iter().flat_map(|one| <[u32; 2]>::from(halves(*one)));
+    head.into_iter().chain(registers)
+}
+
+impl Record {
+    /// Reads a record; `None` when there is none.
+    pub fn parse(words: &[u32; WORDS]) -> Option<Self> {
+        let (&[magic, number, kind, detail, at_lo, at_hi, value_lo, value_hi, core], registers) =
+            words.split_first_chunk()?;
+        if magic != MAGIC || number == 0 {
+            return None;
+        }
+        let (at, value) = (whole(at_lo, at_hi), whole(value_lo, value_hi));
+        let cause = match kind {
+            1 => Cause::Exception { number: detail, at, value },
+            2 => Cause::Panic { line: detail },
+            3 => Cause::NoDevice,
+            4 => Cause::StackOverflow { at, value },
+            5 => Cause::Stalled { at },
+            _ => return None,
+        };
+        let core = match core {
+            1 => Core::RiscV,
+            2 => Core::CortexM,
+            _ => return None,
+        };
+        let mut record = Self { number, cause, core, registers: [0; REGISTERS] };
+        let (pairs, _) = registers.as_chunks();
+        for (to, &[lo, hi]) in record.registers.iter_mut().zip(pairs) {
+            *to = whole(lo, hi);
+        }
+        Some(record)
     }
 }
 
@@ -67,12 +147,41 @@ pub const fn parse(words: [u32; WORDS]) -> Option<Cause> {
 mod tests {
     use super::*;
 
+    fn encode(record: &Record) -> [u32; WORDS] {
+        let Record { number, cause, core, registers } = record;
+        let words: std::vec::Vec<u32> = words(*number, *cause, *core, registers).collect();
+        words.try_into().expect("as many as there are places")
+    }
+
     #[test]
     fn what_is_left_is_read() {
         let exception = Cause::Exception { number: 7, at: 0x8000_0000_1234, value: u64::MAX };
-        for cause in [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice] {
-            assert_eq!(parse(encode(cause)), Some(cause));
+        let overflow = Cause::StackOverflow { at: 0x8000_0040, value: 0x800f_d000 };
+        let stalled = Cause::Stalled { at: 0x100 };
+        let registers = core::array::from_fn(|at| 0x1_0000_0001 * at as u64);
+        for cause in [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice, overflow, stalled]
+        {
+            for core in [Core::RiscV, Core::CortexM] {
+                let record = Record { number: 3, cause, core, registers };
+                assert_eq!(Record::parse(&encode(&record)), Some(record));
+                assert!(core.register_names().len() <= REGISTERS);
+            }
         }
-        assert_eq!(parse([0; WORDS]), None);
+        assert_eq!(Record::parse(&[0; WORDS]), None);
+    }
+
+    #[test]
+    fn a_record_that_says_nothing_known_is_none() {
+        let record = Record {
+            number: 1,
+            cause: Cause::NoDevice,
+            core: Core::RiscV,
+            registers: [0; REGISTERS],
+        };
+        for at in [0, NUMBER_AT, 2, 8] {
+            let mut words = encode(&record);
+            words[at] = if at == NUMBER_AT { 0 } else { 99 };
+            assert_eq!(Record::parse(&words), None, "word {at}");
+        }
     }
 }

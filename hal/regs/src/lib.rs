@@ -24,6 +24,9 @@
     clippy::panic
 )]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod bits;
 pub mod copy;
 pub mod crash;

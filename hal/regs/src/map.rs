@@ -180,6 +180,8 @@ blocks! {
         rest_instructions @ 0x24 Firmware;
         /// Turns of the firmware's loop in that work.
         rest_turns @ 0x28 Firmware;
+        /// What the engines do when the firmware ends by itself.
+        on_crash @ 0x2c Host [bits::OnCrash::FIELDS];
     }
     /// Second-level address map: a vGPU's partition.
     vmmu @ 0x1000 [Gfid; VGPU_COUNT; 0x20] {

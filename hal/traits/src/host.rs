@@ -53,13 +53,18 @@ pub enum RetainedSlot {
     B,
 }
 
-/// Memory that keeps its content over a reset of the microcontroller.
-pub trait Retained {
-    /// Copies from the slot's start. Returns how many bytes there are, at most `into`'s.
-    fn load(&self, slot: RetainedSlot, into: &mut [u8]) -> usize;
+/// Bytes of each place.
+pub const RETAINED_BYTES: usize = 4096;
 
-    /// Replaces the slot's content.
-    fn store(&mut self, slot: RetainedSlot, bytes: &[u8]);
+/// Memory that keeps its content over a reset of the microcontroller: two places of
+/// [`RETAINED_BYTES`]. It is read and written in pieces of whole words, so that nobody has to hold
+/// a record at once; a piece that would reach past a place's end is cut there.
+pub trait Retained {
+    /// Copies bytes from `at`, a multiple of 4, on.
+    fn load(&self, slot: RetainedSlot, at: usize, into: &mut [u8]);
+
+    /// Replaces bytes from `at`, a multiple of 4, on. Words are written in their order.
+    fn store(&mut self, slot: RetainedSlot, at: usize, bytes: &[u8]);
 }
 
 /// Signs of life.

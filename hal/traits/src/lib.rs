@@ -27,8 +27,8 @@ mod work;
 pub use godwit_types::Identity;
 pub use hardware::Hardware;
 pub use host::{
-    Attention, Liveness, MESSAGE_BYTES_MAX, MESSAGES_MAX, Mailbox, MailboxFull, Retained,
-    RetainedSlot,
+    Attention, Liveness, MESSAGE_BYTES_MAX, MESSAGES_MAX, Mailbox, MailboxFull, RETAINED_BYTES,
+    Retained, RetainedSlot,
 };
 pub use vgpu::{Apertures, Partitions, Routes};
 pub use work::{Channels, CopyRing, Interrupts, Runlists, Timer};

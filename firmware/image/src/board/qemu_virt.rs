@@ -1,12 +1,11 @@
-//! QEMU's `virt` machine, 64 or 32 bits wide: an NS16550A and a PLIC.
+//! QEMU's `virt` machine, 64 or 32 bits wide: an NS16550A, a PLIC and a CLINT.
 
-use crate::crash;
+use super::{WATCHDOG_MS, riscv_trap};
 use crate::register::Register;
 use crate::run;
-use godwit_regs::crash::Cause;
 use godwit_regs::window;
 use riscv::delay::McycleDelay;
-use riscv::register::{mcause, mepc, mie, minstret, mtval};
+use riscv::register::minstret;
 
 /// What the host knows of this board.
 #[cfg(board = "qemu-virt-rv64")]
@@ -43,6 +42,21 @@ const THRESHOLD: Register<u32> = unsafe { Register::new(0x0c20_0000) };
 // SAFETY: as above.
 const CLAIM: Register<u32> = unsafe { Register::new(0x0c20_0004) };
 
+/// The first hart's `mtimecmp`, whose interrupt is pending while `mtime` has reached it.
+// SAFETY: the machine's CLINT has word registers from 0x0200_0000.
+const COMPARE_LO: Register<u32> = unsafe { Register::new(0x0200_4000) };
+/// Its high half.
+// SAFETY: as above.
+const COMPARE_HI: Register<u32> = unsafe { Register::new(0x0200_4004) };
+/// `mtime`.
+// SAFETY: as above.
+const TIME_LO: Register<u32> = unsafe { Register::new(0x0200_bff8) };
+/// Its high half.
+// SAFETY: as above.
+const TIME_HI: Register<u32> = unsafe { Register::new(0x0200_bffc) };
+/// Ticks of `mtime` in a millisecond.
+const TICKS_PER_MS: u64 = 10_000;
+
 /// The sending half of the line to the host.
 #[derive(Debug)]
 pub(crate) struct Uart;
@@ -57,20 +71,21 @@ impl Uart {
 
 /// This board.
 #[derive(Debug)]
-pub(crate) struct Here;
+pub(crate) struct Here {
+    /// `minstret` at [`Board::count`](super::Board::count).
+    began: usize,
+}
 
 impl super::Board for Here {
     type Delay = McycleDelay;
 
     fn start() -> (Self, McycleDelay) {
+        riscv_trap::guard_stack();
         INTERRUPT_ENABLE.write(1);
         PRIORITY.write(1);
         ENABLE.write(1 << UART_INTERRUPT);
         THRESHOLD.write(0);
-        // SAFETY: interrupts stay disabled in `mstatus`, so no handler ever runs; this one
-        // only ends a `wfi`.
-        unsafe { mie::set_mext() };
-        (Self, McycleDelay::new(CYCLES_PER_SECOND))
+        (Self { began: 0 }, McycleDelay::new(CYCLES_PER_SECOND))
     }
 
     fn clear_line(&mut self) {
@@ -85,26 +100,43 @@ impl super::Board for Here {
         }
     }
 
-    fn sleep(&mut self) {
-        riscv::asm::wfi();
+    fn feed(&mut self) {
+        let at = ticks().wrapping_add(TICKS_PER_MS.wrapping_mul(u64::from(WATCHDOG_MS)));
+        // At no moment is the pair in the past.
+        COMPARE_HI.write(u32::MAX);
+        COMPARE_LO.write(at as u32);
+        COMPARE_HI.write(at.wrapping_shr(32) as u32);
+        riscv_trap::watch();
     }
 
-    fn instructions(&self) -> u32 {
-        minstret::read() as u32
+    fn sleep(&mut self) {
+        riscv_trap::sleep();
+    }
+
+    fn count(&mut self) {
+        self.began = minstret::read();
+    }
+
+    fn counted(&self) -> u32 {
+        minstret::read().wrapping_sub(self.began) as u32
+    }
+
+    fn stand() {
+        riscv_trap::stand();
+    }
+}
+
+/// `mtime`, read high, low, high.
+fn ticks() -> u64 {
+    loop {
+        let (before, low, after) = (TIME_HI.read(), TIME_LO.read(), TIME_HI.read());
+        if before == after {
+            return godwit_regs::bits::whole(low, after);
+        }
     }
 }
 
 #[riscv_rt::entry]
 fn main() -> ! {
     run::run()
-}
-
-// SAFETY: the start-up code looks for this name and this signature.
-#[unsafe(export_name = "ExceptionHandler")]
-extern "C" fn exception(_frame: &riscv_rt::TrapFrame) -> ! {
-    crash::end(Cause::Exception {
-        number: mcause::read().code() as u32,
-        at: mepc::read() as u64,
-        value: mtval::read() as u64,
-    })
 }

@@ -5,13 +5,12 @@
 //! host polls, too. Nothing is lost by that but power and time. Each mark that is filled in
 //! takes a piece of the polling away.
 
-use crate::crash;
+use super::riscv_trap;
 use crate::register::Register;
 use crate::run;
-use godwit_regs::crash::Cause;
 use godwit_regs::window;
 use riscv::delay::McycleDelay;
-use riscv::register::{mcause, mepc, minstret, mtval};
+use riscv::register::minstret;
 
 /// What the host knows of this board.
 // PORT 1: a constant of its own in `hal/regs/src/window.rs`, and a linker script of its name.
@@ -43,8 +42,20 @@ const SET_UP: &[(Register<u32>, u32)] = &[];
 // PORT 6: `true`, once `SET_UP` says so, with the core's own enable in `start`.
 const CALL_WAKES: bool = false;
 
+/// The register by which the watchdog is fed, and what is written there: its load or its
+/// restart. Without one a loop that hangs is seen by the host alone.
+// PORT 7: `Some((register, value))`, with its start in `SET_UP`; its bite is the timer's
+// interrupt or the NMI.
+const FEED: Option<(Register<u32>, u32)> = None;
+/// The register by which the watchdog is put to rest, and what is written there.
+const REST: Option<(Register<u32>, u32)> = None;
+
+/// Whether the core has physical memory protection, which guards the stack.
+// PORT 8: `false` on a core that has none; the size report's stack is then all there is.
+const HAS_PMP: bool = true;
+
 /// Whether the core counts its instructions in `minstret`.
-// PORT 7: `false` on a core that does not; the host then charges none.
+// PORT 9: `false` on a core that does not; the host then charges none.
 const COUNTS_INSTRUCTIONS: bool = true;
 
 const _: () =
@@ -65,16 +76,22 @@ impl Uart {
 
 /// This board.
 #[derive(Debug)]
-pub(crate) struct Here;
+pub(crate) struct Here {
+    /// `minstret` at [`Board::count`](super::Board::count).
+    began: usize,
+}
 
 impl super::Board for Here {
     type Delay = McycleDelay;
 
     fn start() -> (Self, McycleDelay) {
+        if HAS_PMP {
+            riscv_trap::guard_stack();
+        }
         for (register, value) in SET_UP {
             register.write(*value);
         }
-        (Self, McycleDelay::new(CYCLES_PER_SECOND))
+        (Self { began: 0 }, McycleDelay::new(CYCLES_PER_SECOND))
     }
 
     fn clear_line(&mut self) {
@@ -84,30 +101,40 @@ impl super::Board for Here {
         }
     }
 
+    fn feed(&mut self) {
+        if let Some((register, value)) = FEED {
+            register.write(value);
+            riscv_trap::watch();
+        }
+    }
+
     fn sleep(&mut self) {
+        if let Some((register, value)) = REST {
+            register.write(value);
+        }
         if CALL_WAKES {
-            riscv::asm::wfi();
+            riscv_trap::sleep();
         } else {
             core::hint::spin_loop();
         }
     }
 
-    fn instructions(&self) -> u32 {
-        if COUNTS_INSTRUCTIONS { minstret::read() as u32 } else { 0 }
+    fn count(&mut self) {
+        if COUNTS_INSTRUCTIONS {
+            self.began = minstret::read();
+        }
+    }
+
+    fn counted(&self) -> u32 {
+        if COUNTS_INSTRUCTIONS { minstret::read().wrapping_sub(self.began) as u32 } else { 0 }
+    }
+
+    fn stand() {
+        riscv_trap::stand();
     }
 }
 
 #[riscv_rt::entry]
 fn main() -> ! {
     run::run()
-}
-
-// SAFETY: the start-up code looks for this name and this signature.
-#[unsafe(export_name = "ExceptionHandler")]
-extern "C" fn exception(_frame: &riscv_rt::TrapFrame) -> ! {
-    crash::end(Cause::Exception {
-        number: mcause::read().code() as u32,
-        at: mepc::read() as u64,
-        value: mtval::read() as u64,
-    })
 }

@@ -59,12 +59,12 @@ impl<W, L: OutputPin, R> Attention for Mmio<W, L, R> {
 }
 
 impl<W, L, R: Retained> Retained for Mmio<W, L, R> {
-    fn load(&self, slot: RetainedSlot, into: &mut [u8]) -> usize {
-        self.retained.load(slot, into)
+    fn load(&self, slot: RetainedSlot, at: usize, into: &mut [u8]) {
+        self.retained.load(slot, at, into);
     }
 
-    fn store(&mut self, slot: RetainedSlot, bytes: &[u8]) {
-        self.retained.store(slot, bytes);
+    fn store(&mut self, slot: RetainedSlot, at: usize, bytes: &[u8]) {
+        self.retained.store(slot, at, bytes);
     }
 }
 

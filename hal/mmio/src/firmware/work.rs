@@ -4,9 +4,9 @@ use super::Mmio;
 use crate::host::device_time_ns;
 use crate::words::Words;
 use godwit_hal::{Channels, Identity, Runlists, Timer};
-use godwit_regs::bits::{Source, encode_preempt_mode, parse_ctx_status};
+use godwit_regs::bits::{OnCrash, Source, encode_preempt_mode, parse_ctx_status};
 use godwit_regs::map::{
-    BellGroup, SummaryHalf, bell_summary, bells, channel, identity, runlist, timer,
+    BellGroup, SummaryHalf, bell_summary, bells, channel, identity, intr, runlist, timer,
 };
 use godwit_regs::{Word, request};
 use godwit_types::{
@@ -38,6 +38,26 @@ impl<W: Words, L, R> Timer for Mmio<W, L, R> {
     }
 }
 
+fn preempt(words: &impl Words, id: RunlistId, mode: PreemptMode, seq: u32) {
+    words.write(runlist::preempt_mode(id), encode_preempt_mode(mode));
+    // Always what was started last: two requests of one turn may be seen at once.
+    words.write(runlist::preempt_run(id), words.read(runlist::run_seq(id)));
+    words.publish(runlist::preempt_seq(id), seq);
+}
+
+/// What firmware that ends by itself leaves the engines with: as the host has asked, they go on,
+/// or let go at the next instruction. It needs nothing but the map; the next firmware finds the
+/// requests there as if it had crashed a moment later.
+pub fn leave_engines(words: &impl Words) {
+    let on_crash = OnCrash::from_bits_retain(words.observe(intr::on_crash()));
+    if on_crash.contains(OnCrash::STOP) {
+        for id in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let seq = words.read(runlist::preempt_seq(id)).wrapping_add(1);
+            preempt(words, id, PreemptMode::Instruction, seq);
+        }
+    }
+}
+
 impl<W: Words, L, R> Runlists for Mmio<W, L, R> {
     fn start(&mut self, id: RunlistId, tsg: TsgId, seq: u32) {
         self.words.write(runlist::run_tsg(id), u32::from(tsg.raw()));
@@ -45,10 +65,7 @@ impl<W: Words, L, R> Runlists for Mmio<W, L, R> {
     }
 
     fn request_preempt(&mut self, id: RunlistId, mode: PreemptMode, seq: u32) {
-        self.words.write(runlist::preempt_mode(id), encode_preempt_mode(mode));
-        // Always what was started last: two requests of one turn may be seen at once.
-        self.words.write(runlist::preempt_run(id), self.words.read(runlist::run_seq(id)));
-        self.words.publish(runlist::preempt_seq(id), seq);
+        preempt(&self.words, id, mode, seq);
     }
 
     fn request_reset(&mut self, id: RunlistId, seq: u32) {

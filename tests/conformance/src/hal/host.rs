@@ -5,7 +5,8 @@ use super::verdict::{Verdict, holds, needs, nothing, same};
 use super::{Bench, rules};
 use embedded_hal::digital::OutputPin;
 use godwit_hal::{
-    Attention, Interrupts, MESSAGE_BYTES_MAX, MESSAGES_MAX, Mailbox, Retained, RetainedSlot,
+    Attention, Interrupts, MESSAGE_BYTES_MAX, MESSAGES_MAX, Mailbox, RETAINED_BYTES, Retained,
+    RetainedSlot,
 };
 
 rules!("mailbox, attention, retained":
@@ -18,7 +19,7 @@ rules!("mailbox, attention, retained":
     a_full_ring_refuses_until_the_host_takes_one,
     the_attention_line_follows,
     retained_slots_are_apart,
-    a_retained_slot_is_replaced,
+    a_retained_slot_is_written_in_pieces,
     a_slot_gives_no_more_than_is_asked,
 );
 
@@ -136,34 +137,38 @@ fn the_attention_line_follows<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     Ok(())
 }
 
-/// Whether a slot begins with these bytes.
-fn begins<H: Retained>(hardware: &H, slot: RetainedSlot, bytes: &[u8]) -> bool {
+/// Whether a slot has these bytes at a place.
+fn has<H: Retained>(hardware: &H, slot: RetainedSlot, at: usize, bytes: &[u8]) -> bool {
     let mut into = [0xee; 600];
     let into = &mut into[..bytes.len()];
-    hardware.load(slot, into) == bytes.len() && into == bytes
+    hardware.load(slot, at, into);
+    into == bytes
 }
 
 fn retained_slots_are_apart<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     let hardware = rig.hardware();
-    hardware.store(RetainedSlot::A, &[0xaa; 600]);
-    hardware.store(RetainedSlot::B, &[0xbb; 600]);
-    holds("the first slot", begins(hardware, RetainedSlot::A, &[0xaa; 600]))?;
-    hardware.store(RetainedSlot::A, &[0xac; 600]);
-    holds("the second slot", begins(hardware, RetainedSlot::B, &[0xbb; 600]))
+    hardware.store(RetainedSlot::A, 0, &[0xaa; 600]);
+    hardware.store(RetainedSlot::B, 0, &[0xbb; 600]);
+    holds("the first slot", has(hardware, RetainedSlot::A, 0, &[0xaa; 600]))?;
+    hardware.store(RetainedSlot::A, 0, &[0xac; 600]);
+    holds("the second slot", has(hardware, RetainedSlot::B, 0, &[0xbb; 600]))
 }
 
-fn a_retained_slot_is_replaced<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+fn a_retained_slot_is_written_in_pieces<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     let hardware = rig.hardware();
-    hardware.store(RetainedSlot::A, &[1; 600]);
-    hardware.store(RetainedSlot::A, &[2, 3, 4, 5, 6]);
-    holds("a shorter record", begins(hardware, RetainedSlot::A, &[2, 3, 4, 5, 6]))
+    hardware.store(RetainedSlot::A, 0, &[1; 600]);
+    hardware.store(RetainedSlot::A, 8, &[2, 3, 4, 5]);
+    holds("what is before the piece", has(hardware, RetainedSlot::A, 0, &[1; 8]))?;
+    holds("the piece", has(hardware, RetainedSlot::A, 8, &[2, 3, 4, 5]))?;
+    holds("what is after it", has(hardware, RetainedSlot::A, 12, &[1; 588]))?;
+    hardware.store(RetainedSlot::A, RETAINED_BYTES - 8, &[7; 8]);
+    holds("the last words", has(hardware, RetainedSlot::A, RETAINED_BYTES - 8, &[7; 8]))
 }
 
 fn a_slot_gives_no_more_than_is_asked<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     let hardware = rig.hardware();
-    hardware.store(RetainedSlot::B, &[9; 64]);
+    hardware.store(RetainedSlot::B, 0, &[9; 64]);
     let mut into = [0; 16];
-    let length = hardware.load(RetainedSlot::B, &mut into[..7]);
-    same("bytes of a load", length, 7)?;
+    hardware.load(RetainedSlot::B, 0, &mut into[..7]);
     holds("bytes past them", into == [9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }

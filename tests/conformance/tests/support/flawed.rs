@@ -354,19 +354,19 @@ impl Attention for Flawed {
 }
 
 impl Retained for Flawed {
-    fn load(&self, slot: RetainedSlot, into: &mut [u8]) -> usize {
+    fn load(&self, slot: RetainedSlot, at: usize, into: &mut [u8]) {
         match self.flaw {
-            Flaw::HasOneRetainedSlot => self.inner.load(RetainedSlot::A, into),
-            Flaw::RetainsInItsOwnMemory => self.own.load(slot, into),
-            _ => self.inner.load(slot, into),
+            Flaw::HasOneRetainedSlot => self.inner.load(RetainedSlot::A, at, into),
+            Flaw::RetainsInItsOwnMemory => self.own.load(slot, at, into),
+            _ => self.inner.load(slot, at, into),
         }
     }
 
-    fn store(&mut self, slot: RetainedSlot, bytes: &[u8]) {
+    fn store(&mut self, slot: RetainedSlot, at: usize, bytes: &[u8]) {
         match self.flaw {
-            Flaw::HasOneRetainedSlot => self.inner.store(RetainedSlot::A, bytes),
-            Flaw::RetainsInItsOwnMemory => self.own.store(slot, bytes),
-            _ => self.inner.store(slot, bytes),
+            Flaw::HasOneRetainedSlot => self.inner.store(RetainedSlot::A, at, bytes),
+            Flaw::RetainsInItsOwnMemory => self.own.store(slot, at, bytes),
+            _ => self.inner.store(slot, at, bytes),
         }
     }
 }
