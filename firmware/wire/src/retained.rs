@@ -173,13 +173,13 @@ mod tests {
 
     fn written(number: u32) -> [u8; RECORD_BYTES_MAX] {
         let mut place = [0xff; RECORD_BYTES_MAX];
-        let store = |at: usize, bytes: &[u8]| place[at..at + bytes.len()].copy_from_slice(bytes);
+        let store = |at: usize, bytes: &[u8]| place[at..][..bytes.len()].copy_from_slice(bytes);
         write(number, full(), store).unwrap();
         place
     }
 
     fn from(place: &[u8]) -> impl FnMut(usize, &mut [u8]) {
-        move |at, into| into.copy_from_slice(&place[at..at + into.len()])
+        move |at, into| into.copy_from_slice(&place[at..][..into.len()])
     }
 
     #[test]

@@ -69,9 +69,14 @@ impl<W: Words> Caller<W> {
         call
     }
 
+    /// Whether a call is answered.
+    pub fn is_answered(&self, call: u32) -> bool {
+        self.words.observe(intr::rest()) == call
+    }
+
     /// What a call took, once it is answered.
     pub fn answered(&mut self, call: u32) -> Option<Burst> {
-        if self.words.observe(intr::rest()) != call {
+        if !self.is_answered(call) {
             return None;
         }
         self.was_full = self.event_count() >= MAIL_SLOTS;

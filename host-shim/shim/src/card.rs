@@ -1,21 +1,27 @@
 //! A card: a simulated GPU with its firmware beside it.
 
-use crate::mcu::Mcu;
+use crate::image::{ImageError, check_image};
+use crate::loss::{Loss, LossCause};
+use crate::mcu::{Mcu, Mishap, MishapAt};
 use crate::native::Native;
 use crate::remote::Remote;
-use godwit_mmio::{SharedWords, Words};
+use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
 use godwit_pump::{Pump, Turn};
-use godwit_regs::map::route;
+use godwit_regs::bits::OnCrash;
+use godwit_regs::map::{intr, mailbox, route};
 use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
-use godwit_sys::QemuError;
+use godwit_sys::{ImageFile, QemuError};
 use godwit_types::Gfid;
 use std::io;
+use std::sync::Arc;
 
 /// Instructions that one turn of the firmware's loop is charged with where nobody counts
 /// them.
 const TURN_INSTRUCTIONS: u64 = 1_000;
 /// A loop that turns this often without becoming idle has a bug.
 const TURNS_MAX: u32 = 1_000_000;
+/// Restarts in a row of firmware that answers no call in between.
+const RESTARTS_MAX: u32 = 3;
 
 /// Why there is no card.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +32,15 @@ pub enum CardError {
     /// The microcontroller does not start.
     #[error(transparent)]
     Mcu(#[from] QemuError),
+    /// The firmware does not come up.
+    #[error("{0}")]
+    Firmware(Box<Loss>),
+    /// There is no image to replace.
+    #[error("the firmware runs in this process, and has no image")]
+    NoImage,
+    /// The file is no image for the board.
+    #[error("this is no image: {0}")]
+    Image(#[from] ImageError),
     /// Firmware and host speak different versions of the mailbox's protocol.
     #[error(
         "the firmware speaks version {firmware} of the mailbox's protocol and this host version \
@@ -64,6 +79,10 @@ pub struct Card {
     instruction_ps: u64,
     /// A watch that was hit while the firmware was at work.
     watch: Option<Gfid>,
+    /// Firmware that was lost, and the time of the device then.
+    losses: Vec<(u64, Loss)>,
+    /// Of these, how many in a row before one has answered a call.
+    lost_in_a_row: u32,
 }
 
 impl Card {
@@ -89,7 +108,23 @@ impl Card {
                 (gpu, words, Core::Remote(Box::new(remote)))
             }
         };
-        Ok(Self { gpu, words, core, instruction_ps, watch: None })
+        let (losses, lost_in_a_row) = (Vec::new(), 0);
+        Ok(Self { gpu, words, core, instruction_ps, watch: None, losses, lost_in_a_row })
+    }
+
+    /// Waits until the firmware has come up, and is at rest.
+    ///
+    /// # Errors
+    ///
+    /// When it does not: one that does not come up the first time would not the next.
+    pub(crate) fn start(&mut self) -> Result<(), CardError> {
+        self.gpu.service();
+        if let Core::Remote(remote) = &mut self.core {
+            let burst = remote.work().map_err(|loss| CardError::Firmware(Box::new(loss)))?;
+            self.charge(burst);
+        }
+        self.settle();
+        Ok(())
     }
 
     /// The register map, for the host's view.
@@ -105,6 +140,11 @@ impl Card {
     /// The GPU, to ring, watch and break.
     pub fn gpu_mut(&mut self) -> &mut Gpu {
         &mut self.gpu
+    }
+
+    /// What the engines do while there is no firmware, after one that ended by itself.
+    pub fn set_on_crash(&mut self, on_crash: OnCrash) {
+        self.words.publish(intr::on_crash(), on_crash.bits());
     }
 
     /// The firmware, where it is in this process.
@@ -126,32 +166,122 @@ impl Card {
 
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
     /// on meanwhile.
-    ///
-    /// # Panics
-    ///
-    /// When a microcontroller that was there is not any more.
     pub fn restart_firmware(&mut self) {
         match &mut self.core {
             Core::Native(native) => native.restart(),
-            Core::Remote(remote) => match remote.power_on() {
-                Ok(()) => {}
-                Err(error) => panic!("the firmware cannot be restarted: {error}"),
-            },
+            Core::Remote(remote) => {
+                if let Err(error) = remote.power_on() {
+                    let loss = remote.loss(error);
+                    self.lose(loss);
+                }
+            }
         }
     }
 
+    /// Makes the firmware end, once. Firmware in this process does so at once and between two
+    /// turns of its loop; the engines then do what [`OnCrash`] says, as with any other.
+    pub fn arrange(&mut self, mishap: MishapAt) {
+        match &mut self.core {
+            Core::Native(_) => {
+                if mishap.mishap != Mishap::Cut {
+                    leave_engines(&self.words);
+                }
+                let loss = Loss::native(LossCause::Arranged(mishap.mishap));
+                self.lose(loss);
+            }
+            Core::Remote(remote) => remote.arrange(mishap),
+        }
+    }
+
+    /// Whether the firmware is still to end as was arranged.
+    pub fn is_crash_arranged(&self) -> bool {
+        match &self.core {
+            Core::Native(_) => false,
+            Core::Remote(remote) => remote.is_mishap_arranged(),
+        }
+    }
+
+    /// Calls to a microcontroller so far; `None`: the firmware is in this process.
+    pub fn calls(&self) -> Option<u32> {
+        match &self.core {
+            Core::Native(_) => None,
+            Core::Remote(remote) => Some(remote.calls()),
+        }
+    }
+
+    /// Every loss of the firmware, with the device's time then, in order. It was restarted after
+    /// each, unless [`Self::is_lost`].
+    pub fn losses(&self) -> &[(u64, Loss)] {
+        &self.losses
+    }
+
+    /// Whether the firmware is gone for good, since it was lost again and again. The GPU goes on
+    /// with what is on its engines, and nobody takes turns.
+    pub fn is_lost(&self) -> bool {
+        self.lost_in_a_row > RESTARTS_MAX
+    }
+
+    /// Notes a loss, and starts the firmware again.
+    fn lose(&mut self, loss: Loss) {
+        self.losses.push((self.gpu.now_ns(), loss));
+        self.lost_in_a_row += 1;
+        if !self.is_lost() {
+            self.restart_firmware();
+        }
+    }
+
+    /// Replaces the firmware's image by another one, an ELF file, in the same way as it is restarted: the
+    /// vGPUs run on. If the other one does not come up, or speaks another version of the
+    /// protocol, the one before does.
+    ///
+    /// # Errors
+    ///
+    /// When the one before is back or was never gone, or the firmware is in this process.
+    pub fn update_firmware(&mut self, image: &[u8]) -> Result<(), CardError> {
+        self.settle();
+        let Core::Remote(remote) = &mut self.core else { return Err(CardError::NoImage) };
+        check_image(remote.board(), image)?;
+        let image = Arc::new(ImageFile::from_bytes(image)?);
+        let before = remote.image();
+        match self.try_image(image) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                if let Core::Remote(remote) = &mut self.core {
+                    remote.set_image(before);
+                }
+                self.restart_firmware();
+                self.settle();
+                Err(error)
+            }
+        }
+    }
+
+    fn try_image(&mut self, image: Arc<ImageFile>) -> Result<(), CardError> {
+        let Core::Remote(remote) = &mut self.core else { return Err(CardError::NoImage) };
+        remote.set_image(image);
+        remote.power_on()?;
+        let burst = remote.work().map_err(|loss| CardError::Firmware(Box::new(loss)))?;
+        self.charge(burst);
+        let firmware = self.words.observe(mailbox::firmware_version());
+        check_versions(firmware, godwit_pump::PROTOCOL_VERSION)
+    }
+
     /// Lets the firmware work until it has nothing to do. Its work takes time, in which the
-    /// GPU goes on.
+    /// GPU goes on. Firmware that ends is restarted.
     ///
     /// # Panics
     ///
-    /// When it does not become idle; the message says what it was last seen doing.
+    /// When firmware in this process does not become idle, which is a bug in it.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             self.gpu.service();
+            if self.is_lost() {
+                return;
+            }
             match &mut self.core {
                 Core::Native(native) => {
                     if native.turn() == Turn::Idle {
+                        self.lost_in_a_row = 0;
                         return;
                     }
                     let until_ns = self.gpu.now_ns() + self.work_ns(TURN_INSTRUCTIONS);
@@ -159,19 +289,26 @@ impl Card {
                 }
                 Core::Remote(remote) => match remote.work() {
                     Ok(None) => return,
-                    Ok(Some(burst)) => {
-                        let instructions = match burst.instructions {
-                            0 => u64::from(burst.turns) * TURN_INSTRUCTIONS,
-                            counted => u64::from(counted),
-                        };
-                        self.pass(self.work_ns(instructions));
+                    Ok(burst) => {
+                        self.lost_in_a_row = 0;
+                        self.charge(burst);
                     }
-                    Err(unwell) => panic!("{unwell}"),
+                    Err(loss) => self.lose(loss),
                 },
             }
         }
         let counters = self.pump().map(|pump| pump.engine().counters());
         panic!("the firmware does not become idle: {counters:?}");
+    }
+
+    /// Lets the time pass that the firmware's work took.
+    fn charge(&mut self, burst: Option<Burst>) {
+        let Some(burst) = burst else { return };
+        let instructions = match burst.instructions {
+            0 => u64::from(burst.turns) * TURN_INSTRUCTIONS,
+            counted => u64::from(counted),
+        };
+        self.pass(self.work_ns(instructions));
     }
 
     fn work_ns(&self, instructions: u64) -> u64 {

@@ -99,7 +99,8 @@ impl Host {
             running: 0,
         };
         // The firmware says that it has started: commands are meant for one start of it.
-        host.settle();
+        host.card.start()?;
+        host.take_events();
         check_versions(host.client.firmware_version(), godwit_pump::PROTOCOL_VERSION)?;
         Ok(host)
     }
@@ -155,6 +156,18 @@ impl Host {
         self.take_events();
         self.card.restart_firmware();
         self.take_events();
+    }
+
+    /// Replaces the firmware under everything by another image.
+    ///
+    /// # Errors
+    ///
+    /// As [`Card::update_firmware`].
+    pub fn update_firmware(&mut self, image: &[u8]) -> Result<(), CardError> {
+        self.take_events();
+        let updated = self.card.update_firmware(image);
+        self.take_events();
+        updated
     }
 
     fn take_events(&mut self) {
@@ -389,7 +402,9 @@ impl Host {
                 }
             }
         }
-        panic!("a command of start-up is never answered");
+        let lost: Vec<String> =
+            self.card.losses().iter().map(|(_, loss)| loss.to_string()).collect();
+        panic!("a command of start-up is never answered; firmware that was lost: {lost:?}");
     }
 
     /// The vGPUs of this host, in order.

@@ -21,6 +21,43 @@ pub struct QemuMcu {
     pub(crate) image: Arc<ImageFile>,
 }
 
+/// How a firmware is made to end, to see what becomes of its vGPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// The microcontroller loses its power: nothing more is written, and nothing is said.
+    Cut,
+    /// The core meets an instruction that it does not know.
+    Trap,
+    /// The core goes round in a loop, and the firmware's own does not turn any more.
+    Hang,
+    /// The stack grows into its guard.
+    StackOverflow,
+}
+
+impl Mishap {
+    /// What reports call it, as they call a loss of that cause.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Trap => "trap",
+            Self::Hang => "stalled",
+            Self::StackOverflow => "stack overflow",
+        }
+    }
+}
+
+/// A mishap, and when: after so many instructions of the first call whose number, counted from
+/// the power-on of the card, is this or later. A call with fewer instructions lets it wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MishapAt {
+    /// What happens.
+    pub mishap: Mishap,
+    /// The call.
+    pub call: u32,
+    /// Instructions from the core's wake-up on.
+    pub instructions: u32,
+}
+
 impl QemuMcu {
     /// This image on this board.
     pub const fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
@@ -35,6 +72,53 @@ pub struct QemuBoard {
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
     pub(crate) machine: &'static str,
+    pub(crate) core: Core,
+}
+
+/// What the debugger must know of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Core {
+    /// The program counter's place among the registers.
+    pub(crate) pc: usize,
+    /// Bytes of a register.
+    pub(crate) register_bytes: usize,
+    /// An instruction that there is not.
+    trap: &'static [u8],
+    /// A jump to itself.
+    hang: &'static [u8],
+    /// Pushes zeros, for ever.
+    overflow: &'static [u8],
+}
+
+impl Core {
+    /// `c.addi sp, -16`, a store of zero at `sp`, `c.j -4`; only the store differs.
+    const RV64: Self = Self {
+        pc: 32,
+        register_bytes: 8,
+        trap: &[0x00, 0x00],
+        hang: &[0x01, 0xa0],
+        overflow: &[0x41, 0x11, 0x02, 0xe0, 0xf5, 0xbf],
+    };
+    const RV32: Self =
+        Self { register_bytes: 4, overflow: &[0x41, 0x11, 0x02, 0xc0, 0xf5, 0xbf], ..Self::RV64 };
+    /// `udf #0`; `b .`; `push {r0}`, `b .-2`.
+    const CORTEX_M: Self = Self {
+        pc: 15,
+        register_bytes: 4,
+        trap: &[0x00, 0xde],
+        hang: &[0xfe, 0xe7],
+        overflow: &[0x01, 0xb4, 0xfd, 0xe7],
+    };
+
+    /// The code that makes this happen; `None`: no code does.
+    pub(crate) const fn code(&self, mishap: Mishap) -> Option<&'static [u8]> {
+        match mishap {
+            Mishap::Cut => None,
+            Mishap::Trap => Some(self.trap),
+            Mishap::Hang => Some(self.hang),
+            Mishap::StackOverflow => Some(self.overflow),
+        }
+    }
 }
 
 impl QemuBoard {
@@ -45,18 +129,21 @@ impl QemuBoard {
             program: "qemu-system-riscv64",
             package: "qemu-system-misc",
             machine: "virt",
+            core: Core::RV64,
         },
         Self {
             board: QEMU_VIRT_RV32,
             program: "qemu-system-riscv32",
             package: "qemu-system-misc",
             machine: "virt",
+            core: Core::RV32,
         },
         Self {
             board: MPS2_AN386,
             program: "qemu-system-arm",
             package: "qemu-system-arm",
             machine: "mps2-an386",
+            core: Core::CORTEX_M,
         },
     ];
 

@@ -1,14 +1,16 @@
 //! Firmware on a microcontroller that QEMU emulates.
 
-use crate::mcu::QemuMcu;
+use crate::loss::{Loss, LossCause};
+use crate::mcu::{Mishap, MishapAt, QemuMcu};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
-use godwit_regs::crash;
-use godwit_regs::window::{CRASH_AT, MAP_AT};
-use godwit_sys::{MemFile, Qemu, QemuConfig, QemuError};
-use std::fmt;
+use godwit_regs::crash::{NUMBER_AT, Record};
+use godwit_regs::window::{Board, CRASH_AT, MAP_AT};
+use godwit_sys::{Debugger, ImageFile, MemFile, Qemu, QemuConfig, QemuError};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Longest time, by the host's own clock, that the firmware may work on one call.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,10 +41,17 @@ pub(crate) struct Remote {
     mcu: QemuMcu,
     window: Arc<Window>,
     caller: Caller<SharedWords>,
-    /// `None` until it is powered on.
+    /// `None` while it has no power.
     qemu: Option<Qemu>,
     /// The call of power-on, until it is answered.
     started: Option<u32>,
+    /// Calls so far.
+    calls: u32,
+    /// The last crash record that was told of.
+    record: u32,
+    mishap: Option<MishapAt>,
+    /// Where QEMU listens for debuggers.
+    folder: TempDir,
 }
 
 impl Remote {
@@ -56,12 +65,44 @@ impl Remote {
         let ram = MemFile::new("godwit-mcu", board.ram_bytes)?;
         let window = Arc::new(Window { ram, at: board.window_at });
         let caller = Caller::new(SharedWords::over(window.clone()));
-        Ok(Self { mcu, window, caller, qemu: None, started: None })
+        let folder = tempfile::Builder::new().prefix("godwit-").tempdir()?;
+        let (qemu, started, mishap) = (None, None, None);
+        Ok(Self { mcu, window, caller, qemu, started, calls: 0, record: 0, mishap, folder })
     }
 
     /// The map in its RAM.
     pub(crate) fn words(&self) -> SharedWords {
         SharedWords::over(self.window.clone())
+    }
+
+    /// What it is.
+    pub(crate) fn board(&self) -> &Board {
+        self.mcu.board.board()
+    }
+
+    /// The image that it boots.
+    pub(crate) fn image(&self) -> Arc<ImageFile> {
+        self.mcu.image.clone()
+    }
+
+    /// What it boots from the next power-on on.
+    pub(crate) fn set_image(&mut self, image: Arc<ImageFile>) {
+        self.mcu.image = image;
+    }
+
+    /// Lets this happen once, in place of what was arranged before.
+    pub(crate) fn arrange(&mut self, mishap: MishapAt) {
+        self.mishap = Some(mishap);
+    }
+
+    /// Whether it is still to come.
+    pub(crate) fn is_mishap_arranged(&self) -> bool {
+        self.mishap.is_some()
+    }
+
+    /// Calls so far, over all its starts.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls
     }
 
     /// Powers it on, or off and on again: what it retains is outside of all that its image
@@ -79,6 +120,7 @@ impl Remote {
             machine: self.mcu.board.machine,
             ram: &self.window.ram,
             image: &self.mcu.image,
+            debugger: Some(&self.debugger()),
         })?);
         Ok(())
     }
@@ -87,15 +129,19 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// When it does not come to rest, or QEMU ends.
-    pub(crate) fn work(&mut self) -> Result<Option<Burst>, Unwell> {
+    /// When it has ended or does not come to rest, or QEMU ends.
+    pub(crate) fn work(&mut self) -> Result<Option<Burst>, Loss> {
         let call = match self.started.take() {
             Some(call) => call,
             None if !self.caller.has_work() => return Ok(None),
             None => {
                 let call = self.caller.call();
-                let rung = self.qemu.as_mut().map(Qemu::ring);
-                rung.transpose().map_err(|error| self.unwell(Some(error)))?;
+                self.calls = self.calls.wrapping_add(1);
+                let due = self.mishap.take_if(|mishap| self.calls >= mishap.call);
+                match due {
+                    Some(mishap) => self.have(call, mishap)?,
+                    None => self.ring().map_err(|error| self.loss(error))?,
+                }
                 call
             }
         };
@@ -104,57 +150,80 @@ impl Remote {
             if let Some(burst) = self.caller.answered(call) {
                 return Ok(Some(burst));
             }
+            if let Some(record) = self.record() {
+                self.record = record.number;
+                return Err(self.loss(LossCause::Crash(Box::new(record))));
+            }
             let left = PATIENCE.saturating_sub(begin.elapsed());
-            if left.is_zero() || self.crash().is_some() {
-                return Err(self.unwell(None));
+            if left.is_zero() {
+                return Err(self.loss(LossCause::Silent));
             }
             let waited = self.qemu.as_mut().map(|qemu| qemu.wait(left));
-            waited.transpose().map_err(|error| self.unwell(Some(error)))?;
+            if let Some(Err(error)) = waited {
+                return Err(self.loss(error));
+            }
         }
     }
 
-    fn crash(&self) -> Option<crash::Cause> {
+    fn ring(&mut self) -> Result<(), QemuError> {
+        self.qemu.as_mut().map_or(Ok(()), Qemu::ring)
+    }
+
+    /// The socket at which QEMU listens for debuggers.
+    pub(crate) fn debugger(&self) -> PathBuf {
+        self.folder.path().join("debugger")
+    }
+
+    /// Steps the core through the call until the mishap, which it then has. If the call ends
+    /// before, the mishap waits for the next.
+    fn have(&mut self, call: u32, mishap: MishapAt) -> Result<(), Loss> {
+        match self.step(call, mishap) {
+            Ok(true) if mishap.mishap == Mishap::Cut => {
+                self.qemu = None;
+                Err(self.loss(LossCause::Arranged(Mishap::Cut)))
+            }
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.mishap = Some(mishap);
+                Ok(())
+            }
+            Err(error) => Err(self.loss(error)),
+        }
+    }
+
+    /// Whether it came to the mishap.
+    fn step(&mut self, call: u32, at: MishapAt) -> Result<bool, QemuError> {
+        let core = self.mcu.board.core;
+        let mut debugger = Debugger::attach(&self.debugger())?;
+        // The core sleeps; the byte that wakes it comes while it stands still.
+        self.ring()?;
+        for _ in 0..at.instructions {
+            debugger.step()?;
+            if self.caller.is_answered(call) {
+                debugger.detach()?;
+                return Ok(false);
+            }
+        }
+        if let Some(code) = core.code(at.mishap) {
+            let pc = debugger.register(core.pc, core.register_bytes)?;
+            debugger.write(pc, code)?;
+            debugger.detach()?;
+        }
+        Ok(true)
+    }
+
+    /// A crash record that was not told of yet.
+    fn record(&self) -> Option<Record> {
         let word = |at: usize| self.window.at(CRASH_AT + 4 * at).load(Ordering::Acquire);
-        crash::parse(std::array::from_fn(word))
+        // Its number is written last, so it is read first.
+        let number = word(NUMBER_AT);
+        let record = Record::parse(&std::array::from_fn(word))?;
+        (record.number == number && number != self.record).then_some(record)
     }
 
-    fn unwell(&mut self, qemu: Option<QemuError>) -> Unwell {
-        Unwell {
-            qemu,
-            crash: self.crash(),
-            signs: self.caller.signs(),
-            said: self.qemu.as_mut().map(Qemu::said).unwrap_or_default(),
-        }
-    }
-}
-
-/// Firmware that does not come to rest, and what it was last seen doing.
-#[derive(Debug)]
-pub(crate) struct Unwell {
-    qemu: Option<QemuError>,
-    crash: Option<crash::Cause>,
-    signs: [u32; 4],
-    said: String,
-}
-
-impl fmt::Display for Unwell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [turns, idle, call, rest] = self.signs;
-        match (&self.qemu, self.crash) {
-            (_, Some(cause)) => write!(f, "the firmware has ended: {cause:?}")?,
-            (Some(error), None) => write!(f, "the firmware's microcontroller is gone: {error}")?,
-            (None, None) if turns == 0 => write!(f, "the firmware does not start")?,
-            (None, None) => write!(f, "the firmware does not come to rest")?,
-        }
-        write!(
-            f,
-            "; seen last: {turns} turns of its loop, idle {idle} times, call {call}, answered \
-             {rest}"
-        )?;
-        match self.qemu {
-            // Which tells it already.
-            Some(_) => Ok(()),
-            None => write!(f, "; QEMU said: {}", self.said),
-        }
+    /// Notes what it was last seen doing.
+    pub(crate) fn loss(&mut self, cause: impl Into<LossCause>) -> Loss {
+        let said = self.qemu.as_mut().map_or_else(String::new, Qemu::said);
+        Loss { cause: cause.into(), signs: self.caller.signs(), said }
     }
 }

@@ -1,12 +1,11 @@
 //! The host's memory files and mappings, and QEMU as a child.
 //!
-//! What needs `unsafe` on the host lives in this crate; so far `rustix` and `vm-memory` hold
-//! all of it.
+//! What needs `unsafe` on the host lives in this crate.
 
-#![forbid(unsafe_code)]
-
+mod debugger;
 mod mem_file;
 mod qemu;
 
+pub use debugger::Debugger;
 pub use mem_file::{MemFile, MemFileError};
 pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError};

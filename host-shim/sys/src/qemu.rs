@@ -2,11 +2,13 @@
 
 use crate::MemFile;
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct QemuConfig<'a> {
     pub ram: &'a MemFile,
     /// The ELF file to boot.
     pub image: &'a ImageFile,
+    /// Where to listen for a debugger: see [`Debugger`](crate::Debugger).
+    pub debugger: Option<&'a Path>,
 }
 
 /// What went wrong with QEMU.
@@ -120,7 +124,8 @@ impl Qemu {
             File::from(memfd_create("godwit-qemu", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
         let bytes = config.ram.len();
         let ram = config.ram.path();
-        let child = Command::new(config.program)
+        let mut command = Command::new(config.program);
+        command
             .args(["-no-user-config", "-nodefaults", "-display", "none", "-icount", "shift=0"])
             .arg("-object")
             .arg(format!(
@@ -134,9 +139,12 @@ impl Qemu {
             .arg(&config.image.path)
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
-            .stderr(Stdio::from(said.try_clone()?))
-            .spawn()
-            .map_err(|error| start_error(config, error))?;
+            .stderr(Stdio::from(said.try_clone()?));
+        if let Some(socket) = config.debugger {
+            command.arg("-gdb").arg(format!("unix:{},server=on,wait=off", socket.display()));
+        }
+        die_with_us(&mut command);
+        let child = command.spawn().map_err(|error| start_error(config, error))?;
         Ok(Self { child, line, said })
     }
 
@@ -197,6 +205,15 @@ impl Drop for Qemu {
     }
 }
 
+/// Lets the child be killed when the thread that starts it ends, however that ends: nobody else
+/// would end a machine that sleeps.
+fn die_with_us(command: &mut Command) {
+    let prepare = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: between fork and exec this makes one system call, and takes neither locks nor
+    // memory.
+    unsafe { command.pre_exec(prepare) };
+}
+
 fn start_error(config: &QemuConfig<'_>, error: io::Error) -> QemuError {
     let program = config.program.to_owned();
     match error.kind() {
@@ -219,6 +236,7 @@ mod tests {
             machine,
             ram: &ram,
             image: &image,
+            debugger: None,
         })
     }
 

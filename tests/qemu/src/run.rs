@@ -52,6 +52,9 @@ pub fn outcome(scenario: &str, folder: &Path, mcu: &Mcu) -> String {
     for job in &report.jobs {
         let _ = writeln!(text, "{}: {} {:?}", job.name, job.ok, job.digest);
     }
+    for loss in &report.firmware_losses {
+        let _ = writeln!(text, "firmware of {}: {}", loss.host, loss.cause);
+    }
     let _ = writeln!(text, "verified: {} {:?}", report.verified, report.problems);
     text
 }

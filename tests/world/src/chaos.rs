@@ -6,7 +6,8 @@ use crate::{
     Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
     Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
-use godwit_shim::Live;
+use godwit_regs::bits::OnCrash;
+use godwit_shim::{Live, Mishap};
 use godwit_sim_gpu::{Costs, Fault};
 use godwit_types::{Engines, Profile, RunlistId};
 use godwit_wire::mailbox::StopMode;
@@ -315,6 +316,11 @@ fn random_stop(rng: &mut ChaCha8Rng) -> (StopMode, u64) {
 /// Plans faults of hosts on which something runs; returns how many hangs may cost a job.
 fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32 {
     let mut hangs = 0;
+    for host in homes {
+        if rng.random_ratio(1, 2) {
+            world.set_on_crash(*host, OnCrash::STOP);
+        }
+    }
     for _ in 0..rng.random_range(0..=8) {
         let when = Trigger::At(rng.random_range(0..CHAOS_NS));
         let host = homes[rng.random_range(0..homes.len())];
@@ -333,7 +339,7 @@ fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32
             9 => Fault::CopySlow(rng.random_range(2..50)),
             10 => Fault::BarStuckNs(rng.random_range(1..2_000_000)),
             11 | 12 => {
-                world.schedule(when, Action::RestartFirmware(host));
+                world.schedule(when, restart(rng, host));
                 continue;
             }
             _ => {
@@ -346,6 +352,15 @@ fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32
         world.schedule(when, Action::Fault(host, fault));
     }
     hangs
+}
+
+/// A firmware that is restarted, or ends by itself and is restarted then.
+fn restart(rng: &mut ChaCha8Rng, host: HostId) -> Action {
+    match rng.random_range(0..3) {
+        0 => Action::RestartFirmware(host),
+        1 => Action::CrashFirmware(host, Mishap::Cut, 0),
+        _ => Action::CrashFirmware(host, Mishap::Trap, 0),
+    }
 }
 
 #[cfg(test)]

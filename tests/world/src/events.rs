@@ -1,10 +1,11 @@
 //! What can happen in the world, and when.
 
 use crate::world::{HostId, JobId, VgpuId, World};
-use godwit_shim::Live;
+use godwit_shim::{Live, Mishap};
 use godwit_sim_gpu::Fault;
 use godwit_wire::mailbox::StopMode;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// When something happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,10 @@ pub enum Action {
     Fault(HostId, Fault),
     /// A firmware is restarted.
     RestartFirmware(HostId),
+    /// A firmware ends by itself, after so many instructions of its next call that has as many.
+    CrashFirmware(HostId, Mishap, u32),
+    /// A firmware is replaced by another image, an ELF file.
+    UpdateFirmware(HostId, Arc<[u8]>),
     /// The links between two hosts are cut for so many nanoseconds.
     CutLink(HostId, HostId, u64),
     /// The links between two hosts carry nothing for so many nanoseconds, and nobody is told.
@@ -100,8 +105,15 @@ impl World {
         while at < self.pending.len() {
             if self.is_due(&self.pending[at].trigger) && self.is_free(&self.pending[at].action) {
                 let pending = self.pending.remove(at);
-                if let Action::Fault(host, fault) = pending.action {
-                    self.injected.push((pending.id, host, fault));
+                match pending.action {
+                    Action::Fault(host, fault) => self.injected.push((pending.id, host, fault)),
+                    Action::CrashFirmware(host, ..) => self.crashes.push((pending.id, host)),
+                    Action::UpdateFirmware(host, image) => {
+                        let done = self.update_firmware(host, &image);
+                        self.updates.push((pending.id, done));
+                        continue;
+                    }
+                    _ => {}
                 }
                 self.act(pending.action);
             } else {
@@ -136,8 +148,20 @@ impl World {
                 }
             }
         }
+        // A crash that is arranged takes the place of one that was before.
+        let waits = |(id, host): &(EventId, HostId)| {
+            let last = self.crashes.iter().rfind(|(_, other)| other == host);
+            let waits = self.hosts[host.0].host.card().is_crash_arranged();
+            (waits && last.is_some_and(|(last, _)| last == id)).then_some(*id)
+        };
+        unmet.extend(self.crashes.iter().filter_map(waits));
         unmet.sort_unstable();
         unmet
+    }
+
+    /// How scheduled updates of firmware ended.
+    pub fn updates(&self) -> &[(EventId, Result<(), String>)] {
+        &self.updates
     }
 
     fn is_due(&self, trigger: &Trigger) -> bool {
@@ -159,6 +183,8 @@ impl World {
             Action::Resume(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Fault(..)
             | Action::RestartFirmware(_)
+            | Action::CrashFirmware(..)
+            | Action::UpdateFirmware(..)
             | Action::CutLink(..)
             | Action::StallLink(..) => true,
         }
@@ -172,6 +198,14 @@ impl World {
             Action::Resume(spec) => self.begin_resume(&spec),
             Action::Fault(host, fault) => self.inject(host, fault),
             Action::RestartFirmware(host) => self.restart_firmware(host),
+            Action::CrashFirmware(host, mishap, instructions) => {
+                self.crash_firmware(host, mishap, instructions);
+            }
+            Action::UpdateFirmware(host, image) => {
+                if let Err(why) = self.update_firmware(host, &image) {
+                    self.problems.push(why);
+                }
+            }
             Action::CutLink(a, b, ns) => self.cut_link(a, b, ns),
             Action::StallLink(a, b, ns) => self.stall_link(a, b, ns),
         }

@@ -17,6 +17,7 @@ mod check;
 mod copies;
 mod doorbells;
 mod events;
+mod firmware;
 mod host;
 mod jobs;
 mod link;

@@ -96,6 +96,9 @@ pub struct World {
     pub(crate) scheduled: usize,
     /// Scheduled faults, in the order in which they were injected.
     pub(crate) injected: Vec<(EventId, HostId, Fault)>,
+    /// Scheduled crashes, in the order in which they were arranged.
+    pub(crate) crashes: Vec<(EventId, HostId)>,
+    pub(crate) updates: Vec<(EventId, Result<(), String>)>,
     pub(crate) reports: Vec<MoveReport>,
     pub(crate) windows: Vec<Window>,
     pub(crate) problems: Vec<String>,
@@ -121,6 +124,8 @@ impl World {
             pending: Vec::new(),
             scheduled: 0,
             injected: Vec::new(),
+            crashes: Vec::new(),
+            updates: Vec::new(),
             reports: Vec::new(),
             windows: Vec::new(),
             problems: Vec::new(),
@@ -197,12 +202,6 @@ impl World {
     /// Breaks a host's device on demand, at its next opportunity.
     pub fn inject(&mut self, host: HostId, fault: Fault) {
         self.hosts[host.0].host.card_mut().gpu_mut().inject(fault);
-    }
-
-    /// Restarts a host's firmware.
-    pub fn restart_firmware(&mut self, host: HostId) {
-        self.hosts[host.0].host.restart_firmware();
-        self.hosts[host.0].restarts += 1;
     }
 
     /// Takes back all faults that have not happened.

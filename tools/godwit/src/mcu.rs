@@ -1,10 +1,10 @@
 //! What the firmware runs on, as the command line says it.
 
+use crate::files;
 use clap::{Args, ValueEnum};
-use godwit_shim::{Mcu, QemuBoard, QemuMcu};
+use godwit_shim::{IMAGE_BYTES_MAX, Mcu, QemuBoard, QemuMcu, check_image};
 use godwit_sys::ImageFile;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ pub(crate) struct McuOptions {
 pub(crate) enum McuError {
     /// There is no image for the board.
     NoImage { board: &'static str },
-    /// The image cannot be read.
-    Image { path: PathBuf, error: io::Error },
+    /// The file is no image, or cannot be read; the reason goes on from its name.
+    Image { path: PathBuf, why: String },
 }
 
 impl fmt::Display for McuError {
@@ -51,7 +51,7 @@ impl fmt::Display for McuError {
                 "no image for {board} is built in: build with `--features all-boards`, or name an \
                  image with --image"
             ),
-            Self::Image { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Image { path, why } => write!(f, "{} {why}", path.display()),
         }
     }
 }
@@ -69,15 +69,21 @@ impl McuOptions {
             (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
         };
         let image = match &self.image {
-            Some(path) => ImageFile::open(path.clone())
-                .map_err(|error| McuError::Image { path: path.clone(), error })?,
+            Some(path) => {
+                let failed = |why| McuError::Image { path: path.clone(), why };
+                let bytes = files::read(path, IMAGE_BYTES_MAX as u64).map_err(failed)?;
+                check_image(board.board(), &bytes)
+                    .map_err(|error| failed(format!("is no image: {error}")))?;
+                ImageFile::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?
+            }
             None => {
                 let name = board.board().name;
                 let Some(elf) = godwit_images::image(name) else {
                     return Err(McuError::NoImage { board: name });
                 };
                 let path = PathBuf::from(name);
-                ImageFile::from_bytes(elf).map_err(|error| McuError::Image { path, error })?
+                ImageFile::from_bytes(elf)
+                    .map_err(|error| McuError::Image { path, why: error.to_string() })?
             }
         };
         Ok(Mcu::Qemu(QemuMcu::new(board, Arc::new(image))))

@@ -129,6 +129,12 @@ pub(crate) fn title(scenario: &Scenario, action: &Action) -> String {
         Action::RestartFirmware { host } => {
             format!("restart of the firmware of `{}`", host.of(scenario).name)
         }
+        Action::CrashFirmware { host, mishap, .. } => {
+            format!("end of the firmware of `{}`: {}", host.of(scenario).name, mishap.name())
+        }
+        Action::UpdateFirmware { host, shown, .. } => {
+            format!("update of the firmware of `{}` to `{shown}`", host.of(scenario).name)
+        }
     }
 }
 

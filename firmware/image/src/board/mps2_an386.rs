@@ -40,12 +40,15 @@ const CONTROL_BITS: u32 = 1 | 1 << 1 | 1 << 3;
 /// The receiver's bit in `STATE` and in `INTERRUPT_CLEAR`.
 const RECEIVED: u32 = 1 << 1;
 
-/// The watchdog's load; writing it starts it anew.
+/// The watchdog's load, which it counts down from; it counts at all times.
 // SAFETY: the board's watchdog has word registers from 0x4000_8000.
 const WATCHDOG_LOAD: Register<u32> = unsafe { Register::new(0x4000_8000) };
-/// Its control; bit 0 lets it count, and bite with the NMI.
+/// Its control; bit 0 lets it bite, with the NMI.
 // SAFETY: as above.
 const WATCHDOG_CONTROL: Register<u32> = unsafe { Register::new(0x4000_8008) };
+/// Writing it starts it anew, and takes a bite back that it had no leave for.
+// SAFETY: as above.
+const WATCHDOG_CLEAR: Register<u32> = unsafe { Register::new(0x4000_800c) };
 
 /// The dual timer's first load; writing it starts it anew.
 // SAFETY: the board's dual timer has word registers from 0x4000_2000.
@@ -117,6 +120,7 @@ impl super::Board for Here {
 
     fn feed(&mut self) {
         WATCHDOG_LOAD.write((CYCLES_PER_SECOND / 1_000).wrapping_mul(WATCHDOG_MS));
+        WATCHDOG_CLEAR.write(1);
         WATCHDOG_CONTROL.write(1);
     }
 

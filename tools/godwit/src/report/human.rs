@@ -1,6 +1,6 @@
 //! The report as tables.
 
-use super::{Bases, Cost, Job, Kind, Move, Neighbour, Report};
+use super::{Bases, Cost, FirmwareLoss, Job, Kind, Move, Neighbour, Report};
 use crate::units::{about_count, about_size, about_time};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -17,6 +17,9 @@ impl Report {
             parts.push(moves(&self.moves, width));
         }
         parts.push(jobs(&self.jobs, width));
+        if !self.firmware_losses.is_empty() {
+            parts.push(losses(&self.firmware_losses, width));
+        }
         if !self.neighbours.is_empty() {
             parts.push(neighbours(&self.neighbours, &self.moves, width));
         }
@@ -40,6 +43,16 @@ impl Report {
             self.problems.iter().map(|problem| format!("  {problem}")).collect();
         format!("NOT VERIFIED (seed {}):\n{}", self.seed, problems.join("\n"))
     }
+}
+
+fn losses(losses: &[FirmwareLoss], width: Option<u16>) -> String {
+    let mut table =
+        table(&["firmware of", "lost at", "cause", "restarted; what is known"], 1..2, width);
+    for loss in losses {
+        let at = about_time(loss.at_ns);
+        table.add_row([loss.host.clone(), at, loss.cause.clone(), loss.told.clone()]);
+    }
+    table.to_string()
 }
 
 /// A table with a title; columns from `numbers` on are flush right.

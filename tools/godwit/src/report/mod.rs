@@ -17,6 +17,8 @@ pub struct Report {
     pub moves: Vec<Move>,
     /// Jobs, in the order of the scenario.
     pub jobs: Vec<Job>,
+    /// Firmware that ended by itself, host by host; it was restarted each time.
+    pub firmware_losses: Vec<FirmwareLoss>,
     /// vGPUs that stayed while another moved from or to their host.
     pub neighbours: Vec<Neighbour>,
     /// What things cost in virtual time.
@@ -25,6 +27,20 @@ pub struct Report {
     pub verified: bool,
     /// What was not verified, and why.
     pub problems: Vec<String>,
+}
+
+/// A firmware that ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FirmwareLoss {
+    /// The host.
+    pub host: String,
+    /// Its device's time then, in virtual nanoseconds.
+    pub at_ns: u64,
+    /// `trap`, `stalled`, `stack overflow`, `cut`, `panic`, `silent`, `gone`.
+    pub cause: String,
+    /// All that is known, for people.
+    #[serde(skip)]
+    pub told: String,
 }
 
 /// A vGPU that left a host, came to one, or both.

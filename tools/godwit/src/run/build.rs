@@ -1,6 +1,7 @@
 //! From a scenario to a world.
 
 use crate::scenario::{Expected, Program, Scenario};
+use godwit_regs::bits::OnCrash;
 use godwit_shim::Mcu;
 use godwit_world::{
     HostId, HostSpec, JobId, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
@@ -22,7 +23,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
     world.set_mcu(mcu.clone());
     let mut ids = Ids { hosts: Vec::new(), vgpus: Vec::new(), jobs: Vec::new() };
     for host in &scenario.hosts {
-        ids.hosts.push(world.add_host(HostSpec {
+        let id = world.add_host(HostSpec {
             name: host.name.clone(),
             fb_bytes: host.fb_bytes,
             bar_bytes: host.bar_bytes,
@@ -30,7 +31,11 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
             start_ns: host.timer_start_ns,
             context_layout: CONTEXT_LAYOUT,
             engines: host.engines,
-        })?);
+        })?;
+        if host.stops_on_crash {
+            world.set_on_crash(id, OnCrash::STOP);
+        }
+        ids.hosts.push(id);
     }
     for vgpu in &scenario.vgpus {
         ids.vgpus.push(world.add_vgpu(VgpuSpec {

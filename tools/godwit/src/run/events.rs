@@ -86,6 +86,15 @@ impl Course {
         apart.map(|(event, _)| *event).collect()
     }
 
+    /// Updates of firmware that are over, and how they ended.
+    pub(super) fn updates<'a>(
+        &'a self,
+        world: &'a World,
+    ) -> impl Iterator<Item = (usize, &'a Result<(), String>)> {
+        let event = |id: EventId| self.apart.iter().find(|(_, one)| *one == id);
+        world.updates().iter().filter_map(move |(id, done)| Some((event(*id)?.0, done)))
+    }
+
     /// For each report of the world, the event that it is of.
     pub(super) fn ended(&self) -> &[usize] {
         &self.ended
@@ -132,6 +141,12 @@ fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
         }),
         Action::Fault { host, fault } => world::Action::Fault(ids.hosts[host.index()], *fault),
         Action::RestartFirmware { host } => world::Action::RestartFirmware(ids.hosts[host.index()]),
+        Action::CrashFirmware { host, mishap, instructions } => {
+            world::Action::CrashFirmware(ids.hosts[host.index()], *mishap, *instructions)
+        }
+        Action::UpdateFirmware { host, image, .. } => {
+            world::Action::UpdateFirmware(ids.hosts[host.index()], image.clone())
+        }
     };
     (trigger, action)
 }

@@ -21,23 +21,41 @@ const FAULT_NS: u64 = 100_000_000;
 
 /// Why a run gave no report.
 #[derive(Debug)]
-pub struct RunError(WorldError);
+pub enum RunError {
+    /// The simulated hosts cannot be made.
+    World(WorldError),
+    /// The firmware of a host does not come up again.
+    Firmware {
+        /// The host.
+        host: String,
+        /// What was last seen of it.
+        loss: String,
+    },
+}
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the scenario cannot be set up: {}", self.0)
+        match self {
+            Self::World(error) => write!(f, "the scenario cannot be set up: {error}"),
+            Self::Firmware { host, loss } => {
+                write!(f, "the firmware of `{host}` was restarted again and again: {loss}")
+            }
+        }
     }
 }
 
 impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        match self {
+            Self::World(error) => Some(error),
+            Self::Firmware { .. } => None,
+        }
     }
 }
 
 impl From<WorldError> for RunError {
     fn from(error: WorldError) -> Self {
-        Self(error)
+        Self::World(error)
     }
 }
 
@@ -64,7 +82,7 @@ pub fn execute(scenario: &Scenario, progress: &mut dyn Progress) -> Result<Repor
 ///
 /// # Errors
 ///
-/// When the simulated hosts cannot be made.
+/// When the simulated hosts cannot be made, or one's firmware is gone for good.
 pub fn execute_on(
     scenario: &Scenario,
     mcu: &Mcu,
@@ -89,6 +107,10 @@ pub fn execute_on(
             break;
         }
         world.step();
+        if let Some((host, loss)) = world.lost_host() {
+            let host = world.host_name(host).to_owned();
+            return Err(RunError::Firmware { host, loss: loss.to_string() });
+        }
     }
     world.check_leaks();
     Ok(verdict::report(scenario, &ids, &world, &course, in_time))

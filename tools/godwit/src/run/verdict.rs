@@ -8,7 +8,8 @@ use crate::progress::{JobState, title};
 use crate::report::{self, Bases, Bytes, Kind, Report};
 use crate::scenario::{Action, Event, Expect, Expected, Job, Scenario, Trigger};
 use crate::units::exact_time;
-use godwit_world::{JobReport, MoveKind, MoveReport, NeighbourReport, Place, World};
+use godwit_shim::Loss;
+use godwit_world::{HostId, JobReport, MoveKind, MoveReport, NeighbourReport, Place, World};
 use sha2::{Digest, Sha256};
 
 /// Writes the report of a run that is over; `in_time`: before its limit.
@@ -46,6 +47,15 @@ pub(super) fn report(
         let event = &scenario.events[at];
         without_effect(scenario, event, unmet.contains(&at))
     }));
+    problems.extend(course.updates(world).filter_map(|(at, done)| {
+        let event = &scenario.events[at];
+        let wrong = match (event.expect, done) {
+            (Expect::Failed, Ok(())) => "it was done, and was expected to fail",
+            (Expect::Failed, Err(_)) | (_, Ok(())) => return None,
+            (_, Err(why)) => why,
+        };
+        Some(format!("{}: {wrong}", numbered(scenario, event)))
+    }));
     let suspended: Vec<_> = world.suspended().into_iter().map(|(id, _)| id).collect();
     let jobs = scenario
         .jobs
@@ -62,6 +72,7 @@ pub(super) fn report(
         seed: scenario.seed,
         moves,
         jobs,
+        firmware_losses: world.losses().map(|it| lost(world, it)).collect(),
         neighbours: world.neighbour_reports().iter().map(|it| neighbour(world, it)).collect(),
         costs: report::costs(&scenario.costs),
         verified: problems.is_empty(),
@@ -79,7 +90,10 @@ fn moved(scenario: &Scenario, world: &World, event: &Event, it: &MoveReport) -> 
             (file.shown.clone(), host.of(scenario).name.clone(), Some(file))
         }
         Action::Move { to, .. } => (host_of(&it.old), to.of(scenario).name.clone(), None),
-        Action::Fault { .. } | Action::RestartFirmware { .. } => {
+        Action::Fault { .. }
+        | Action::RestartFirmware { .. }
+        | Action::CrashFirmware { .. }
+        | Action::UpdateFirmware { .. } => {
             unreachable!("the world reports on events of vGPUs")
         }
     };
@@ -118,6 +132,15 @@ fn moved(scenario: &Scenario, world: &World, event: &Event, it: &MoveReport) -> 
     }
 }
 
+fn lost(world: &World, (host, at_ns, loss): (HostId, u64, &Loss)) -> report::FirmwareLoss {
+    report::FirmwareLoss {
+        host: world.host_name(host).to_owned(),
+        at_ns,
+        cause: loss.cause.name().to_owned(),
+        told: loss.to_string(),
+    }
+}
+
 fn bases(place: Place) -> Bases {
     Bases {
         partition_base: place.placement.fb_base,
@@ -133,7 +156,7 @@ fn numbered(scenario: &Scenario, event: &Event) -> String {
 
 /// Says so if a fault has met something or nothing, and the other was expected.
 fn without_effect(scenario: &Scenario, event: &Event, unmet: bool) -> Option<String> {
-    if !matches!(event.action, Action::Fault { .. }) {
+    if !matches!(event.action, Action::Fault { .. } | Action::CrashFirmware { .. }) {
         return None;
     }
     let wrong = match (event.expect, unmet) {

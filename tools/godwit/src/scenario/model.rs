@@ -1,10 +1,12 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
+use godwit_shim::Mishap;
 use godwit_sim_gpu::{CostRow, Costs, Fault};
 use godwit_types::{Engines, PreemptMode, Profile};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Hosts, vGPUs, jobs and what happens to them.
 #[derive(Clone, Debug)]
@@ -73,6 +75,8 @@ pub struct Host {
     pub timer_start_ns: u64,
     /// The GPU's engines for guests.
     pub engines: Engines,
+    /// Whether they stand still while there is no firmware, after one that ended by itself.
+    pub stops_on_crash: bool,
 }
 
 /// A vGPU and where it starts.
@@ -212,6 +216,24 @@ pub enum Action {
         /// Which host.
         host: HostRef,
     },
+    /// The firmware of a host ends by itself, and is restarted.
+    CrashFirmware {
+        /// Which host.
+        host: HostRef,
+        /// How.
+        mishap: Mishap,
+        /// After so many instructions of its next work that has as many.
+        instructions: u32,
+    },
+    /// The firmware of a host is replaced by another image under everything.
+    UpdateFirmware {
+        /// Which host.
+        host: HostRef,
+        /// As the scenario writes it.
+        shown: String,
+        /// An ELF file.
+        image: Arc<[u8]>,
+    },
 }
 
 impl Action {
@@ -221,7 +243,10 @@ impl Action {
             Self::Move { vgpu, .. } | Self::Suspend { vgpu, .. } | Self::Resume { vgpu, .. } => {
                 Some(*vgpu)
             }
-            Self::Fault { .. } | Self::RestartFirmware { .. } => None,
+            Self::Fault { .. }
+            | Self::RestartFirmware { .. }
+            | Self::CrashFirmware { .. }
+            | Self::UpdateFirmware { .. } => None,
         }
     }
 }

@@ -78,6 +78,7 @@ pub(super) struct Host {
     pub(super) engines: Field<Vec<Engine>>,
     #[serde(rename = "firmware")]
     pub(super) _firmware: Option<Firmware>,
+    pub(super) on_crash: Option<OnCrash>,
 }
 
 /// Where a host's firmware runs.
@@ -175,6 +176,8 @@ pub(super) struct Event {
     pub(super) resume: Field<Table<Resume>>,
     pub(super) fault: Field<Table<Fault>>,
     pub(super) restart_firmware: Field<Table<RestartFirmware>>,
+    pub(super) crash_firmware: Field<Table<CrashFirmware>>,
+    pub(super) update_firmware: Field<Table<UpdateFirmware>>,
     pub(super) expect: Field<Expect>,
 }
 
@@ -263,6 +266,37 @@ pub(super) enum Engine {
 #[serde(deny_unknown_fields)]
 pub(super) struct RestartFirmware {
     pub(super) host: Field<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CrashFirmware {
+    pub(super) host: Field<String>,
+    pub(super) kind: Field<CrashKind>,
+    pub(super) instructions: Field<Count>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CrashKind {
+    Cut,
+    Trap,
+    Hang,
+    StackOverflow,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OnCrash {
+    GoOn,
+    Stop,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpdateFirmware {
+    pub(super) host: Field<String>,
+    pub(super) image: Field<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -30,7 +30,7 @@ enum Place {
 }
 
 /// What the events so far lead to, if each ends as it is expected to.
-struct Course<'a> {
+pub(super) struct Course<'a> {
     names: &'a Names<'a>,
     hosts: &'a [Option<Host>],
     vgpus: &'a [Option<Vgpu>],
@@ -111,32 +111,45 @@ impl Course<'_> {
         expect: Expect,
         checker: &mut Checker<'_>,
     ) -> Option<Action> {
-        let raw::Event { move_, suspend, resume, fault, restart_firmware, .. } = event;
-        match (move_, suspend, resume, fault, restart_firmware) {
-            (Some(table), None, None, None, None) => {
-                self.move_(&table.span(), table.get_ref(), expect, checker)
-            }
-            (None, Some(table), None, None, None) => {
-                self.suspend(&table.span(), table.get_ref(), expect, checker)
-            }
-            (None, None, Some(table), None, None) => {
-                self.resume(&table.span(), table.get_ref(), expect, checker)
-            }
-            (None, None, None, Some(table), None) => {
-                self.fault(&table.span(), table.get_ref(), checker)
-            }
-            (None, None, None, None, Some(table)) => {
-                let host = self.host(&table.span(), &table.get_ref().host, "host", checker)?;
-                Some(Action::RestartFirmware { host })
-            }
-            (None, None, None, None, None) => {
-                checker.wrong(at.clone(), "the event does nothing", one_action())
-            }
-            _ => checker.wrong(at.clone(), "the event does several things", one_action()),
+        let raw::Event { move_, suspend, resume, fault, .. } = event;
+        let raw::Event { restart_firmware, crash_firmware, update_firmware, .. } = event;
+        let is_there = [
+            move_.is_some(),
+            suspend.is_some(),
+            resume.is_some(),
+            fault.is_some(),
+            restart_firmware.is_some(),
+            crash_firmware.is_some(),
+            update_firmware.is_some(),
+        ];
+        match is_there.into_iter().filter(|it| *it).count() {
+            0 => return checker.wrong(at.clone(), "the event does nothing", one_action()),
+            1 => {}
+            _ => return checker.wrong(at.clone(), "the event does several things", one_action()),
         }
+        if let Some(table) = move_ {
+            return self.move_(&table.span(), table.get_ref(), expect, checker);
+        }
+        if let Some(table) = suspend {
+            return self.suspend(&table.span(), table.get_ref(), expect, checker);
+        }
+        if let Some(table) = resume {
+            return self.resume(&table.span(), table.get_ref(), expect, checker);
+        }
+        if let Some(table) = fault {
+            return self.fault(&table.span(), table.get_ref(), checker);
+        }
+        if let Some(table) = restart_firmware {
+            return self.restart_firmware(&table.span(), table.get_ref(), checker);
+        }
+        if let Some(table) = crash_firmware {
+            return self.crash_firmware(&table.span(), table.get_ref(), checker);
+        }
+        let table = update_firmware.as_ref()?;
+        self.update_firmware(&table.span(), table.get_ref(), checker)
     }
 
-    fn host(
+    pub(super) fn host(
         &self,
         at: &Span,
         field: &raw::Field<String>,
@@ -336,13 +349,17 @@ impl Course<'_> {
 fn impossible(action: &Action, expect: Expect) -> Option<(&'static str, &'static str)> {
     match (action, expect) {
         (_, Expect::Done)
-        | (Action::Fault { .. }, Expect::Unmet)
+        | (Action::Fault { .. } | Action::CrashFirmware { .. }, Expect::Unmet)
+        | (Action::UpdateFirmware { .. }, Expect::Failed)
         | (
             Action::Move { .. } | Action::Suspend { .. } | Action::Resume { .. },
             Expect::Refused | Expect::Failed,
         ) => None,
-        (Action::Fault { .. }, Expect::Refused | Expect::Failed) => {
+        (Action::Fault { .. } | Action::CrashFirmware { .. }, Expect::Refused | Expect::Failed) => {
             Some(("a fault can neither be refused nor fail", "`done` or `unmet`"))
+        }
+        (Action::UpdateFirmware { .. }, _) => {
+            Some(("an update can be done or fail", "`done` or `failed`"))
         }
         (Action::RestartFirmware { .. }, _) => {
             Some(("a restart can neither be refused nor fail", "`done`"))
@@ -354,7 +371,15 @@ fn impossible(action: &Action, expect: Expect) -> Option<(&'static str, &'static
 }
 
 fn one_action() -> String {
-    let actions = ["move", "suspend", "resume", "fault", "restart_firmware"];
+    let actions = [
+        "move",
+        "suspend",
+        "resume",
+        "fault",
+        "restart_firmware",
+        "crash_firmware",
+        "update_firmware",
+    ];
     format!("one of {}", listed(actions.into_iter()))
 }
 

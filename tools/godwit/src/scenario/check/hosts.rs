@@ -83,6 +83,7 @@ fn host(at: &Span, host: &raw::Host, checker: &mut Checker<'_>) -> Option<Host> 
         bar_bytes: bar_bytes?,
         context_bytes: context_bytes?,
         timer_start_ns: timer_start_ns?,
+        stops_on_crash: host.on_crash == Some(raw::OnCrash::Stop),
     })
 }
 

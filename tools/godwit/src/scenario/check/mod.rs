@@ -3,6 +3,7 @@
 mod costs;
 mod events;
 mod files;
+mod firmware;
 mod hosts;
 mod jobs;
 mod kernels;

@@ -1,0 +1,107 @@
+//! How a firmware was lost.
+
+use crate::mcu::Mishap;
+use godwit_regs::crash::{Cause, Record};
+use godwit_sys::QemuError;
+use std::fmt;
+
+/// A firmware that has ended or does not come to rest, and what it was last seen doing.
+#[derive(Debug)]
+pub struct Loss {
+    /// Why.
+    pub cause: LossCause,
+    /// Turns of the loop, times that it found nothing to do, call, answer.
+    pub(crate) signs: [u32; 4],
+    /// What QEMU has said.
+    pub(crate) said: String,
+}
+
+/// Why a firmware is lost.
+#[derive(Debug)]
+pub enum LossCause {
+    /// It has ended by itself, and left this.
+    Crash(Box<Record>),
+    /// It says nothing.
+    Silent,
+    /// It was made to end, and could leave no record: its power was cut, or it runs in this
+    /// process.
+    Arranged(Mishap),
+    /// Its microcontroller has ended, or cannot be reached.
+    Qemu(QemuError),
+}
+
+impl Loss {
+    /// Of firmware in this process, which leaves no signs.
+    pub(crate) fn native(cause: LossCause) -> Self {
+        Self { cause, signs: [0; 4], said: String::new() }
+    }
+}
+
+impl From<QemuError> for LossCause {
+    fn from(error: QemuError) -> Self {
+        Self::Qemu(error)
+    }
+}
+
+impl LossCause {
+    /// What it is called in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Crash(record) => match record.cause {
+                Cause::Exception { .. } => "trap",
+                Cause::Panic { .. } => "panic",
+                Cause::NoDevice => "no device",
+                Cause::StackOverflow { .. } => "stack overflow",
+                Cause::Stalled { .. } => "stalled",
+            },
+            Self::Silent => "silent",
+            Self::Arranged(mishap) => mishap.name(),
+            Self::Qemu(_) => "gone",
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [turns, idle, call, rest] = self.signs;
+        match &self.cause {
+            LossCause::Crash(record) => write!(f, "the firmware has ended: {}", told(record))?,
+            LossCause::Qemu(error) => {
+                write!(f, "the firmware's microcontroller is gone: {error}")?;
+            }
+            LossCause::Arranged(mishap) => {
+                write!(f, "the firmware was made to end: {}", mishap.name())?;
+            }
+            LossCause::Silent if turns == 0 => write!(f, "the firmware does not start")?,
+            LossCause::Silent => write!(f, "the firmware does not come to rest")?,
+        }
+        write!(
+            f,
+            "; seen last: {turns} turns of its loop, idle {idle} times, call {call}, answered \
+             {rest}"
+        )?;
+        match self.cause {
+            LossCause::Silent => write!(f, "; QEMU said: {}", self.said),
+            // The others say it, or have nothing to say.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A record as people read it: the cause, and the registers by their names.
+fn told(record: &Record) -> String {
+    let cause = match record.cause {
+        Cause::Exception { number, at, value } => {
+            format!("exception {number} at {at:#x}, value {value:#x}")
+        }
+        Cause::Panic { line } => format!("a panic in line {line}"),
+        Cause::NoDevice => "the device did not come up".to_owned(),
+        Cause::StackOverflow { at, value } => {
+            format!("the stack has overflown at {at:#x}, reaching for {value:#x}")
+        }
+        Cause::Stalled { at } => format!("the watchdog has ended it at {at:#x}"),
+    };
+    let names = record.core.register_names();
+    let registers = names.iter().zip(record.registers);
+    registers.fold(cause, |text, (name, value)| format!("{text}, {name} {value:#x}"))
+}

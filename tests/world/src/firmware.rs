@@ -1,0 +1,51 @@
+//! What becomes of the hosts' firmware.
+
+use crate::world::{HostId, World};
+use godwit_regs::bits::OnCrash;
+use godwit_shim::{Loss, Mishap, MishapAt};
+
+impl World {
+    /// Restarts a host's firmware.
+    pub fn restart_firmware(&mut self, host: HostId) {
+        self.hosts[host.0].host.restart_firmware();
+        self.hosts[host.0].restarts += 1;
+    }
+
+    /// Makes a host's firmware end, after so many instructions of its next call that has as
+    /// many. Firmware in this process ends at once.
+    pub fn crash_firmware(&mut self, host: HostId, mishap: Mishap, instructions: u32) {
+        let node = &mut self.hosts[host.0];
+        node.host.card_mut().arrange(MishapAt { mishap, call: 0, instructions });
+        node.restarts += 1;
+    }
+
+    /// Replaces a host's firmware by this ELF file.
+    ///
+    /// # Errors
+    ///
+    /// Says why when the firmware before is back.
+    pub fn update_firmware(&mut self, host: HostId, image: &[u8]) -> Result<(), String> {
+        let updated = self.hosts[host.0].host.update_firmware(image);
+        updated.map_err(|error| error.to_string())
+    }
+
+    /// What a host's engines do when its firmware ends by itself.
+    pub fn set_on_crash(&mut self, host: HostId, on_crash: OnCrash) {
+        self.hosts[host.0].host.card_mut().set_on_crash(on_crash);
+    }
+
+    /// Every loss of a firmware: the host, its device's time then, and what was lost how.
+    pub fn losses(&self) -> impl Iterator<Item = (HostId, u64, &Loss)> {
+        self.hosts.iter().enumerate().flat_map(|(at, node)| {
+            let losses = node.host.card().losses().iter();
+            losses.map(move |(at_ns, loss)| (HostId(at), *at_ns, loss))
+        })
+    }
+
+    /// A host whose firmware is gone for good, and how it was lost.
+    pub fn lost_host(&self) -> Option<(HostId, &Loss)> {
+        let at = self.hosts.iter().position(|node| node.host.card().is_lost())?;
+        let (_, loss) = self.hosts[at].host.card().losses().last()?;
+        Some((HostId(at), loss))
+    }
+}
