@@ -89,7 +89,10 @@ impl State for Save {
 
     #[inline(never)]
     fn tell(transition: &Transition<Gfid, SaveName>) {
-        trace!(debug, "{}", transition);
+        match transition.to {
+            SaveName::Failed => trace!(warn, "{}", transition),
+            _ => trace!(debug, "{}", transition),
+        }
     }
 }
 

@@ -198,7 +198,10 @@ impl State for Phase {
 
     #[inline(never)]
     fn tell(transition: &Transition<Gfid, PhaseName>) {
-        trace!(info, "{}", transition);
+        match transition.to {
+            PhaseName::Failed => trace!(warn, "{}", transition),
+            _ => trace!(info, "{}", transition),
+        }
     }
 }
 

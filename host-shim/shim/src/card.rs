@@ -3,6 +3,7 @@
 use crate::mcu::Mcu;
 use crate::native::Native;
 use crate::remote::Remote;
+use godwit_log::LogLine;
 use godwit_mmio::{SharedWords, Words};
 use godwit_pump::{Pump, Turn};
 use godwit_regs::map::route;
@@ -121,6 +122,15 @@ impl Card {
         match &self.core {
             Core::Native(native) => native.pump.engine().is_running(gfid),
             Core::Remote(_) => self.words.observe(route::open(gfid)) & 1 != 0,
+        }
+    }
+
+    /// What its firmware has logged since the last time, up to its last rest: nothing, unless
+    /// it is an image whose log is read ([`crate::QemuMcu::with_log`]).
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        match &mut self.core {
+            Core::Native(_) => Vec::new(),
+            Core::Remote(remote) => remote.take_log(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Firmware on a microcontroller that QEMU emulates.
 
 use crate::mcu::QemuMcu;
+use godwit_log::{LogLine, LogMemory, LogReader};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
 use godwit_regs::crash;
 use godwit_regs::window::{CRASH_AT, MAP_AT};
@@ -33,6 +34,12 @@ impl WordMemory for Window {
     }
 }
 
+impl LogMemory for Window {
+    fn word(&self, at: usize) -> u32 {
+        self.at(at).load(Ordering::Acquire)
+    }
+}
+
 /// A microcontroller with the firmware's image.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -43,6 +50,9 @@ pub(crate) struct Remote {
     qemu: Option<Qemu>,
     /// The call of power-on, until it is answered.
     started: Option<u32>,
+    log: Option<LogReader>,
+    /// Lines that nobody has taken yet.
+    lines: Vec<LogLine>,
 }
 
 impl Remote {
@@ -56,7 +66,8 @@ impl Remote {
         let ram = MemFile::new("godwit-mcu", board.ram_bytes)?;
         let window = Arc::new(Window { ram, at: board.window_at });
         let caller = Caller::new(SharedWords::over(window.clone()));
-        Ok(Self { mcu, window, caller, qemu: None, started: None })
+        let log = mcu.log.clone();
+        Ok(Self { mcu, window, caller, qemu: None, started: None, log, lines: Vec::new() })
     }
 
     /// The map in its RAM.
@@ -102,6 +113,7 @@ impl Remote {
         let begin = Instant::now();
         loop {
             if let Some(burst) = self.caller.answered(call) {
+                self.listen();
                 return Ok(Some(burst));
             }
             let left = PATIENCE.saturating_sub(begin.elapsed());
@@ -111,6 +123,18 @@ impl Remote {
             let waited = self.qemu.as_mut().map(|qemu| qemu.wait(left));
             waited.transpose().map_err(|error| self.unwell(Some(error)))?;
         }
+    }
+
+    /// Reads what was logged since the last time.
+    fn listen(&mut self) {
+        if let Some(log) = &mut self.log {
+            self.lines.extend(log.poll(&*self.window));
+        }
+    }
+
+    /// The lines that were logged since the last time.
+    pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lines)
     }
 
     fn crash(&self) -> Option<crash::Cause> {

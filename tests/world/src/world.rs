@@ -10,6 +10,7 @@ use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use godwit_guest::{ElfError, GuestError, JobError};
+use godwit_log::LogLine;
 use godwit_shim::{CardError, Host, HostError, Mcu};
 use godwit_sim_gpu::{Costs, Fault, GpuConfig};
 use godwit_types::Identity;
@@ -203,6 +204,19 @@ impl World {
     pub fn restart_firmware(&mut self, host: HostId) {
         self.hosts[host.0].host.restart_firmware();
         self.hosts[host.0].restarts += 1;
+    }
+
+    /// What the firmware of each host has logged since the last time, where its log is read; the
+    /// times are those of the world.
+    pub fn take_log(&mut self) -> Vec<(HostId, LogLine)> {
+        let mut all = Vec::new();
+        for (at, node) in self.hosts.iter_mut().enumerate() {
+            for line in node.host.card_mut().take_log() {
+                let timestamp_ns = node.world_ns(line.timestamp_ns);
+                all.push((HostId(at), LogLine { timestamp_ns, ..line }));
+            }
+        }
+        all
     }
 
     /// Takes back all faults that have not happened.

@@ -1,6 +1,7 @@
 //! What the firmware runs on, as the command line says it.
 
 use clap::{Args, ValueEnum};
+use godwit_log::{LogError, LogReader};
 use godwit_shim::{Mcu, QemuBoard, QemuMcu};
 use godwit_sys::ImageFile;
 use std::fmt;
@@ -32,6 +33,9 @@ pub(crate) struct McuOptions {
     /// The image to boot, an ELF file, in place of the one that is built in.
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
+    /// Show what the firmware logs, on standard error; it does so in QEMU only.
+    #[arg(long)]
+    log: bool,
 }
 
 /// Why there is no such microcontroller.
@@ -41,6 +45,10 @@ pub(crate) enum McuError {
     NoImage { board: &'static str },
     /// The image cannot be read.
     Image { path: PathBuf, error: io::Error },
+    /// There is no log to read.
+    NativeLog,
+    /// The image's log cannot be read.
+    Log { path: PathBuf, error: LogError },
 }
 
 impl fmt::Display for McuError {
@@ -52,6 +60,12 @@ impl fmt::Display for McuError {
                  image with --image"
             ),
             Self::Image { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::NativeLog => write!(
+                f,
+                "--log needs --mcu qemu: only the image writes a log; in this process the firmware \
+                 is built without one"
+            ),
+            Self::Log { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
 }
@@ -66,20 +80,30 @@ impl McuOptions {
         let board = match (self.mcu, QemuBoard::named(&self.board)) {
             (Kind::Qemu, Some(board)) => board,
             // The parser of the option lets no other name pass.
+            (Kind::Native, _) | (_, None) if self.log => return Err(McuError::NativeLog),
             (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
         };
+        let name = board.board().name;
+        let path = self.image.clone().unwrap_or_else(|| PathBuf::from(name));
+        let wrong = |error| McuError::Image { path: path.clone(), error };
         let image = match &self.image {
-            Some(path) => ImageFile::open(path.clone())
-                .map_err(|error| McuError::Image { path: path.clone(), error })?,
-            None => {
-                let name = board.board().name;
-                let Some(elf) = godwit_images::image(name) else {
-                    return Err(McuError::NoImage { board: name });
-                };
-                let path = PathBuf::from(name);
-                ImageFile::from_bytes(elf).map_err(|error| McuError::Image { path, error })?
-            }
+            Some(path) => ImageFile::open(path.clone()).map_err(wrong)?,
+            None => match godwit_images::image(name) {
+                Some(elf) => ImageFile::from_bytes(elf).map_err(wrong)?,
+                None => return Err(McuError::NoImage { board: name }),
+            },
         };
-        Ok(Mcu::Qemu(QemuMcu::new(board, Arc::new(image))))
+        let log = if self.log { Some(image.read().map_err(wrong)?) } else { None };
+        let mcu = QemuMcu::new(board, Arc::new(image));
+        Ok(Mcu::Qemu(match log.as_deref().map(LogReader::new).transpose() {
+            Ok(Some(reader)) => mcu.with_log(reader),
+            Ok(None) => mcu,
+            Err(error) => return Err(McuError::Log { path, error }),
+        }))
+    }
+
+    /// Whether the firmware's log is asked for.
+    pub(crate) const fn log(&self) -> bool {
+        self.log
     }
 }
