@@ -21,7 +21,7 @@ pub struct QemuMcu {
     pub(crate) board: QemuBoard,
     pub(crate) image: Arc<ImageFile>,
     /// Reads the log of each firmware, if anybody wants it.
-    pub(crate) log: Option<LogReader>,
+    pub(crate) log: Option<Arc<LogReader>>,
 }
 
 impl QemuMcu {
@@ -34,7 +34,7 @@ impl QemuMcu {
     /// for this image.
     #[must_use]
     pub fn with_log(self, reader: LogReader) -> Self {
-        Self { log: Some(reader), ..self }
+        Self { log: Some(Arc::new(reader)), ..self }
     }
 }
 

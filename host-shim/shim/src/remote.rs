@@ -66,7 +66,7 @@ impl Remote {
         let ram = MemFile::new("godwit-mcu", board.ram_bytes)?;
         let window = Arc::new(Window { ram, at: board.window_at });
         let caller = Caller::new(SharedWords::over(window.clone()));
-        let log = mcu.log.clone();
+        let log = mcu.log.as_deref().cloned();
         Ok(Self { mcu, window, caller, qemu: None, started: None, log, lines: Vec::new() })
     }
 
