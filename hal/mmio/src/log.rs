@@ -158,7 +158,7 @@ mod tests {
         frame(&mut ring, b"x");
         let around = u32::MAX - 4;
         (&memory).write(WRITTEN_AT, around);
-        (&memory).write(CLAIMED_AT, 77);
+        (&memory).write(CLAIMED_AT, 0x8000_0000); // which makes no sense
         frame(&mut ring, b"0123456789");
         assert_eq!(memory.word(WRITTEN_AT), 5);
         assert_eq!(memory.word(CLAIMED_AT), around.wrapping_add(CLAIM_BYTES) & !3);
