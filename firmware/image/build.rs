@@ -1,11 +1,14 @@
 //! Links the image with its board's script.
 
-use godwit_regs::window::{BOARDS, Board, TEMPLATE};
+use godwit_regs::window::{BOARDS, Board, TEMPLATE, WINDOW_BYTES};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Names the board, where a target has more than one.
 const BOARD: &str = "GODWIT_BOARD";
+
+/// The linker script of the log's texts for cores of 64 bits: it says why there is one.
+const LOG_SCRIPT_64: &str = "../../linker/log-rv64.x";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -42,4 +45,20 @@ fn main() {
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=--defsym=_godwit_window={:#x}", board.window_address);
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    link_log(&target, board, &out);
+}
+
+/// Where the log's texts are. None of them is loaded.
+fn link_log(target: &str, board: &Board, out: &Path) {
+    println!("cargo::rerun-if-changed={LOG_SCRIPT_64}");
+    if !target.starts_with("riscv64") {
+        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+        return;
+    }
+    if let Err(error) = fs::copy(LOG_SCRIPT_64, out.join("log.x")) {
+        println!("cargo::error={LOG_SCRIPT_64}: {error}");
+    }
+    let texts = board.window_address + WINDOW_BYTES;
+    println!("cargo::rustc-link-arg-bins=--defsym=_godwit_log_texts={texts:#x}");
+    println!("cargo::rustc-link-arg-bins=-Tlog.x");
 }

@@ -9,7 +9,7 @@ use std::{env, fs};
 const PROFILE: &str = "firmware";
 
 /// What the images are made from, relative to this package.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "build.rs",
     "../image",
     "../engine",
@@ -20,6 +20,7 @@ const SOURCES: [&str; 12] = [
     "../../hal/traits",
     "../../hal/mmio",
     "../../linker",
+    "../../.cargo/config.toml",
     "../../Cargo.toml",
     "../../Cargo.lock",
 ];
@@ -28,6 +29,8 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }
+    // What of the log is compiled in.
+    println!("cargo::rerun-if-env-changed=DEFMT_LOG");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
     let count = if env::var_os("CARGO_FEATURE_ALL_BOARDS").is_some() { BOARDS.len() } else { 1 };
     for (at, board) in BOARDS.iter().enumerate() {

@@ -3,6 +3,8 @@
 use crate::copy::CopyKind;
 use crate::engine::{Engine, Step};
 use crate::message::{Action, Event, Reject};
+use crate::trace::trace;
+use crate::transition::{Now, State, Transition};
 use crate::tsg::{Tsg, TsgState};
 use crate::vgpu::Phase;
 use godwit_types::{
@@ -13,6 +15,7 @@ use static_assertions::const_assert;
 
 /// How far a channel has come in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)] // `Free` is zero
 pub(crate) enum ChannelState {
     Free,
@@ -23,6 +26,20 @@ pub(crate) enum ChannelState {
     Closing,
 }
 
+impl State for ChannelState {
+    type Of = ChannelId;
+    type Name = Self;
+
+    fn name(&self) -> Self {
+        *self
+    }
+
+    #[inline(never)]
+    fn tell(transition: &Transition<ChannelId, Self>) {
+        trace!(debug, "{}", transition);
+    }
+}
+
 /// One channel slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channel {
@@ -30,7 +47,7 @@ pub(crate) struct Channel {
     ring_units: u32,
     pub(crate) tsg: TsgId,
     ring_log2: u8,
-    pub(crate) state: ChannelState,
+    pub(crate) state: Now<ChannelState>,
     /// The host was not told of its fault.
     pub(crate) untold: bool,
 }
@@ -52,19 +69,30 @@ impl Channel {
         ring_units: 0,
         tsg: Self::NO_TSG,
         ring_log2: 0,
-        state: ChannelState::Free,
+        state: Now::new(ChannelState::Free),
         untold: false,
     };
 
-    pub(crate) fn open(tsg: TsgId, ring: RingConfig) -> Self {
+    /// Opens the slot `id`, which this is.
+    pub(crate) fn open(&mut self, id: ChannelId, tsg: TsgId, ring: RingConfig) {
         let units = ring.base().wrapping_shr(RingConfig::ALIGN.trailing_zeros());
-        Self {
-            ring_units: units as u32,
-            tsg,
-            ring_log2: ring.entries_log2(),
-            state: ChannelState::Open,
-            untold: false,
-        }
+        self.ring_units = units as u32;
+        self.tsg = tsg;
+        self.ring_log2 = ring.entries_log2();
+        self.untold = false;
+        self.state.enter(id, ChannelState::Open);
+    }
+
+    /// Marks the slot `id`, which this is, as stopped by a fault of which the host is not told.
+    pub(crate) fn fail(&mut self, id: ChannelId, fault: ChannelFault) {
+        self.untold = true;
+        self.state.enter(id, ChannelState::Faulted(fault));
+    }
+
+    /// Frees the slot `id`, which this is.
+    pub(crate) fn free(&mut self, id: ChannelId) {
+        self.state.enter(id, ChannelState::Free);
+        *self = Self::FREE;
     }
 
     pub(crate) fn ring(&self) -> Option<RingConfig> {
@@ -115,12 +143,12 @@ impl Engine {
         runlist: RunlistId,
         ring: RingConfig,
     ) -> Result<(), Reject> {
-        if !matches!(self.vgpus[gfid].phase, Phase::Running | Phase::Stopped { .. }) {
+        if !matches!(*self.vgpus[gfid].phase, Phase::Running | Phase::Stopped { .. }) {
             return Err(Reject::WrongPhase);
         }
         self.add_channel(gfid, channel, tsg, runlist, ring)?;
         self.bind(gfid, channel);
-        if let Phase::Stopped { pristine, .. } = &mut self.vgpus[gfid].phase {
+        if let Phase::Stopped { pristine, .. } = self.vgpus[gfid].phase.facts() {
             *pristine = false;
         }
         Ok(())
@@ -146,7 +174,7 @@ impl Engine {
         let tsg = tsg.at_base(vgpu.placement.channel_base).ok_or(Reject::NoSuchChannel)?;
         let ring = RingConfig::new(ring.base(), ring.entries_log2(), vgpu.profile.fb_bytes)
             .ok_or(Reject::Ring)?;
-        if self.channels[id].state != ChannelState::Free {
+        if *self.channels[id].state != ChannelState::Free {
             return Err(Reject::ChannelOpen);
         }
         let group = &mut self.tsgs[tsg];
@@ -162,7 +190,7 @@ impl Engine {
             return Err(Reject::TsgFull);
         }
         group.members = group.members.wrapping_add(1);
-        self.channels[id] = Channel::open(tsg, ring);
+        self.channels[id].open(id, tsg, ring);
         Ok(())
     }
 
@@ -178,7 +206,7 @@ impl Engine {
             ring: entry.ring()?,
             context_at: self.context_at(gfid, channel),
             context_bytes: self.vgpus[gfid].profile.context_bytes,
-            fault: match entry.state {
+            fault: match *entry.state {
                 ChannelState::Faulted(fault) => Some(fault),
                 ChannelState::Free | ChannelState::Open | ChannelState::Closing => None,
             },
@@ -196,7 +224,7 @@ impl Engine {
     /// Queues the channel's group, or keeps it parked while its vGPU stands still.
     pub(crate) fn doorbell(&mut self, channel: ChannelId) {
         let entry = self.channels[channel];
-        match entry.state {
+        match *entry.state {
             ChannelState::Open => self.ring_tsg(entry.tsg),
             // A fault is told by the error register, not by dropped bells.
             ChannelState::Faulted(_) => {}
@@ -207,9 +235,11 @@ impl Engine {
     }
 
     pub(crate) fn ring_tsg(&mut self, tsg: TsgId) {
-        match self.tsgs[tsg].state {
+        match *self.tsgs[tsg].state {
             TsgState::Idle => self.enqueue(tsg),
-            TsgState::Current { .. } => self.tsgs[tsg].state = TsgState::Current { again: true },
+            TsgState::Current { .. } => {
+                self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: true });
+            }
             TsgState::Queued | TsgState::Parked => {}
         }
     }
@@ -217,11 +247,10 @@ impl Engine {
     /// The device stopped a channel; the rest of its group goes on.
     pub(crate) fn channel_fault(&mut self, channel: ChannelId, fault: ChannelFault) {
         let entry = &mut self.channels[channel];
-        if entry.state != ChannelState::Open {
+        if *entry.state != ChannelState::Open {
             return;
         }
-        entry.state = ChannelState::Faulted(fault);
-        entry.untold = true;
+        entry.fail(channel, fault);
         if let Some(gfid) = self.tsgs[entry.tsg].gfid {
             let vgpu = &mut self.vgpus[gfid];
             vgpu.untold = vgpu.untold.wrapping_add(1);
@@ -237,7 +266,7 @@ impl Engine {
         }
         for (guest, id) in self.channels_of(gfid) {
             let entry = self.channels[id];
-            let ChannelState::Faulted(fault) = entry.state else {
+            let ChannelState::Faulted(fault) = *entry.state else {
                 continue;
             };
             if !entry.untold {
@@ -260,20 +289,20 @@ impl Engine {
     ) -> Result<(), Reject> {
         // A save has its list of channels; it must not change under it.
         let vgpu = &self.vgpus[gfid];
-        if !matches!(vgpu.phase, Phase::Running | Phase::Stopped { .. })
+        if !matches!(*vgpu.phase, Phase::Running | Phase::Stopped { .. })
             || vgpu.save.is_past_rounds()
         {
             return Err(Reject::WrongPhase);
         }
         let id = self.hardware_channel(gfid, channel)?;
-        match self.channels[id].state {
+        match *self.channels[id].state {
             ChannelState::Open | ChannelState::Faulted(_) => {}
             ChannelState::Free | ChannelState::Closing => {
                 return Err(Reject::ChannelClosed);
             }
         }
         let entry = &mut self.channels[id];
-        entry.state = ChannelState::Closing;
+        entry.state.enter(id, ChannelState::Closing);
         entry.untold = false;
         let vgpu = &mut self.vgpus[gfid];
         vgpu.closing = vgpu.closing.wrapping_add(1);
@@ -291,8 +320,8 @@ impl Engine {
         }
         for (guest, id) in self.channels_of(gfid) {
             let entry = self.channels[id];
-            if entry.state != ChannelState::Closing
-                || matches!(self.tsgs[entry.tsg].state, TsgState::Current { .. })
+            if *entry.state != ChannelState::Closing
+                || matches!(*self.tsgs[entry.tsg].state, TsgState::Current { .. })
             {
                 continue;
             }
@@ -319,11 +348,11 @@ impl Engine {
         let Ok(id) = self.hardware_channel(gfid, channel) else {
             return;
         };
-        if done.status != CopyStatus::Done || self.channels[id].state != ChannelState::Closing {
+        if done.status != CopyStatus::Done || *self.channels[id].state != ChannelState::Closing {
             return;
         }
         let tsg = self.channels[id].tsg;
-        self.channels[id] = Channel::FREE;
+        self.channels[id].free(id);
         self.tsgs[tsg].members = self.tsgs[tsg].members.saturating_sub(1);
         if self.tsgs[tsg].members == 0 {
             self.unqueue(gfid, tsg);

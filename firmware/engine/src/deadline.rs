@@ -53,7 +53,7 @@ impl Engine {
     }
 
     fn runlist_deadline(&mut self, runlist: RunlistId) {
-        let Some(current) = self.runlists[runlist].current else {
+        let Some(current) = *self.runlists[runlist].current else {
             return;
         };
         match current.doing {
@@ -74,9 +74,7 @@ impl Engine {
                         self.preempt(runlist, sooner, self.after(wait), Why::Escalate);
                     }
                     (Why::Escalate | Why::Slice | Why::Stop, _) => {
-                        if let Some(current) = &mut self.runlists[runlist].current {
-                            current.doing = Doing::Probing { seq, mode, why };
-                        }
+                        self.runlists[runlist].ask(runlist, Doing::Probing { seq, mode, why });
                         self.act(Action::Probe(runlist));
                     }
                 }
@@ -98,16 +96,17 @@ impl Engine {
     /// The device has not answered in time, or a boundary was not reached: whoever waits is
     /// told, and the vGPU is where it can be asked again.
     fn vgpu_deadline(&mut self, gfid: Gfid) {
-        match self.vgpus[gfid].phase {
+        match *self.vgpus[gfid].phase {
             Phase::Stopping(stop) => self.stop_deadline(gfid, stop),
             Phase::Creating { id, .. } => {
-                self.vgpus[gfid].phase = Phase::Failed;
+                self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Starting { id, guest_time_ns, .. } => {
                 let blocked = self.aperture(gfid, BarMode::Blocked);
                 self.act(Action::BindAperture(gfid, blocked));
                 self.standing(gfid, guest_time_ns, false);
+                self.act(Action::Retain);
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Releasing { id, step } => {
@@ -119,7 +118,7 @@ impl Engine {
                     }
                     other => other,
                 };
-                self.vgpus[gfid].phase = Phase::Releasing { id: None, step };
+                self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id: None, step });
                 self.refuse_if_asked(id);
             }
             Phase::Absent
@@ -153,25 +152,25 @@ impl Engine {
     }
 
     fn copies_late(&mut self, gfid: Gfid) {
-        match self.vgpus[gfid].save {
+        match *self.vgpus[gfid].save {
             Save::Ending { id, step } => {
-                self.vgpus[gfid].save = Save::Ending { id: None, step };
+                self.vgpus[gfid].save.enter(gfid, Save::Ending { id: None, step });
                 self.refuse_if_asked(id);
             }
             Save::Beginning | Save::Flipping | Save::Gathering { .. } | Save::Contexts { .. } => {
-                self.vgpus[gfid].save = Save::Failed;
+                self.vgpus[gfid].save.enter(gfid, Save::Failed);
                 self.tell(Event::Failed { gfid, why: Failure::Late });
             }
             Save::None | Save::Between | Save::Records { .. } | Save::Complete | Save::Failed => {}
         }
-        match self.vgpus[gfid].phase {
+        match *self.vgpus[gfid].phase {
             Phase::Resuming { .. } => {
-                self.vgpus[gfid].phase = Phase::Failed;
+                self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
                 self.act(Action::Retain);
                 self.tell(Event::Failed { gfid, why: Failure::Late });
             }
             Phase::Releasing { id, step } => {
-                self.vgpus[gfid].phase = Phase::Releasing { id: None, step };
+                self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id: None, step });
                 self.refuse_if_asked(id);
             }
             Phase::Absent
@@ -189,7 +188,7 @@ impl Engine {
         let ours = [self.copy_deadline_ns, self.recover_deadline_ns];
         let mut earliest = ours.into_iter().flatten().fold(u64::MAX, u64::min);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            let Some(current) = self.runlists[runlist].current else {
+            let Some(current) = *self.runlists[runlist].current else {
                 continue;
             };
             let contended = self.contended(runlist);

@@ -211,7 +211,7 @@ impl Engine {
 
     /// Whether a vGPU may run: for those who check that it does so on one device only.
     pub fn is_running(&self, gfid: Gfid) -> bool {
-        matches!(self.vgpus[gfid].phase, Phase::Running | Phase::Stopping(_))
+        matches!(*self.vgpus[gfid].phase, Phase::Running | Phase::Stopping(_))
     }
 
     /// Whether the group of a channel is queued, parked or on an engine, so that nothing that
@@ -219,8 +219,8 @@ impl Engine {
     /// no doorbell is lost.
     pub fn holds_work(&self, gfid: Gfid, channel: GuestChannelId) -> Option<bool> {
         let entry = &self.channels[self.hardware_channel(gfid, channel).ok()?];
-        match entry.state {
-            ChannelState::Open => Some(self.tsgs[entry.tsg].state != TsgState::Idle),
+        match *entry.state {
+            ChannelState::Open => Some(*self.tsgs[entry.tsg].state != TsgState::Idle),
             ChannelState::Free | ChannelState::Faulted(_) | ChannelState::Closing => None,
         }
     }
@@ -262,7 +262,7 @@ impl Engine {
 
     fn request(&mut self, request: &Request) -> Result<(), Reject> {
         let Request { id, gfid, command } = *request;
-        let absent = self.vgpus[gfid].phase == Phase::Absent;
+        let absent = *self.vgpus[gfid].phase == Phase::Absent;
         if absent && !matches!(command, Command::Create { .. }) {
             return Err(Reject::NoSuchVgpu);
         }

@@ -40,6 +40,8 @@ mod restore;
 mod runlist;
 mod save;
 mod schedule;
+mod trace;
+mod transition;
 mod tsg;
 mod vgpu;
 

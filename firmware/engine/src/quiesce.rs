@@ -38,7 +38,7 @@ impl Engine {
         mode: StopMode,
         timeout_ns: u64,
     ) -> Result<(), Reject> {
-        if self.vgpus[gfid].phase != Phase::Running {
+        if *self.vgpus[gfid].phase != Phase::Running {
             return Err(Reject::WrongPhase);
         }
         // One that escalates ends by the engines' own deadlines, if at all.
@@ -48,7 +48,7 @@ impl Engine {
         };
         let deadline_ns = self.after(timeout_ns);
         let stop = Stop { id, mode, deadline_ns, step: StopStep::Engines };
-        self.vgpus[gfid].phase = Phase::Stopping(stop);
+        self.vgpus[gfid].phase.enter(gfid, Phase::Stopping(stop));
         self.park(gfid);
         self.preempt_vgpu(gfid);
         self.check_drained(gfid);
@@ -57,7 +57,7 @@ impl Engine {
 
     pub(crate) fn on_engine(&self, gfid: Gfid) -> bool {
         self.runlists.iter().any(
-            |(_, runlist)| matches!(runlist.current, Some(Current { gfid: on, .. }) if on == gfid),
+            |(_, runlist)| matches!(*runlist.current, Some(Current { gfid: on, .. }) if on == gfid),
         )
     }
 
@@ -73,7 +73,9 @@ impl Engine {
         if queued || self.on_engine(gfid) {
             return;
         }
-        self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Aperture, ..stop });
+        self.vgpus[gfid]
+            .phase
+            .enter(gfid, Phase::Stopping(Stop { step: StopStep::Aperture, ..stop }));
         let blocked = self.aperture(gfid, BarMode::Blocked);
         self.act(Action::BindAperture(gfid, blocked));
     }
@@ -90,7 +92,7 @@ impl Engine {
                 // The guest is told when it can reach its aperture again.
                 let deadline_ns = self.after(DEVICE_DEADLINE_NS);
                 let reopening = Stop { step: StopStep::Reopening, deadline_ns, ..stop };
-                self.vgpus[gfid].phase = Phase::Stopping(reopening);
+                self.vgpus[gfid].phase.enter(gfid, Phase::Stopping(reopening));
                 let direct = self.aperture(gfid, BarMode::Direct);
                 self.act(Action::BindAperture(gfid, direct));
             }
@@ -100,7 +102,7 @@ impl Engine {
     }
 
     fn refuse_stop(&mut self, gfid: Gfid, stop: &Stop) {
-        self.vgpus[gfid].phase = Phase::Running;
+        self.vgpus[gfid].phase.enter(gfid, Phase::Running);
         self.unpark(gfid);
         self.refuse(stop.id, Reject::Deadline);
     }
@@ -110,12 +112,14 @@ impl Engine {
         if self.recovering & crate::engine::bit(gfid) != 0 {
             return self.recovered(gfid);
         }
-        match self.vgpus[gfid].phase {
+        match *self.vgpus[gfid].phase {
             Phase::Stopping(stop) if stop.step == StopStep::Reopening => {
                 self.refuse_stop(gfid, &stop);
             }
             Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
-                self.vgpus[gfid].phase = Phase::Stopping(Stop { step: StopStep::Vectors, ..stop });
+                self.vgpus[gfid]
+                    .phase
+                    .enter(gfid, Phase::Stopping(Stop { step: StopStep::Vectors, ..stop }));
                 let closed = self.route(gfid, false);
                 self.act(Action::SetRoute(gfid, closed));
                 self.act(Action::ReadVectors(gfid));
@@ -135,7 +139,7 @@ impl Engine {
     /// The last step of a stop: engines have acknowledged, the window is quiet, the vectors
     /// are known. From here on the vGPU stands still.
     pub(crate) fn vectors_read(&mut self, gfid: Gfid, vectors: u32) {
-        let Phase::Stopping(stop) = self.vgpus[gfid].phase else {
+        let Phase::Stopping(stop) = *self.vgpus[gfid].phase else {
             return;
         };
         if stop.step != StopStep::Vectors {
@@ -146,7 +150,7 @@ impl Engine {
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
         let guest_time_ns = self.now_ns.wrapping_add(vgpu.time_offset_ns);
-        vgpu.phase = Phase::Stopped { proof, guest_time_ns, pristine: false };
+        vgpu.phase.enter(gfid, Phase::Stopped { proof, guest_time_ns, pristine: false });
         self.act(Action::Retain);
         self.done(stop.id);
     }
@@ -157,20 +161,19 @@ impl Engine {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
-        vgpu.phase = Phase::Stopped { proof, guest_time_ns, pristine };
-        self.act(Action::Retain);
+        vgpu.phase.enter(gfid, Phase::Stopped { proof, guest_time_ns, pristine });
     }
 
     /// Starts to let a vGPU run: its proof is given up, its aperture opened.
     pub(crate) fn start(&mut self, id: u32, gfid: Gfid) -> Result<(), Reject> {
-        let Phase::Stopped { guest_time_ns, .. } = self.vgpus[gfid].phase else {
+        let Phase::Stopped { guest_time_ns, .. } = *self.vgpus[gfid].phase else {
             return Err(Reject::WrongPhase);
         };
         if self.vgpus[gfid].save.is_past_rounds() {
             return Err(Reject::WrongPhase);
         }
         let deadline_ns = self.after(DEVICE_DEADLINE_NS);
-        self.vgpus[gfid].phase = Phase::Starting { id, guest_time_ns, deadline_ns };
+        self.vgpus[gfid].phase.enter(gfid, Phase::Starting { id, guest_time_ns, deadline_ns });
         let direct = self.aperture(gfid, BarMode::Direct);
         self.act(Action::BindAperture(gfid, direct));
         Ok(())
@@ -179,7 +182,7 @@ impl Engine {
     fn started(&mut self, gfid: Gfid, id: u32, guest_time_ns: u64) {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.time_offset_ns = guest_time_ns.wrapping_sub(self.now_ns);
-        vgpu.phase = Phase::Running;
+        vgpu.phase.enter(gfid, Phase::Running);
         let vectors = core::mem::take(&mut vgpu.vectors);
         // First, and seen by nobody while the route is closed: a restart after the record is
         // written would not know of them.

@@ -1,7 +1,6 @@
 //! Taking over from a firmware that is gone: what it had written before it acted, and what
 //! the registers say now.
 
-use crate::channel::{Channel, ChannelState};
 use crate::copy::CopyKind;
 use crate::deadline::{DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::Engine;
@@ -69,7 +68,7 @@ impl Engine {
     /// What is to be retained, when [`Action::Retain`] is performed.
     pub fn retained(&self) -> impl Iterator<Item = RetainedVgpu> + Clone {
         self.vgpus.iter().filter_map(|(gfid, vgpu)| {
-            let phase = match vgpu.phase {
+            let phase = match *vgpu.phase {
                 Phase::Absent => return None,
                 Phase::Running | Phase::Stopping(_) => {
                     RetainedPhase::Running { time_offset_ns: vgpu.time_offset_ns }
@@ -110,7 +109,7 @@ impl Engine {
         }
         for raw in 0..u16::MAX {
             let Some(tsg) = TsgId::new(raw) else { break };
-            if self.tsgs[tsg].members != 0 && self.tsgs[tsg].state == TsgState::Idle {
+            if self.tsgs[tsg].members != 0 && *self.tsgs[tsg].state == TsgState::Idle {
                 self.enqueue(tsg);
             }
         }
@@ -156,7 +155,7 @@ impl Engine {
         self.act(Action::SetPartition(gfid, retained.placement, retained.profile));
         match retained.phase {
             RetainedPhase::Running { time_offset_ns } => {
-                self.vgpus[gfid].phase = Phase::Running;
+                self.vgpus[gfid].phase.enter(gfid, Phase::Running);
                 self.vgpus[gfid].time_offset_ns = time_offset_ns;
                 let (route, direct) =
                     (self.route(gfid, true), self.aperture(gfid, BarMode::Direct));
@@ -168,7 +167,7 @@ impl Engine {
                 self.recover_standing(gfid, guest_time_ns, pristine);
             }
             RetainedPhase::Broken => {
-                self.vgpus[gfid].phase = Phase::Failed;
+                self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
                 let blocked = self.aperture(gfid, BarMode::Blocked);
                 self.act(Action::BindAperture(gfid, blocked));
             }
@@ -196,10 +195,9 @@ impl Engine {
             group.members = group.members.saturating_add(1);
             group.used = true;
             group.left_at = Some(PreemptMode::Instruction);
-            self.channels[id] = Channel::open(config.tsg, config.ring);
+            self.channels[id].open(id, config.tsg, config.ring);
             if let Some(fault) = registers.fault(id).or(config.fault) {
-                self.channels[id].state = ChannelState::Faulted(fault);
-                self.channels[id].untold = true;
+                self.channels[id].fail(id, fault);
                 self.vgpus[gfid].untold = self.vgpus[gfid].untold.saturating_add(1);
             }
         }
@@ -222,9 +220,9 @@ impl Engine {
             self.act(Action::Reset(runlist, seq));
             return;
         };
-        self.tsgs[tsg].state = TsgState::Current { again: true };
-        self.runlists[runlist].current =
-            Some(Current { tsg, gfid, slice_end_ns: self.now_ns, doing: Doing::Running });
+        self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: true });
+        let current = Current { tsg, gfid, slice_end_ns: self.now_ns, doing: Doing::Running };
+        self.runlists[runlist].current.enter(runlist, Some(current));
         // Its answer may have come while nobody listened; asked again, it comes again.
         let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
         self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);

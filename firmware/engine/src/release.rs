@@ -1,13 +1,13 @@
 //! Making vGPUs, and making them absent: whatever phase one is in, its memory, contexts and
 //! slots are zero before anyone else can have them.
 
-use crate::channel::{Channel, ChannelState};
+use crate::channel::ChannelState;
 use crate::copy::CopyKind;
 use crate::deadline::{COPY_DEADLINE_NS, DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::{Engine, Step};
 use crate::message::{Action, Reject};
 use crate::save::Save;
-use crate::tsg::{Tsg, TsgQueue};
+use crate::tsg::{Tsg, TsgQueue, TsgState};
 use crate::vgpu::{Phase, ReleaseStep, Stop, Vgpu};
 use godwit_types::{
     Aperture, BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode,
@@ -25,21 +25,22 @@ impl Engine {
         profile: Profile,
         placement: Placement,
     ) -> Result<(), Reject> {
-        if self.vgpus[gfid].phase != Phase::Absent {
+        if *self.vgpus[gfid].phase != Phase::Absent {
             return Err(Reject::VgpuExists);
         }
         profile.check().map_err(Reject::Profile)?;
         placement.check(&profile, &self.device).map_err(Reject::Placement)?;
         for (_, other) in self.vgpus.iter() {
-            if other.phase != Phase::Absent {
+            if *other.phase != Phase::Absent {
                 placement
                     .apart(&profile, &other.placement, &other.profile)
                     .map_err(Reject::Placement)?;
             }
         }
         let epoch = self.vgpus[gfid].epoch;
-        let phase = Phase::Creating { id, deadline_ns: self.after(DEVICE_DEADLINE_NS) };
-        self.vgpus[gfid] = Vgpu { phase, profile, placement, epoch, ..Vgpu::ABSENT };
+        let deadline_ns = self.after(DEVICE_DEADLINE_NS);
+        self.vgpus[gfid] = Vgpu { profile, placement, epoch, ..Vgpu::ABSENT };
+        self.vgpus[gfid].phase.enter(gfid, Phase::Creating { id, deadline_ns });
         // Written before the device is told, so that a restart knows what to take back.
         self.act(Action::Retain);
         self.act(Action::SetPartition(gfid, placement, profile));
@@ -48,7 +49,7 @@ impl Engine {
 
     /// A partition was set or cleared: a vGPU has come or gone.
     pub(crate) fn partition_set(&mut self, gfid: Gfid) {
-        match self.vgpus[gfid].phase {
+        match *self.vgpus[gfid].phase {
             Phase::Creating { id, .. } => {
                 let closed = self.route(gfid, false);
                 self.act(Action::SetRoute(gfid, closed));
@@ -57,6 +58,7 @@ impl Engine {
                 self.done(id);
             }
             Phase::Releasing { id, step: ReleaseStep::Partition { .. } } => {
+                self.vgpus[gfid].phase.enter(gfid, Phase::Absent);
                 let epoch = self.vgpus[gfid].epoch;
                 self.vgpus[gfid] = Vgpu { epoch, ..Vgpu::ABSENT };
                 self.act(Action::Retain);
@@ -78,7 +80,7 @@ impl Engine {
     /// Starts to make a vGPU absent.
     pub(crate) fn release(&mut self, id: u32, gfid: Gfid) -> Result<(), Reject> {
         // Whoever waits for an earlier command of this vGPU will not get what was asked.
-        match self.vgpus[gfid].phase {
+        match *self.vgpus[gfid].phase {
             Phase::Creating { .. } | Phase::Releasing { id: Some(_), .. } => {
                 return Err(Reject::WrongPhase);
             }
@@ -95,7 +97,7 @@ impl Engine {
             | Phase::Resuming { .. }
             | Phase::Failed => {}
         }
-        if let Save::Ending { id: Some(waiting), .. } = self.vgpus[gfid].save {
+        if let Save::Ending { id: Some(waiting), .. } = *self.vgpus[gfid].save {
             self.refuse(waiting, Reject::WrongPhase);
         }
         self.begin_release(id, gfid);
@@ -121,17 +123,17 @@ impl Engine {
             }
             ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => step,
         };
-        self.vgpus[gfid].phase = Phase::Releasing { id: Some(id), step };
+        self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id: Some(id), step });
         self.wake(gfid);
     }
 
     fn begin_release(&mut self, id: u32, gfid: Gfid) {
         let deadline_ns = self.after(COPY_DEADLINE_NS);
         let vgpu = &mut self.vgpus[gfid];
-        vgpu.save = Save::None;
+        vgpu.save.enter(gfid, Save::None);
         vgpu.untold = 0;
         let step = ReleaseStep::Drain { deadline_ns };
-        vgpu.phase = Phase::Releasing { id: Some(id), step };
+        vgpu.phase.enter(gfid, Phase::Releasing { id: Some(id), step });
         self.act(Action::Retain);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlists[runlist].ready &= !crate::engine::bit(gfid);
@@ -146,7 +148,7 @@ impl Engine {
     /// Takes a vGPU's group off an engine, by force if need be.
     fn force_off(&mut self, runlist: RunlistId, gfid: Gfid) {
         use crate::runlist::{Doing, Why};
-        let Some(current) = self.runlists[runlist].current else {
+        let Some(current) = *self.runlists[runlist].current else {
             return;
         };
         let milder = match current.doing {
@@ -162,7 +164,7 @@ impl Engine {
 
     /// One step of a release.
     pub(crate) fn step_release(&mut self, gfid: Gfid) -> Step {
-        let Phase::Releasing { id, step } = self.vgpus[gfid].phase else {
+        let Phase::Releasing { id, step } = *self.vgpus[gfid].phase else {
             return Step::Rests;
         };
         let next = match step {
@@ -211,7 +213,7 @@ impl Engine {
             }
             ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return Step::Rests,
         };
-        self.vgpus[gfid].phase = Phase::Releasing { id, step: next };
+        self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id, step: next });
         Step::Went
     }
 
@@ -233,9 +235,9 @@ impl Engine {
             return;
         }
         if let Phase::Releasing { id, step: ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing } =
-            self.vgpus[gfid].phase
+            *self.vgpus[gfid].phase
         {
-            self.vgpus[gfid].phase = Phase::Failed;
+            self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
             self.refuse_if_asked(id);
         }
     }
@@ -244,21 +246,24 @@ impl Engine {
     fn free_channel(&mut self, gfid: Gfid, raw: u16) {
         let hardware = self.vgpus[gfid].placement.channel_base.saturating_add(raw);
         if let Some(tsg) = TsgId::new(hardware) {
+            self.tsgs[tsg].state.enter(tsg, TsgState::Idle);
             self.tsgs[tsg] = Tsg::EMPTY;
         }
         let Some(channel) = ChannelId::new(hardware) else {
             return;
         };
-        if self.channels[channel].state != ChannelState::Free {
-            self.channels[channel] = Channel::FREE;
+        if *self.channels[channel].state != ChannelState::Free {
+            self.channels[channel].free(channel);
             self.act(Action::Unbind(channel));
         }
     }
 
     pub(crate) fn release_aperture_set(&mut self, gfid: Gfid) {
-        if let Phase::Releasing { id, step: ReleaseStep::Aperture { .. } } = self.vgpus[gfid].phase
+        if let Phase::Releasing { id, step: ReleaseStep::Aperture { .. } } = *self.vgpus[gfid].phase
         {
-            self.vgpus[gfid].phase = Phase::Releasing { id, step: ReleaseStep::Channels(0) };
+            self.vgpus[gfid]
+                .phase
+                .enter(gfid, Phase::Releasing { id, step: ReleaseStep::Channels(0) });
             self.wake(gfid);
         }
     }

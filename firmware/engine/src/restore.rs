@@ -14,17 +14,17 @@ use godwit_types::{
 
 impl Engine {
     pub(crate) fn restore_begin(&mut self, gfid: Gfid) -> Result<(), Reject> {
-        let Phase::Stopped { pristine: true, guest_time_ns, .. } = self.vgpus[gfid].phase else {
+        let Phase::Stopped { pristine: true, guest_time_ns, .. } = *self.vgpus[gfid].phase else {
             return Err(Reject::WrongPhase);
         };
-        self.vgpus[gfid].phase = Phase::Resuming { expected: None, guest_time_ns };
+        self.vgpus[gfid].phase.enter(gfid, Phase::Resuming { expected: None, guest_time_ns });
         self.act(Action::Retain);
         Ok(())
     }
 
     pub(crate) fn load_vgpu(&mut self, gfid: Gfid, record: &VgpuRecord) -> Result<(), Reject> {
         let vgpu = &mut self.vgpus[gfid];
-        let Phase::Resuming { expected, guest_time_ns } = &mut vgpu.phase else {
+        let Phase::Resuming { expected, guest_time_ns } = vgpu.phase.facts() else {
             return Err(Reject::WrongPhase);
         };
         if expected.is_some()
@@ -44,7 +44,7 @@ impl Engine {
     }
 
     fn expected(&mut self, gfid: Gfid) -> Result<&mut Expected, Reject> {
-        match &mut self.vgpus[gfid].phase {
+        match self.vgpus[gfid].phase.facts() {
             Phase::Resuming { expected: Some(expected), .. } => Ok(expected),
             Phase::Resuming { expected: None, .. } => Err(Reject::Record),
             Phase::Absent
@@ -73,14 +73,13 @@ impl Engine {
         group.used = record.used;
         group.left_at = record.left_at;
         if let Some(fault) = record.fault {
-            self.channels[id].state = ChannelState::Faulted(fault);
-            self.channels[id].untold = true;
+            self.channels[id].fail(id, fault);
             let vgpu = &mut self.vgpus[gfid];
             vgpu.untold = vgpu.untold.wrapping_add(1);
         }
         // With its fault, which a firmware after this one has to find again.
         self.bind(gfid, record.channel);
-        if record.pending && self.tsgs[tsg].state == TsgState::Idle {
+        if record.pending && *self.tsgs[tsg].state == TsgState::Idle {
             self.enqueue(tsg);
         }
         let expected = self.expected(gfid)?;
@@ -106,7 +105,7 @@ impl Engine {
         from: SlotRange,
         crc: u32,
     ) -> Result<(), Reject> {
-        if !matches!(self.vgpus[gfid].phase, Phase::Resuming { .. }) {
+        if !matches!(*self.vgpus[gfid].phase, Phase::Resuming { .. }) {
             return Err(Reject::WrongPhase);
         }
         self.loadable(gfid, from)?;
@@ -130,7 +129,7 @@ impl Engine {
         if !(starts || expected.context == Some((channel, at))) {
             return Err(Reject::Record);
         }
-        let known = !matches!(self.channels[id].state, ChannelState::Free | ChannelState::Closing);
+        let known = !matches!(*self.channels[id].state, ChannelState::Free | ChannelState::Closing);
         let end = at.saturating_add(from.byte_count);
         if !known
             || !self.tsgs[self.channels[id].tsg].used
@@ -153,14 +152,14 @@ impl Engine {
     /// A slot was copied to its place, or could not be.
     pub(crate) fn loaded(&mut self, gfid: Gfid, slot: SlotId, done: &CopyDone) {
         self.lend_slot(gfid, slot, SlotUse::Host);
-        if !matches!(self.vgpus[gfid].phase, Phase::Resuming { .. }) {
+        if !matches!(*self.vgpus[gfid].phase, Phase::Resuming { .. }) {
             return;
         }
         if done.status == CopyStatus::Done {
             self.tell(Event::Taken { slot });
             return;
         }
-        self.vgpus[gfid].phase = Phase::Failed;
+        self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
         self.act(Action::Retain);
         self.tell(Event::Failed { gfid, why: Failure::Copy(done.status) });
     }
@@ -176,7 +175,7 @@ impl Engine {
         {
             return Err(Reject::Incomplete);
         }
-        let Phase::Resuming { guest_time_ns, .. } = self.vgpus[gfid].phase else {
+        let Phase::Resuming { guest_time_ns, .. } = *self.vgpus[gfid].phase else {
             return Err(Reject::WrongPhase);
         };
         self.standing(gfid, guest_time_ns, false);
@@ -191,7 +190,7 @@ impl Engine {
         if !self.vgpus[gfid].cleaning {
             return Step::Rests;
         }
-        if self.vgpus[gfid].save != Save::None {
+        if *self.vgpus[gfid].save != Save::None {
             // The end of the save scrubs them.
             self.vgpus[gfid].cleaning = false;
             return Step::Rests;

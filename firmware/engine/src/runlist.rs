@@ -1,6 +1,8 @@
 //! What one engine is doing.
 
-use godwit_types::{Gfid, PreemptMode, TsgId};
+use crate::trace::trace;
+use crate::transition::{Now, State, Transition};
+use godwit_types::{Gfid, PreemptMode, RunlistId, TsgId};
 
 /// Why a group is being taken off an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +41,47 @@ pub(crate) struct Current {
     pub(crate) doing: Doing,
 }
 
+/// What an engine is doing, and with which group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum RunlistName {
+    Empty,
+    Running(TsgId),
+    Preempting(TsgId, PreemptMode),
+    Probing(TsgId),
+    Resetting(TsgId),
+}
+
+impl State for Option<Current> {
+    type Of = RunlistId;
+    type Name = RunlistName;
+
+    fn name(&self) -> RunlistName {
+        let Some(Current { tsg, doing, .. }) = *self else { return RunlistName::Empty };
+        match doing {
+            Doing::Running => RunlistName::Running(tsg),
+            Doing::Preempting { mode, .. } => RunlistName::Preempting(tsg, mode),
+            Doing::Probing { .. } => RunlistName::Probing(tsg),
+            Doing::Resetting { .. } => RunlistName::Resetting(tsg),
+        }
+    }
+
+    #[inline(never)]
+    fn tell(transition: &Transition<RunlistId, RunlistName>) {
+        match transition.to {
+            // An engine that does not answer.
+            RunlistName::Probing(_) | RunlistName::Resetting(_) => trace!(warn, "{}", transition),
+            RunlistName::Empty | RunlistName::Running(_) | RunlistName::Preempting(..) => {
+                trace!(trace, "{}", transition);
+            }
+        }
+    }
+}
+
 /// One runlist.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Runlist {
-    pub(crate) current: Option<Current>,
+    pub(crate) current: Now<Option<Current>>,
     /// vGPUs, by bit, that have a group in their queue and may run.
     pub(crate) ready: u32,
     /// The vGPU that ran last; the next in order is looked for after it.
@@ -56,7 +95,7 @@ pub(crate) struct Runlist {
 
 impl Runlist {
     pub(crate) const EMPTY: Self = Self {
-        current: None,
+        current: Now::new(None),
         ready: 0,
         last: 0,
         run_seq: 0,
@@ -64,6 +103,13 @@ impl Runlist {
         reset_seq: 0,
         lost: false,
     };
+
+    /// Notes what the engine `id`, which this is, was asked for with its group.
+    pub(crate) fn ask(&mut self, id: RunlistId, doing: Doing) {
+        if let Some(current) = *self.current {
+            self.current.enter(id, Some(Current { doing, ..current }));
+        }
+    }
 
     /// The next ready vGPU after the one that ran last, as a bit number.
     pub(crate) fn next_ready(&self) -> Option<u32> {

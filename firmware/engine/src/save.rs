@@ -6,6 +6,8 @@ use crate::channel::ChannelState;
 use crate::copy::{CopyKind, SlotUse};
 use crate::engine::{Engine, Step};
 use crate::message::{ChannelRecord, Event, Failure, Reject, VgpuRecord};
+use crate::trace::trace;
+use crate::transition::{State, Transition};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
@@ -50,8 +52,53 @@ pub(crate) enum Save {
     },
 }
 
+/// How far a save has come, without what it does next there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum SaveName {
+    None,
+    Beginning,
+    Flipping,
+    Gathering,
+    Between,
+    Records,
+    Contexts,
+    Complete,
+    Failed,
+    Ending(Ending),
+}
+
+impl State for Save {
+    type Of = Gfid;
+    type Name = SaveName;
+
+    fn name(&self) -> SaveName {
+        match *self {
+            Self::None => SaveName::None,
+            Self::Beginning => SaveName::Beginning,
+            Self::Flipping => SaveName::Flipping,
+            Self::Gathering { .. } => SaveName::Gathering,
+            Self::Between => SaveName::Between,
+            Self::Records { .. } => SaveName::Records,
+            Self::Contexts { .. } => SaveName::Contexts,
+            Self::Complete => SaveName::Complete,
+            Self::Failed => SaveName::Failed,
+            Self::Ending { step, .. } => SaveName::Ending(step),
+        }
+    }
+
+    #[inline(never)]
+    fn tell(transition: &Transition<Gfid, SaveName>) {
+        match transition.to {
+            SaveName::Failed => trace!(warn, "{}", transition),
+            _ => trace!(debug, "{}", transition),
+        }
+    }
+}
+
 /// What an ending save waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum Ending {
     /// The copy ring has nothing of this vGPU.
     Drain,
@@ -75,20 +122,21 @@ impl Save {
 impl Engine {
     pub(crate) fn save_begin(&mut self, gfid: Gfid) -> Result<(), Reject> {
         let vgpu = &self.vgpus[gfid];
-        if !matches!(vgpu.phase, Phase::Running | Phase::Stopped { .. }) || vgpu.save != Save::None
+        if !matches!(*vgpu.phase, Phase::Running | Phase::Stopped { .. })
+            || *vgpu.save != Save::None
         {
             return Err(Reject::WrongPhase);
         }
         if !self.may_copy() {
             return Err(self.no_room());
         }
-        self.vgpus[gfid].save = Save::Beginning;
+        self.vgpus[gfid].save.enter(gfid, Save::Beginning);
         self.copy(gfid, CopyKind::Log, None, CopyOp::DirtyStart);
         Ok(())
     }
 
     pub(crate) fn save_round(&mut self, gfid: Gfid) -> Result<(), Reject> {
-        if !matches!(self.vgpus[gfid].save, Save::Between) {
+        if !matches!(*self.vgpus[gfid].save, Save::Between) {
             return Err(Reject::WrongPhase);
         }
         if !self.may_copy() {
@@ -100,8 +148,8 @@ impl Engine {
 
     fn flip(&mut self, gfid: Gfid) {
         let vgpu = &mut self.vgpus[gfid];
-        vgpu.save = Save::Flipping;
-        vgpu.flipped_in = match &vgpu.phase {
+        vgpu.save.enter(gfid, Save::Flipping);
+        vgpu.flipped_in = match &*vgpu.phase {
             Phase::Stopped { proof, .. } => Some(proof.epoch()),
             _ => None,
         };
@@ -111,11 +159,13 @@ impl Engine {
 
     pub(crate) fn save_state(&mut self, gfid: Gfid) -> Result<(), Reject> {
         let vgpu = &self.vgpus[gfid];
-        let Phase::Stopped { proof, guest_time_ns, .. } = &vgpu.phase else {
+        let Phase::Stopped { proof, guest_time_ns, .. } = &*vgpu.phase else {
             return Err(Reject::WrongPhase);
         };
         // A round of an earlier standstill is stale: it may have run in between.
-        if vgpu.save != Save::Between || vgpu.closing != 0 || vgpu.flipped_in != Some(proof.epoch())
+        if *vgpu.save != Save::Between
+            || vgpu.closing != 0
+            || vgpu.flipped_in != Some(proof.epoch())
         {
             return Err(Reject::WrongPhase);
         }
@@ -126,7 +176,7 @@ impl Engine {
             channel_count,
             context_count,
         };
-        self.vgpus[gfid].save = Save::Records { next: 0 };
+        self.vgpus[gfid].save.enter(gfid, Save::Records { next: 0 });
         self.tell(Event::Vgpu(gfid, record));
         self.wake(gfid);
         Ok(())
@@ -134,10 +184,10 @@ impl Engine {
 
     /// Ends a save in whatever state it is.
     pub(crate) fn save_end(&mut self, id: u32, gfid: Gfid) -> Result<(), Reject> {
-        match self.vgpus[gfid].save {
+        match *self.vgpus[gfid].save {
             Save::None | Save::Ending { id: Some(_), .. } => Err(Reject::WrongPhase),
             Save::Ending { id: None, step } => {
-                self.vgpus[gfid].save = Save::Ending { id: Some(id), step };
+                self.vgpus[gfid].save.enter(gfid, Save::Ending { id: Some(id), step });
                 Ok(())
             }
             Save::Beginning
@@ -148,7 +198,9 @@ impl Engine {
             | Save::Contexts { .. }
             | Save::Complete
             | Save::Failed => {
-                self.vgpus[gfid].save = Save::Ending { id: Some(id), step: Ending::Drain };
+                self.vgpus[gfid]
+                    .save
+                    .enter(gfid, Save::Ending { id: Some(id), step: Ending::Drain });
                 self.wake(gfid);
                 Ok(())
             }
@@ -172,7 +224,7 @@ impl Engine {
         let channel = GuestChannelId::new(raw)?;
         let id = self.hardware_channel(gfid, channel).ok()?;
         let entry = &self.channels[id];
-        let fault = match entry.state {
+        let fault = match *entry.state {
             ChannelState::Open => None,
             ChannelState::Faulted(fault) => Some(fault),
             ChannelState::Free | ChannelState::Closing => return None,
@@ -184,7 +236,7 @@ impl Engine {
             runlist: group.runlist,
             ring: entry.ring()?,
             fault,
-            pending: group.state != TsgState::Idle,
+            pending: *group.state != TsgState::Idle,
             used: group.used,
             left_at: group.left_at,
         })
@@ -192,7 +244,7 @@ impl Engine {
 
     /// One step of a save.
     pub(crate) fn step_save(&mut self, gfid: Gfid) -> Step {
-        match self.vgpus[gfid].save {
+        match *self.vgpus[gfid].save {
             Save::Gathering { next, busy: false } => self.step_gather(gfid, next),
             Save::Records { next } => self.step_records(gfid, next),
             Save::Contexts { channel, at, busy: false } => self.step_contexts(gfid, channel, at),
@@ -213,7 +265,7 @@ impl Engine {
             if !self.has_event_room() {
                 return Step::Waits;
             }
-            self.vgpus[gfid].save = Save::Between;
+            self.vgpus[gfid].save.enter(gfid, Save::Between);
             self.tell(Event::RoundEnd { gfid });
             return Step::Rests;
         }
@@ -223,14 +275,14 @@ impl Engine {
         if !self.may_copy() {
             return Step::Waits;
         }
-        self.vgpus[gfid].save = Save::Gathering { next, busy: true };
+        self.vgpus[gfid].save.enter(gfid, Save::Gathering { next, busy: true });
         self.copy(gfid, CopyKind::Gather, Some(slot), CopyOp::Gather { first: next, slot });
         Step::Rests
     }
 
     fn step_records(&mut self, gfid: Gfid, next: u16) -> Step {
         if next >= self.vgpus[gfid].profile.channel_count {
-            self.vgpus[gfid].save = Save::Contexts { channel: 0, at: 0, busy: false };
+            self.vgpus[gfid].save.enter(gfid, Save::Contexts { channel: 0, at: 0, busy: false });
             return Step::Went;
         }
         if !self.has_event_room() {
@@ -239,7 +291,7 @@ impl Engine {
         if let Some(record) = self.channel_record(gfid, next) {
             self.tell(Event::Channel(gfid, record));
         }
-        self.vgpus[gfid].save = Save::Records { next: next.wrapping_add(1) };
+        self.vgpus[gfid].save.enter(gfid, Save::Records { next: next.wrapping_add(1) });
         Step::Went
     }
 
@@ -249,14 +301,16 @@ impl Engine {
             if !self.has_event_room() {
                 return Step::Waits;
             }
-            self.vgpus[gfid].save = Save::Complete;
+            self.vgpus[gfid].save.enter(gfid, Save::Complete);
             self.tell(Event::Saved { gfid });
             return Step::Rests;
         }
         let used = self.channel_record(gfid, channel).is_some_and(|record| record.used);
         if !used || at >= profile.context_bytes {
-            self.vgpus[gfid].save =
-                Save::Contexts { channel: channel.wrapping_add(1), at: 0, busy: false };
+            self.vgpus[gfid].save.enter(
+                gfid,
+                Save::Contexts { channel: channel.wrapping_add(1), at: 0, busy: false },
+            );
             return Step::Went;
         }
         let Some(slot) = self.credited_slot(gfid) else {
@@ -270,7 +324,7 @@ impl Engine {
         }
         let byte_count = profile.context_bytes.wrapping_sub(at).min(SLOT_BYTES);
         let from = self.context_at(gfid, guest).wrapping_add(u64::from(at));
-        self.vgpus[gfid].save = Save::Contexts { channel, at, busy: true };
+        self.vgpus[gfid].save.enter(gfid, Save::Contexts { channel, at, busy: true });
         let to = SlotRange { slot, byte_count };
         self.copy(gfid, CopyKind::ContextOut, Some(slot), CopyOp::ContextToSlot { at: from, to });
         Step::Rests
@@ -282,7 +336,7 @@ impl Engine {
                 if self.vgpus[gfid].copies != 0 {
                     return Step::Rests;
                 }
-                self.vgpus[gfid].save = Save::Ending { id, step: Ending::Slots };
+                self.vgpus[gfid].save.enter(gfid, Save::Ending { id, step: Ending::Slots });
                 Step::Went
             }
             Ending::Slots => {
@@ -295,7 +349,7 @@ impl Engine {
                 if !self.may_copy() {
                     return Step::Waits;
                 }
-                self.vgpus[gfid].save = Save::Ending { id, step: Ending::Log };
+                self.vgpus[gfid].save.enter(gfid, Save::Ending { id, step: Ending::Log });
                 self.copy(gfid, CopyKind::Log, None, CopyOp::DirtyStop);
                 Step::Rests
             }
@@ -306,17 +360,17 @@ impl Engine {
     /// The log was started, taken or stopped.
     pub(crate) fn logged(&mut self, gfid: Gfid, done: &CopyDone) {
         let failed = done.status != CopyStatus::Done;
-        match self.vgpus[gfid].save {
+        match *self.vgpus[gfid].save {
             Save::Beginning | Save::Flipping if failed => self.save_failed(gfid, done.status),
             Save::Beginning => self.flip(gfid),
             Save::Flipping => {
                 let vgpu = &mut self.vgpus[gfid];
-                vgpu.save = Save::Gathering { next: 0, busy: false };
+                vgpu.save.enter(gfid, Save::Gathering { next: 0, busy: false });
                 self.tell(Event::Round { gfid, pages: done.pages });
             }
             // Logging that could not be stopped costs time and harms nothing.
             Save::Ending { id, step: Ending::Log } => {
-                self.vgpus[gfid].save = Save::None;
+                self.vgpus[gfid].save.enter(gfid, Save::None);
                 if let Some(id) = id {
                     self.done(id);
                 }
@@ -334,7 +388,7 @@ impl Engine {
 
     /// Pages are in a slot.
     pub(crate) fn gathered(&mut self, gfid: Gfid, slot: SlotId, done: &CopyDone) {
-        let Save::Gathering { .. } = self.vgpus[gfid].save else {
+        let Save::Gathering { .. } = *self.vgpus[gfid].save else {
             return self.keep_slot(gfid, slot);
         };
         if done.status != CopyStatus::Done {
@@ -342,14 +396,14 @@ impl Engine {
             return self.save_failed(gfid, done.status);
         }
         self.slots[slot].held = SlotUse::Host;
-        self.vgpus[gfid].save = Save::Gathering { next: done.pages, busy: false };
+        self.vgpus[gfid].save.enter(gfid, Save::Gathering { next: done.pages, busy: false });
         let to = SlotRange { slot, byte_count: done.byte_count };
         self.tell(Event::Pages { gfid, to, crc: done.crc });
     }
 
     /// Part of a context is in a slot.
     pub(crate) fn context_out(&mut self, gfid: Gfid, slot: SlotId, done: &CopyDone) {
-        let Save::Contexts { channel, at, .. } = self.vgpus[gfid].save else {
+        let Save::Contexts { channel, at, .. } = *self.vgpus[gfid].save else {
             return self.keep_slot(gfid, slot);
         };
         if done.status != CopyStatus::Done {
@@ -361,7 +415,7 @@ impl Engine {
         };
         self.slots[slot].held = SlotUse::Host;
         let next = at.saturating_add(done.byte_count.max(1));
-        self.vgpus[gfid].save = Save::Contexts { channel, at: next, busy: false };
+        self.vgpus[gfid].save.enter(gfid, Save::Contexts { channel, at: next, busy: false });
         let to = SlotRange { slot, byte_count: done.byte_count };
         self.tell(Event::Context { gfid, channel: guest, at, to, crc: done.crc });
     }
@@ -373,7 +427,7 @@ impl Engine {
 
     /// A save cannot go on; the vGPU itself is unharmed.
     fn save_failed(&mut self, gfid: Gfid, status: CopyStatus) {
-        self.vgpus[gfid].save = Save::Failed;
+        self.vgpus[gfid].save.enter(gfid, Save::Failed);
         self.tell(Event::Failed { gfid, why: Failure::Copy(status) });
     }
 }

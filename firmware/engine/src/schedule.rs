@@ -4,6 +4,7 @@ use crate::deadline::{ESCALATE_NS, PREEMPT_DEADLINE_NS, RESET_DEADLINE_NS};
 use crate::engine::{Engine, bit};
 use crate::message::{Action, Event, StopMode};
 use crate::runlist::{Current, Doing, Why};
+use crate::trace::trace;
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
@@ -25,10 +26,10 @@ impl Engine {
         if may_run {
             vgpu.ready[group.runlist].push(&mut self.tsgs, tsg);
             self.runlists[group.runlist].ready |= bit(gfid);
-            self.tsgs[tsg].state = TsgState::Queued;
+            self.tsgs[tsg].state.enter(tsg, TsgState::Queued);
         } else {
             vgpu.parked[group.runlist].push(&mut self.tsgs, tsg);
-            self.tsgs[tsg].state = TsgState::Parked;
+            self.tsgs[tsg].state.enter(tsg, TsgState::Parked);
         }
     }
 
@@ -37,7 +38,7 @@ impl Engine {
     pub(crate) fn unqueue(&mut self, gfid: Gfid, tsg: TsgId) {
         let runlist = self.tsgs[tsg].runlist;
         let vgpu = &mut self.vgpus[gfid];
-        match self.tsgs[tsg].state {
+        match *self.tsgs[tsg].state {
             TsgState::Queued => {
                 vgpu.ready[runlist].remove(&mut self.tsgs, tsg);
                 if vgpu.ready[runlist].is_empty() {
@@ -47,7 +48,7 @@ impl Engine {
             TsgState::Parked => vgpu.parked[runlist].remove(&mut self.tsgs, tsg),
             TsgState::Idle | TsgState::Current { .. } => {}
         }
-        self.tsgs[tsg].state = TsgState::Idle;
+        self.tsgs[tsg].state.enter(tsg, TsgState::Idle);
         self.check_drained(gfid);
     }
 
@@ -77,7 +78,7 @@ impl Engine {
     /// force if need be, which is its own loss.
     pub(crate) fn evict(&mut self, tsg: TsgId) {
         let runlist = self.tsgs[tsg].runlist;
-        if let Some(current) = self.runlists[runlist].current
+        if let Some(current) = *self.runlists[runlist].current
             && current.tsg == tsg
             && matches!(current.doing, Doing::Running | Doing::Preempting { why: Why::Stop, .. })
         {
@@ -95,12 +96,12 @@ impl Engine {
         why: Why,
     ) {
         let entry = &mut self.runlists[runlist];
-        let Some(current) = &mut entry.current else {
+        if entry.current.is_none() {
             return;
-        };
+        }
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
-        current.doing = Doing::Preempting { seq, mode, deadline_ns, why };
+        entry.ask(runlist, Doing::Preempting { seq, mode, deadline_ns, why });
         self.act(Action::Preempt(runlist, mode, seq));
     }
 
@@ -117,8 +118,9 @@ impl Engine {
         let entry = &mut self.runlists[runlist];
         entry.run_seq = entry.run_seq.wrapping_add(1);
         let seq = entry.run_seq;
-        entry.current = Some(Current { tsg, gfid, slice_end_ns, doing: Doing::Running });
-        self.tsgs[tsg].state = TsgState::Current { again: false };
+        let current = Current { tsg, gfid, slice_end_ns, doing: Doing::Running };
+        entry.current.enter(runlist, Some(current));
+        self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: false });
         self.act(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
@@ -142,14 +144,14 @@ impl Engine {
     }
 
     fn slice_ns(&self) -> u64 {
-        let present = self.vgpus.iter().filter(|(_, vgpu)| vgpu.phase != Phase::Absent).count();
+        let present = self.vgpus.iter().filter(|(_, vgpu)| *vgpu.phase != Phase::Absent).count();
         if present as u32 <= SLICE_FEW_VGPUS { SLICE_NS_FEW } else { SLICE_NS_MANY }
     }
 
     /// An answer of a runlist. One whose number answers nothing is counted and dropped.
     pub(crate) fn runlist_event(&mut self, runlist: RunlistId, event: RunlistEvent) {
         let entry = &self.runlists[runlist];
-        let current = entry.current;
+        let current = *entry.current;
         let run_seq = entry.run_seq;
         match (event, current) {
             (RunlistEvent::Idle { seq }, Some(current)) if seq == run_seq => {
@@ -192,12 +194,13 @@ impl Engine {
 
     /// The engine is empty. `at`: the boundary its group left at; `None`: its work is done.
     fn left(&mut self, runlist: RunlistId, at: Option<PreemptMode>) {
-        let Some(current) = self.runlists[runlist].current.take() else {
+        let Some(current) = *self.runlists[runlist].current else {
             return;
         };
-        let again = self.tsgs[current.tsg].state == TsgState::Current { again: true };
+        self.runlists[runlist].current.enter(runlist, None);
+        let again = *self.tsgs[current.tsg].state == TsgState::Current { again: true };
         self.tsgs[current.tsg].left_at = at;
-        self.tsgs[current.tsg].state = TsgState::Idle;
+        self.tsgs[current.tsg].state.enter(current.tsg, TsgState::Idle);
         if at.is_some() || again {
             self.enqueue(current.tsg);
         }
@@ -209,7 +212,7 @@ impl Engine {
     /// something, then it is reset.
     pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState) {
         let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
-        let Some(current) = &mut self.runlists[runlist].current else { return };
+        let Some(current) = *self.runlists[runlist].current else { return };
         let Doing::Probing { seq, mode, why } = current.doing else { return };
         match state {
             RunlistState::Empty => {
@@ -217,7 +220,8 @@ impl Engine {
                 self.left(runlist, Some(mode));
             }
             RunlistState::Resident(_) if why == Why::Stop => {
-                current.doing = Doing::Preempting { seq, mode, deadline_ns, why };
+                let doing = Doing::Preempting { seq, mode, deadline_ns, why };
+                self.runlists[runlist].ask(runlist, doing);
             }
             RunlistState::Resident(_) => self.reset_engine(runlist, 1),
         }
@@ -227,12 +231,12 @@ impl Engine {
         self.counters.resets = self.counters.resets.wrapping_add(1);
         let deadline_ns = self.after(RESET_DEADLINE_NS);
         let entry = &mut self.runlists[runlist];
-        let Some(current) = &mut entry.current else {
+        if entry.current.is_none() {
             return;
-        };
+        }
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
-        current.doing = Doing::Resetting { seq, deadline_ns, tries };
+        entry.ask(runlist, Doing::Resetting { seq, deadline_ns, tries });
         self.act(Action::Reset(runlist, seq));
     }
 
@@ -241,11 +245,12 @@ impl Engine {
     pub(crate) fn lose_engine(&mut self, runlist: RunlistId) {
         let entry = &mut self.runlists[runlist];
         entry.lost = true;
-        let Some(current) = &mut entry.current else { return };
+        let Some(current) = entry.current.facts() else { return };
         if let Doing::Resetting { deadline_ns, .. } = &mut current.doing {
             *deadline_ns = u64::MAX;
         }
         let tsg = current.tsg;
+        trace!(error, "{}: out of service", runlist);
         for raw in 0..godwit_types::CHANNEL_COUNT {
             let Some(id) = ChannelId::new(raw) else { break };
             if self.channels[id].tsg == tsg {
@@ -261,7 +266,7 @@ impl Engine {
             return;
         };
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            let Some(current) = self.runlists[runlist].current else {
+            let Some(current) = *self.runlists[runlist].current else {
                 continue;
             };
             // One that is being taken off already will be sorted when it has left.
@@ -282,7 +287,7 @@ impl Engine {
     /// as at the end of a slice.
     pub(crate) fn cancel_preempts(&mut self, gfid: Gfid) {
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            if let Some(current) = self.runlists[runlist].current
+            if let Some(current) = *self.runlists[runlist].current
                 && current.gfid == gfid
                 && matches!(current.doing, Doing::Preempting { why: Why::Stop, .. })
             {

@@ -1,10 +1,13 @@
 //! Time-slice groups, and queues of them that need no memory of their own.
 
+use crate::trace::trace;
+use crate::transition::{Now, State, Transition};
 use godwit_types::{CHANNEL_COUNT, Gfid, PreemptMode, RunlistId, Table, TsgId};
 use static_assertions::const_assert;
 
 /// Where a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)] // `Idle` is zero
 pub(crate) enum TsgState {
     /// No work is known.
@@ -17,11 +20,25 @@ pub(crate) enum TsgState {
     Current { again: bool },
 }
 
+impl State for TsgState {
+    type Of = TsgId;
+    type Name = Self;
+
+    fn name(&self) -> Self {
+        *self
+    }
+
+    #[inline(never)]
+    fn tell(transition: &Transition<TsgId, Self>) {
+        trace!(trace, "{}", transition);
+    }
+}
+
 /// One group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tsg {
     next: Option<TsgId>,
-    pub(crate) state: TsgState,
+    pub(crate) state: Now<TsgState>,
     /// At which boundary it left the engine last; `None`: with its work done.
     pub(crate) left_at: Option<PreemptMode>,
     pub(crate) runlist: RunlistId,
@@ -36,7 +53,7 @@ const_assert!(size_of::<Tsg>() <= 12);
 impl Tsg {
     pub(crate) const EMPTY: Self = Self {
         next: None,
-        state: TsgState::Idle,
+        state: Now::new(TsgState::Idle),
         left_at: None,
         runlist: RunlistId::COMPUTE,
         gfid: None,

@@ -2,10 +2,12 @@
 
 use crate::message::StopMode;
 use crate::save::Save;
+use crate::trace::trace;
+use crate::transition::{Now, State, Transition};
 use crate::tsg::TsgQueue;
 use godwit_types::{
-    Epoch, GuestChannelId, Placement, PreemptMode, Profile, Quiesced, RUNLIST_COUNT, RunlistId,
-    Table,
+    Epoch, Gfid, GuestChannelId, Placement, PreemptMode, Profile, Quiesced, RUNLIST_COUNT,
+    RunlistId, Table,
 };
 
 /// A stop that is under way.
@@ -39,6 +41,7 @@ impl Stop {
 
 /// What a stop waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum StopStep {
     /// The engines have let go of all groups.
     Engines,
@@ -143,10 +146,69 @@ impl Phase {
     }
 }
 
+/// A phase, and the step in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum PhaseName {
+    Absent,
+    Creating,
+    Running,
+    Stopping(StopStep),
+    Stopped,
+    Resuming,
+    Starting,
+    Failed,
+    Releasing(ReleaseName),
+}
+
+/// A step of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum ReleaseName {
+    Drain,
+    Aperture,
+    Channels,
+    Scrub,
+    Partition,
+}
+
+impl State for Phase {
+    type Of = Gfid;
+    type Name = PhaseName;
+
+    fn name(&self) -> PhaseName {
+        match *self {
+            Self::Absent => PhaseName::Absent,
+            Self::Creating { .. } => PhaseName::Creating,
+            Self::Running => PhaseName::Running,
+            Self::Stopping(stop) => PhaseName::Stopping(stop.step),
+            Self::Stopped { .. } => PhaseName::Stopped,
+            Self::Resuming { .. } => PhaseName::Resuming,
+            Self::Starting { .. } => PhaseName::Starting,
+            Self::Failed => PhaseName::Failed,
+            Self::Releasing { step, .. } => PhaseName::Releasing(match step {
+                ReleaseStep::Drain { .. } => ReleaseName::Drain,
+                ReleaseStep::Aperture { .. } => ReleaseName::Aperture,
+                ReleaseStep::Channels(_) => ReleaseName::Channels,
+                ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => ReleaseName::Scrub,
+                ReleaseStep::Partition { .. } => ReleaseName::Partition,
+            }),
+        }
+    }
+
+    #[inline(never)]
+    fn tell(transition: &Transition<Gfid, PhaseName>) {
+        match transition.to {
+            PhaseName::Failed => trace!(warn, "{}", transition),
+            _ => trace!(info, "{}", transition),
+        }
+    }
+}
+
 /// One vGPU.
 #[derive(Debug)]
 pub(crate) struct Vgpu {
-    pub(crate) phase: Phase,
+    pub(crate) phase: Now<Phase>,
     pub(crate) profile: Profile,
     pub(crate) placement: Placement,
     pub(crate) epoch: Epoch,
@@ -154,7 +216,7 @@ pub(crate) struct Vgpu {
     pub(crate) time_offset_ns: u64,
     /// Vectors that were pending when it stopped and are raised when it starts elsewhere.
     pub(crate) vectors: u32,
-    pub(crate) save: Save,
+    pub(crate) save: Now<Save>,
     /// The standstill in which the round's log was taken; `None`: while it ran.
     pub(crate) flipped_in: Option<Epoch>,
     /// A restore has ended and its slots are to be scrubbed.
@@ -173,13 +235,13 @@ pub(crate) struct Vgpu {
 
 impl Vgpu {
     pub(crate) const ABSENT: Self = Self {
-        phase: Phase::Absent,
+        phase: Now::new(Phase::Absent),
         profile: Profile { fb_bytes: 0, bar_bytes: 0, channel_count: 0, context_bytes: 0 },
         placement: Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 },
         epoch: Epoch(0),
         time_offset_ns: 0,
         vectors: 0,
-        save: Save::None,
+        save: Now::new(Save::None),
         flipped_in: None,
         cleaning: false,
         copies: 0,
@@ -192,21 +254,24 @@ impl Vgpu {
 
     /// Whether its groups may be put on an engine.
     pub(crate) fn may_run(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Stopping(Stop { step: StopStep::Engines, .. }))
+        matches!(
+            *self.phase,
+            Phase::Running | Phase::Stopping(Stop { step: StopStep::Engines, .. })
+        )
     }
 
     /// Whether it may have something to do without being asked.
     pub(crate) fn has_steps(&self) -> bool {
-        self.save != Save::None
+        *self.save != Save::None
             || self.untold != 0
             || self.closing != 0
             || self.cleaning
-            || matches!(self.phase, Phase::Releasing { .. })
+            || matches!(*self.phase, Phase::Releasing { .. })
     }
 
     /// The stop that waits for the engines, if one does.
     pub(crate) fn draining(&self) -> Option<Stop> {
-        match self.phase {
+        match *self.phase {
             Phase::Stopping(stop) if stop.step == StopStep::Engines => Some(stop),
             _ => None,
         }

@@ -26,6 +26,8 @@ mod crash;
 #[cfg(target_os = "none")]
 mod line;
 #[cfg(target_os = "none")]
+mod log;
+#[cfg(target_os = "none")]
 #[cfg_attr(board = "template", allow(dead_code, reason = "the template names no register"))]
 mod register;
 #[cfg(target_os = "none")]

@@ -1,6 +1,7 @@
 //! Start: from nothing, or from what an earlier firmware left.
 
 use crate::parse;
+use crate::trace::trace;
 use crate::turn::Pump;
 use godwit_engine::{Engine, Registers, RetainedPhase, RetainedVgpu};
 use godwit_hal::{Hardware, RetainedSlot};
@@ -49,6 +50,7 @@ impl Pump {
     pub fn start<H: Hardware>(&mut self, hal: &mut H) {
         hal.exchange_version(PROTOCOL_VERSION);
         self.take_over(hal);
+        trace!(info, "started, generation {}", self.generation);
         let (identity, now_ns) = (hal.identity(), hal.now_ns());
         self.engine.recover(identity, &Device(&*hal), now_ns);
     }

@@ -2,12 +2,12 @@
 //! without the `defmt` feature.
 
 macro_rules! trace {
-    ($level:ident, $what:literal, $value:expr) => {
+    ($level:ident, $what:literal, $value:expr) => {{
         #[cfg(feature = "defmt")]
         defmt::$level!($what, $value);
         #[cfg(not(feature = "defmt"))]
         let _ = &$value;
-    };
+    }};
 }
 
 pub(crate) use trace;

@@ -121,7 +121,7 @@ impl<W: Words> HostView<W> {
 
 /// Reads the timer high, low, high. Gives up after a few tries, which a device whose high
 /// word changes every 4 s never needs.
-pub(crate) fn device_time_ns<W: Words>(words: &W) -> u64 {
+pub fn device_time_ns<W: Words>(words: &W) -> u64 {
     let mut high = words.read(timer::ns_hi());
     for _ in 0..4 {
         let low = words.read(timer::ns_lo());

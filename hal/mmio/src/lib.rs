@@ -19,6 +19,7 @@ extern crate std;
 pub mod device;
 mod firmware;
 mod host;
+mod log;
 mod rest;
 #[cfg(any(feature = "host", test))]
 mod shared;
@@ -26,7 +27,8 @@ mod window;
 mod words;
 
 pub use firmware::{AttentionWord, Mmio, leave_engines};
-pub use host::{HostView, SendError};
+pub use host::{HostView, SendError, device_time_ns};
+pub use log::{LogRing, LogWords};
 pub use rest::{Burst, Callee, Caller};
 #[cfg(any(feature = "host", test))]
 pub use shared::{SharedRetained, SharedWords, WordMemory};

@@ -1,5 +1,6 @@
 //! The shared window as the firmware reaches it.
 
+use crate::log::LogWords;
 use crate::words::MmioWords;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
@@ -62,6 +63,16 @@ impl Window {
         // SAFETY: `at` is aligned and mapped, and nothing of this program takes a reference to
         // it, both by the promise to `new`.
         unsafe { VolatilePtr::new(at) }
+    }
+}
+
+impl LogWords for Window {
+    fn read(&self, at: usize) -> u32 {
+        self.word(at).read()
+    }
+
+    fn write(&self, at: usize, value: u32) {
+        self.word(at).write(value);
     }
 }
 

@@ -32,6 +32,7 @@ pub mod copy;
 pub mod crash;
 pub mod fifo;
 pub mod guest;
+pub mod log;
 pub mod map;
 mod place;
 pub mod request;

@@ -5,6 +5,7 @@ use crate::loss::{Loss, LossCause};
 use crate::mcu::{Mcu, Mishap, MishapAt};
 use crate::native::Native;
 use crate::remote::Remote;
+use godwit_log::LogLine;
 use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
 use godwit_pump::{Pump, Turn};
 use godwit_regs::bits::OnCrash;
@@ -164,6 +165,15 @@ impl Card {
         }
     }
 
+    /// What its firmware has logged since the last time, up to its last rest: nothing, unless
+    /// it is an image whose log is read ([`crate::QemuMcu::with_log`]).
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        match &mut self.core {
+            Core::Native(_) => Vec::new(),
+            Core::Remote(remote) => remote.take_log(),
+        }
+    }
+
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
     /// on meanwhile.
     pub fn restart_firmware(&mut self) {
@@ -179,9 +189,13 @@ impl Card {
     }
 
     /// Makes the firmware end, once. Firmware in this process does so at once and between two
-    /// turns of its loop; the engines then do what [`OnCrash`] says, as with any other.
+    /// turns of its loop; the engines then do what [`OnCrash`] says, as with any other. Its power
+    /// can be cut at any word that it writes: these count as its instructions.
     pub fn arrange(&mut self, mishap: MishapAt) {
         match &mut self.core {
+            Core::Native(native) if mishap.mishap == Mishap::Cut && mishap.instructions != 0 => {
+                native.cut_after(mishap.instructions);
+            }
             Core::Native(_) => {
                 if mishap.mishap != Mishap::Cut {
                     leave_engines(&self.words);
@@ -196,7 +210,7 @@ impl Card {
     /// Whether the firmware is still to end as was arranged.
     pub fn is_crash_arranged(&self) -> bool {
         match &self.core {
-            Core::Native(_) => false,
+            Core::Native(native) => native.is_cut_arranged(),
             Core::Remote(remote) => remote.is_mishap_arranged(),
         }
     }
@@ -280,7 +294,12 @@ impl Card {
             }
             match &mut self.core {
                 Core::Native(native) => {
-                    if native.turn() == Turn::Idle {
+                    let turn = native.turn();
+                    if native.is_cut() {
+                        self.lose(Loss::native(LossCause::Arranged(Mishap::Cut)));
+                        continue;
+                    }
+                    if turn == Turn::Idle {
                         self.lost_in_a_row = 0;
                         return;
                     }

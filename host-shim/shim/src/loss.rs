@@ -1,6 +1,7 @@
 //! How a firmware was lost.
 
 use crate::mcu::Mishap;
+use godwit_log::LogLine;
 use godwit_regs::crash::{Cause, Record};
 use godwit_sys::QemuError;
 use std::fmt;
@@ -14,6 +15,8 @@ pub struct Loss {
     pub(crate) signs: [u32; 4],
     /// What QEMU has said.
     pub(crate) said: String,
+    /// The last lines of its log.
+    pub last: Vec<LogLine>,
 }
 
 /// Why a firmware is lost.
@@ -33,7 +36,7 @@ pub enum LossCause {
 impl Loss {
     /// Of firmware in this process, which leaves no signs.
     pub(crate) fn native(cause: LossCause) -> Self {
-        Self { cause, signs: [0; 4], said: String::new() }
+        Self { cause, signs: [0; 4], said: String::new(), last: Vec::new() }
     }
 }
 
@@ -80,11 +83,10 @@ impl fmt::Display for Loss {
             "; seen last: {turns} turns of its loop, idle {idle} times, call {call}, answered \
              {rest}"
         )?;
-        match self.cause {
-            LossCause::Silent => write!(f, "; QEMU said: {}", self.said),
-            // The others say it, or have nothing to say.
-            _ => Ok(()),
+        if let LossCause::Silent = self.cause {
+            write!(f, "; QEMU said: {}", self.said)?;
         }
+        self.last.iter().try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 

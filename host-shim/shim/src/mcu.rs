@@ -1,5 +1,6 @@
 //! Where a card's firmware runs.
 
+use godwit_log::LogReader;
 use godwit_regs::window::{BOARDS, Board, MPS2_AN386, QEMU_VIRT_RV32, QEMU_VIRT_RV64};
 use godwit_sys::ImageFile;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub enum Mcu {
 pub struct QemuMcu {
     pub(crate) board: QemuBoard,
     pub(crate) image: Arc<ImageFile>,
+    /// Reads the log of each firmware, if anybody wants it.
+    pub(crate) log: Option<Arc<LogReader>>,
 }
 
 /// How a firmware is made to end, to see what becomes of its vGPUs.
@@ -61,7 +64,14 @@ pub struct MishapAt {
 impl QemuMcu {
     /// This image on this board.
     pub const fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
-        Self { board, image }
+        Self { board, image, log: None }
+    }
+
+    /// The same, and its log is read: take it with [`crate::Card::take_log`]. The reader is one
+    /// for this image.
+    #[must_use]
+    pub fn with_log(self, reader: LogReader) -> Self {
+        Self { log: Some(Arc::new(reader)), ..self }
     }
 }
 

@@ -1,15 +1,20 @@
 //! Firmware in this process.
 
-use godwit_mmio::{AttentionWord, Mmio, SharedRetained, SharedWords};
+use godwit_hal::{Retained, RetainedSlot};
+use godwit_mmio::{AttentionWord, Mmio, SharedRetained, SharedWords, Words};
 use godwit_pump::{Pump, Turn};
+use godwit_regs::Word;
+use std::cell::Cell;
+use std::rc::Rc;
 
-type Hal = Mmio<SharedWords, AttentionWord<SharedWords>, SharedRetained>;
+type Hal = Mmio<Fused<SharedWords>, AttentionWord<Fused<SharedWords>>, Fused<SharedRetained>>;
 
 /// The firmware's loop over a map in this process, and what it retains.
 #[derive(Debug)]
 pub(crate) struct Native {
     words: SharedWords,
     retained: SharedRetained,
+    fuse: Fuse,
     hal: Hal,
     pub(crate) pump: Pump,
 }
@@ -17,15 +22,16 @@ pub(crate) struct Native {
 impl Native {
     /// Starts the firmware over this map.
     pub(crate) fn start(words: SharedWords) -> Self {
-        let retained = SharedRetained::default();
-        let mut hal = driver(&words, &retained);
+        let (retained, fuse) = (SharedRetained::default(), Fuse::default());
+        let mut hal = driver(&words, &retained, &fuse);
         let pump = Pump::boot(&mut hal);
-        Self { words, retained, hal, pump }
+        Self { words, retained, fuse, hal, pump }
     }
 
     /// The firmware is gone with all that it had in memory, and starts again.
     pub(crate) fn restart(&mut self) {
-        self.hal = driver(&self.words, &self.retained);
+        self.fuse.left.set(None);
+        self.hal = driver(&self.words, &self.retained, &self.fuse);
         self.pump = Pump::boot(&mut self.hal);
     }
 
@@ -33,8 +39,79 @@ impl Native {
     pub(crate) fn turn(&mut self) -> Turn {
         self.pump.turn(&mut self.hal)
     }
+
+    /// Lets the firmware write so many words more, of registers and of what it retains, and then
+    /// none: its power is cut.
+    pub(crate) fn cut_after(&mut self, words: u32) {
+        self.fuse.left.set(Some(words));
+    }
+
+    /// Whether a cut is to come.
+    pub(crate) fn is_cut_arranged(&self) -> bool {
+        self.fuse.left.get().is_some()
+    }
+
+    /// Whether its power is cut. What it has done since was done by nobody.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.fuse.left.get() == Some(0)
+    }
 }
 
-fn driver(words: &SharedWords, retained: &SharedRetained) -> Hal {
-    Mmio::new(words.clone(), AttentionWord::new(words.clone()), retained.clone())
+fn driver(words: &SharedWords, retained: &SharedRetained, fuse: &Fuse) -> Hal {
+    let words = Fused { inner: words.clone(), fuse: fuse.clone() };
+    let retained = Fused { inner: retained.clone(), fuse: fuse.clone() };
+    Mmio::new(words.clone(), AttentionWord::new(words), retained)
+}
+
+/// How many words may still be written; `None`: as many as there are.
+#[derive(Clone, Debug, Default)]
+struct Fuse {
+    left: Rc<Cell<Option<u32>>>,
+}
+
+impl Fuse {
+    /// Whether one more may be written.
+    fn allows(&self) -> bool {
+        match self.left.get() {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                self.left.set(Some(left - 1));
+                true
+            }
+        }
+    }
+}
+
+/// What nothing is written to any more once the fuse has blown.
+#[derive(Clone, Debug)]
+struct Fused<T> {
+    inner: T,
+    fuse: Fuse,
+}
+
+impl<T: Words> Words for Fused<T> {
+    fn read(&self, word: Word) -> u32 {
+        self.inner.read(word)
+    }
+
+    fn write(&self, word: Word, value: u32) {
+        if self.fuse.allows() {
+            self.inner.write(word, value);
+        }
+    }
+}
+
+impl<T: Retained> Retained for Fused<T> {
+    fn load(&self, slot: RetainedSlot, at: usize, into: &mut [u8]) {
+        self.inner.load(slot, at, into);
+    }
+
+    fn store(&mut self, slot: RetainedSlot, at: usize, bytes: &[u8]) {
+        for (at, word) in (at..).step_by(4).zip(bytes.chunks(4)) {
+            if self.fuse.allows() {
+                self.inner.store(slot, at, word);
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::loss::{Loss, LossCause};
 use crate::mcu::{Mishap, MishapAt, QemuMcu};
+use godwit_log::{LogLine, LogMemory, LogReader};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
 use godwit_regs::crash::{NUMBER_AT, Record};
 use godwit_regs::window::{Board, CRASH_AT, MAP_AT};
@@ -14,6 +15,9 @@ use tempfile::TempDir;
 
 /// Longest time, by the host's own clock, that the firmware may work on one call.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lines of the log that are told with a loss.
+const LAST_LINES: usize = 8;
 
 /// The window that is shared with the microcontroller.
 #[derive(Debug)]
@@ -35,6 +39,12 @@ impl WordMemory for Window {
     }
 }
 
+impl LogMemory for Window {
+    fn word(&self, at: usize) -> u32 {
+        self.at(at).load(Ordering::Acquire)
+    }
+}
+
 /// A microcontroller with the firmware's image.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -52,6 +62,9 @@ pub(crate) struct Remote {
     mishap: Option<MishapAt>,
     /// Where QEMU listens for debuggers.
     folder: TempDir,
+    log: Option<LogReader>,
+    /// Lines that nobody has taken yet.
+    lines: Vec<LogLine>,
 }
 
 impl Remote {
@@ -66,8 +79,20 @@ impl Remote {
         let window = Arc::new(Window { ram, at: board.window_at });
         let caller = Caller::new(SharedWords::over(window.clone()));
         let folder = tempfile::Builder::new().prefix("godwit-").tempdir()?;
-        let (qemu, started, mishap) = (None, None, None);
-        Ok(Self { mcu, window, caller, qemu, started, calls: 0, record: 0, mishap, folder })
+        let log = mcu.log.as_deref().cloned();
+        Ok(Self {
+            mcu,
+            window,
+            caller,
+            qemu: None,
+            started: None,
+            calls: 0,
+            record: 0,
+            mishap: None,
+            folder,
+            log,
+            lines: Vec::new(),
+        })
     }
 
     /// The map in its RAM.
@@ -87,7 +112,12 @@ impl Remote {
 
     /// What it boots from the next power-on on.
     pub(crate) fn set_image(&mut self, image: Arc<ImageFile>) {
+        self.listen();
         self.mcu.image = image;
+        // An image whose texts cannot be read has a log that cannot: its lines say so.
+        if let (Some(log), Ok(elf)) = (&mut self.log, self.mcu.image.read()) {
+            let _ = log.renew(&elf);
+        }
     }
 
     /// Lets this happen once, in place of what was arranged before.
@@ -148,6 +178,7 @@ impl Remote {
         let begin = Instant::now();
         loop {
             if let Some(burst) = self.caller.answered(call) {
+                self.listen();
                 return Ok(Some(burst));
             }
             if let Some(record) = self.record() {
@@ -212,6 +243,28 @@ impl Remote {
         Ok(true)
     }
 
+    /// Reads what was logged since the last time.
+    fn listen(&mut self) {
+        if let Some(log) = &mut self.log {
+            self.lines.extend(log.poll(&*self.window));
+        }
+    }
+
+    /// The last lines that are in the ring, whoever has read them.
+    fn last_lines(&self) -> Vec<LogLine> {
+        let elf = self.mcu.image.read().ok();
+        let Some(mut log) = elf.and_then(|elf| LogReader::new(&elf).ok()) else {
+            return Vec::new();
+        };
+        let mut lines = log.poll(&*self.window);
+        lines.split_off(lines.len().saturating_sub(LAST_LINES))
+    }
+
+    /// The lines that were logged since the last time.
+    pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lines)
+    }
+
     /// A crash record that was not told of yet.
     fn record(&self) -> Option<Record> {
         let word = |at: usize| self.window.at(CRASH_AT + 4 * at).load(Ordering::Acquire);
@@ -223,7 +276,8 @@ impl Remote {
 
     /// Notes what it was last seen doing.
     pub(crate) fn loss(&mut self, cause: impl Into<LossCause>) -> Loss {
+        self.listen();
         let said = self.qemu.as_mut().map_or_else(String::new, Qemu::said);
-        Loss { cause: cause.into(), signs: self.caller.signs(), said }
+        Loss { cause: cause.into(), signs: self.caller.signs(), said, last: self.last_lines() }
     }
 }

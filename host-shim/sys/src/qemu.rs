@@ -93,6 +93,15 @@ impl ImageFile {
         file.write_all(bytes)?;
         Ok(Self { path: path_of(&file), _file: Some(file) })
     }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        std::fs::read(&self.path)
+    }
 }
 
 /// A path by which a process of the same user opens a file of this one.

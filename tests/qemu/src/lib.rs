@@ -4,4 +4,4 @@
 
 mod run;
 
-pub use run::{json, mcu, outcome};
+pub use run::{json, json_and_log, logging_mcu, mcu, outcome};

@@ -1,6 +1,6 @@
 //! The image does what the same firmware does in the host's process.
 
-use godwit_qemu::{json, mcu, outcome};
+use godwit_qemu::{mcu, outcome};
 use godwit_shim::{Mcu, QemuBoard};
 
 const SCENARIO: &str = include_str!("moves.toml");
@@ -22,13 +22,4 @@ fn every_board_does_what_is_expected() {
         let name = board.board().name;
         assert_eq!(outcome_on(&mcu(name)), EXPECTED, "{name}");
     }
-}
-
-#[test]
-fn two_runs_on_a_microcontroller_are_the_same() {
-    let run = || {
-        let folder = tempfile::tempdir().unwrap();
-        json(SCENARIO, folder.path(), &mcu("qemu-virt-rv64"))
-    };
-    assert_eq!(run(), run());
 }

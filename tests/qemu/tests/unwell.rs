@@ -28,7 +28,9 @@ fn the_end_of_qemu_is_told_in_its_own_words() {
 
 #[test]
 fn an_image_that_does_nothing_is_not_waited_for_without_end() {
-    // Another core's: it runs into what this one does not know, before it can say so.
-    let said = end(godwit_images::image("mps2-an386").unwrap());
+    // Another core's: it runs into what this one does not know, before it can say so. QEMU loads
+    // such a file as it is, so no more of it than there is room for in front of the window.
+    let image = godwit_images::image("mps2-an386").unwrap();
+    let said = end(&image[..image.len().min(0x1_0000)]);
     assert!(said.contains("the firmware does not start; seen last: 0 turns"), "{said}");
 }

@@ -10,6 +10,7 @@ use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use godwit_guest::{ElfError, GuestError, JobError};
+use godwit_log::LogLine;
 use godwit_shim::{CardError, Host, HostError, Mcu};
 use godwit_sim_gpu::{Costs, Fault, GpuConfig};
 use godwit_types::Identity;
@@ -202,6 +203,19 @@ impl World {
     /// Breaks a host's device on demand, at its next opportunity.
     pub fn inject(&mut self, host: HostId, fault: Fault) {
         self.hosts[host.0].host.card_mut().gpu_mut().inject(fault);
+    }
+
+    /// What the firmware of each host has logged since the last time, where its log is read; the
+    /// times are those of the world.
+    pub fn take_log(&mut self) -> Vec<(HostId, LogLine)> {
+        let mut all = Vec::new();
+        for (at, node) in self.hosts.iter_mut().enumerate() {
+            for line in node.host.card_mut().take_log() {
+                let timestamp_ns = node.world_ns(line.timestamp_ns);
+                all.push((HostId(at), LogLine { timestamp_ns, ..line }));
+            }
+        }
+        all
     }
 
     /// Takes back all faults that have not happened.

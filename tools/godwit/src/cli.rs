@@ -2,7 +2,7 @@
 
 use crate::inspect::inspect;
 use crate::mcu::McuOptions;
-use crate::progress::{Bars, Progress, Silent};
+use crate::progress::{Bars, Plain, Progress, Silent};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
@@ -34,7 +34,7 @@ enum Command {
         #[command(flatten)]
         options: Options,
         /// Print the built-in scenario and do nothing else.
-        #[arg(long, conflicts_with_all = ["seed", "json", "mcu"])]
+        #[arg(long, conflicts_with_all = ["seed", "json", "mcu", "log"])]
         print: bool,
     },
     /// Runs a scenario.
@@ -109,9 +109,10 @@ fn execute(scenario: &Scenario, options: &Options) -> ExitCode {
             return ExitCode::from(MISTAKE);
         }
     };
-    let mut progress: Box<dyn Progress> = match io::stderr().is_terminal() {
-        true => Box::new(Bars::new(scenario)),
-        false => Box::new(Silent),
+    let mut progress: Box<dyn Progress> = match (io::stderr().is_terminal(), options.mcu.log()) {
+        (true, _) => Box::new(Bars::new(scenario)),
+        (false, true) => Box::new(Plain),
+        (false, false) => Box::new(Silent),
     };
     let report = match run::execute_on(scenario, &mcu, progress.as_mut()) {
         Ok(report) => report,

@@ -2,6 +2,7 @@
 
 use crate::files;
 use clap::{Args, ValueEnum};
+use godwit_log::{LogError, LogReader};
 use godwit_shim::{IMAGE_BYTES_MAX, Mcu, QemuBoard, QemuMcu, check_image};
 use godwit_sys::ImageFile;
 use std::fmt;
@@ -32,6 +33,9 @@ pub(crate) struct McuOptions {
     /// The image to boot, an ELF file, in place of the one that is built in.
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
+    /// Show what the firmware logs, on standard error; it does so in QEMU only.
+    #[arg(long)]
+    log: bool,
 }
 
 /// Why there is no such microcontroller.
@@ -41,6 +45,10 @@ pub(crate) enum McuError {
     NoImage { board: &'static str },
     /// The file is no image, or cannot be read; the reason goes on from its name.
     Image { path: PathBuf, why: String },
+    /// There is no log to read.
+    NativeLog,
+    /// The image's log cannot be read.
+    Log { path: PathBuf, error: LogError },
 }
 
 impl fmt::Display for McuError {
@@ -52,6 +60,12 @@ impl fmt::Display for McuError {
                  image with --image"
             ),
             Self::Image { path, why } => write!(f, "{} {why}", path.display()),
+            Self::NativeLog => write!(
+                f,
+                "--log needs --mcu qemu: only the image writes a log; in this process the firmware \
+                 is built without one"
+            ),
+            Self::Log { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
 }
@@ -66,26 +80,37 @@ impl McuOptions {
         let board = match (self.mcu, QemuBoard::named(&self.board)) {
             (Kind::Qemu, Some(board)) => board,
             // The parser of the option lets no other name pass.
+            (Kind::Native, _) | (_, None) if self.log => return Err(McuError::NativeLog),
             (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
         };
+        let name = board.board().name;
+        let path = self.image.clone().unwrap_or_else(|| PathBuf::from(name));
+        let wrong = |why| McuError::Image { path: path.clone(), why };
         let image = match &self.image {
             Some(path) => {
-                let failed = |why| McuError::Image { path: path.clone(), why };
-                let bytes = files::read(path, IMAGE_BYTES_MAX as u64).map_err(failed)?;
-                check_image(board.board(), &bytes)
-                    .map_err(|error| failed(format!("is no image: {error}")))?;
-                ImageFile::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?
+                let bytes = files::read(path, IMAGE_BYTES_MAX as u64).map_err(wrong)?;
+                let checked = check_image(board.board(), &bytes);
+                checked.map_err(|error| wrong(format!("is no image: {error}")))?;
+                ImageFile::from_bytes(&bytes)
             }
-            None => {
-                let name = board.board().name;
-                let Some(elf) = godwit_images::image(name) else {
-                    return Err(McuError::NoImage { board: name });
-                };
-                let path = PathBuf::from(name);
-                ImageFile::from_bytes(elf)
-                    .map_err(|error| McuError::Image { path, why: error.to_string() })?
-            }
+            None => match godwit_images::image(name) {
+                Some(elf) => ImageFile::from_bytes(elf),
+                None => return Err(McuError::NoImage { board: name }),
+            },
         };
-        Ok(Mcu::Qemu(QemuMcu::new(board, Arc::new(image))))
+        let image = image.map_err(|error| wrong(error.to_string()))?;
+        let log = self.log.then(|| image.read()).transpose();
+        let log = log.map_err(|error| wrong(error.to_string()))?;
+        let mcu = QemuMcu::new(board, Arc::new(image));
+        Ok(Mcu::Qemu(match log.as_deref().map(LogReader::new).transpose() {
+            Ok(Some(reader)) => mcu.with_log(reader),
+            Ok(None) => mcu,
+            Err(error) => return Err(McuError::Log { path, error }),
+        }))
+    }
+
+    /// Whether the firmware's log is asked for.
+    pub(crate) const fn log(&self) -> bool {
+        self.log
     }
 }

@@ -1,6 +1,7 @@
 //! Telling someone who waits how far a run is.
 
 use crate::scenario::{Action, Scenario};
+use godwit_log::LogLine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// What a job does.
@@ -34,6 +35,9 @@ pub trait Progress {
 
     /// An event, by its place in the scenario, is in this phase, or has ended so.
     fn event(&mut self, event: usize, phase: &str);
+
+    /// The firmware of a host has logged this.
+    fn log(&mut self, host: &str, line: &LogLine);
 }
 
 /// Tells nobody.
@@ -44,6 +48,22 @@ impl Progress for Silent {
     fn job(&mut self, _: usize, _: u64, _: JobState) {}
 
     fn event(&mut self, _: usize, _: &str) {}
+
+    fn log(&mut self, _: &str, _: &LogLine) {}
+}
+
+/// Writes the firmware's log to standard error, a line each, and tells nobody of the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain;
+
+impl Progress for Plain {
+    fn job(&mut self, _: usize, _: u64, _: JobState) {}
+
+    fn event(&mut self, _: usize, _: &str) {}
+
+    fn log(&mut self, host: &str, line: &LogLine) {
+        anstream::eprintln!("{host} {line}");
+    }
 }
 
 /// Bars on the terminal, one for each job and one for events; nothing where standard error is
@@ -97,6 +117,12 @@ impl Progress for Bars {
         let title = self.titles.get(event).map_or("", String::as_str);
         self.events.set_message(format!("{title}: {phase}"));
         self.events.tick();
+    }
+
+    /// Above the bars.
+    fn log(&mut self, host: &str, line: &LogLine) {
+        // Only the drawing can fail, and the run goes on without it.
+        let _ = self.all.println(format!("{host} {line}"));
     }
 }
 

@@ -29,6 +29,14 @@ fn a_wrong_command_line_ends_with_2() {
 }
 
 #[test]
+fn a_log_of_firmware_that_writes_none_is_refused() {
+    godwit().args(["demo", "--log"]).assert().code(2).stdout_eq("").stderr_eq(
+        "error: --log needs --mcu qemu: only the image writes a log; in this process the firmware \
+         is built without one\n",
+    );
+}
+
+#[test]
 fn a_mistaken_scenario_ends_with_2_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.toml"), "[[host]]\nfirmware = \"qemu\"\n").unwrap();

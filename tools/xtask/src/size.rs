@@ -8,7 +8,8 @@
 //!
 //! What is taken for granted:
 //!
-//! - a jump by a word from a read-only table goes to one of the table's entries;
+//! - a jump by a word from a read-only table goes to one of the table's entries, and one into a
+//!   run of jumps to one of them;
 //! - functions keep the registers and the stack pointer that their core's convention says;
 //! - RISC-V takes one trap at a time: the handler does not fault, and does not enable interrupts;
 //! - a Cortex-M's priorities are as after a reset, so that one interrupt or fault, one hard fault

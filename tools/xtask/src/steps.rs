@@ -18,6 +18,8 @@ use crate::workspace::Workspace;
 
 /// The feature that turns typed events into log records.
 const LOG_FEATURE: &str = "defmt";
+/// The program that always has it, and with it all that is built beside it.
+const IMAGE: &str = "godwit-image";
 
 /// One thing to check.
 #[derive(Debug)]
@@ -145,7 +147,7 @@ fn build(args: &[&str]) -> Cmd {
 
 /// What is to be done for the firmware's own target, where there is no standard library to fall
 /// back on: without logging, with it, then for the device programs, and at last for the image
-/// on the targets of its other boards and on the template board.
+/// on every board's target and on the template board.
 fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) -> Vec<Cmd> {
     let target = ["--target", FIRMWARE_TARGET];
     let with = |crates: &[String], features: &[String]| {
@@ -156,14 +158,16 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
     };
     let features: Vec<String> =
         logging.iter().map(|name| format!("{name}/{LOG_FEATURE}")).collect();
-    let mut out = vec![with(no_std, &[])];
+    let bare: Vec<String> = no_std.iter().filter(|name| *name != IMAGE).cloned().collect();
+    let mut out = vec![with(&bare, &[])];
     if !logging.is_empty() {
         out.push(with(logging, &features));
     }
     let programs = "godwit-programs".to_owned();
     let device = format!("{programs}/device");
     out.push(with(&[programs], &[device]));
-    let image = |target| what(&["--target", target, "--package", "godwit-image"]);
+    let image = |target| what(&["--target", target, "--package", IMAGE]);
+    out.push(image(FIRMWARE_TARGET));
     out.extend(BOARD_TARGETS.map(image));
     // The board that others copy is in no list, so nothing else would build it.
     out.push(image(FIRMWARE_TARGET).env("GODWIT_BOARD", "template"));
@@ -173,7 +177,7 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
 #[cfg(test)]
 mod tests {
     use super::{
-        Cmd, Duration, Step, Work, Workspace, build, clippy, in_order, on_target, summary,
+        Cmd, Duration, IMAGE, Step, Work, Workspace, build, clippy, in_order, on_target, summary,
     };
 
     fn failing(_: &Workspace) -> anyhow::Result<()> {
@@ -182,9 +186,9 @@ mod tests {
 
     #[test]
     fn firmware_is_checked_with_and_without_logging() {
-        let crates = ["a".to_owned(), "b".to_owned()];
+        let crates = ["a".to_owned(), "b".to_owned(), IMAGE.to_owned()];
         let lines: Vec<String> =
-            on_target(clippy, &crates, &crates[1..]).iter().map(Cmd::to_string).collect();
+            on_target(clippy, &crates, &crates[1..2]).iter().map(Cmd::to_string).collect();
         let target = "cargo clippy --target riscv64imac-unknown-none-elf";
         assert_eq!(
             lines,
@@ -195,6 +199,7 @@ mod tests {
                     "{target} --package godwit-programs --features godwit-programs/device \
                      -- -D warnings"
                 ),
+                format!("{target} --package godwit-image -- -D warnings"),
                 "cargo clippy --target riscv32imac-unknown-none-elf --package godwit-image \
                  -- -D warnings"
                     .to_owned(),
@@ -205,7 +210,7 @@ mod tests {
             ]
         );
         let built = on_target(build, &crates, &[]);
-        assert_eq!(built.len(), 5);
+        assert_eq!(built.len(), 6);
         assert_eq!(
             built[0].to_string(),
             "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"

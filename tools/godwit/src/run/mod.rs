@@ -95,6 +95,7 @@ pub fn execute_on(
     let mut in_time = true;
     loop {
         course.follow(&ids, &mut world, progress);
+        pass_on_log(&mut world, progress);
         if world.now_ns() >= look_ns {
             look_ns = world.now_ns() + LOOK_NS;
             course.tell(&ids, &world, progress);
@@ -112,8 +113,16 @@ pub fn execute_on(
             return Err(RunError::Firmware { host, loss: loss.to_string() });
         }
     }
+    pass_on_log(&mut world, progress);
     world.check_leaks();
     Ok(verdict::report(scenario, &ids, &world, &course, in_time))
+}
+
+/// Tells what the firmware of all hosts has logged meanwhile.
+fn pass_on_log(world: &mut World, progress: &mut dyn Progress) {
+    for (host, line) in world.take_log() {
+        progress.log(world.host_name(host), &line);
+    }
 }
 
 /// Decides when a run is over.

@@ -222,6 +222,7 @@ impl Walk<'_> {
                 Some(Value::Relative { table, width }) if plus == 0 => {
                     self.labels(table, width, table)
                 }
+                Some(Value::Indexed(first)) if plus == 0 => self.branches(first),
                 // A core with a return register of its own jumps by it to return.
                 _ if Some(reg) == self.isa.link && plus == 0 => {
                     self.facts.returns = true;
@@ -272,6 +273,19 @@ impl Walk<'_> {
             targets.push(to);
         }
         targets
+    }
+
+    /// A run of jumps, into which a jump goes: as long as they are of one length.
+    fn branches(&self, first: u64) -> Vec<u64> {
+        let Some(len) = self.code.get(&first).map(|insn| insn.len) else { return Vec::new() };
+        let is_jump = |at: &u64| {
+            self.code.get(at).is_some_and(|insn| {
+                insn.len == len
+                    && insn.condition.is_none()
+                    && matches!(insn.flow, Flow::Jump(Goal::At(_)))
+            })
+        };
+        (0..).map(|index| first + index * len).take_while(is_jump).collect()
     }
 
     /// A named table of functions: all of it from `table` on, empty entries left out.

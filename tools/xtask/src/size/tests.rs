@@ -233,6 +233,24 @@ fn a_table_of_offsets_is_no_call() {
 }
 
 #[test]
+fn a_run_of_jumps_is_a_table() {
+    let start = "adr.w r0, 4f
+        add.w r5, r0, r1, lsl #2
+        mov pc, r5
+        .balign 4
+        4: b.w 2f
+        b.w 3f
+        2: bl leaf
+        3: b 3b";
+    let leaf = "push {r4, lr}\n pop {r4, pc}";
+    let run = found(ARM, &[("start", start), ("leaf", leaf)]);
+    assert_eq!(run.problems, [""; 0]);
+    assert_eq!(run.sizes.stack_bytes, 8 + 3 * 108 + 8);
+    let wild = start.replace("mov pc, r5", "mov pc, r1");
+    problem(ARM, &[("start", &wild), ("leaf", leaf)], &["it jumps to where nothing says"]);
+}
+
+#[test]
 fn over_budget_is_a_problem() {
     let sizes = Sizes { flash_bytes: 9, ram_bytes: 8, channel_bytes: 7, stack_bytes: 6 };
     let found = || Findings { sizes, deepest: Vec::new(), problems: Vec::new() };

@@ -143,7 +143,8 @@ fn flow(name: Name<'_>, at: u64, operands: &[ArmOperand]) -> Flow {
         ("pop" | "ldm", _) if pops_pc => Flow::Return,
         // What it loads into the program counter was saved from the link register.
         ("ldr", _) if first(operands) == PC && base(operands) == SP => Flow::Return,
-        ("ldr" | "mov" | "add", _) if first(operands) == PC => {
+        ("mov", _) if first(operands) == PC => Flow::Jump(Goal::Register(second(operands), 0)),
+        ("ldr" | "add", _) if first(operands) == PC => {
             Flow::Jump(Goal::Register(NONE, 0)) // what nothing resolves
         }
         _ => Flow::Next,
@@ -155,6 +156,10 @@ fn first(operands: &[ArmOperand]) -> Reg {
         Some(ArmOperandType::Reg(reg)) => *reg,
         _ => NONE,
     }
+}
+
+fn second(operands: &[ArmOperand]) -> Reg {
+    first(operands.get(1..).unwrap_or_default())
 }
 
 fn base(operands: &[ArmOperand]) -> Reg {
@@ -178,14 +183,24 @@ fn value(name: Name<'_>, written: Reg, at: u64, operands: &[ArmOperand]) -> Expr
     if let (true, Some(load)) = (name.is(&["ldr"]), load(at, operands)) {
         return load;
     }
-    // A shifted operand is more than it says.
-    if operands.iter().any(|o| o.shift != capstone::arch::arm::ArmShift::Invalid) {
-        return Expr::Any;
-    }
     let types: Vec<&ArmOperandType> = operands.iter().map(|o| &o.op_type).collect();
     use ArmOperandType::{Imm, Reg as R};
     let (adds, subs) = (["add", "adds", "addw"], ["sub", "subs", "subw"]);
+    // A shifted operand is more than it says.
+    if operands.iter().any(|o| o.shift != capstone::arch::arm::ArmShift::Invalid) {
+        return match types.as_slice() {
+            [R(_), R(one), R(_)] if name.is(&adds) => Expr::Sum(*one, NONE),
+            _ => Expr::Any,
+        };
+    }
     match types.as_slice() {
+        // From the word that the program counter is in, which is ahead.
+        [R(_), R(PC), Imm(imm)] if name.is(&adds) => {
+            Expr::Const((at.wrapping_add(4) & !3).wrapping_add_signed(i64::from(*imm)))
+        }
+        [R(_), R(PC), Imm(imm)] if name.is(&subs) => {
+            Expr::Const((at.wrapping_add(4) & !3).wrapping_add_signed(-i64::from(*imm)))
+        }
         [R(_), Imm(imm)] if name.is(&["mov", "movs", "movw"]) => {
             Expr::Const(u64::from(*imm as u32))
         }

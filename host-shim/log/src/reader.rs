@@ -1,0 +1,177 @@
+//! Lines out of frames.
+
+use crate::elf::with_low_texts;
+use crate::line::{Kind, Level, LogLine};
+use crate::ring::{LogMemory, Piece, RingReader};
+use defmt_decoder::{Frame, Locations, Table};
+use std::fmt;
+
+/// What lines of the reader itself have for a module.
+const HERE: &str = "log";
+
+/// Why an image's log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file has no texts.
+    #[error("the image has no log: no section `.defmt`")]
+    None,
+    /// They cannot be read.
+    #[error("the image's log cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl LogError {
+    fn unreadable(error: &impl fmt::Display) -> Self {
+        // With all causes.
+        Self::Unreadable(format!("{error:#}"))
+    }
+}
+
+/// Reads the log of one firmware: its texts, and the place in its ring. A clone of one that has
+/// read nothing is a reader for another firmware of the same image.
+#[derive(Clone)]
+pub struct LogReader {
+    table: Table,
+    locations: Locations,
+    ring: RingReader,
+    last_ns: u64,
+}
+
+impl fmt::Debug for LogReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogReader").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+impl LogReader {
+    /// A reader for an image, an ELF file, which begins with the oldest frame in the ring.
+    ///
+    /// # Errors
+    ///
+    /// When the file has no log that can be read.
+    pub fn new(elf: &[u8]) -> Result<Self, LogError> {
+        let (table, locations) = texts(elf)?;
+        Ok(Self { table, locations, ring: RingReader::new(), last_ns: 0 })
+    }
+
+    /// Goes on with another image, after all lines of the one before were taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`]; the texts are those of the image before then.
+    pub fn renew(&mut self, elf: &[u8]) -> Result<(), LogError> {
+        (self.table, self.locations) = texts(elf)?;
+        Ok(())
+    }
+
+    /// The lines since the last time. The memory is that of the window, alive or not.
+    pub fn poll(&mut self, memory: &impl LogMemory) -> Vec<LogLine> {
+        self.ring.poll(memory).into_iter().map(|piece| self.line(piece)).collect()
+    }
+
+    fn line(&mut self, piece: Piece) -> LogLine {
+        let (kind, text) = match piece {
+            Piece::Frame(bytes) => match self.decode(&bytes) {
+                Some(line) => {
+                    self.last_ns = line.timestamp_ns;
+                    return line;
+                }
+                None => {
+                    let text = format!("a frame of {} bytes cannot be decoded", bytes.len());
+                    (Kind::Undecodable, text)
+                }
+            },
+            Piece::Lost(byte_count) => {
+                let text = format!("{byte_count} bytes of the log were overrun");
+                (Kind::Overrun { byte_count }, text)
+            }
+        };
+        let (timestamp_ns, level) = (self.last_ns, Level::Warn);
+        LogLine { timestamp_ns, level, module: HERE.to_owned(), text, kind }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<LogLine> {
+        // One for each frame: none that makes no sense can spoil the next.
+        let mut decoder = self.table.new_stream_decoder();
+        decoder.received(bytes);
+        decoder.received(&[0]);
+        let frame = decoder.decode().ok()?;
+        let time = frame.display_timestamp().map(|time| time.to_string());
+        Some(LogLine {
+            timestamp_ns: time.and_then(|time| time.parse().ok())?,
+            level: level(&frame),
+            module: self.module(&frame),
+            text: frame.display_message().to_string(),
+            kind: Kind::Said,
+        })
+    }
+
+    fn module(&self, frame: &Frame<'_>) -> String {
+        let place = self.locations.get(&frame.index());
+        place.map(|place| module_of(&place.module).to_owned()).unwrap_or_default()
+    }
+}
+
+fn texts(elf: &[u8]) -> Result<(Table, Locations), LogError> {
+    let elf = with_low_texts(elf);
+    let table = Table::parse(&elf).map_err(|error| LogError::unreadable(&error))?;
+    let table = table.ok_or(LogError::None)?;
+    // Without them a line says its level and text still.
+    let locations = table.get_locations(&elf).unwrap_or_default();
+    Ok((table, locations))
+}
+
+/// The module of an item's path: what comes before an `impl` or a function's name.
+fn module_of(path: &str) -> &str {
+    path.split("::{").next().unwrap_or(path)
+}
+
+/// The decoder's type for it cannot be named.
+fn level(frame: &Frame<'_>) -> Level {
+    match frame.level().map(|level| level.as_str()) {
+        Some("trace") => Level::Trace,
+        Some("debug") => Level::Debug,
+        Some("warn") => Level::Warn,
+        Some("error") => Level::Error,
+        _ => Level::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader() -> LogReader {
+        LogReader::new(godwit_images::image("qemu-virt-rv64").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_text_of_the_image_has_its_module() {
+        let reader = reader();
+        let of = |index| reader.locations.get(&(index as u64)).map(|place| place.module.as_str());
+        let modules: Vec<&str> =
+            reader.table.indices().map(|index| module_of(of(index).unwrap())).collect();
+        for module in ["vgpu", "save", "channel", "runlist"] {
+            let module = format!("godwit_engine::{module}");
+            assert!(modules.contains(&module.as_str()), "{module} in {modules:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_told_and_the_next_frame_is_read() {
+        let mut reader = reader();
+        for bytes in [&[1u8, 2, 3][..], &[0xff; 40], &[0x7f, 0xfe, 1]] {
+            let line = reader.line(Piece::Frame(bytes.to_vec()));
+            assert_eq!((line.kind, line.level), (Kind::Undecodable, Level::Warn));
+        }
+        let line = reader.line(Piece::Lost(12));
+        assert_eq!(line.to_string(), "  0.000000000 WARN  log: 12 bytes of the log were overrun");
+    }
+
+    #[test]
+    fn a_file_without_a_log_is_refused() {
+        assert!(matches!(LogReader::new(b"no ELF file"), Err(LogError::Unreadable(_))));
+        let kernel = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(matches!(LogReader::new(&kernel), Err(LogError::None)));
+    }
+}
