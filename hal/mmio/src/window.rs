@@ -3,9 +3,9 @@
 use crate::words::MmioWords;
 use core::ptr::NonNull;
 use godwit_hal::{Retained, RetainedSlot};
-use godwit_regs::crash;
+use godwit_regs::{boot, crash};
 use godwit_regs::window::{
-    CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES, WINDOW_BYTES,
+    BOOT_AT, CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES, WINDOW_BYTES,
 };
 use volatile::VolatilePtr;
 
@@ -39,9 +39,17 @@ impl Window {
 
     /// Leaves a crash record; its magic comes last, so that none is half there.
     pub fn leave(&self, cause: crash::Cause) {
-        let record = crash::encode(cause);
+        self.put(CRASH_AT, crash::encode(cause));
+    }
+
+    /// Says what is about to be started, in the same way.
+    pub fn note_booted(&self, booted: boot::Booted) {
+        self.put(BOOT_AT, boot::encode(booted));
+    }
+
+    fn put<const N: usize>(&self, place: usize, record: [u32; N]) {
         for (at, word) in record.into_iter().enumerate().rev() {
-            self.word(CRASH_AT.wrapping_add(at.wrapping_mul(4))).write(word);
+            self.word(place.wrapping_add(at.wrapping_mul(4))).write(word);
         }
     }
 
@@ -118,5 +126,7 @@ mod tests {
         assert_eq!(bytes, [9; RETAINED_BYTES]);
         window.leave(crash::Cause::NoDevice);
         assert_eq!(window.word(CRASH_AT).read(), crash::MAGIC);
+        window.note_booted(boot::parse([boot::MAGIC; boot::WORDS]).unwrap());
+        assert_eq!(window.word(BOOT_AT).read(), boot::MAGIC);
     }
 }

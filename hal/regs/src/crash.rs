@@ -25,6 +25,14 @@ pub enum Cause {
     },
     /// The device did not come up.
     NoDevice,
+    /// Neither slot of the flash boots: why slot a and slot b do not, as `godwit-slots` numbers
+    /// it.
+    NoImage {
+        /// Why slot a does not.
+        a: u32,
+        /// Why slot b does not.
+        b: u32,
+    },
 }
 
 /// The words of a record, the magic first. It is written last.
@@ -42,6 +50,7 @@ pub const fn encode(cause: Cause) -> [u32; WORDS] {
         ],
         Cause::Panic { line } => [MAGIC, 2, line, 0, 0, 0, 0, 0],
         Cause::NoDevice => [MAGIC, 3, 0, 0, 0, 0, 0, 0],
+        Cause::NoImage { a, b } => [MAGIC, 16, a, b, 0, 0, 0, 0],
     }
 }
 
@@ -59,6 +68,7 @@ pub const fn parse(words: [u32; WORDS]) -> Option<Cause> {
         }),
         2 => Some(Cause::Panic { line: number }),
         3 => Some(Cause::NoDevice),
+        16 => Some(Cause::NoImage { a: number, b: at_lo }),
         _ => None,
     }
 }
@@ -70,7 +80,8 @@ mod tests {
     #[test]
     fn what_is_left_is_read() {
         let exception = Cause::Exception { number: 7, at: 0x8000_0000_1234, value: u64::MAX };
-        for cause in [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice] {
+        let none = Cause::NoImage { a: 1, b: 2 };
+        for cause in [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice, none] {
             assert_eq!(parse(encode(cause)), Some(cause));
         }
         assert_eq!(parse([0; WORDS]), None);

@@ -25,9 +25,11 @@
 )]
 
 pub mod bits;
+pub mod boot;
 pub mod copy;
 pub mod crash;
 pub mod fifo;
+pub mod flash;
 pub mod guest;
 pub mod map;
 mod place;

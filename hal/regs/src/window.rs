@@ -17,6 +17,8 @@ pub const RETAINED_B_AT: usize = RETAINED_A_AT + RETAINED_BYTES;
 pub const CRASH_AT: usize = RETAINED_B_AT + RETAINED_BYTES;
 /// The ring of the firmware's log.
 pub const LOG_AT: usize = 0x5_0000;
+/// What the boot stage says of the image that it starts: see [`crate::boot`].
+pub const BOOT_AT: usize = 0x6_0000;
 
 /// Bytes of each place of the retained record.
 pub const RETAINED_BYTES: usize = 4096;
@@ -24,11 +26,14 @@ pub const RETAINED_BYTES: usize = 4096;
 pub const CRASH_BYTES: usize = 4096;
 /// Bytes of the log's ring.
 pub const LOG_BYTES: usize = 0x1_0000;
+/// Bytes of the boot stage's record.
+pub const BOOT_BYTES: usize = 4096;
 /// Bytes of the whole window.
 pub const WINDOW_BYTES: usize = 0x8_0000;
 
 const_assert!(CRASH_AT + CRASH_BYTES <= LOG_AT);
-const_assert!(LOG_AT + LOG_BYTES <= WINDOW_BYTES);
+const_assert!(LOG_AT + LOG_BYTES <= BOOT_AT);
+const_assert!(BOOT_AT + BOOT_BYTES <= WINDOW_BYTES);
 
 /// A board: where an image finds the window, and where the host finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
