@@ -1,11 +1,11 @@
 //! The flash, as whoever can read all of it sees it.
 
 use crate::{
-    Choice, HEADER_BYTES, Header, Image, KEY_RECORD_BYTES, PublicKey, Refusal, STATE_RECORD_BYTES, Slot, State,
-    Terms, check, choose,
+    Choice, HEADER_BYTES, Header, Image, PublicKey, ROOT_RECORD_BYTES, Refusal, Root,
+    STATE_RECORD_BYTES, Slot, State, Terms, check, choose,
 };
 use godwit_regs::flash::{
-    KEY_AT, Place, SLOT_A_AT, SLOT_B_AT, SLOT_BYTES, STATE_A_AT, STATE_B_AT,
+    self, KEY_AT, Place, SLOT_A_AT, SLOT_B_AT, SLOT_BYTES, STATE_A_AT, STATE_B_AT,
 };
 
 /// The bytes of a flash, from its first one. Where they end too soon, nothing is there.
@@ -54,9 +54,16 @@ impl<'a> Flash<'a> {
         self.place
     }
 
-    /// The key that images are checked with.
+    /// The flash of the board that it says it is for; `None` when there is no such board.
+    pub fn open(bytes: &'a [u8]) -> Option<Self> {
+        let root = Root::parse(bytes.get(KEY_AT..)?.get(..ROOT_RECORD_BYTES)?)?;
+        Some(Self { bytes, place: flash::place(root.board.as_str())? })
+    }
+
+    /// The key that images are checked with; `None` when it is another board's, too.
     pub fn key(&self) -> Option<PublicKey> {
-        PublicKey::from_record(self.part(KEY_AT, KEY_RECORD_BYTES))
+        let root = Root::parse(self.part(KEY_AT, ROOT_RECORD_BYTES))?;
+        (root.board.as_str() == self.place.board).then_some(root.key)
     }
 
     /// The newer of the state's sound records.
@@ -102,6 +109,11 @@ impl<'a> Flash<'a> {
     pub fn payload(&self, choice: &Choice) -> &'a [u8] {
         let at = slot_at(choice.slot).saturating_add(HEADER_BYTES);
         self.part(at, choice.header.length as usize)
+    }
+
+    /// Whether a slot has this file, byte for byte.
+    pub(crate) fn holds(&self, slot: Slot, file: &[u8]) -> bool {
+        self.part(slot_at(slot), file.len()) == file
     }
 
     fn state_at(&self, at: usize) -> Option<State> {

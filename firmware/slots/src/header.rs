@@ -62,12 +62,16 @@ impl BoardName {
         Self::parse(bytes)
     }
 
-    fn parse(bytes: [u8; BOARD_BYTES]) -> Option<Self> {
+    pub(crate) fn parse(bytes: [u8; BOARD_BYTES]) -> Option<Self> {
         let mut parts = bytes.splitn(2, |byte| *byte == 0);
         let name = parts.next()?;
         let sound = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
         let zeros = parts.next().is_none_or(|rest| rest.iter().all(|byte| *byte == 0));
         (!name.is_empty() && name.iter().all(sound) && zeros).then_some(Self(bytes))
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8; BOARD_BYTES] {
+        &self.0
     }
 
     /// The name.

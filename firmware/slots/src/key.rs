@@ -1,6 +1,5 @@
-//! Keys: in files as text, and the public one in the flash.
+//! Keys, and the files of text that they are in.
 
-use crate::bytes::{crc32, field, put, word};
 use core::fmt;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
@@ -8,12 +7,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 /// proves nothing.
 pub const DEVELOPMENT_KEY: &str = include_str!("../keys/development.key");
 
-/// Bytes of the record that has the public key in the flash.
-pub const KEY_RECORD_BYTES: usize = 44;
-
-const MAGIC: [u8; 8] = *b"GODWITPK";
 const KEY_BYTES: usize = 32;
-const CRC_AT: usize = 8 + KEY_BYTES;
 
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,26 +62,6 @@ impl PublicKey {
     /// Whether it is the development key's.
     pub fn is_development(&self) -> bool {
         SecretKey::from_text(DEVELOPMENT_KEY).is_ok_and(|key| key.public() == *self)
-    }
-
-    /// The record of the flash.
-    pub fn record(&self) -> [u8; KEY_RECORD_BYTES] {
-        let mut record = [0; KEY_RECORD_BYTES];
-        put(&mut record, 0, &MAGIC);
-        put(&mut record, MAGIC.len(), &self.bytes());
-        let crc = crc32(record.get(..CRC_AT).unwrap_or_default());
-        put(&mut record, CRC_AT, &crc.to_le_bytes());
-        record
-    }
-
-    /// Reads the flash's record; `None` when there is none, or it is damaged.
-    pub fn from_record(record: &[u8]) -> Option<Self> {
-        let crc = crc32(record.get(..CRC_AT)?);
-        let sound = field(record, 0) == Some(MAGIC) && word(record, CRC_AT) == Some(crc);
-        if !sound {
-            return None;
-        }
-        Self::new(&field(record, MAGIC.len())?).ok()
     }
 
     /// Whether it has signed this. Weak keys and malleable signatures count as wrong.
@@ -153,21 +127,10 @@ fn from_text(text: &str) -> Result<[u8; KEY_BYTES], KeyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    extern crate std;
 
-    #[test]
-    fn a_record_that_is_damaged_is_no_key() {
-        let key = SecretKey::from_text(DEVELOPMENT_KEY).unwrap().public();
-        let record = key.record();
-        assert_eq!(PublicKey::from_record(&record), Some(key));
-        assert!(key.is_development());
-        for at in 0..KEY_RECORD_BYTES {
-            let mut record = record;
-            record[at] ^= 1;
-            assert_eq!(PublicKey::from_record(&record), None);
-            assert_eq!(PublicKey::from_record(&record[..at]), None);
-        }
-    }
+    use super::*;
+    use std::format;
 
     #[test]
     fn a_text_that_is_no_key_is_refused() {
@@ -176,7 +139,4 @@ mod tests {
             assert_eq!(PublicKey::from_text(text).unwrap_err(), KeyError::Text, "{text}");
         }
     }
-
-    extern crate std;
-    use std::format;
 }

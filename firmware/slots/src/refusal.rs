@@ -112,7 +112,7 @@ impl fmt::Display for Refusal {
             Self::RolledBack => {
                 "it is a rollback: its security version is below the lowest that is allowed"
             }
-            Self::Key => "the flash has no sound public key to check it with",
+            Self::Key => "the flash has no sound public key of this board to check it with",
         })
     }
 }

@@ -68,7 +68,7 @@ pub struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// Puts an image file into a slot, and prefers it.
+    /// Puts an image file into a slot, unless it is there already, and prefers it.
     ///
     /// # Errors
     ///
@@ -82,6 +82,11 @@ impl<'a> Update<'a> {
         let decision = flash.decide();
         let terms = Terms { key: &key, place: flash.place(), guard: decision.guard() };
         let image = check_file(file, &terms).map_err(UpdateRefusal::Image)?;
+        if flash.holds(slot, file) {
+            // As after an update that only lacked its end.
+            let update = Self::of_state(flash, None, slot, decision.guard())?;
+            return Ok((update, image.header));
+        }
         if decision.slot(slot).is_ok() && decision.slot(slot.other()).is_err() {
             return Err(UpdateRefusal::OnlyImage(slot));
         }

@@ -3,10 +3,10 @@
 use crate::words::MmioWords;
 use core::ptr::NonNull;
 use godwit_hal::{Retained, RetainedSlot};
-use godwit_regs::{boot, crash};
 use godwit_regs::window::{
     BOOT_AT, CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES, WINDOW_BYTES,
 };
+use godwit_regs::{boot, crash};
 use volatile::VolatilePtr;
 
 /// RAM that the host maps as well: see [`godwit_regs::window`].

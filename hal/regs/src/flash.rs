@@ -5,7 +5,7 @@ use static_assertions::const_assert;
 
 /// The boot stage, from the flash's first byte.
 pub const BOOT_AT: usize = 0;
-/// The public key that images are signed with: the boot stage's last kibibyte.
+/// The board and the public key that images are checked with: the boot stage's last kibibyte.
 pub const KEY_AT: usize = BOOT_AT + BOOT_BYTES - KEY_BYTES;
 /// First place of the state: a sector of its own.
 pub const STATE_A_AT: usize = BOOT_AT + BOOT_BYTES;

@@ -5,6 +5,7 @@ use crate::native::Native;
 use crate::remote::Remote;
 use godwit_mmio::{SharedWords, Words};
 use godwit_pump::{Pump, Turn};
+use godwit_regs::boot::Booted;
 use godwit_regs::map::route;
 use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
 use godwit_sys::QemuError;
@@ -112,6 +113,14 @@ impl Card {
         match &self.core {
             Core::Native(native) => Some(&native.pump),
             Core::Remote(_) => None,
+        }
+    }
+
+    /// What the boot stage has started; `None` where the firmware has none, or is not at rest.
+    pub fn booted(&self) -> Option<Booted> {
+        match &self.core {
+            Core::Native(_) => None,
+            Core::Remote(remote) => remote.booted(),
         }
     }
 

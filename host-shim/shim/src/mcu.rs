@@ -1,7 +1,8 @@
 //! Where a card's firmware runs.
 
 use godwit_regs::window::{BOARDS, Board, MPS2_AN386, QEMU_VIRT_RV32, QEMU_VIRT_RV64};
-use godwit_sys::ImageFile;
+use godwit_sys::{ImageFile, QemuStart};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a card's firmware runs on.
@@ -14,17 +15,36 @@ pub enum Mcu {
     Qemu(QemuMcu),
 }
 
-/// A board that QEMU emulates, and the image for it.
+/// A board that QEMU emulates, and what it starts with.
 #[derive(Clone, Debug)]
 pub struct QemuMcu {
     pub(crate) board: QemuBoard,
-    pub(crate) image: Arc<ImageFile>,
+    program: Program,
+}
+
+/// What a board starts with.
+#[derive(Clone, Debug)]
+enum Program {
+    Image(Arc<ImageFile>),
+    Flash(PathBuf),
 }
 
 impl QemuMcu {
     /// This image on this board.
     pub const fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
-        Self { board, image }
+        Self { board, program: Program::Image(image) }
+    }
+
+    /// What boots from this flash file; the board has a flash.
+    pub const fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
+        Self { board, program: Program::Flash(flash) }
+    }
+
+    pub(crate) fn start(&self) -> QemuStart<'_> {
+        match &self.program {
+            Program::Image(image) => QemuStart::Kernel(image),
+            Program::Flash(path) => QemuStart::Flash(path),
+        }
     }
 }
 

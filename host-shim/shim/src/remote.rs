@@ -2,8 +2,10 @@
 
 use crate::mcu::QemuMcu;
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
+use godwit_regs::boot::{self, Booted};
 use godwit_regs::crash;
-use godwit_regs::window::{CRASH_AT, MAP_AT};
+use godwit_regs::window::{BOOT_AT, CRASH_AT, MAP_AT};
+use godwit_slots::Refusal;
 use godwit_sys::{MemFile, Qemu, QemuConfig, QemuError};
 use std::fmt;
 use std::sync::Arc;
@@ -78,7 +80,7 @@ impl Remote {
             package: self.mcu.board.package,
             machine: self.mcu.board.machine,
             ram: &self.window.ram,
-            image: &self.mcu.image,
+            start: self.mcu.start(),
         })?);
         Ok(())
     }
@@ -118,6 +120,12 @@ impl Remote {
         crash::parse(std::array::from_fn(word))
     }
 
+    /// What the boot stage has started; `None` where there is no boot stage, or it has not yet.
+    pub(crate) fn booted(&self) -> Option<Booted> {
+        let word = |at: usize| self.window.at(BOOT_AT + 4 * at).load(Ordering::Acquire);
+        boot::parse(std::array::from_fn(word))
+    }
+
     fn unwell(&mut self, qemu: Option<QemuError>) -> Unwell {
         Unwell {
             qemu,
@@ -141,6 +149,9 @@ impl fmt::Display for Unwell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [turns, idle, call, rest] = self.signs;
         match (&self.qemu, self.crash) {
+            (_, Some(crash::Cause::NoImage { a, b })) => {
+                return write!(f, "neither slot boots: slot a: {}; slot b: {}", why(a), why(b));
+            }
             (_, Some(cause)) => write!(f, "the firmware has ended: {cause:?}")?,
             (Some(error), None) => write!(f, "the firmware's microcontroller is gone: {error}")?,
             (None, None) if turns == 0 => write!(f, "the firmware does not start")?,
@@ -156,5 +167,13 @@ impl fmt::Display for Unwell {
             Some(_) => Ok(()),
             None => write!(f, "; QEMU said: {}", self.said),
         }
+    }
+}
+
+/// Why a slot does not boot, by the boot stage's number.
+fn why(code: u32) -> String {
+    match Refusal::from_code(code) {
+        Some(refusal) => refusal.to_string(),
+        None => format!("reason {code}, which this host does not know"),
     }
 }

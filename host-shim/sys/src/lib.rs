@@ -9,4 +9,4 @@ mod mem_file;
 mod qemu;
 
 pub use mem_file::{MemFile, MemFileError};
-pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError};
+pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError, QemuStart};

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table};
 
 use crate::command::Cmd;
 use crate::layers::{self, Rules};
-use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET};
+use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET, RV32_TARGET};
 use crate::registers;
 use crate::seeds::Seeds;
 use crate::size;
@@ -144,8 +144,8 @@ fn build(args: &[&str]) -> Cmd {
 }
 
 /// What is to be done for the firmware's own target, where there is no standard library to fall
-/// back on: without logging, with it, then for the device programs, and at last for the image
-/// on the targets of its other boards and on the template board.
+/// back on: without logging, with it, then for the device programs, and at last for the image and
+/// the boot stage on the targets of their other boards, and the image on the template board.
 fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) -> Vec<Cmd> {
     let target = ["--target", FIRMWARE_TARGET];
     let with = |crates: &[String], features: &[String]| {
@@ -165,6 +165,7 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
     out.push(with(&[programs], &[device]));
     let image = |target| what(&["--target", target, "--package", "godwit-image"]);
     out.extend(BOARD_TARGETS.map(image));
+    out.push(what(&["--target", RV32_TARGET, "--package", "godwit-boot"]));
     // The board that others copy is in no list, so nothing else would build it.
     out.push(image(FIRMWARE_TARGET).env("GODWIT_BOARD", "template"));
     out
@@ -201,11 +202,14 @@ mod tests {
                 "cargo clippy --target thumbv7em-none-eabihf --package godwit-image \
                  -- -D warnings"
                     .to_owned(),
+                "cargo clippy --target riscv32imac-unknown-none-elf --package godwit-boot \
+                 -- -D warnings"
+                    .to_owned(),
                 format!("GODWIT_BOARD=template {target} --package godwit-image -- -D warnings"),
             ]
         );
         let built = on_target(build, &crates, &[]);
-        assert_eq!(built.len(), 5);
+        assert_eq!(built.len(), 6);
         assert_eq!(
             built[0].to_string(),
             "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"
