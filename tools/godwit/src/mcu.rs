@@ -1,9 +1,11 @@
 //! What the firmware runs on, as the command line says it.
 
 use clap::{Args, ValueEnum};
+use godwit_regs::flash::{self, PLACES};
 use godwit_shim::{Mcu, QemuBoard, QemuMcu};
 use godwit_sys::ImageFile;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +34,9 @@ pub(crate) struct McuOptions {
     /// The image to boot, an ELF file, in place of the one that is built in.
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
+    /// The flash file to boot, in place of an image: its boot stage starts one of its slots.
+    #[arg(long, value_name = "PATH", conflicts_with = "image")]
+    flash: Option<PathBuf>,
 }
 
 /// Why there is no such microcontroller.
@@ -41,6 +46,8 @@ pub(crate) enum McuError {
     NoImage { board: &'static str },
     /// The image cannot be read.
     Image { path: PathBuf, error: io::Error },
+    /// The board does not boot from a flash.
+    NoFlash { board: &'static str },
 }
 
 impl fmt::Display for McuError {
@@ -51,6 +58,11 @@ impl fmt::Display for McuError {
                 "no image for {board} is built in: build with `--features all-boards`, or name an \
                  image with --image"
             ),
+            Self::NoFlash { board } => {
+                let allowed = PLACES.iter().filter(|place| place.bank.is_some());
+                let allowed: Vec<&str> = allowed.map(|place| place.board).collect();
+                write!(f, "{board} has no flash with slots: {} are allowed", allowed.join(", "))
+            }
             Self::Image { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -68,6 +80,9 @@ impl McuOptions {
             // The parser of the option lets no other name pass.
             (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
         };
+        if let Some(path) = &self.flash {
+            return with_flash(board, path.clone());
+        }
         let image = match &self.image {
             Some(path) => ImageFile::open(path.clone())
                 .map_err(|error| McuError::Image { path: path.clone(), error })?,
@@ -81,5 +96,16 @@ impl McuOptions {
             }
         };
         Ok(Mcu::Qemu(QemuMcu::new(board, Arc::new(image))))
+    }
+}
+
+fn with_flash(board: QemuBoard, path: PathBuf) -> Result<Mcu, McuError> {
+    let name = board.board().name;
+    if flash::place(name).is_none_or(|place| place.bank.is_none()) {
+        return Err(McuError::NoFlash { board: name });
+    }
+    match File::open(&path) {
+        Ok(_) => Ok(Mcu::Qemu(QemuMcu::with_flash(board, path))),
+        Err(error) => Err(McuError::Image { path, error }),
     }
 }
