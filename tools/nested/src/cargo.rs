@@ -67,3 +67,22 @@ pub fn target_is_installed(target: &str) -> bool {
     let folder = String::from_utf8_lossy(&output.stdout);
     output.status.success() && Path::new(folder.trim()).is_dir()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_what_is_built_goes_before_that_of_the_sources() {
+        let mut cargo = Command::new("cargo");
+        remap(&mut cargo, Path::new("/r"), Path::new("/r/t"), &["-Map=m".to_owned()]);
+        let (_, flags) = cargo.get_envs().next().unwrap();
+        let flags = flags.unwrap().to_str().unwrap();
+        let expected = [
+            "--remap-path-prefix=/r=godwit",
+            "--remap-path-prefix=/r/t=target",
+            "-Clink-arg=-Map=m",
+        ];
+        assert!(flags.ends_with(&expected.join("\x1f")), "{flags}");
+    }
+}

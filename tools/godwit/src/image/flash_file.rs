@@ -3,9 +3,9 @@
 use super::{Failure, mistake};
 use godwit_regs::flash::{BOOT_AT, Bank, END, KEY_AT, PLACES, Place, STATE_A_AT};
 use godwit_slots::{BoardName, Flash, Medium, PublicKey, Root, State, Update};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A flash file that nobody else writes meanwhile.
@@ -82,7 +82,9 @@ impl FlashFile {
 fn make(path: &Path, bank: Bank, boot_stage: &[u8], root: &Root) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let temporary = tempfile::NamedTempFile::new_in(folder)?;
+    // As any file of the user's is made, and not as a temporary one, which is private.
+    let all = Permissions::from_mode(0o666);
+    let temporary = tempfile::Builder::new().permissions(all).tempfile_in(folder)?;
     let file = temporary.as_file();
     // What is not written takes no room on most file systems.
     file.set_len(bank.bytes as u64)?;
