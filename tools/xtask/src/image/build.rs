@@ -62,9 +62,10 @@ mod tests {
     #[test]
     fn a_map_names_no_folder() {
         let temporary = env::temp_dir();
-        let line = |folder: &str| format!("8000 8 /r/t/deps/x.o:(.text) {folder}/list /r/a.x\n");
+        let line =
+            |folder: &str| format!("8000 8 /src/t/deps/x.o:(.text) {folder}/list /src/a.x\n");
         let map = line(&format!("{}/rustcA1b2C3", temporary.display()));
-        let found = without_folders(&map, Path::new("/r"), Path::new("/r/t"));
+        let found = without_folders(&map, Path::new("/src"), Path::new("/src/t"));
         assert_eq!(found, "8000 8 target/deps/x.o:(.text) rustc/list godwit/a.x\n");
     }
 }
