@@ -21,6 +21,25 @@ pub fn image(board: &str) -> Option<&'static [u8]> {
     (!elf.is_empty()).then_some(*elf)
 }
 
+macro_rules! include_boot {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, "-boot.bin"))
+    };
+}
+
+/// Every board with its boot stage, which is empty where there is none.
+const BOOT_STAGES: [(&str, &[u8]); 3] = [
+    (QEMU_VIRT_RV64.name, include_boot!("qemu-virt-rv64")),
+    (QEMU_VIRT_RV32.name, include_boot!("qemu-virt-rv32")),
+    (MPS2_AN386.name, include_boot!("mps2-an386")),
+];
+
+/// The boot stage of a board, as it lies in the flash; `None` where it was not built.
+pub fn boot_stage(board: &str) -> Option<&'static [u8]> {
+    let (_, bytes) = BOOT_STAGES.iter().find(|(name, _)| *name == board)?;
+    (!bytes.is_empty()).then_some(*bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +49,6 @@ mod tests {
         let elf = image(QEMU_VIRT_RV64.name).expect("it is always built");
         assert!(elf.starts_with(b"\x7fELF"));
         assert_eq!(image("no-such-board"), None);
+        assert!(boot_stage(QEMU_VIRT_RV64.name).is_some());
     }
 }

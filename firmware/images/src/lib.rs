@@ -4,4 +4,4 @@
 
 mod elf;
 
-pub use elf::image;
+pub use elf::{boot_stage, image};

@@ -5,9 +5,10 @@ use crate::words::MmioWords;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
 use godwit_hal::{Retained, RetainedSlot};
+use godwit_regs::boot;
 use godwit_regs::crash::{self, Cause, Core, NUMBER_AT, REGISTERS};
 use godwit_regs::window::{
-    CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES, WINDOW_BYTES,
+    BOOT_AT, CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES, WINDOW_BYTES,
 };
 use volatile::VolatilePtr;
 
@@ -51,6 +52,13 @@ impl Window {
         }
         fence(Ordering::Release);
         self.word(number_at).write(number);
+    }
+
+    /// Says what is about to be started. The magic comes last, so that no record is half there.
+    pub fn note_booted(&self, booted: boot::Booted) {
+        for (at, word) in boot::encode(booted).into_iter().enumerate().rev() {
+            self.word(BOOT_AT.wrapping_add(at.wrapping_mul(4))).write(word);
+        }
     }
 
     /// The word at an offset that is taken modulo the window's length.
@@ -158,5 +166,7 @@ mod tests {
             let core = Core::RiscV;
             assert_eq!(record(), Some(crash::Record { number, cause, core, registers }));
         }
+        window.note_booted(boot::parse([boot::MAGIC; boot::WORDS]).unwrap());
+        assert_eq!(window.word(BOOT_AT).read(), boot::MAGIC);
     }
 }

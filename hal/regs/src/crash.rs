@@ -72,6 +72,14 @@ pub enum Cause {
         /// Where the program was.
         at: u64,
     },
+    /// Neither slot of the flash boots: why slot a and slot b do not, as `godwit-slots` numbers
+    /// it.
+    NoImage {
+        /// Why slot a does not.
+        a: u32,
+        /// Why slot b does not.
+        b: u32,
+    },
 }
 
 /// A record.
@@ -101,6 +109,7 @@ pub fn words(
         Cause::NoDevice => (3, 0, 0, 0),
         Cause::StackOverflow { at, value } => (4, 0, at, value),
         Cause::Stalled { at } => (5, 0, at, 0),
+        Cause::NoImage { a, b } => (16, a, b as u64, 0),
     };
     let core = match core {
         Core::RiscV => 1,
@@ -127,6 +136,7 @@ impl Record {
             3 => Cause::NoDevice,
             4 => Cause::StackOverflow { at, value },
             5 => Cause::Stalled { at },
+            16 => Cause::NoImage { a: detail, b: at as u32 },
             _ => return None,
         };
         let core = match core {
@@ -158,8 +168,10 @@ mod tests {
         let exception = Cause::Exception { number: 7, at: 0x8000_0000_1234, value: u64::MAX };
         let overflow = Cause::StackOverflow { at: 0x8000_0040, value: 0x800f_d000 };
         let stalled = Cause::Stalled { at: 0x100 };
+        let none = Cause::NoImage { a: 1, b: 2 };
         let registers = core::array::from_fn(|at| 0x1_0000_0001 * at as u64);
-        for cause in [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice, overflow, stalled]
+        for cause in
+            [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice, overflow, stalled, none]
         {
             for core in [Core::RiscV, Core::CortexM] {
                 let record = Record { number: 3, cause, core, registers };

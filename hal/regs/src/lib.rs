@@ -28,9 +28,11 @@
 extern crate std;
 
 pub mod bits;
+pub mod boot;
 pub mod copy;
 pub mod crash;
 pub mod fifo;
+pub mod flash;
 pub mod guest;
 pub mod log;
 pub mod map;

@@ -19,6 +19,8 @@ pub const CRASH_AT: usize = RETAINED_B_AT + RETAINED_BYTES;
 pub const LOG_AT: usize = 0x5_0000;
 /// How far the ring is written: see [`crate::log`].
 pub const LOG_CONTROL_AT: usize = LOG_AT + LOG_BYTES;
+/// What the boot stage says of the image that it starts: see [`crate::boot`].
+pub const BOOT_AT: usize = LOG_CONTROL_AT + LOG_CONTROL_BYTES;
 
 /// Bytes of each place of the retained record.
 pub const RETAINED_BYTES: usize = 4096;
@@ -28,11 +30,13 @@ pub const CRASH_BYTES: usize = 4096;
 pub const LOG_BYTES: usize = 0x1_0000;
 /// Bytes that are kept for the words beside it.
 pub const LOG_CONTROL_BYTES: usize = 4096;
+/// Bytes of the boot stage's record.
+pub const BOOT_BYTES: usize = 4096;
 /// Bytes of the whole window.
 pub const WINDOW_BYTES: usize = 0x8_0000;
 
 const_assert!(CRASH_AT + CRASH_BYTES <= LOG_AT);
-const_assert!(LOG_CONTROL_AT + LOG_CONTROL_BYTES <= WINDOW_BYTES);
+const_assert!(BOOT_AT + BOOT_BYTES <= WINDOW_BYTES);
 
 /// A board: where an image finds the window, and where the host finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

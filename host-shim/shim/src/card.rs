@@ -2,13 +2,14 @@
 
 use crate::image::{ImageError, check_image};
 use crate::loss::{Loss, LossCause};
-use crate::mcu::{Mcu, Mishap, MishapAt};
+use crate::mcu::{Mcu, Mishap, MishapAt, Program};
 use crate::native::Native;
 use crate::remote::Remote;
 use godwit_log::LogLine;
 use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
 use godwit_pump::{Pump, Turn};
 use godwit_regs::bits::OnCrash;
+use godwit_regs::boot::Booted;
 use godwit_regs::map::{intr, mailbox, route};
 use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
 use godwit_sys::{ImageFile, QemuError};
@@ -39,6 +40,9 @@ pub enum CardError {
     /// There is no image to replace.
     #[error("the firmware runs in this process, and has no image")]
     NoImage,
+    /// Its image comes out of a flash.
+    #[error("the firmware boots from a flash: flash its other slot, and restart it")]
+    Flashed,
     /// The file is no image for the board.
     #[error("this is no image: {0}")]
     Image(#[from] ImageError),
@@ -156,6 +160,14 @@ impl Card {
         }
     }
 
+    /// What the boot stage has started; `None` where the firmware has none, or is not at rest.
+    pub fn booted(&self) -> Option<Booted> {
+        match &self.core {
+            Core::Native(_) => None,
+            Core::Remote(remote) => remote.booted(),
+        }
+    }
+
     /// Whether a vGPU runs. Where the engine cannot be asked, its route says so, which is open
     /// from the start until the stop has got to the vectors.
     pub fn is_running(&self, gfid: Gfid) -> bool {
@@ -254,9 +266,12 @@ impl Card {
     pub fn update_firmware(&mut self, image: &[u8]) -> Result<(), CardError> {
         self.settle();
         let Core::Remote(remote) = &mut self.core else { return Err(CardError::NoImage) };
+        let before = match remote.program() {
+            Program::Image(image) => image.clone(),
+            Program::Flash(_) => return Err(CardError::Flashed),
+        };
         check_image(remote.board(), image)?;
         let image = Arc::new(ImageFile::from_bytes(image)?);
-        let before = remote.image();
         match self.try_image(image) {
             Ok(()) => Ok(()),
             Err(error) => {

@@ -3,6 +3,7 @@
 use crate::mcu::Mishap;
 use godwit_log::LogLine;
 use godwit_regs::crash::{Cause, Record};
+use godwit_slots::Refusal;
 use godwit_sys::QemuError;
 use std::fmt;
 
@@ -54,6 +55,7 @@ impl LossCause {
                 Cause::Exception { .. } => "trap",
                 Cause::Panic { .. } => "panic",
                 Cause::NoDevice => "no device",
+                Cause::NoImage { .. } => "no image",
                 Cause::StackOverflow { .. } => "stack overflow",
                 Cause::Stalled { .. } => "stalled",
             },
@@ -102,8 +104,19 @@ fn told(record: &Record) -> String {
             format!("the stack has overflown at {at:#x}, reaching for {value:#x}")
         }
         Cause::Stalled { at } => format!("the watchdog has ended it at {at:#x}"),
+        Cause::NoImage { a, b } => {
+            return format!("neither slot boots: slot a: {}; slot b: {}", why(a), why(b));
+        }
     };
     let names = record.core.register_names();
     let registers = names.iter().zip(record.registers);
     registers.fold(cause, |text, (name, value)| format!("{text}, {name} {value:#x}"))
+}
+
+/// Why a slot does not boot, by the boot stage's number.
+fn why(code: u32) -> String {
+    match Refusal::from_code(code) {
+        Some(refusal) => refusal.to_string(),
+        None => format!("reason {code}, which this host does not know"),
+    }
 }

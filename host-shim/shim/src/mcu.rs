@@ -2,7 +2,8 @@
 
 use godwit_log::LogReader;
 use godwit_regs::window::{BOARDS, Board, MPS2_AN386, QEMU_VIRT_RV32, QEMU_VIRT_RV64};
-use godwit_sys::ImageFile;
+use godwit_sys::{ImageFile, QemuStart};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a card's firmware runs on.
@@ -15,11 +16,11 @@ pub enum Mcu {
     Qemu(QemuMcu),
 }
 
-/// A board that QEMU emulates, and the image for it.
+/// A board that QEMU emulates, and what it starts with.
 #[derive(Clone, Debug)]
 pub struct QemuMcu {
     pub(crate) board: QemuBoard,
-    pub(crate) image: Arc<ImageFile>,
+    pub(crate) program: Program,
     /// Reads the log of each firmware, if anybody wants it.
     pub(crate) log: Option<Arc<LogReader>>,
 }
@@ -61,10 +62,17 @@ pub struct MishapAt {
     pub instructions: u32,
 }
 
+/// What a board starts with.
+#[derive(Clone, Debug)]
+pub(crate) enum Program {
+    Image(Arc<ImageFile>),
+    Flash(PathBuf),
+}
+
 impl QemuMcu {
     /// This image on this board.
     pub const fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
-        Self { board, image, log: None }
+        Self { board, program: Program::Image(image), log: None }
     }
 
     /// The same, and its log is read: take it with [`crate::Card::take_log`]. The reader is one
@@ -72,6 +80,18 @@ impl QemuMcu {
     #[must_use]
     pub fn with_log(self, reader: LogReader) -> Self {
         Self { log: Some(Arc::new(reader)), ..self }
+    }
+
+    /// What boots from this flash file; the board has a flash.
+    pub const fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
+        Self { board, program: Program::Flash(flash), log: None }
+    }
+
+    pub(crate) fn start(&self) -> QemuStart<'_> {
+        match &self.program {
+            Program::Image(image) => QemuStart::Kernel(image),
+            Program::Flash(path) => QemuStart::Flash(path),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Firmware on a microcontroller that QEMU emulates.
 
 use crate::loss::{Loss, LossCause};
-use crate::mcu::{Mishap, MishapAt, QemuMcu};
+use crate::mcu::{Mishap, MishapAt, Program, QemuMcu};
 use godwit_log::{LogLine, LogMemory, LogReader};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
+use godwit_regs::boot::{self, Booted};
 use godwit_regs::crash::{NUMBER_AT, Record};
-use godwit_regs::window::{Board, CRASH_AT, MAP_AT};
+use godwit_regs::window::{BOOT_AT, Board, CRASH_AT, MAP_AT};
 use godwit_sys::{Debugger, ImageFile, MemFile, Qemu, QemuConfig, QemuError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,19 +106,19 @@ impl Remote {
         self.mcu.board.board()
     }
 
-    /// The image that it boots.
-    pub(crate) fn image(&self) -> Arc<ImageFile> {
-        self.mcu.image.clone()
+    /// What it boots.
+    pub(crate) fn program(&self) -> &Program {
+        &self.mcu.program
     }
 
     /// What it boots from the next power-on on.
     pub(crate) fn set_image(&mut self, image: Arc<ImageFile>) {
         self.listen();
-        self.mcu.image = image;
         // An image whose texts cannot be read has a log that cannot: its lines say so.
-        if let (Some(log), Ok(elf)) = (&mut self.log, self.mcu.image.read()) {
+        if let (Some(log), Ok(elf)) = (&mut self.log, image.read()) {
             let _ = log.renew(&elf);
         }
+        self.mcu.program = Program::Image(image);
     }
 
     /// Lets this happen once, in place of what was arranged before.
@@ -149,7 +150,7 @@ impl Remote {
             package: self.mcu.board.package,
             machine: self.mcu.board.machine,
             ram: &self.window.ram,
-            image: &self.mcu.image,
+            start: self.mcu.start(),
             debugger: Some(&self.debugger()),
         })?);
         Ok(())
@@ -252,7 +253,11 @@ impl Remote {
 
     /// The last lines that are in the ring, whoever has read them.
     fn last_lines(&self) -> Vec<LogLine> {
-        let elf = self.mcu.image.read().ok();
+        let elf = match &self.mcu.program {
+            Program::Image(image) => image.read().ok(),
+            // What is signed and flashed has no texts in it.
+            Program::Flash(_) => None,
+        };
         let Some(mut log) = elf.and_then(|elf| LogReader::new(&elf).ok()) else {
             return Vec::new();
         };
@@ -279,5 +284,11 @@ impl Remote {
         self.listen();
         let said = self.qemu.as_mut().map_or_else(String::new, Qemu::said);
         Loss { cause: cause.into(), signs: self.caller.signs(), said, last: self.last_lines() }
+    }
+
+    /// What the boot stage has started; `None` where there is no boot stage, or it has not yet.
+    pub(crate) fn booted(&self) -> Option<Booted> {
+        let word = |at: usize| self.window.at(BOOT_AT + 4 * at).load(Ordering::Acquire);
+        boot::parse(std::array::from_fn(word))
     }
 }

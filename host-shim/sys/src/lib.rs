@@ -8,4 +8,4 @@ mod qemu;
 
 pub use debugger::Debugger;
 pub use mem_file::{MemFile, MemFileError};
-pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError};
+pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError, QemuStart};

@@ -3,9 +3,11 @@
 use crate::MemFile;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +25,37 @@ pub struct QemuConfig<'a> {
     pub machine: &'a str,
     /// Its main memory.
     pub ram: &'a MemFile,
-    /// The ELF file to boot.
-    pub image: &'a ImageFile,
+    /// What it starts with.
+    pub start: QemuStart<'a>,
     /// Where to listen for a debugger: see [`Debugger`](crate::Debugger).
     pub debugger: Option<&'a Path>,
+}
+
+/// What a machine starts with.
+#[derive(Clone, Copy, Debug)]
+pub enum QemuStart<'a> {
+    /// An ELF file, which QEMU loads itself.
+    Kernel(&'a ImageFile),
+    /// A file that is its first flash, which it cannot write to.
+    Flash(&'a Path),
+}
+
+impl QemuStart<'_> {
+    /// Several machines may have one flash file: it is opened to be read.
+    fn args(&self) -> [OsString; 2] {
+        match self {
+            Self::Kernel(image) => ["-kernel".into(), image.path.clone().into()],
+            Self::Flash(path) => {
+                let mut drive = OsString::from("if=pflash,unit=0,format=raw,readonly=on,file=");
+                // A comma in a name is written twice.
+                for (at, part) in path.as_os_str().as_bytes().split(|b| *b == b',').enumerate() {
+                    drive.push(if at == 0 { "" } else { ",," });
+                    drive.push(OsStr::from_bytes(part));
+                }
+                ["-drive".into(), drive]
+            }
+        }
+    }
 }
 
 /// What went wrong with QEMU.
@@ -144,8 +173,7 @@ impl Qemu {
             .args(["-machine", &format!("{},memory-backend=ram", config.machine)])
             .args(["-m", &format!("{bytes}B"), "-bios", "none"])
             .args(["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"])
-            .arg("-kernel")
-            .arg(&config.image.path)
+            .args(config.start.args())
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::from(said.try_clone()?));
@@ -244,9 +272,17 @@ mod tests {
             package: "a-package",
             machine,
             ram: &ram,
-            image: &image,
+            start: QemuStart::Kernel(&image),
             debugger: None,
         })
+    }
+
+    #[test]
+    fn a_flash_file_is_named_so_that_qemu_understands() {
+        let [option, drive] = QemuStart::Flash(Path::new("a,b/c,,d")).args();
+        assert_eq!(option, "-drive");
+        let expected = "if=pflash,unit=0,format=raw,readonly=on,file=a,,b/c,,,,d";
+        assert_eq!(drive, expected);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod flash;
 mod run;
 
+pub use flash::{booted, flashed, image_file};
 pub use run::{json, json_and_log, logging_mcu, mcu, outcome};

@@ -1,5 +1,6 @@
 //! The command line: what may be asked for, and what it exits with.
 
+use crate::image::{Failure, ImageCommand};
 use crate::inspect::inspect;
 use crate::mcu::McuOptions;
 use crate::progress::{Bars, Plain, Progress, Silent};
@@ -54,6 +55,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Image files, and flash files to boot them from.
+    #[command(subcommand, after_help = EXIT_STATUSES)]
+    Image(ImageCommand),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -85,6 +89,14 @@ impl Cli {
                 Err(error) => mistaken(&error),
             },
             Command::Inspect { file, json } => inspected(&file, json),
+            Command::Image(command) => match command.run() {
+                Ok((text, good)) => shown(&text, good),
+                Err(Failure::Refused(why)) => failed(&why),
+                Err(Failure::Mistake(why)) => {
+                    anstream::eprintln!("error: {why}");
+                    ExitCode::from(MISTAKE)
+                }
+            },
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The `godwit` command line.
 //!
 //! `godwit run` takes a [`Scenario`], `godwit demo` has one built in, `godwit inspect` reads a
-//! state file.
+//! state file, `godwit image` is about image files and flash files.
 
 #![forbid(unsafe_code)]
 
 mod cli;
 mod demo;
 mod files;
+mod image;
 pub mod inspect;
 mod mcu;
 pub mod progress;

@@ -3,9 +3,11 @@
 use crate::files;
 use clap::{Args, ValueEnum};
 use godwit_log::{LogError, LogReader};
+use godwit_regs::flash::{self, PLACES};
 use godwit_shim::{IMAGE_BYTES_MAX, Mcu, QemuBoard, QemuMcu, check_image};
 use godwit_sys::ImageFile;
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,8 +35,11 @@ pub(crate) struct McuOptions {
     /// The image to boot, an ELF file, in place of the one that is built in.
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
+    /// The flash file to boot, in place of an image: its boot stage starts one of its slots.
+    #[arg(long, value_name = "PATH", conflicts_with = "image")]
+    flash: Option<PathBuf>,
     /// Show what the firmware logs, on standard error; it does so in QEMU only.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "flash")]
     log: bool,
 }
 
@@ -49,6 +54,8 @@ pub(crate) enum McuError {
     NativeLog,
     /// The image's log cannot be read.
     Log { path: PathBuf, error: LogError },
+    /// The board does not boot from a flash.
+    NoFlash { board: &'static str },
 }
 
 impl fmt::Display for McuError {
@@ -66,6 +73,11 @@ impl fmt::Display for McuError {
                  is built without one"
             ),
             Self::Log { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::NoFlash { board } => {
+                let allowed = PLACES.iter().filter(|place| place.bank.is_some());
+                let allowed: Vec<&str> = allowed.map(|place| place.board).collect();
+                write!(f, "{board} has no flash with slots: {} are allowed", allowed.join(", "))
+            }
         }
     }
 }
@@ -83,6 +95,9 @@ impl McuOptions {
             (Kind::Native, _) | (_, None) if self.log => return Err(McuError::NativeLog),
             (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
         };
+        if let Some(path) = &self.flash {
+            return with_flash(board, path.clone());
+        }
         let name = board.board().name;
         let path = self.image.clone().unwrap_or_else(|| PathBuf::from(name));
         let wrong = |why| McuError::Image { path: path.clone(), why };
@@ -112,5 +127,16 @@ impl McuOptions {
     /// Whether the firmware's log is asked for.
     pub(crate) const fn log(&self) -> bool {
         self.log
+    }
+}
+
+fn with_flash(board: QemuBoard, path: PathBuf) -> Result<Mcu, McuError> {
+    let name = board.board().name;
+    if flash::place(name).is_none_or(|place| place.bank.is_none()) {
+        return Err(McuError::NoFlash { board: name });
+    }
+    match File::open(&path) {
+        Ok(_) => Ok(Mcu::Qemu(QemuMcu::with_flash(board, path))),
+        Err(error) => Err(McuError::Image { path, why: format!("cannot be read: {error}") }),
     }
 }

@@ -1,7 +1,7 @@
 //! The inner cargo.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Variables that the outer cargo, its subcommand or its user has set for builds of the host.
@@ -39,6 +39,25 @@ pub fn cargo_build(folder: &Path, target: &str, profile: &str, target_dir: &Path
     cargo
 }
 
+/// Leaves nothing in what is built of where it was built: paths of the sources, of the registry
+/// and of what is built begin with names of ours. `link_args` go to the linker as they are.
+///
+/// Cargo leaves flags out of the names of symbols as soon as one of them is such a prefix, and
+/// names crates of the workspace by where they are in it.
+pub fn remap(cargo: &mut Command, sources: &Path, target_dir: &Path, link_args: &[String]) {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let mut flags = Vec::new();
+    // Where more than one fits the last one counts, and the folder of what is built may lie in
+    // that of the sources.
+    let folders = home.iter().map(|home| (home.as_path(), "cargo"));
+    for (folder, name) in folders.chain([(sources, "godwit"), (target_dir, "target")]) {
+        flags.push(format!("--remap-path-prefix={}={name}", folder.display()));
+    }
+    flags.extend(link_args.iter().map(|arg| format!("-Clink-arg={arg}")));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+}
+
 /// Whether the compiler in use has the target's libraries.
 pub fn target_is_installed(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -47,4 +66,23 @@ pub fn target_is_installed(target: &str) -> bool {
     let Ok(output) = output else { return false };
     let folder = String::from_utf8_lossy(&output.stdout);
     output.status.success() && Path::new(folder.trim()).is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_what_is_built_goes_before_that_of_the_sources() {
+        let mut cargo = Command::new("cargo");
+        remap(&mut cargo, Path::new("/r"), Path::new("/r/t"), &["-Map=m".to_owned()]);
+        let (_, flags) = cargo.get_envs().next().unwrap();
+        let flags = flags.unwrap().to_str().unwrap();
+        let expected = [
+            "--remap-path-prefix=/r=godwit",
+            "--remap-path-prefix=/r/t=target",
+            "-Clink-arg=-Map=m",
+        ];
+        assert!(flags.ends_with(&expected.join("\x1f")), "{flags}");
+    }
 }

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod flat;
 mod script;
 
-pub use cargo::{cargo_build, target_is_installed};
+pub use cargo::{cargo_build, remap, target_is_installed};
+pub use flat::{Flat, flat};
 pub use script::{build, copy, fail};

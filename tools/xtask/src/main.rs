@@ -4,6 +4,7 @@
 
 mod command;
 mod demo;
+mod image;
 mod layers;
 mod prereq;
 mod registers;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::image::Image;
 use crate::seeds::Seeds;
 use crate::size::Size;
 use crate::workspace::Workspace;
@@ -48,6 +50,8 @@ enum Task {
     Seeds(Seeds),
     /// Measures the firmware's images and holds them to `linker/budget.toml`.
     Size(Size),
+    /// Writes a board's image: ELF file, signed image file, map and sizes.
+    Image(Image),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
     Layers,
     /// Writes the register reference, `hal/regs/REGISTERS.md`, from the map.
@@ -74,6 +78,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
+        Task::Image(image) => image.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,
         Task::Registers => registers::write(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,

@@ -14,7 +14,8 @@ pub(crate) const FIRMWARE_TARGET: &str = "riscv64imac-unknown-none-elf";
 /// The targets of the other boards that the firmware has images for.
 pub(crate) const BOARD_TARGETS: [&str; 2] = [RV32_TARGET, ARM_TARGET];
 
-const RV32_TARGET: &str = "riscv32imac-unknown-none-elf";
+/// The target of the 32-bit board, which has a boot stage.
+pub(crate) const RV32_TARGET: &str = "riscv32imac-unknown-none-elf";
 const ARM_TARGET: &str = "thumbv7em-none-eabihf";
 
 /// One thing that must be there.

@@ -32,18 +32,22 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use godwit_nested::cargo_build;
+use godwit_regs::flash;
 use godwit_regs::window::{BOARDS, Board};
 
 use crate::prereq;
 use crate::workspace::Workspace;
 
 use self::budget::Budgets;
-use self::report::Row;
+use self::report::{BootRow, Row};
 
 /// The profile of what is flashed.
-const PROFILE: &str = "firmware";
+pub(crate) const PROFILE: &str = "firmware";
 /// The package and the program of an image.
-const IMAGE: &str = "godwit-image";
+pub(crate) const IMAGE: &str = "godwit-image";
+
+/// The package and the program of a boot stage.
+const BOOT: &str = "godwit-boot";
 
 /// Which images to measure.
 #[derive(Clone, Debug, Default, Args)]
@@ -68,10 +72,11 @@ impl Size {
         let budgets = Budgets::load(workspace)?;
         let mut rows = Vec::new();
         for board in BOARDS.iter().filter(|b| self.board.as_ref().is_none_or(|n| n == b.name)) {
-            let elf = build(board, workspace)?;
-            let found =
-                check::image(&elf).with_context(|| format!("the image of {}", board.name))?;
-            rows.push(Row::new(board.name, found, *budgets.of(board.name)?, budgets.goal));
+            let mut row = row(board, &build(IMAGE, board, workspace)?, &budgets)?;
+            if flash::place(board.name).is_some_and(|place| place.bank.is_some()) {
+                row.add_boot_stage(&build(BOOT, board, workspace)?, budgets.boot(board.name)?)?;
+            }
+            rows.push(row);
         }
         if rows.is_empty() {
             let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
@@ -90,14 +95,24 @@ impl Size {
     }
 }
 
-fn build(board: &Board, workspace: &Workspace) -> Result<Vec<u8>> {
+/// Measures one image.
+pub(crate) fn measure(board: &Board, elf: &[u8], workspace: &Workspace) -> Result<Row> {
+    row(board, elf, &Budgets::load(workspace)?)
+}
+
+fn row(board: &Board, elf: &[u8], budgets: &Budgets) -> Result<Row> {
+    let found = check::image(elf).with_context(|| format!("the image of {}", board.name))?;
+    Ok(Row::new(board.name, found, *budgets.of(board.name)?, budgets.goal))
+}
+
+fn build(program: &str, board: &Board, workspace: &Workspace) -> Result<Vec<u8>> {
     let target_dir = workspace.target_dir().join("images");
     let mut cargo = cargo_build(workspace.root(), board.target, PROFILE, &target_dir);
-    cargo.args(["--package", IMAGE, "--quiet"]).env("GODWIT_BOARD", board.name);
+    cargo.args(["--package", program, "--quiet"]).env("GODWIT_BOARD", board.name);
     if !cargo.status().context("cannot start cargo")?.success() {
-        bail!("the image of {} does not build", board.name);
+        bail!("the {program} of {} does not build", board.name);
     }
-    let path = target_dir.join(board.target).join(PROFILE).join(IMAGE);
+    let path = target_dir.join(board.target).join(PROFILE).join(program);
     fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
@@ -107,6 +122,10 @@ fn print(rows: &[Row]) {
         println!("\n{}: the stack at its deepest", row.board);
         for (name, bytes) in &row.deepest {
             println!("{bytes:>8}  {name}");
+        }
+        if let Some(boot) = &row.boot {
+            let BootRow { flash_bytes, budget } = boot;
+            println!("{}: the boot stage takes {flash_bytes} bytes of {budget}", row.board);
         }
         for problem in &row.problems {
             println!("{}: {problem}", row.board);

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table};
 
 use crate::command::Cmd;
 use crate::layers::{self, Rules};
-use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET};
+use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET, RV32_TARGET};
 use crate::registers;
 use crate::seeds::Seeds;
 use crate::size;
@@ -146,8 +146,8 @@ fn build(args: &[&str]) -> Cmd {
 }
 
 /// What is to be done for the firmware's own target, where there is no standard library to fall
-/// back on: without logging, with it, then for the device programs, and at last for the image
-/// on every board's target and on the template board.
+/// back on: without logging, with it, then for the device programs, and at last for the image and
+/// the boot stage on the targets of their other boards, and the image on the template board.
 fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) -> Vec<Cmd> {
     let target = ["--target", FIRMWARE_TARGET];
     let with = |crates: &[String], features: &[String]| {
@@ -169,6 +169,7 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
     let image = |target| what(&["--target", target, "--package", IMAGE]);
     out.push(image(FIRMWARE_TARGET));
     out.extend(BOARD_TARGETS.map(image));
+    out.push(what(&["--target", RV32_TARGET, "--package", "godwit-boot"]));
     // The board that others copy is in no list, so nothing else would build it.
     out.push(image(FIRMWARE_TARGET).env("GODWIT_BOARD", "template"));
     out
@@ -204,6 +205,9 @@ mod tests {
                  -- -D warnings"
                     .to_owned(),
                 "cargo clippy --target thumbv7em-none-eabihf --package godwit-image \
+                 -- -D warnings"
+                    .to_owned(),
+                "cargo clippy --target riscv32imac-unknown-none-elf --package godwit-boot \
                  -- -D warnings"
                     .to_owned(),
                 format!("GODWIT_BOARD=template {target} --package godwit-image -- -D warnings"),

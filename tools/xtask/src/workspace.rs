@@ -74,7 +74,8 @@ impl Workspace {
         Ok(files)
     }
 
-    fn git_paths(&self) -> Result<Vec<String>> {
+    /// Paths of all files that git tracks, or would if they were added.
+    pub(crate) fn git_paths(&self) -> Result<Vec<String>> {
         let root = self.root().display();
         let listed = Command::new("git")
             // In a clone that another user owns git refuses to work unless told of it.

@@ -42,6 +42,14 @@ impl Sizes {
 pub(crate) struct Budgets {
     pub(crate) goal: Sizes,
     pub(crate) board: BTreeMap<String, Sizes>,
+    boot: BTreeMap<String, Boot>,
+}
+
+/// A boot stage's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Boot {
+    flash_bytes: u64,
 }
 
 impl Budgets {
@@ -53,6 +61,12 @@ impl Budgets {
         toml::from_str(text).with_context(|| format!("`{PATH}` has a mistake"))
     }
 
+    /// The budget of a board's boot stage: there is none without.
+    pub(crate) fn boot(&self, board: &str) -> Result<u64> {
+        let boot = self.boot.get(board).map(|boot| boot.flash_bytes);
+        boot.with_context(|| format!("`{PATH}` has no `[boot.{board}]`"))
+    }
+
     /// A board's budget: there is no board without.
     pub(crate) fn of(&self, board: &str) -> Result<&Sizes> {
         self.board.get(board).with_context(|| format!("`{PATH}` has no `[board.{board}]`"))
@@ -61,6 +75,7 @@ impl Budgets {
 
 #[cfg(test)]
 mod tests {
+    use godwit_regs::flash::PLACES;
     use godwit_regs::window::BOARDS;
 
     use super::{Budgets, Workspace};
@@ -70,6 +85,9 @@ mod tests {
         let budgets = Budgets::load(&Workspace::load().unwrap()).unwrap();
         assert!(BOARDS.iter().all(|board| budgets.of(board.name).is_ok()));
         assert_eq!(budgets.board.len(), BOARDS.len());
+        let flashed = PLACES.iter().filter(|place| place.bank.is_some());
+        assert!(flashed.clone().all(|place| budgets.boot(place.board).is_ok()));
+        assert_eq!(budgets.boot.len(), flashed.count());
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What was measured, for people and for programs.
 
+use anyhow::{Context, Result};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::budget::Sizes;
 use super::check::Findings;
+use super::image::Image;
 
 /// One board's figures.
 #[derive(Debug, Serialize)]
@@ -16,8 +18,18 @@ pub(crate) struct Row {
     pub(crate) goal: Sizes,
     /// How the stack comes to be as deep as it is.
     pub(crate) deepest: Vec<(String, u64)>,
+    /// Its boot stage, where it has one and that was measured.
+    pub(crate) boot: Option<BootRow>,
     /// What no image may have.
     pub(crate) problems: Vec<String>,
+}
+
+/// A boot stage's figures.
+#[derive(Debug, Serialize)]
+pub(crate) struct BootRow {
+    /// Code and constants.
+    pub(crate) flash_bytes: u64,
+    pub(crate) budget: u64,
 }
 
 impl Row {
@@ -29,7 +41,22 @@ impl Row {
                 problems.push(format!("{what} is {bytes} bytes, {} over budget", bytes - most));
             }
         }
-        Self { board, measured: sizes, budget, goal, deepest, problems }
+        Self { board, measured: sizes, budget, goal, deepest, boot: None, problems }
+    }
+}
+
+impl Row {
+    /// Adds the figures of the board's boot stage. Its path to what panics is not looked at: see
+    /// `firmware/boot`.
+    pub(crate) fn add_boot_stage(&mut self, elf: &[u8], budget: u64) -> Result<()> {
+        let flash_bytes = Image::parse(elf).context("the boot stage")?.flash_bytes;
+        if flash_bytes > budget {
+            let over = flash_bytes - budget;
+            self.problems
+                .push(format!("its boot stage is {flash_bytes} bytes, {over} over budget"));
+        }
+        self.boot = Some(BootRow { flash_bytes, budget });
+        Ok(())
     }
 }
 

@@ -1,0 +1,134 @@
+//! Flash files, written by the command and booted by QEMU.
+
+use clap::Parser as _;
+use godwit_qemu::{booted, flashed, image_file, json, mcu};
+use godwit_regs::boot::Booted;
+use godwit_regs::flash::{SLOT_A_AT, SLOT_B_AT};
+use godwit_slots::{Flash, HEADER_BYTES, Refusal, Slot, State};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+const RV64: &str = "qemu-virt-rv64";
+const RV32: &str = "qemu-virt-rv32";
+
+/// A folder with a flash file in it, and the command.
+struct Bench {
+    folder: tempfile::TempDir,
+    board: &'static str,
+}
+
+impl Bench {
+    fn new(board: &'static str) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), board }
+    }
+
+    fn flash(&self) -> PathBuf {
+        self.folder.path().join("flash")
+    }
+
+    /// How `godwit image …` ends.
+    fn image(&self, args: &[&str]) -> String {
+        let words = ["godwit", "image"].iter().chain(args);
+        format!("{:?}", godwit::Cli::try_parse_from(words).unwrap().run())
+    }
+
+    /// How `godwit image flash` ends for an image of this version and security version.
+    fn install(&self, slot: &str, minor: u16, security_version: u32) -> String {
+        let file = self.folder.path().join("image");
+        fs::write(&file, image_file(self.board, [0, minor, 0], security_version)).unwrap();
+        let (file, flash) = (text(&file), text(&self.flash()));
+        self.image(&["flash", "--slot", slot, "--flash", &flash, &file])
+    }
+
+    /// What boots: slot, version, security version, guard, and why the other slot does not.
+    fn boots(&self) -> (Slot, u16, u32, u32, Option<Refusal>) {
+        let Booted { slot, version: [_, minor, _], security_version, guard, other } =
+            booted(self.board, &self.flash()).unwrap();
+        let slot = Slot::numbered(slot).unwrap();
+        (slot, minor, security_version, guard, Refusal::from_code(other))
+    }
+
+    /// Changes a byte of the flash file.
+    fn flip(&self, at: usize) {
+        let file = File::options().read(true).write(true).open(self.flash()).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at as u64).unwrap();
+        file.write_all_at(&[!byte[0]], at as u64).unwrap();
+    }
+
+    /// Forces a state into the flash file.
+    fn force(&self, change: fn(&mut State)) {
+        let bytes = fs::read(self.flash()).unwrap();
+        let flash = Flash::open(&bytes).unwrap();
+        let mut state = flash.state().unwrap();
+        state.sequence += 1;
+        change(&mut state);
+        let file = File::options().write(true).open(self.flash()).unwrap();
+        file.write_all_at(&state.record(), flash.next_state_at() as u64).unwrap();
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+const DONE: &str = "ExitCode(unix_exit_status(0))";
+const REFUSED: &str = "ExitCode(unix_exit_status(1))";
+
+#[test]
+fn the_newer_image_boots_and_the_other_slot_stands_in() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("a", 1, 1), DONE);
+    assert_eq!(bench.boots(), (Slot::A, 1, 1, 0, Some(Refusal::Empty)));
+    assert_eq!(bench.install("b", 2, 2), DONE);
+    assert_eq!(bench.boots(), (Slot::B, 2, 2, 0, None));
+
+    // A damaged image, in the middle of its code.
+    bench.flip(SLOT_B_AT + 0x4321);
+    assert_eq!(bench.boots(), (Slot::A, 1, 1, 0, Some(Refusal::Hash)));
+    bench.flip(SLOT_B_AT + 0x4321);
+
+    // A rollback is refused by the command, and by the boot stage whatever is forced.
+    assert_eq!(bench.image(&["confirm", &text(&bench.flash())]), DONE);
+    assert_eq!(bench.install("a", 3, 1), REFUSED);
+    bench.force(|state| state.slot = Slot::A);
+    assert_eq!(bench.boots(), (Slot::B, 2, 2, 2, Some(Refusal::RolledBack)));
+
+    bench.flip(SLOT_B_AT + HEADER_BYTES - 1);
+    let said = booted(RV64, &bench.flash()).unwrap_err();
+    assert!(said.starts_with("neither slot boots: slot a: it is a rollback: "), "{said}");
+    assert!(said.contains("; slot b: its signature is wrong: "), "{said}");
+    assert_eq!(bench.image(&["show", &text(&bench.flash())]), REFUSED);
+    assert_eq!(bench.install("a", 4, 2), DONE);
+    assert_eq!(bench.boots(), (Slot::A, 4, 2, 2, Some(Refusal::Signature)));
+}
+
+#[test]
+fn a_board_of_32_bits_boots_its_own_images_only() {
+    let bench = Bench::new(RV32);
+    assert_eq!(bench.install("b", 1, 1), DONE);
+    assert_eq!(bench.boots(), (Slot::B, 1, 1, 0, Some(Refusal::Empty)));
+    // The other board's, signed by the same key.
+    let other = image_file(RV64, [9, 0, 0], 9);
+    let path = bench.folder.path().join("other");
+    fs::write(&path, &other).unwrap();
+    let flash = text(&bench.flash());
+    let refused = bench.image(&["flash", "--slot", "a", "--flash", &flash, &text(&path)]);
+    assert_eq!(refused, REFUSED);
+    let file = File::options().write(true).open(bench.flash()).unwrap();
+    file.write_all_at(&other, SLOT_A_AT as u64).unwrap();
+    bench.force(|state| state.slot = Slot::A);
+    assert_eq!(bench.boots(), (Slot::B, 1, 1, 0, Some(Refusal::Board)));
+}
+
+#[test]
+fn an_image_does_the_same_from_a_flash_as_without() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("a", 1, 1), DONE);
+    let run = |mcu| {
+        let folder = tempfile::tempdir().unwrap();
+        json(include_str!("moves.toml"), folder.path(), &mcu)
+    };
+    assert_eq!(run(flashed(RV64, &bench.flash())), run(mcu(RV64)));
+}
