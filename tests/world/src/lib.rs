@@ -14,6 +14,7 @@
 mod bars;
 pub mod chaos;
 mod check;
+mod clock;
 mod copies;
 mod doorbells;
 mod events;
@@ -22,6 +23,10 @@ mod jobs;
 mod link;
 mod moves;
 mod owners;
+mod places;
+#[cfg(test)]
+mod planted;
+mod registers;
 mod report;
 mod samples;
 mod suspend;

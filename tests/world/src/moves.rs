@@ -176,6 +176,8 @@ impl World {
         if one.source_state == SourceState::WantsPause {
             // The hypervisor stops the guest's processors, then its device.
             self.vgpus[one.vgpu.0].paused = true;
+            self.note_written(one.vgpu);
+            let node = &mut self.hosts[one.from.0];
             source.guest_paused(&mut node.host);
             one.source_state = source.step(&mut node.host);
         }
@@ -190,22 +192,31 @@ impl World {
                 }
             }
             SourceState::Moved => one.source = None,
-            SourceState::Undone(_) => {
-                self.vgpus[one.vgpu.0].paused = false;
-            }
+            SourceState::Undone(_) => self.unpause(one.vgpu),
             SourceState::Working | SourceState::WantsPause => {}
         }
     }
 
     fn step_destination(&mut self, one: &mut Move) {
         let Some(destination) = &mut one.destination else { return };
+        let was_placed = destination.home().is_some();
         one.destination_state = destination.step(&mut self.hosts[one.to.0].host);
+        if let Some(place) = destination.home().filter(|_| !was_placed) {
+            self.check_place(one.vgpu, one.to, &one.old, place);
+        }
         if let DestinationState::Running(gfid) = one.destination_state {
             let vgpu = &mut self.vgpus[one.vgpu.0];
             if vgpu.paused {
                 vgpu.home = Home::Host(one.to, gfid);
-                vgpu.paused = false;
+                self.unpause(one.vgpu);
             }
+        }
+    }
+
+    /// Its vGPU runs again, or still: the guest goes on, and finds all as it left it.
+    pub(crate) fn unpause(&mut self, vgpu: VgpuId) {
+        if std::mem::take(&mut self.vgpus[vgpu.0].paused) {
+            self.check_registers(vgpu);
         }
     }
 

@@ -29,11 +29,15 @@ impl World {
         self.step_moves(window_ns);
         self.step_suspends();
         self.trigger();
+        self.note_running(window_ns);
         if guests {
             self.step_guests();
             self.note_progress();
         }
         self.check_owners();
+        if std::mem::take(&mut self.leaks_due) {
+            self.check_leaks();
+        }
     }
 
     /// Lets time pass until everything has settled, at most until `limit_ns`. Returns whether

@@ -99,6 +99,8 @@ pub struct World {
     pub(crate) reports: Vec<MoveReport>,
     pub(crate) windows: Vec<Window>,
     pub(crate) problems: Vec<String>,
+    /// A transfer has ended, and nobody has looked for leaked bytes since.
+    pub(crate) leaks_due: bool,
     /// Messages when the last step began, and whether there was none since the one before.
     pub(crate) messages_seen: u64,
     pub(crate) quiet: bool,
@@ -124,6 +126,7 @@ impl World {
             reports: Vec::new(),
             windows: Vec::new(),
             problems: Vec::new(),
+            leaks_due: false,
             messages_seen: 0,
             quiet: false,
         }

@@ -91,6 +91,7 @@ pub fn execute_on(
         world.step();
     }
     world.check_leaks();
+    world.check_guests();
     Ok(verdict::report(scenario, &ids, &world, &course, in_time))
 }
 
