@@ -6,6 +6,7 @@ use crate::{Device, Job, JobError, Region};
 use godwit_regs::fifo::Entry;
 use godwit_types::{GuestChannelId, GuestTsgId, RunlistId, Vector};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A list of copies, fills and semaphores, and all that goes with it. Addresses are relative to
 /// the partition.
@@ -16,7 +17,7 @@ pub struct CopySpec {
     /// How often it does all of that.
     pub repeat: u32,
     /// What to put where before the start.
-    pub inputs: Vec<(u64, Vec<u8>)>,
+    pub inputs: Vec<(u64, Arc<[u8]>)>,
     /// Where the result lies.
     pub output: Option<Range<u64>>,
 }

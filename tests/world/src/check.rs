@@ -1,16 +1,13 @@
 //! What must hold whatever happens.
 
 use crate::owners::Claim;
-use crate::report::{MoveReport, NeighbourReport, Place};
-use crate::vgpu::Home;
-use crate::world::{VgpuId, World};
+use crate::report::MoveReport;
+use crate::world::World;
 use godwit_shim::Host;
 use godwit_sim_gpu::Region;
 use godwit_types::Gfid;
 use memchr::memmem::Finder;
 
-/// Shortest window in which a neighbour's progress is measured: some turns of every vGPU.
-const WINDOW_NS_MIN: u64 = 40_000_000;
 /// Problems that are kept; the first ones tell most.
 const PROBLEMS_MAX: usize = 32;
 
@@ -53,45 +50,12 @@ impl World {
     }
 
     /// Ends the bookkeeping of a transfer: the vGPU is free for the next, and what its
-    /// neighbours attained is noted.
+    /// neighbours attain is noted.
     pub(crate) fn finish_transfer(&mut self, report: MoveReport, began_ns: u64) {
         self.vgpus[report.vgpu.0].in_transfer = false;
-        let (transfer, ended_ns) = (self.reports.len(), self.now_ns);
-        let window_ns = (ended_ns - began_ns).max(WINDOW_NS_MIN);
-        let on = |place: Option<Place>, host| place.is_some_and(|place| place.host == host);
-        for id in (0..self.vgpus.len()).map(VgpuId) {
-            let Home::Host(host, _) = self.vgpus[id.0].home else { continue };
-            if id == report.vgpu {
-                continue;
-            }
-            // Where the vGPU leaves, its neighbours have more afterwards; where it arrives,
-            // they have less: the window holds the move and what is on its other side.
-            let from_ns = if on(report.old, host) {
-                Some(began_ns)
-            } else if on(report.new, host) {
-                ended_ns.checked_sub(window_ns)
-            } else {
-                None
-            };
-            if let Some(from_ns) = from_ns {
-                self.windows.push(Window { vgpu: id, transfer, from_ns, window_ns });
-            }
-        }
+        self.note_neighbours(&report, began_ns);
         self.reports.push(report);
         self.leaks_due = true;
-    }
-
-    /// What neighbours attained in a window that holds a move, and in one as long just before
-    /// it; only those that had work throughout.
-    pub fn neighbour_reports(&self) -> Vec<NeighbourReport> {
-        let report = |window: &Window| {
-            let Window { vgpu, transfer, from_ns, window_ns } = *window;
-            let samples = &self.vgpus[vgpu.0].samples;
-            let before = samples.rate(from_ns.checked_sub(window_ns)?, from_ns)?;
-            let during = samples.rate(from_ns, from_ns + window_ns)?;
-            Some(NeighbourReport { vgpu, transfer, before, during })
-        };
-        self.windows.iter().filter_map(report).collect()
     }
 }
 
@@ -103,13 +67,4 @@ fn may_hold(host: &Host, region: Region, gfid: Gfid) -> bool {
         Region::Slot(slot) => host.may_slot_hold(slot, gfid),
         Region::Context => false,
     }
-}
-
-/// A time in which a neighbour's progress is of interest.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    vgpu: VgpuId,
-    transfer: usize,
-    from_ns: u64,
-    window_ns: u64,
 }

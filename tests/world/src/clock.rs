@@ -1,13 +1,14 @@
 //! Guests' clocks: they go on exactly while their vGPUs run, wherever that is.
 
 use crate::bars::HostBars;
+use crate::host::HostNode;
 use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
 use godwit_types::Gfid;
 use std::ops::Range;
 
-/// How far a stop or a start may be from the step of the world in which it is seen: hosts run
-/// some turns of their firmware ahead of the world's clock.
+/// How far a stop or a start may be from the step of the world in which it is seen: a firmware
+/// takes some turns from the one to the other.
 const SLACK_NS: u64 = 20_000;
 
 /// One guest's clock.
@@ -17,8 +18,8 @@ pub(crate) struct Clock {
     look: Option<Look>,
     /// For how long its vGPU has run since, at least and at most.
     ran_ns: Range<u64>,
-    /// It ran at the end of the last step.
-    runs: bool,
+    /// Where it ran at the end of the last step, if it did.
+    runs: Option<HostId>,
     /// It has run since the last look without a stop.
     steady: bool,
 }
@@ -31,15 +32,14 @@ struct Look {
 }
 
 impl Clock {
-    /// A step of so many nanoseconds has passed; `runs`: it runs at its end.
-    fn pass(&mut self, step_ns: u64, runs: bool) {
-        if self.runs && runs {
-            self.ran_ns.start += step_ns;
-        }
-        if self.runs || runs {
-            self.ran_ns.end += step_ns;
-        }
-        self.steady &= self.runs && runs;
+    /// A step has passed, in which each host's time has gone on by so much; `runs`: where it
+    /// runs at its end.
+    fn pass(&mut self, steps_ns: &[u64], runs: Option<HostId>) {
+        let whole = self.runs.is_some() && self.runs == runs;
+        let step_ns = runs.or(self.runs).map_or(0, |host| steps_ns[host.0]);
+        self.ran_ns.start += if whole { step_ns } else { 0 };
+        self.ran_ns.end += step_ns;
+        self.steady &= whole;
         self.runs = runs;
     }
 
@@ -68,13 +68,14 @@ impl Clock {
 
 impl World {
     /// Counts a step for every vGPU that ran in it.
-    pub(crate) fn note_running(&mut self, step_ns: u64) {
-        let running = self.running();
-        let claims = self.claims();
-        let runs = |id| claims.iter().any(|it| it.vgpu == id && running.contains(&it.at));
-        let runs: Vec<bool> = (0..self.vgpus.len()).map(VgpuId).map(runs).collect();
+    pub(crate) fn note_running(&mut self) {
+        let steps_ns: Vec<u64> = self.hosts.iter_mut().map(HostNode::step_ns).collect();
+        let (running, claims) = (self.running(), self.claims());
+        let runs = |id| claims.iter().find(|it| it.vgpu == id && running.contains(&it.at));
+        let runs = (0..self.vgpus.len()).map(|id| runs(VgpuId(id)).map(|claim| claim.at.0));
+        let runs: Vec<Option<HostId>> = runs.collect();
         for (node, runs) in self.vgpus.iter_mut().zip(runs) {
-            node.clock.pass(step_ns, runs);
+            node.clock.pass(&steps_ns, runs);
         }
     }
 
@@ -108,7 +109,7 @@ mod tests {
 
     fn clock() -> (Clock, Gfid) {
         let gfid = Gfid::new(1).unwrap();
-        let mut clock = Clock { runs: true, ..Clock::default() };
+        let mut clock = Clock { runs: Some(HERE), ..Clock::default() };
         clock.looked(Look { shown_ns: 1_000_000, at: (HERE, gfid), device_ns: 50_000_000 });
         (clock, gfid)
     }
@@ -116,18 +117,18 @@ mod tests {
     #[test]
     fn a_clock_that_never_stood_still_is_known_to_the_nanosecond() {
         let (mut clock, gfid) = clock();
-        clock.pass(100_000, true);
+        clock.pass(&[100_000, 7], Some(HERE));
         assert_eq!(clock.allowed((HERE, gfid), 50_100_007), 1_100_007..1_100_008);
     }
 
     #[test]
     fn a_clock_stands_still_from_stop_to_start() {
         let (mut clock, gfid) = clock();
-        clock.pass(10_000, true); // ran
-        clock.pass(10_000, false); // stopped somewhere in here
-        clock.pass(900_000_000, false);
-        clock.pass(10_000, true); // started somewhere in here
-        clock.pass(30_000, true);
+        clock.pass(&[10_000, 9], Some(HERE)); // ran
+        clock.pass(&[10_000, 9], None); // stopped somewhere in here
+        clock.pass(&[900_000_000; 2], None);
+        clock.pass(&[9, 10_000], Some(THERE)); // started somewhere in here
+        clock.pass(&[9, 30_000], Some(THERE));
         let allowed = clock.allowed((THERE, gfid), 7);
         assert_eq!(allowed, 1_000_000 + 40_000 - SLACK_NS..1_000_000 + 60_000 + SLACK_NS);
     }

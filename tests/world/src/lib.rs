@@ -22,6 +22,7 @@ mod host;
 mod jobs;
 mod link;
 mod moves;
+mod neighbours;
 mod owners;
 mod places;
 #[cfg(test)]
@@ -38,6 +39,6 @@ pub use copies::CopyWork;
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
-pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place};
+pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, Throughput};
 pub use vgpu::VgpuSpec;
 pub use world::{HostId, JobId, VgpuId, World, WorldConfig, WorldError};

@@ -4,7 +4,7 @@ use crate::events::MoveSpec;
 use crate::link::Link;
 use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
-use crate::world::{HostId, VgpuId, World};
+use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_shim::{
     Destination, DestinationState, LinkMessage, SavePlan, SaveStats, Source, SourceState, Token,
 };
@@ -117,6 +117,7 @@ impl World {
             rounds: 0,
             bytes: PhaseBytes::default(),
             instructions: 0,
+            job: None,
             copied_bytes: 0,
             old: None,
             new: None,
@@ -331,6 +332,7 @@ impl World {
                 state: one.stats.state_bytes,
             },
             instructions: one.counts.instructions,
+            job: self.vgpus[one.vgpu.0].left_in.filter(|_| one.left),
             copied_bytes: one.counts.copied_bytes,
             old: Some(Place { host: one.from, placement: one.old }),
             new: new.map(|(_, placement)| Place { host: one.to, placement }),
@@ -358,6 +360,17 @@ impl World {
     fn computes(&self, vgpu: VgpuId) -> bool {
         let mut jobs = self.vgpus[vgpu.0].jobs.iter().map(|job| &self.jobs[job.0]);
         jobs.any(|job| job.computes() && !job.has_ended())
+    }
+
+    /// The kernel of a vGPU that has begun and of whose end its guest does not know, and the
+    /// instructions that it has run.
+    pub(crate) fn kernel_at_work(&self, vgpu: VgpuId) -> Option<(JobId, u64)> {
+        let at_work = |id: &&JobId| {
+            let job = &self.jobs[id.0];
+            job.computes() && !job.has_ended() && job.instructions(self).is_some()
+        };
+        let id = *self.vgpus[vgpu.0].jobs.iter().find(at_work)?;
+        Some((id, self.jobs[id.0].instructions(self)?))
     }
 
     /// Whether a vGPU's guest has given it work that is not done.

@@ -50,6 +50,7 @@ fn ended(
             state: stats.state_bytes,
         },
         instructions: 0,
+        job: None,
         copied_bytes: 0,
         old: None,
         new: None,
@@ -170,11 +171,13 @@ impl World {
     /// A vGPU has been given away: what it ran here is counted, and no more comes.
     pub(crate) fn leave_host(&mut self, vgpu: VgpuId, to: Home) {
         self.note_told(vgpu);
+        let left_in = self.kernel_at_work(vgpu);
         let node = &mut self.vgpus[vgpu.0];
         if let Home::Host(host, gfid) = node.home {
             let stats = self.hosts[host.0].host.card().gpu().stats(gfid);
             node.last_ns = stats.last_instruction_ns.map(|at| self.hosts[host.0].world_ns(at));
             node.earlier = node.totals(Some(stats));
+            node.left_in = left_in;
             node.home = to;
         }
     }
@@ -186,6 +189,7 @@ impl World {
             let earlier = &self.vgpus[one.vgpu.0].earlier;
             report.instructions = earlier.instructions;
             report.copied_bytes = earlier.copied_bytes;
+            report.job = self.vgpus[one.vgpu.0].left_in;
         }
         report.old = Some(Place { host: one.host, placement: one.old });
         self.vgpus[one.vgpu.0].last_place = Some((one.host, one.old));

@@ -54,6 +54,8 @@ pub(crate) struct VgpuNode {
     pub(crate) token: u64,
     /// Time of its last instruction before it left a host.
     pub(crate) last_ns: Option<u64>,
+    /// The kernel in the middle of which it left a host, and how far that was.
+    pub(crate) left_in: Option<(JobId, u64)>,
     /// What earlier homes have counted.
     pub(crate) earlier: VgpuStats,
     /// Bytes that only this vGPU's memory may hold.
@@ -97,6 +99,7 @@ impl VgpuNode {
             in_transfer: false,
             token: 0,
             last_ns: None,
+            left_in: None,
             earlier: VgpuStats::default(),
             canary,
             clock: Clock::default(),

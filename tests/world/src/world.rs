@@ -1,11 +1,11 @@
 //! The world: what is in it and what can be asked of it.
 
-use crate::check::Window;
 use crate::events::{Action, EventId, Pending};
 use crate::host::{HostNode, HostSpec};
 use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
 use crate::moves::Move;
+use crate::neighbours::Window;
 use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};

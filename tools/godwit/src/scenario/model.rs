@@ -5,6 +5,7 @@ use godwit_types::{Engines, PreemptMode, Profile};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Hosts, vGPUs, jobs and what happens to them.
 #[derive(Clone, Debug)]
@@ -122,7 +123,7 @@ pub struct Program {
     /// Where ring, arguments, shared memory and stacks go.
     pub arena: Range<u64>,
     /// What to put where before the launch.
-    pub inputs: Vec<(u64, Vec<u8>)>,
+    pub inputs: Vec<(u64, Arc<[u8]>)>,
     /// Where the result lies.
     pub output: Range<u64>,
 }
