@@ -3,7 +3,7 @@
 //! Method: one suspended vGPU; its file is cut, changed and relabelled in many ways, each is
 //! resumed, and at the end the whole file is, and the job ends with the right bytes.
 
-use godwit_shim::stream::{Reader, StreamError};
+use godwit_shim::stream::Reader;
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile};
 use godwit_wire::mailbox::StopMode;
@@ -157,14 +157,6 @@ fn a_file_that_is_cut_anywhere_is_refused_and_leaves_nothing() {
     case.finish();
 }
 
-/// What the reader says of a stream, which is what a restore is fed from.
-fn read(bytes: &[u8]) -> Result<(), StreamError> {
-    let mut reader = Reader::new();
-    reader.feed(bytes);
-    while reader.next_record()?.is_some() {}
-    reader.finish()
-}
-
 /// Where the headers and bodies lie: all that is not payload.
 fn headers_and_bodies(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let starts = record_starts(bytes);
@@ -184,42 +176,30 @@ fn is_named(why: &str) -> bool {
         "the state is newer: ",
         "the state has a mandatory record of unknown kind ",
     ];
+    // After the file's own name.
+    let why = why.split_once("changed.state: ").map_or(why, |(_, why)| why);
     names.iter().any(|name| why.starts_with(name))
 }
 
+/// Every bit of all headers and bodies, and some of the payloads, each of which has one CRC.
 #[test]
 fn any_flipped_bit_is_found_and_leaves_nothing() {
     const SEED: u64 = 2;
-    println!("bits of seed {SEED}"); // shown only when the test fails
+    println!("payload bits of seed {SEED}"); // shown only when the test fails
     let mut case = suspended();
     let bytes = case.bytes.clone();
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut bits: Vec<usize> = (0..300).map(|_| rng.random_range(0..8 * bytes.len())).collect();
-    for start in record_starts(&bytes) {
-        bits.extend((0..8 * HEADER_BYTES).step_by(13).map(|bit| 8 * start + bit));
-    }
-    for bit in bits.into_iter().filter(|bit| *bit < 8 * bytes.len()) {
+    let mut bits: Vec<usize> =
+        headers_and_bodies(&bytes).flat_map(|at| 8 * at..8 * at + 8).collect();
+    assert!(bits.len() > 2_000, "{}", bits.len());
+    bits.extend((0..300).map(|_| rng.random_range(0..8 * bytes.len())));
+    for bit in bits {
         let mut changed = bytes.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
         let why = case.refused(&changed, &format!("bit {bit}"));
         assert!(is_named(&why), "bit {bit}: {why}");
     }
     case.finish();
-}
-
-#[test]
-fn every_bit_of_every_header_and_body_counts() {
-    let mut bytes = suspended().bytes;
-    assert_eq!(read(&bytes), Ok(()));
-    let places: Vec<usize> = headers_and_bodies(&bytes).collect();
-    assert!(places.len() > 500, "{}", places.len());
-    for bit in places.iter().flat_map(|at| 8 * at..8 * at + 8) {
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        let why = read(&bytes).expect_err(&format!("bit {bit}")).to_string();
-        assert!(is_named(&why), "bit {bit}: {why}");
-        bytes[bit / 8] ^= 1 << (bit % 8);
-    }
-    assert_eq!(read(&bytes), Ok(()));
 }
 
 #[test]
@@ -232,7 +212,10 @@ fn records_out_of_place_are_found() {
     let mut refused = |bytes: Vec<u8>, what: String| {
         let why = case.refused(&bytes, &what);
         // The firmware looks at a record before the trailer says how many there should be.
-        assert!(is_named(&why) || why == "refused by the firmware: Record", "{what}: {why}");
+        assert!(
+            is_named(&why) || why.ends_with("refused by the firmware: Record"),
+            "{what}: {why}"
+        );
     };
     // One left out, one twice, two exchanged, and something after the end.
     for index in 0..count {

@@ -83,7 +83,9 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
             let shown = |bases: &Option<Bases>| {
                 bases.as_ref().map_or_else(|| "-".to_owned(), |bases| format!("{:#x}", part(bases)))
             };
-            format!("{} → {}", shown(&it.old), shown(&it.new))
+            let same = it.old.is_some() && it.old.as_ref().map(part) == it.new.as_ref().map(part);
+            let why = if same { ", no other room" } else { "" };
+            format!("{} → {}{why}", shown(&it.old), shown(&it.new))
         };
         table.add_row([
             it.vgpu.clone(),
