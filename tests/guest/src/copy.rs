@@ -140,7 +140,7 @@ mod tests {
         let spec = CopySpec {
             entries: vec![copy(8192, 16384, 3), copy(16384, 8195, 3)],
             repeat: 2,
-            inputs: vec![(8192, vec![1, 2, 3])],
+            inputs: vec![(8192, [1, 2, 3].into())],
             output: Some(8192..8198),
         };
         let mut job = plan_spec(spec).unwrap();
@@ -164,7 +164,7 @@ mod tests {
         let odd = plan(vec![Entry::Release { at: 8194, value: 0 }]);
         assert!(matches!(odd, Err(JobError::Semaphore { .. })));
         let entries = vec![fill(8192, 1)];
-        let inputs = vec![(512, vec![0; 8])];
+        let inputs = vec![(512, [0; 8].into())];
         let under = CopySpec { entries, repeat: 1, inputs, output: None };
         assert!(matches!(plan_spec(under), Err(JobError::Overlap { .. })));
     }

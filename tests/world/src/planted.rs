@@ -241,7 +241,7 @@ fn a_register_that_a_transfer_changes_is_found() {
         *values.get_mut(&at).unwrap() ^= 1;
         world.act(Action::Resume(ResumeSpec { vgpu, path, to: HostId(1) }));
         pass(&mut world, 3_000_000);
-        says(&world, &format!("vgpu0's guest read "));
+        says(&world, "vgpu0's guest read ");
         says(&world, &format!(" at {at:#x}, and now "));
     }
 }
