@@ -4,7 +4,7 @@
 mod rig;
 
 use godwit_engine::{Command, Event, Failure, Reject, StopMode};
-use godwit_types::{GuestTsgId, PreemptMode, RingConfig, RunlistId, SlotId};
+use godwit_types::{CopyOp, GuestTsgId, PreemptMode, RingConfig, RunlistId, SlotId};
 use rig::{MS, PROFILE, Rig, channel, gfid};
 
 const SECOND: u64 = 1_000 * MS;
@@ -88,6 +88,46 @@ fn whoever_waits_for_room_in_a_dead_copy_ring_is_told_too() {
     assert_eq!(rig.answer(released), Some(Err(Reject::Deadline)));
     let saved = rig.ask(18, Command::SaveBegin);
     assert_eq!(rig.answer(saved), Some(Err(Reject::Deadline)));
+}
+
+/// Fills of a release by what they go over.
+fn fills(rig: &Rig, raw: u8) -> Vec<CopyOp> {
+    let fill = |op: &CopyOp| {
+        matches!(op, CopyOp::FillFb { .. } | CopyOp::FillContext { .. } | CopyOp::FillSlot { .. })
+    };
+    rig.copies_of(gfid(raw)).filter(fill).collect()
+}
+
+#[test]
+fn a_release_fills_the_whole_partition_every_context_and_every_slot_once() {
+    for raw in [1, 3] {
+        let mut rig = Rig::new();
+        rig.busy(raw);
+        let slots = [0, 5].map(|slot| SlotId::new(slot).unwrap());
+        rig.must(raw, Command::SaveBegin);
+        for slot in slots {
+            rig.must(raw, Command::Credit { slot });
+        }
+        rig.must(raw, Command::Release);
+        let context_base = u64::from(raw - 1) << 20;
+        let expected = [
+            CopyOp::FillFb { at: 0, byte_count: 1 << 20 },
+            CopyOp::FillContext { at: context_base, byte_count: 4 * 4096 },
+            CopyOp::FillSlot { slot: slots[0] },
+            CopyOp::FillSlot { slot: slots[1] },
+        ];
+        assert_eq!(fills(&rig, raw), expected);
+    }
+}
+
+#[test]
+fn a_release_fills_all_of_a_vgpu_that_has_never_run() {
+    let mut rig = Rig::new();
+    let made = rig.create(2);
+    assert_eq!(rig.answer(made), Some(Ok(())));
+    rig.must(2, Command::Release);
+    let context = CopyOp::FillContext { at: 1 << 20, byte_count: 4 * 4096 };
+    assert_eq!(fills(&rig, 2), [CopyOp::FillFb { at: 0, byte_count: 1 << 20 }, context]);
 }
 
 #[test]

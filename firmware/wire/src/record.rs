@@ -201,8 +201,6 @@ pub struct Descriptor {
     pub context_bytes: u32,
     /// Version of what the device writes to a context buffer.
     pub context_layout: u32,
-    /// Version of the firmware's mailbox protocol, for the record.
-    pub firmware_version: u32,
 }
 
 /// Pages of the partition. The payload has the bytes of those that are not zero, in order.

@@ -7,6 +7,7 @@ use crate::dirty::Dirty;
 use crate::fault::Faults;
 use crate::gpu::GpuConfig;
 use crate::partition::Partition;
+use crate::residue::{self, Contexts, Residue};
 use crate::staging::Staging;
 use crate::stats::VgpuStats;
 use godwit_hal::Identity;
@@ -40,6 +41,7 @@ pub(crate) struct Vgpu {
     pub(crate) watch: Option<u64>,
     /// Changes when something other than a kernel of its own may have written its partition.
     pub(crate) writes: u64,
+    contexts: Contexts,
 }
 
 /// See the module.
@@ -56,6 +58,8 @@ pub(crate) struct Board {
     pub(crate) faults: Faults,
     /// Something was raised to firmware or host, and nobody was told.
     pub(crate) raised: bool,
+    /// What was left in memory that was given back, and nobody has taken note of.
+    pub(crate) residues: Vec<Residue>,
 }
 
 /// All vGPUs, in order.
@@ -77,6 +81,7 @@ impl Board {
             stats: VgpuStats::default(),
             watch: None,
             writes: 0,
+            contexts: Contexts::default(),
         };
         Ok(Self {
             now_ns: config.start_ns,
@@ -89,6 +94,7 @@ impl Board {
             staging: Staging::new()?,
             faults: Faults::default(),
             raised: false,
+            residues: Vec::new(),
         })
     }
 
@@ -113,7 +119,7 @@ impl Board {
         };
         match request.partition {
             Some((base, bytes)) => self.set_partition(gfid, base, bytes),
-            None => self.vgpus[gfid].home = None,
+            None => self.drop_partition(gfid),
         }
         self.note_write(gfid);
         self.vgpus[gfid].view.finish_partition(request.seq);
@@ -128,7 +134,7 @@ impl Board {
         {
             return; // a restarted firmware repeats itself
         }
-        self.vgpus[gfid].home = None;
+        self.drop_partition(gfid);
         let page = u64::from(PAGE_BYTES);
         let fits = base.checked_add(bytes).is_some_and(|end| end <= self.identity.fb_bytes);
         let taken = self.vgpus.iter().any(|(_, vgpu)| {
@@ -145,6 +151,16 @@ impl Board {
             partition,
             dirty: Dirty::default(),
         });
+    }
+
+    /// Whatever is left in the vGPU's memory now, whoever comes next could read on a real device.
+    fn drop_partition(&mut self, gfid: Gfid) {
+        let vgpu = &mut self.vgpus[gfid];
+        let contexts = vgpu.contexts.take_residues(gfid, &self.context);
+        if let Some(home) = vgpu.home.take() {
+            self.residues.extend(residue::in_partition(gfid, home.partition.file()));
+            self.residues.extend(contexts);
+        }
     }
 
     fn serve_route(&mut self, gfid: Gfid) {
@@ -207,6 +223,10 @@ impl Board {
             Some(_) => ChannelStatus::ENABLE,
             None => ChannelStatus::empty(),
         };
+        if let Some(config) = &config {
+            let contexts = &mut self.vgpus[config.gfid].contexts;
+            contexts.note(config.context_at, config.context_bytes);
+        }
         self.channels.bind(id, config);
         self.device.acknowledge_channel(id, seq);
         self.device.set_channel_status(id, status);

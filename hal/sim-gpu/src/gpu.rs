@@ -7,6 +7,7 @@ use crate::costs::Costs;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::partition::Partition;
+use crate::residue::Residue;
 use crate::staging::Staging;
 use crate::stats::VgpuStats;
 use godwit_hal::Identity;
@@ -264,6 +265,20 @@ impl Gpu {
     /// Forgets the injected faults that have not happened yet.
     pub fn clear_faults(&mut self) {
         self.board.faults.clear();
+    }
+
+    /// What partitions and their contexts still held when they were cleared, since the last call.
+    pub fn take_residues(&mut self) -> Vec<Residue> {
+        std::mem::take(&mut self.board.residues)
+    }
+
+    /// Breaks the context memory, as nothing does that works: what lies at `at` is overwritten.
+    ///
+    /// # Panics
+    ///
+    /// When it is not wholly inside.
+    pub fn overwrite_context(&mut self, at: u64, bytes: &[u8]) {
+        self.board.context.write(at, bytes).expect("a place in the context memory");
     }
 
     /// A vGPU's partition, if it has one.

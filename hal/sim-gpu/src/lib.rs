@@ -31,6 +31,7 @@ mod gpu;
 #[cfg(test)]
 mod harness;
 mod partition;
+mod residue;
 mod staging;
 mod stats;
 #[cfg(test)]
@@ -41,5 +42,6 @@ pub use costs::{CostRow, Costs};
 pub use fault::Fault;
 pub use gpu::{Gpu, GpuConfig, Region, Stop};
 pub use partition::Partition;
+pub use residue::Residue;
 pub use staging::{Staging, StagingError};
 pub use stats::VgpuStats;

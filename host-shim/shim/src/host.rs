@@ -311,6 +311,12 @@ impl Host {
         self.slots.are_free()
     }
 
+    /// Whether a slot may hold bytes of this vGPU: its transfer has it, or it is not scrubbed
+    /// yet. One that is free is zero.
+    pub fn may_slot_hold(&self, slot: SlotId, gfid: Gfid) -> bool {
+        self.slots.may_hold(slot, gfid)
+    }
+
     pub(crate) fn staging(&self) -> Staging {
         self.card.gpu().staging().clone()
     }

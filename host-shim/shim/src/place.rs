@@ -22,6 +22,13 @@ fn first_fit(
     })
 }
 
+/// The first place that is free and not at `avoid`; on a card that has no other, `avoid` itself:
+/// a vGPU that comes with the same numbers is better than one that does not come.
+fn fit(bytes: u64, limit: u64, step: u64, taken: &[(u64, u64)], avoid: Option<u64>) -> Option<u64> {
+    first_fit(0, bytes, limit, step, taken, avoid)
+        .or_else(|| first_fit(0, bytes, limit, step, taken, None))
+}
+
 /// A free id and a place for a vGPU of this profile, or `None` when the card has no room.
 /// Nothing of the place is at `avoid`'s, where there is room elsewhere.
 pub(crate) fn find(
@@ -36,10 +43,6 @@ pub(crate) fn find(
     let page = u64::from(PAGE_BYTES);
     let ranges = |range: fn(&Profile, &Placement) -> (u64, u64)| -> Vec<(u64, u64)> {
         taken.iter().map(|(_, profile, placement)| range(profile, placement)).collect()
-    };
-    let fit = |bytes, limit, step, taken: &[(u64, u64)], avoid: Option<u64>| {
-        first_fit(0, bytes, limit, step, taken, avoid)
-            .or_else(|| first_fit(0, bytes, limit, step, taken, None))
     };
     let fb = ranges(|profile, place| (place.fb_base, profile.fb_bytes));
     let bar = ranges(|profile, place| (place.bar_base, profile.bar_bytes));
@@ -85,5 +88,49 @@ mod tests {
         assert_eq!(first_fit(0, 10, 100, 1, &[], Some(0)), Some(1));
         assert_eq!(first_fit(0, 10, 10, 1, &[], Some(0)), None);
         assert_eq!(first_fit(0, 10, 100, 1, &[(0, 95)], None), None);
+    }
+
+    /// Every way to fill a card of eight steps, every length, and every old place.
+    #[test]
+    fn a_place_is_another_than_the_old_one_wherever_there_is_room() {
+        const STEP: u64 = 4;
+        const STEPS: u64 = 8;
+        for full in 0..1_u32 << STEPS {
+            let is_full = |at: u64| full >> at & 1 != 0;
+            let blocks = (0..STEPS).filter(|at| is_full(*at));
+            let taken: Vec<(u64, u64)> = blocks.map(|at| (at * STEP, STEP)).collect();
+            for count in 1..=STEPS {
+                let is_free = |at: &u64| (*at..at + count).all(|at| !is_full(at));
+                let free: Vec<u64> = (0..=STEPS - count).filter(is_free).collect();
+                for old in 0..STEPS {
+                    let limit = STEPS * STEP;
+                    let found = fit(count * STEP, limit, STEP, &taken, Some(old * STEP));
+                    let found = found.map(|base| base / STEP);
+                    let elsewhere = free.iter().find(|at| **at != old);
+                    let context = format!("{count} in {full:#010b}, from {old}: {found:?}");
+                    match found {
+                        Some(at) => assert!(free.contains(&at), "{context}"),
+                        None => assert!(free.is_empty(), "{context}"),
+                    }
+                    assert!(found != Some(old) || elsewhere.is_none(), "{context}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_vgpu_comes_to_a_card_with_no_other_room_at_its_old_place() {
+        let profile =
+            Profile { fb_bytes: 8192, bar_bytes: 8192, channel_count: 2048, context_bytes: 4096 };
+        let device = Identity {
+            fb_bytes: 8192,
+            bar_bytes: 12_288,
+            context_bytes: profile.context_total(),
+            context_layout: 1,
+            engines: godwit_types::Engines::ALL,
+        };
+        let old = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
+        let (_, new) = find(&device, &profile, &[], Some(&old)).unwrap();
+        assert_eq!(new, Placement { bar_base: 4096, ..old }, "only the BAR has room");
     }
 }

@@ -164,7 +164,6 @@ impl Saver {
             channel_count: profile.channel_count,
             context_bytes: profile.context_bytes,
             context_layout: host.identity().context_layout,
-            firmware_version: godwit_pump::PROTOCOL_VERSION,
         };
         let mut saver = Self {
             gfid,

@@ -142,6 +142,16 @@ impl Slots {
         self.states.iter().all(|state| *state == SlotState::Free)
     }
 
+    /// Whether bytes of this vGPU may be in a slot: of a slot that is scrubbed it is not known
+    /// here whose they are.
+    pub(crate) fn may_hold(&self, slot: SlotId, gfid: Gfid) -> bool {
+        match self.states[usize::from(slot.raw())] {
+            SlotState::Free => false,
+            SlotState::Lent { gfid: who, .. } => who == gfid,
+            SlotState::Ending | SlotState::Scrubbing => true,
+        }
+    }
+
     /// Whether a transfer of this vGPU has a slot that the firmware is using.
     pub(crate) fn is_busy(&self, gfid: Gfid) -> bool {
         self.states.iter().any(

@@ -6,6 +6,7 @@ use crate::{Device, Job, JobError, Region};
 use godwit_regs::fifo::Entry;
 use godwit_types::{GuestChannelId, GuestTsgId, RunlistId, Vector};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A list of copies, fills and semaphores, and all that goes with it. Addresses are relative to
 /// the partition.
@@ -16,7 +17,7 @@ pub struct CopySpec {
     /// How often it does all of that.
     pub repeat: u32,
     /// What to put where before the start.
-    pub inputs: Vec<(u64, Vec<u8>)>,
+    pub inputs: Vec<(u64, Arc<[u8]>)>,
     /// Where the result lies.
     pub output: Option<Range<u64>>,
 }
@@ -139,7 +140,7 @@ mod tests {
         let spec = CopySpec {
             entries: vec![copy(8192, 16384, 3), copy(16384, 8195, 3)],
             repeat: 2,
-            inputs: vec![(8192, vec![1, 2, 3])],
+            inputs: vec![(8192, [1, 2, 3].into())],
             output: Some(8192..8198),
         };
         let mut job = plan_spec(spec).unwrap();
@@ -163,7 +164,7 @@ mod tests {
         let odd = plan(vec![Entry::Release { at: 8194, value: 0 }]);
         assert!(matches!(odd, Err(JobError::Semaphore { .. })));
         let entries = vec![fill(8192, 1)];
-        let inputs = vec![(512, vec![0; 8])];
+        let inputs = vec![(512, [0; 8].into())];
         let under = CopySpec { entries, repeat: 1, inputs, output: None };
         assert!(matches!(plan_spec(under), Err(JobError::Overlap { .. })));
     }

@@ -8,6 +8,7 @@ use crate::{Bars, Channel, Device, GuestError, JobError, JobState, Kernel, Regio
 use godwit_regs::fifo::{Entry, Launch};
 use godwit_types::{GuestChannelId, GuestTsgId, PAGE_BYTES, RunlistId, Vector};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes that are read in one go.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -32,7 +33,7 @@ pub struct JobSpec {
     /// Words of the argument block.
     pub args: Vec<u64>,
     /// What to put where before the launch.
-    pub inputs: Vec<(u64, Vec<u8>)>,
+    pub inputs: Vec<(u64, Arc<[u8]>)>,
     /// Where the result lies.
     pub output: Option<Range<u64>>,
     /// Launches, one after the other.
@@ -48,7 +49,7 @@ pub struct JobSpec {
 pub struct Job {
     pub(crate) kernel: Option<Kernel>,
     /// What to put where before the start.
-    pub(crate) inputs: Vec<(u64, Vec<u8>)>,
+    pub(crate) inputs: Vec<(u64, Arc<[u8]>)>,
     pub(crate) output: Option<Range<u64>>,
     pub(crate) work: Work,
 }
@@ -93,7 +94,7 @@ impl Job {
             ring_log2,
         };
         let mut inputs = spec.inputs;
-        inputs.push((args_at, args));
+        inputs.push((args_at, args.into()));
         let work = Work::new(*device, channel, script);
         Ok(Self { kernel: Some(spec.kernel), inputs, output: spec.output, work })
     }
@@ -225,7 +226,7 @@ mod tests {
             shared_bytes: job.shared_bytes,
             stack_bytes: job.stack_bytes,
             args: job.args,
-            inputs: job.inputs,
+            inputs: job.inputs.into_iter().map(|(at, bytes)| (at, bytes.into())).collect(),
             output: Some(job.output),
             repeat: 1,
         }
@@ -266,7 +267,7 @@ mod tests {
         let at = launch.args as usize;
         assert_eq!(fake.memory[at..at + 8], spec.args[0].to_le_bytes());
         for (at, bytes) in &spec.inputs {
-            assert_eq!(fake.memory[*at as usize..][..bytes.len()], *bytes);
+            assert_eq!(fake.memory[*at as usize..][..bytes.len()], **bytes);
         }
         let output = spec.output.unwrap();
         fake.memory[output.start as usize..output.end as usize].fill(7);

@@ -4,6 +4,7 @@ use crate::{Device, GuestError, SegmentOutside};
 use godwit_types::{RING_LOG2_MIN, RingConfig};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Entries of a job's ring, as a power of two: longer jobs fill theirs again and again.
@@ -205,7 +206,7 @@ pub(crate) fn check_apart(some: &[Placed], others: &[Placed]) -> Result<(), JobE
 /// Which of them may lie over what is the caller's to check.
 pub(crate) fn place_data(
     device: &Device,
-    inputs: &[(u64, Vec<u8>)],
+    inputs: &[(u64, Arc<[u8]>)],
     output: Option<&Range<u64>>,
 ) -> Result<(Vec<Placed>, Vec<Placed>), JobError> {
     let limit_bytes = device.aperture_bytes();

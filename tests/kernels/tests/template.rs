@@ -13,8 +13,8 @@ use support::{End, load, run};
 /// What kernels are compiled for.
 const TARGET: &str = "riscv64imac-unknown-none-elf";
 
-/// Set where the C template must be built for the GPU: on the machine that
-/// decides, a missing cross compiler is a failure.
+/// Set by `cargo xtask test`: the C template must be built for the GPU, and a missing cross
+/// compiler is a failure.
 const REQUIRE_CROSS_COMPILER: &str = "GODWIT_REQUIRE_CROSS_COMPILER";
 
 /// How the template's manifest names the kit.
@@ -163,7 +163,9 @@ fn a_c_kernel_has_statics_and_any_base() {
 /// syntax is checked, and it is said what is missing.
 fn build_c(name: &str, source: &Path, more: &[&str]) -> Option<PathBuf> {
     let Some(mut compiler) = cross_compiler() else {
-        let missing = "neither `riscv64-unknown-elf-gcc` nor `clang` for riscv64 is here";
+        let missing = "neither `riscv64-unknown-elf-gcc` nor `clang` for riscv64 is here: install \
+                       one (Debian: `apt-get update && apt-get install --no-install-recommends \
+                       gcc-riscv64-unknown-elf`)";
         assert!(env::var_os(REQUIRE_CROSS_COMPILER).is_none(), "{missing}");
         // Not through `eprintln!`, which a passing test swallows.
         writeln!(std::io::stderr(), "{name}: only its syntax is checked, since {missing}")

@@ -137,6 +137,7 @@ pub fn run(seed: u64) -> Outcome {
     world.clear_faults();
     let settled = settle(&mut world, &hosts);
     world.check_leaks();
+    world.check_guests();
     let mut problems = world.problems().to_vec();
     if !settled {
         problems.push(format!("it does not settle: {:?}", world.transfers()));

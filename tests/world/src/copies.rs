@@ -86,7 +86,7 @@ impl CopyWork {
     /// What the guest gives its driver to have all of it done so often.
     pub(crate) fn spec(&self, repeat: u32) -> CopySpec {
         let output = self.output();
-        let inputs = vec![(output.start, self.input.clone())];
+        let inputs = vec![(output.start, self.input.clone().into())];
         CopySpec { entries: self.entries.clone(), repeat, inputs, output: Some(output) }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct HostNode {
     pub(crate) journal: Journal,
     pub(crate) restarts: u32,
     start_ns: u64,
+    /// Time of the world that it had reached at the end of the last step.
+    stepped_ns: u64,
     /// For each vGPU when it was looked at last: the work that its card had done for it, and
     /// whether its firmware said that it runs.
     pub(crate) work: BTreeMap<Gfid, (u64, bool)>,
@@ -39,7 +41,15 @@ pub(crate) struct HostNode {
 impl HostNode {
     pub(crate) fn new(spec: HostSpec, host: Host) -> Self {
         let (name, start_ns) = (spec.name, spec.start_ns);
-        Self { name, host, journal: Journal::new(), restarts: 0, start_ns, work: BTreeMap::new() }
+        Self {
+            name,
+            host,
+            journal: Journal::new(),
+            restarts: 0,
+            start_ns,
+            stepped_ns: 0,
+            work: BTreeMap::new(),
+        }
     }
 
     /// Device time of a time of the world.
@@ -55,5 +65,12 @@ impl HostNode {
     /// Where this host is in the time of the world.
     pub(crate) fn now_ns(&self) -> u64 {
         self.world_ns(self.host.now_ns())
+    }
+
+    /// How far its own time has gone since the last call: hosts run some turns of their firmware
+    /// ahead of the world's clock.
+    pub(crate) fn step_ns(&mut self) -> u64 {
+        let now_ns = self.now_ns();
+        now_ns - std::mem::replace(&mut self.stepped_ns, now_ns)
     }
 }

@@ -9,6 +9,7 @@ use godwit_guest::{Channel, ChannelStatus, Device, Job, JobError, JobState, Kern
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Vector};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Part of a partition that jobs of `godwit-kernels` leave to whoever launches them.
 const ARENA: Range<u64> = godwit_kernels::LAUNCH_BASE..godwit_kernels::DATA_BASE;
@@ -33,7 +34,7 @@ pub enum JobSource {
         /// Words of the argument block.
         args: Vec<u64>,
         /// What to put where before the launch.
-        inputs: Vec<(u64, Vec<u8>)>,
+        inputs: Vec<(u64, Arc<[u8]>)>,
         /// Where the result lies.
         output: Option<Range<u64>>,
         /// Part of the partition for ring, arguments, shared memory and stacks.
@@ -75,7 +76,7 @@ impl JobSource {
                     shared_bytes: job.shared_bytes,
                     stack_bytes: job.stack_bytes,
                     args: job.args,
-                    inputs: job.inputs,
+                    inputs: job.inputs.into_iter().map(|(at, it)| (at, it.into())).collect(),
                     output: ends.then_some(job.output),
                     repeat,
                 };

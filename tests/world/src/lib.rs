@@ -14,6 +14,7 @@
 mod bars;
 pub mod chaos;
 mod check;
+mod clock;
 mod copies;
 mod doorbells;
 mod events;
@@ -22,7 +23,12 @@ mod host;
 mod jobs;
 mod link;
 mod moves;
+mod neighbours;
 mod owners;
+mod places;
+#[cfg(test)]
+mod planted;
+mod registers;
 mod report;
 mod samples;
 mod suspend;
@@ -34,6 +40,6 @@ pub use copies::CopyWork;
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
-pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place};
+pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, Throughput};
 pub use vgpu::VgpuSpec;
 pub use world::{HostId, JobId, VgpuId, World, WorldConfig, WorldError};

@@ -4,7 +4,7 @@ use crate::events::MoveSpec;
 use crate::link::Link;
 use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
-use crate::world::{HostId, VgpuId, World};
+use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_shim::{
     Destination, DestinationState, LinkMessage, SavePlan, SaveStats, Source, SourceState, Token,
 };
@@ -117,6 +117,7 @@ impl World {
             rounds: 0,
             bytes: PhaseBytes::default(),
             instructions: 0,
+            job: None,
             copied_bytes: 0,
             old: None,
             new: None,
@@ -176,6 +177,8 @@ impl World {
         if one.source_state == SourceState::WantsPause {
             // The hypervisor stops the guest's processors, then its device.
             self.vgpus[one.vgpu.0].paused = true;
+            self.note_written(one.vgpu);
+            let node = &mut self.hosts[one.from.0];
             source.guest_paused(&mut node.host);
             one.source_state = source.step(&mut node.host);
         }
@@ -190,22 +193,31 @@ impl World {
                 }
             }
             SourceState::Moved => one.source = None,
-            SourceState::Undone(_) => {
-                self.vgpus[one.vgpu.0].paused = false;
-            }
+            SourceState::Undone(_) => self.unpause(one.vgpu),
             SourceState::Working | SourceState::WantsPause => {}
         }
     }
 
     fn step_destination(&mut self, one: &mut Move) {
         let Some(destination) = &mut one.destination else { return };
+        let was_placed = destination.home().is_some();
         one.destination_state = destination.step(&mut self.hosts[one.to.0].host);
+        if let Some(place) = destination.home().filter(|_| !was_placed) {
+            self.check_place(one.vgpu, one.to, &one.old, place);
+        }
         if let DestinationState::Running(gfid) = one.destination_state {
             let vgpu = &mut self.vgpus[one.vgpu.0];
             if vgpu.paused {
                 vgpu.home = Home::Host(one.to, gfid);
-                vgpu.paused = false;
+                self.unpause(one.vgpu);
             }
+        }
+    }
+
+    /// Its vGPU runs again, or still: the guest goes on, and finds all as it left it.
+    pub(crate) fn unpause(&mut self, vgpu: VgpuId) {
+        if std::mem::take(&mut self.vgpus[vgpu.0].paused) {
+            self.check_registers(vgpu);
         }
     }
 
@@ -320,6 +332,7 @@ impl World {
                 state: one.stats.state_bytes,
             },
             instructions: one.counts.instructions,
+            job: self.vgpus[one.vgpu.0].left_in.filter(|_| one.left),
             copied_bytes: one.counts.copied_bytes,
             old: Some(Place { host: one.from, placement: one.old }),
             new: new.map(|(_, placement)| Place { host: one.to, placement }),
@@ -347,6 +360,17 @@ impl World {
     fn computes(&self, vgpu: VgpuId) -> bool {
         let mut jobs = self.vgpus[vgpu.0].jobs.iter().map(|job| &self.jobs[job.0]);
         jobs.any(|job| job.computes() && !job.has_ended())
+    }
+
+    /// The kernel of a vGPU that has begun and of whose end its guest does not know, and the
+    /// instructions that it has run.
+    pub(crate) fn kernel_at_work(&self, vgpu: VgpuId) -> Option<(JobId, u64)> {
+        let at_work = |id: &&JobId| {
+            let job = &self.jobs[id.0];
+            job.computes() && !job.has_ended() && job.instructions(self).is_some()
+        };
+        let id = *self.vgpus[vgpu.0].jobs.iter().find(at_work)?;
+        Some((id, self.jobs[id.0].instructions(self)?))
     }
 
     /// Whether a vGPU's guest has given it work that is not done.

@@ -3,12 +3,14 @@
 
 use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
+use godwit_sim_gpu::Residue;
 use godwit_types::{Gfid, Index, VGPU_COUNT};
 
 /// A place that is a vGPU's for now.
-struct Claim {
-    vgpu: VgpuId,
-    at: (HostId, Gfid),
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) vgpu: VgpuId,
+    pub(crate) at: (HostId, Gfid),
     may_run: bool,
 }
 
@@ -19,31 +21,27 @@ fn gfids() -> impl Iterator<Item = Gfid> {
 impl World {
     pub(crate) fn check_owners(&mut self) {
         self.check_still();
-        let claims = self.claims();
-        let mut runs = vec![0; self.vgpus.len()];
-        let mut wrong = Vec::new();
-        for at in self.running() {
-            let (host, gfid) = (&self.hosts[at.0.0].name, at.1);
-            let Some(claim) = claims.iter().find(|claim| claim.at == at) else {
-                wrong.push(format!("{host} runs {gfid:?}, which is nobody's"));
-                continue;
+        self.check_scrubbed();
+        for wrong in misplaced(&self.claims(), &self.running()) {
+            let what = match wrong {
+                Misplaced::Nobodys((host, gfid)) => {
+                    format!("{} runs {gfid:?}, which is nobody's", self.hosts[host.0].name)
+                }
+                Misplaced::GivenAway(vgpu, host) => format!(
+                    "{} runs {}, which is another's now",
+                    self.hosts[host.0].name, self.vgpus[vgpu.0].name
+                ),
+                Misplaced::Twice(vgpu, host) => format!(
+                    "{} runs {}, which runs on another host too",
+                    self.hosts[host.0].name, self.vgpus[vgpu.0].name
+                ),
             };
-            let name = &self.vgpus[claim.vgpu.0].name;
-            runs[claim.vgpu.0] += 1;
-            if !claim.may_run {
-                wrong.push(format!("{host} runs {name}, which is another's now"));
-            }
-            if runs[claim.vgpu.0] > 1 {
-                wrong.push(format!("{host} runs {name}, which runs on another host too"));
-            }
-        }
-        for what in wrong {
             self.problem(what);
         }
     }
 
     /// A card does nothing for a vGPU that its firmware takes for one that stands still.
-    fn check_still(&mut self) {
+    pub(crate) fn check_still(&mut self) {
         let mut wrong = Vec::new();
         for node in &mut self.hosts {
             for gfid in gfids() {
@@ -61,8 +59,25 @@ impl World {
         }
     }
 
+    /// What a card has cleared was zero.
+    fn check_scrubbed(&mut self) {
+        let mut wrong = Vec::new();
+        for node in &mut self.hosts {
+            for left in node.host.card_mut().gpu_mut().take_residues() {
+                let Residue { gfid, region, at } = left;
+                wrong.push(format!(
+                    "{}: {gfid:?} was released with data left in {region:?} at {at:#x}",
+                    node.name
+                ));
+            }
+        }
+        for what in wrong {
+            self.problem(what);
+        }
+    }
+
     /// Everything that runs, as the firmware has it.
-    fn running(&self) -> Vec<(HostId, Gfid)> {
+    pub(crate) fn running(&self) -> Vec<(HostId, Gfid)> {
         let on = |at: usize| {
             let card = self.hosts[at].host.card();
             gfids().filter(|gfid| card.is_running(*gfid)).map(move |gfid| (HostId(at), gfid))
@@ -70,7 +85,7 @@ impl World {
         (0..self.hosts.len()).flat_map(on).collect()
     }
 
-    fn claims(&self) -> Vec<Claim> {
+    pub(crate) fn claims(&self) -> Vec<Claim> {
         let homes = self.vgpus.iter().enumerate().filter_map(|(id, node)| match node.home {
             Home::Host(host, gfid) => {
                 Some(Claim { vgpu: VgpuId(id), at: (host, gfid), may_run: true })
@@ -95,5 +110,50 @@ impl World {
         });
         // A place of a transfer says more of it than the home that the vGPU still has there.
         moves.chain(suspends).chain(resumes).chain(homes).collect()
+    }
+}
+
+/// Something that runs where it may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misplaced {
+    Nobodys((HostId, Gfid)),
+    GivenAway(VgpuId, HostId),
+    Twice(VgpuId, HostId),
+}
+
+/// What runs and may not, by whose it is.
+fn misplaced(claims: &[Claim], running: &[(HostId, Gfid)]) -> Vec<Misplaced> {
+    let (mut seen, mut wrong) = (Vec::new(), Vec::new());
+    for at in running {
+        let Some(claim) = claims.iter().find(|claim| claim.at == *at) else {
+            wrong.push(Misplaced::Nobodys(*at));
+            continue;
+        };
+        if !claim.may_run {
+            wrong.push(Misplaced::GivenAway(claim.vgpu, at.0));
+        }
+        if seen.contains(&claim.vgpu) {
+            wrong.push(Misplaced::Twice(claim.vgpu, at.0));
+        }
+        seen.push(claim.vgpu);
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_owners_of_one_vgpu_are_found() {
+        let gfid = Gfid::new(1).unwrap();
+        let (vgpu, here, there) = (VgpuId(0), (HostId(0), gfid), (HostId(1), gfid));
+        let both =
+            [Claim { vgpu, at: here, may_run: true }, Claim { vgpu, at: there, may_run: false }];
+        assert_eq!(misplaced(&both, &[here]), []);
+        assert_eq!(misplaced(&both, &[there]), [Misplaced::GivenAway(vgpu, there.0)]);
+        let twice = both.map(|claim| Claim { may_run: true, ..claim });
+        assert_eq!(misplaced(&twice, &[here, there]), [Misplaced::Twice(vgpu, there.0)]);
+        assert_eq!(misplaced(&both[..1], &[here, there]), [Misplaced::Nobodys(there)]);
     }
 }

@@ -56,6 +56,9 @@ pub struct MoveReport {
     pub bytes: PhaseBytes,
     /// Instructions that it had run in all when it left a host; 0 if it did not.
     pub instructions: u64,
+    /// The kernel that its guest had given it and that was not known to have ended when it left a
+    /// host, and how many instructions it had run since that began.
+    pub job: Option<(JobId, u64)>,
     /// Bytes that its copies and fills had written when it left a host; 0 if it did not.
     pub copied_bytes: u64,
     /// Where it was; `None`: in a file.
@@ -91,6 +94,15 @@ pub struct JobReport {
     pub endless: bool,
 }
 
+/// How much a vGPU does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throughput {
+    /// Instructions of its kernels in a millisecond.
+    pub instructions_per_ms: u64,
+    /// Bytes that its copies and fills write in a millisecond.
+    pub copied_bytes_per_ms: u64,
+}
+
 /// What a neighbour attained while another vGPU was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeighbourReport {
@@ -98,9 +110,14 @@ pub struct NeighbourReport {
     pub vgpu: VgpuId,
     /// Place of the move in [`crate::World::move_reports`].
     pub transfer: usize,
-    /// Instructions a second just before.
-    pub before: u64,
-    /// Instructions a second in a window of at least 40 ms that holds the move: it begins
-    /// with it where the vGPU leaves, and ends with it where the vGPU arrives.
-    pub during: u64,
+    /// From the move's beginning to its end, and on to the end of a whole round of the scheduler:
+    /// in less than a round some have had their turn and others not.
+    pub window_ns: u64,
+    /// What it did in a window as long just before.
+    pub before: Throughput,
+    /// What it did in the window.
+    pub during: Throughput,
+    /// What its share is, of each engine that it has work for, while the vGPU that is moved takes
+    /// its turns as well.
+    pub due: Throughput,
 }

@@ -50,6 +50,7 @@ fn ended(
             state: stats.state_bytes,
         },
         instructions: 0,
+        job: None,
         copied_bytes: 0,
         old: None,
         new: None,
@@ -126,6 +127,8 @@ impl World {
             let mut state = one.suspend.step(host);
             if state == SuspendState::WantsPause {
                 self.vgpus[one.vgpu.0].paused = true;
+                self.note_written(one.vgpu);
+                let host = &mut self.hosts[one.host.0].host;
                 one.suspend.guest_paused(host);
                 state = one.suspend.step(host);
             }
@@ -140,13 +143,19 @@ impl World {
                     self.end_suspend(&one, Ok(()));
                 }
                 SuspendState::Undone(why) => {
-                    self.vgpus[one.vgpu.0].paused = false;
+                    self.unpause(one.vgpu);
                     self.end_suspend(&one, Err(why));
                 }
             }
         }
         for mut one in std::mem::take(&mut self.resumes) {
-            match one.resume.step(&mut self.hosts[one.host.0].host) {
+            let was_placed = one.resume.home().is_some();
+            let state = one.resume.step(&mut self.hosts[one.host.0].host);
+            let placed = one.resume.home().filter(|_| !was_placed);
+            if let (Some(place), Some((_, old))) = (placed, self.vgpus[one.vgpu.0].last_place) {
+                self.check_place(one.vgpu, one.host, &old, place);
+            }
+            match state {
                 ResumeState::Working => self.resumes.push(one),
                 ResumeState::Running(gfid) => self.resumed(one, gfid),
                 ResumeState::Undone(why) => {
@@ -161,11 +170,14 @@ impl World {
 
     /// A vGPU has been given away: what it ran here is counted, and no more comes.
     pub(crate) fn leave_host(&mut self, vgpu: VgpuId, to: Home) {
+        self.note_told(vgpu);
+        let left_in = self.kernel_at_work(vgpu);
         let node = &mut self.vgpus[vgpu.0];
         if let Home::Host(host, gfid) = node.home {
             let stats = self.hosts[host.0].host.card().gpu().stats(gfid);
             node.last_ns = stats.last_instruction_ns.map(|at| self.hosts[host.0].world_ns(at));
             node.earlier = node.totals(Some(stats));
+            node.left_in = left_in;
             node.home = to;
         }
     }
@@ -177,6 +189,7 @@ impl World {
             let earlier = &self.vgpus[one.vgpu.0].earlier;
             report.instructions = earlier.instructions;
             report.copied_bytes = earlier.copied_bytes;
+            report.job = self.vgpus[one.vgpu.0].left_in;
         }
         report.old = Some(Place { host: one.host, placement: one.old });
         self.vgpus[one.vgpu.0].last_place = Some((one.host, one.old));
@@ -190,8 +203,9 @@ impl World {
         if !one.runs {
             one.runs = true;
             vgpu.home = Home::Host(one.host, gfid);
-            vgpu.paused = false;
+            self.unpause(one.vgpu);
         }
+        let vgpu = &self.vgpus[one.vgpu.0];
         let last_ns = vgpu.last_ns;
         let node = &self.hosts[one.host.0];
         let first_ns = node.host.card().gpu().stats(gfid).first_instruction_ns;

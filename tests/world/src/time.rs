@@ -29,11 +29,15 @@ impl World {
         self.step_moves(window_ns);
         self.step_suspends();
         self.trigger();
+        self.note_running();
         if guests {
             self.step_guests();
             self.note_progress();
         }
         self.check_owners();
+        if std::mem::take(&mut self.leaks_due) {
+            self.check_leaks();
+        }
     }
 
     /// Lets time pass until everything has settled, at most until `limit_ns`. Returns whether
@@ -112,11 +116,16 @@ impl World {
 
     fn note_progress(&mut self) {
         for id in (0..self.vgpus.len()).map(VgpuId) {
-            let instructions = self.counts(id).instructions;
+            let counts = self.counts(id);
             let node = &self.vgpus[id.0];
             let at_home = matches!(node.home, Home::Host(..)) && !node.paused;
             let busy = at_home && !node.in_transfer && self.has_work(id);
-            self.vgpus[id.0].samples.note(self.now_ns, instructions, busy);
+            self.vgpus[id.0].samples.note(
+                self.now_ns,
+                counts.instructions,
+                counts.copied_bytes,
+                busy,
+            );
         }
     }
 }

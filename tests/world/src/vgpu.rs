@@ -1,7 +1,9 @@
 //! A vGPU and its guest.
 
 use crate::bars::HostBars;
+use crate::clock::Clock;
 use crate::host::HostNode;
+use crate::registers::Registers;
 use crate::samples::Samples;
 use crate::world::{HostId, JobId, VgpuId, WorldError};
 use godwit_guest::{Bars, Device};
@@ -52,12 +54,14 @@ pub(crate) struct VgpuNode {
     pub(crate) token: u64,
     /// Time of its last instruction before it left a host.
     pub(crate) last_ns: Option<u64>,
+    /// The kernel in the middle of which it left a host, and how far that was.
+    pub(crate) left_in: Option<(JobId, u64)>,
     /// What earlier homes have counted.
     pub(crate) earlier: VgpuStats,
     /// Bytes that only this vGPU's memory may hold.
     pub(crate) canary: [u8; CANARY_BYTES],
-    /// Guest time when it was looked at last: it never goes back.
-    pub(crate) guest_time_ns: u64,
+    pub(crate) clock: Clock,
+    pub(crate) registers: Registers,
     pub(crate) samples: Samples,
 }
 
@@ -81,6 +85,7 @@ impl VgpuNode {
         let placement = node.host.vgpu(gfid).map(|info| (spec.host, info.placement));
         let mut bars = HostBars { host: &mut node.host, gfid };
         let device = Device::probe(&mut bars).map_err(guest_error)?;
+        let registers = Registers::probe(&mut bars);
         plant(&mut bars, &spec, &canary)?;
         Ok(Self {
             name: spec.name,
@@ -94,9 +99,11 @@ impl VgpuNode {
             in_transfer: false,
             token: 0,
             last_ns: None,
+            left_in: None,
             earlier: VgpuStats::default(),
             canary,
-            guest_time_ns: 0,
+            clock: Clock::default(),
+            registers,
             samples: Samples::default(),
         })
     }
@@ -115,12 +122,15 @@ impl VgpuNode {
     }
 }
 
-/// The guest leaves bytes in its memory that nobody else may ever see: at the end of the
+/// Where the guest leaves bytes in its memory that nobody else may ever see: at the end of the
 /// aperture, where no job puts anything.
-fn plant(bars: &mut HostBars<'_>, spec: &VgpuSpec, canary: &[u8]) -> Result<(), WorldError> {
+pub(crate) fn canary_places(profile: &Profile) -> [u64; 2] {
     let page = u64::from(PAGE_BYTES);
-    for back in 1..=2 {
-        let at = spec.profile.bar_bytes.saturating_sub(back * page) + 64 * back;
+    [1, 2].map(|back| profile.bar_bytes.saturating_sub(back * page) + 64 * back)
+}
+
+fn plant(bars: &mut HostBars<'_>, spec: &VgpuSpec, canary: &[u8]) -> Result<(), WorldError> {
+    for at in canary_places(&spec.profile) {
         bars.write(at, canary)
             .map_err(|error| WorldError::Host { name: spec.name.clone(), error })?;
     }

@@ -1,11 +1,11 @@
 //! The world: what is in it and what can be asked of it.
 
-use crate::check::Window;
 use crate::events::{Action, EventId, Pending};
 use crate::host::{HostNode, HostSpec};
 use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
 use crate::moves::Move;
+use crate::neighbours::Window;
 use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
@@ -103,6 +103,8 @@ pub struct World {
     pub(crate) reports: Vec<MoveReport>,
     pub(crate) windows: Vec<Window>,
     pub(crate) problems: Vec<String>,
+    /// A transfer has ended, and nobody has looked for leaked bytes since.
+    pub(crate) leaks_due: bool,
     /// Messages when the last step began, and whether there was none since the one before.
     pub(crate) messages_seen: u64,
     pub(crate) quiet: bool,
@@ -130,6 +132,7 @@ impl World {
             reports: Vec::new(),
             windows: Vec::new(),
             problems: Vec::new(),
+            leaks_due: false,
             messages_seen: 0,
             quiet: false,
         }

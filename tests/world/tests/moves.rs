@@ -95,6 +95,7 @@ impl Scene {
         self.world.schedule(when, Action::Move(spec));
         let settled = self.world.run_until_settled(10_000_000_000);
         self.world.check_leaks();
+        self.world.check_guests();
         let context = format!("moved {when:?} in {stop:?}, live {live:?}");
         assert!(settled, "{context}: it does not settle: {:?}", self.world.transfers());
         assert_eq!(self.world.problems(), [] as [String; 0], "{context}");

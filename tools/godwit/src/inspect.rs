@@ -44,8 +44,6 @@ pub enum Entry {
         context: u32,
         /// Version of what the device writes to a context buffer.
         context_layout: u32,
-        /// Version of the firmware's mailbox protocol.
-        firmware_version: u32,
     },
     /// All pages of one round.
     Pages {
@@ -188,7 +186,6 @@ fn entry(record: &Record) -> Entry {
             channels: it.channel_count,
             context: it.context_bytes,
             context_layout: it.context_layout,
-            firmware_version: it.firmware_version,
         },
         Body::Pages(it) => {
             let count = |zero| {

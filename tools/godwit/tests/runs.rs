@@ -2,7 +2,7 @@
 //! is found.
 
 use godwit::progress::Silent;
-use godwit::report::{Kind, Report};
+use godwit::report::{Kind, Report, Stopped};
 use godwit::{Scenario, execute};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -322,6 +322,21 @@ fn an_event_that_comes_too_late_is_a_problem() {
     let [problem] = problems(&report)[..] else { panic!("{:?}", report.problems) };
     let expected = "move of `one` to `beta`: it waited for instruction 700000000 of `job`";
     assert!(problem.starts_with(expected), "{problem}");
+}
+
+#[test]
+fn a_move_that_comes_at_the_end_of_a_job_does_not_say_that_it_was_in_the_middle() {
+    let job = |report: &Report| report.jobs[2].instructions;
+    let in_the_middle = |report: &Report| {
+        verified(report);
+        report.moves[0].stopped.as_ref().is_some_and(Stopped::is_in_the_middle)
+    };
+    let middle = move_event("live", "instruction", "");
+    let report = run(&scenario("matmul", &middle));
+    assert!(in_the_middle(&report), "{report:?}");
+    let late = middle.replace("700000", &(job(&report) - 88).to_string());
+    let report = run(&scenario("matmul", &late));
+    assert!(!in_the_middle(&report), "{report:?}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ const ARM_TARGET: &str = "thumbv7em-none-eabihf";
 pub(crate) struct Prereq {
     /// Whether it is there.
     present: fn() -> bool,
-    /// The command that installs it, where one can without asking.
-    install: &'static [&'static str],
+    /// The commands that install it, in order, where some can without asking.
+    install: &'static [&'static [&'static str]],
     /// What is missing and how to get it.
     missing: &'static str,
 }
@@ -37,7 +37,7 @@ pub(crate) const IMAGES: &[Prereq] = &[TARGET, RV32, ARM];
 
 /// What the tests need.
 pub(crate) const TEST: &[Prereq] =
-    &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU];
+    &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU, CROSS_COMPILER];
 
 const C_COMPILER: Prereq = Prereq {
     present: || Cmd::new("cc").args(["--version"]).succeeds(),
@@ -48,21 +48,21 @@ const C_COMPILER: Prereq = Prereq {
 
 const TARGET: Prereq = Prereq {
     present: || has_target(FIRMWARE_TARGET),
-    install: &["rustup", "target", "add", FIRMWARE_TARGET],
+    install: &[&["rustup", "target", "add", FIRMWARE_TARGET]],
     missing: "Rust's standard library for `riscv64imac-unknown-none-elf` is missing: get it \
               with `rustup target add riscv64imac-unknown-none-elf`.",
 };
 
 const RV32: Prereq = Prereq {
     present: || has_target(RV32_TARGET),
-    install: &["rustup", "target", "add", RV32_TARGET],
+    install: &[&["rustup", "target", "add", RV32_TARGET]],
     missing: "Rust's core library for `riscv32imac-unknown-none-elf` is missing: get it with \
               `rustup target add riscv32imac-unknown-none-elf`.",
 };
 
 const ARM: Prereq = Prereq {
     present: || has_target(ARM_TARGET),
-    install: &["rustup", "target", "add", ARM_TARGET],
+    install: &[&["rustup", "target", "add", ARM_TARGET]],
     missing: "Rust's core library for `thumbv7em-none-eabihf` is missing: get it with \
               `rustup target add thumbv7em-none-eabihf`.",
 };
@@ -72,19 +72,47 @@ const QEMU: Prereq = Prereq {
         let programs = ["qemu-system-riscv64", "qemu-system-riscv32", "qemu-system-arm"];
         programs.into_iter().all(|program| Cmd::new(program).args(["--version"]).succeeds())
     },
-    // Works as root on Debian and its kin, and is named otherwise.
-    install: &[
-        "apt-get",
-        "install",
-        "-y",
-        "--no-install-recommends",
-        "qemu-system-misc",
-        "qemu-system-arm",
-    ],
+    install: &[APT_UPDATE, APT_QEMU],
     missing: "QEMU, in which the firmware's images run, is missing: install it with your system's \
-              package manager (Debian: `apt-get install --no-install-recommends \
+              package manager (Debian: `apt-get update && apt-get install --no-install-recommends \
               qemu-system-misc qemu-system-arm`).",
 };
+
+const CROSS_COMPILER: Prereq = Prereq {
+    present: || {
+        let clang = ["--target=riscv64-unknown-elf", "-x", "c", "-fsyntax-only", "/dev/null"];
+        Cmd::new("riscv64-unknown-elf-gcc").args(["--version"]).succeeds()
+            || Cmd::new("clang").args(clang).succeeds()
+    },
+    install: &[APT_UPDATE, APT_GCC],
+    missing: "A C compiler for RISC-V, which builds the kernel kit's template in C, is missing: \
+              install `riscv64-unknown-elf-gcc`, or `clang`, with your system's package manager \
+              (Debian: `apt-get update && apt-get install --no-install-recommends \
+              gcc-riscv64-unknown-elf`).",
+};
+
+/// Works as root on Debian and its kin, as what follows it does. A machine may have no lists of
+/// packages yet, or old ones that name files which are gone.
+const APT_UPDATE: &[&str] = &["apt-get", "update", "--quiet"];
+
+const APT_QEMU: &[&str] = &[
+    "apt-get",
+    "install",
+    "--quiet",
+    "--yes",
+    "--no-install-recommends",
+    "qemu-system-misc",
+    "qemu-system-arm",
+];
+
+const APT_GCC: &[&str] = &[
+    "apt-get",
+    "install",
+    "--quiet",
+    "--yes",
+    "--no-install-recommends",
+    "gcc-riscv64-unknown-elf",
+];
 
 const GIT: Prereq = Prereq {
     present: || Cmd::new("git").args(["--version"]).succeeds(),
@@ -95,20 +123,20 @@ const GIT: Prereq = Prereq {
 
 const RUSTFMT: Prereq = Prereq {
     present: || Cmd::cargo(["fmt", "--version"]).succeeds(),
-    install: &["rustup", "component", "add", "rustfmt"],
+    install: &[&["rustup", "component", "add", "rustfmt"]],
     missing: "`cargo fmt` is missing: get it with `rustup component add rustfmt`.",
 };
 
 const CLIPPY: Prereq = Prereq {
     present: || Cmd::cargo(["clippy", "--version"]).succeeds(),
-    install: &["rustup", "component", "add", "clippy"],
+    install: &[&["rustup", "component", "add", "clippy"]],
     missing: "`cargo clippy` is missing: get it with `rustup component add clippy`.",
 };
 
 const CARGO_DENY: Prereq = Prereq {
     present: || Cmd::cargo(["deny", "--version"]).succeeds(),
     // The next one may need a newer Rust than the one that we pin.
-    install: &["cargo", "install", "cargo-deny", "--locked", "--version", "~0.20.2"],
+    install: &[&["cargo", "install", "cargo-deny", "--locked", "--version", "~0.20.2"]],
     missing: "`cargo deny` is missing: get it with `cargo install cargo-deny --locked`.",
 };
 
@@ -137,30 +165,35 @@ fn provided(prereq: &Prereq) -> bool {
     if (prereq.present)() {
         return true;
     }
-    let Some((program, args)) = prereq.install.split_first() else {
-        return false;
-    };
-    let install = Cmd::new(*program).args(args.iter().copied());
-    println!("Installing what is missing: {install}");
-    match install.run(Path::new(".")) {
-        Ok(()) => (prereq.present)(),
-        Err(error) => {
+    // What counts is whether it is there at the end: lists of packages that cannot be brought up
+    // to date may do.
+    for command in prereq.install {
+        let Some(install) = installer(command) else { continue };
+        println!("Installing what is missing: {install}");
+        if let Err(error) = install.run(Path::new(".")) {
             eprintln!("{error:#}");
-            false
         }
     }
+    (prereq.present)()
+}
+
+/// A command of [`Prereq::install`], told to ask nothing.
+fn installer(command: &[&'static str]) -> Option<Cmd> {
+    let (program, args) = command.split_first()?;
+    let cmd = Cmd::new(*program).args(args.iter().copied());
+    Some(if *program == "apt-get" { cmd.env("DEBIAN_FRONTEND", "noninteractive") } else { cmd })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Prereq, ensure};
+    use super::{APT_GCC, APT_QEMU, Prereq, TEST, ensure, installer};
 
     const THERE: Prereq = Prereq { present: || true, install: &[], missing: "unused" };
     const ABSENT: Prereq = Prereq { present: || false, install: &[], missing: "No anvil here." };
     const FAILING: Prereq =
-        Prereq { present: || false, install: &["false"], missing: "No hammer here." };
+        Prereq { present: || false, install: &[&["false"]], missing: "No hammer here." };
     /// Its installer succeeds and yet leaves nothing behind.
-    const LYING: Prereq = Prereq { present: || false, install: &["true"], missing: "No tongs." };
+    const LYING: Prereq = Prereq { present: || false, install: &[&["true"]], missing: "No tongs." };
 
     #[test]
     fn nothing_missing_is_no_error() {
@@ -172,5 +205,25 @@ mod tests {
         let error = ensure(&[ABSENT, THERE, FAILING, LYING]).unwrap_err().to_string();
         let named: Vec<&str> = error.lines().skip(1).collect();
         assert_eq!(named, ["No anvil here.", "No hammer here.", "No tongs."]);
+    }
+
+    #[test]
+    fn packages_are_installed_from_fresh_lists_and_without_questions() {
+        let from_debian = |prereq: &&Prereq| {
+            prereq.install.iter().any(|command| [APT_QEMU, APT_GCC].contains(command))
+        };
+        for prereq in TEST.iter().filter(from_debian) {
+            let lines: Vec<String> = prereq
+                .install
+                .iter()
+                .filter_map(|it| installer(it))
+                .map(|it| it.to_string())
+                .collect();
+            let [update, install] = lines.as_slice() else { panic!("{lines:?}") };
+            assert_eq!(update, "DEBIAN_FRONTEND=noninteractive apt-get update --quiet");
+            assert!(install.starts_with("DEBIAN_FRONTEND=noninteractive apt-get install --quiet"));
+            assert!(prereq.missing.contains("`apt-get update && apt-get install "));
+        }
+        assert_eq!(TEST.iter().filter(from_debian).count(), 2);
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Rig {
     pub(crate) partitions: bool,
     pub(crate) apertures: bool,
     pub(crate) copies: bool,
+    /// All copies that were asked for.
+    pub(crate) copied: Vec<CopyRequest>,
     /// Copies that were not answered.
     pub(crate) waiting: Vec<CopyRequest>,
     pub(crate) runlists: [Runlist; 2],
@@ -81,6 +83,7 @@ impl Rig {
             partitions: true,
             apertures: true,
             copies: true,
+            copied: Vec::new(),
             waiting: Vec::new(),
             runlists: [idle; 2],
             events: Vec::new(),
@@ -147,6 +150,12 @@ impl Rig {
         self.check_retained(&action);
         if action == Action::Retain {
             self.retained = self.engine.retained().collect();
+        }
+        if let Action::Copy(request) = action {
+            self.copied.push(request);
+        }
+        if let Action::ClearPartition(gfid) = action {
+            self.check_scrubbed(gfid);
         }
         match action {
             Action::SetPartition(gfid, ..) | Action::ClearPartition(gfid) => {
@@ -289,6 +298,37 @@ impl Rig {
         let request = self.waiting.remove(0);
         let Input::Copied(done) = done(&request) else { unreachable!() };
         self.give(Input::Copied(CopyDone { status: CopyStatus::Error, ..done }));
+    }
+
+    /// Since the vGPU was to be made absent, fills have gone over all that is its own, no further,
+    /// and all of them were answered.
+    fn check_scrubbed(&self, who: Gfid) {
+        let left = self.waiting.iter().filter(|request| request.gfid == who);
+        assert_eq!(left.collect::<Vec<_>>(), [] as [&CopyRequest; 0]);
+        let ops: Vec<CopyOp> = self.copies_of(who).collect();
+        let found = |op: CopyOp| ops.iter().filter(|other| **other == op).count();
+        let context_bytes = u64::from(PROFILE.channel_count) * u64::from(PROFILE.context_bytes);
+        let at = (u64::from(who.raw()) - 1) * MIB;
+        let partition = CopyOp::FillFb { at: 0, byte_count: PROFILE.fb_bytes };
+        let contexts = CopyOp::FillContext { at, byte_count: context_bytes };
+        let fills = ops
+            .iter()
+            .filter(|op| matches!(op, CopyOp::FillFb { .. } | CopyOp::FillContext { .. }));
+        assert!(found(partition) != 0 && found(contexts) != 0, "{ops:?}");
+        // Channels that were closed have had their own buffers filled.
+        let within = |op: &CopyOp| match *op {
+            CopyOp::FillFb { .. } => *op == partition,
+            CopyOp::FillContext { at: from, byte_count } => {
+                at <= from && from + byte_count <= at + context_bytes
+            }
+            _ => true,
+        };
+        assert!(fills.into_iter().all(within), "{ops:?}");
+    }
+
+    /// What the copy engine was asked to do for a vGPU.
+    pub(crate) fn copies_of(&self, who: Gfid) -> impl Iterator<Item = CopyOp> {
+        self.copied.iter().filter(move |request| request.gfid == who).map(|request| request.op)
     }
 
     pub(crate) fn is_told(&self, event: Event) -> bool {

@@ -4,7 +4,7 @@ use super::HORIZON_NS;
 use crate::harness::{
     CODE, DATA, PROFILE, Rig, channel, endless_kernel, gfid, launch, sum, sum_kernel,
 };
-use crate::{BarError, Costs, Fault, Region, Stop};
+use crate::{BarError, Costs, Fault, Region, Residue, Stop};
 use godwit_hal::{Apertures, Channels, Interrupts, Partitions, Routes, Timer};
 use godwit_regs::fifo::Entry;
 use godwit_types::{
@@ -182,6 +182,36 @@ fn a_partition_keeps_its_bytes_when_it_is_set_again_and_loses_them_when_it_moves
     assert!(rig.gpu.partition(gfid(1)).is_none());
     rig.add_vgpu(gfid(1), 1);
     assert_eq!(rig.peek(gfid(1), 5), [0]);
+}
+
+#[test]
+fn what_is_left_when_a_partition_is_cleared_is_told_once() {
+    let mut rig = Rig::with_vgpu();
+    rig.bind_plain(3, COMPUTE);
+    let buffer = Rig::config(gfid(1), 0, 3, COMPUTE);
+    let end = buffer.context_at + u64::from(buffer.context_bytes);
+    rig.firmware.clear_partition(gfid(1));
+    rig.gpu.service();
+    assert_eq!(rig.gpu.take_residues(), [], "nothing was ever written");
+
+    rig.add_vgpu(gfid(1), 0);
+    rig.bind_plain(3, COMPUTE);
+    rig.poke(gfid(1), PROFILE.fb_bytes - 1, &[9]);
+    rig.gpu.board.context.write(end - 1, &[9, 9]).unwrap();
+    rig.firmware.clear_partition(gfid(1));
+    rig.gpu.service();
+    let found = [(Region::Partition(gfid(1)), PROFILE.fb_bytes - 1), (Region::Context, end - 1)]
+        .map(|(region, at)| Residue { gfid: gfid(1), region, at });
+    assert_eq!(rig.gpu.take_residues(), found);
+    assert_eq!(rig.gpu.take_residues(), []);
+
+    // The byte behind its buffer was never its own.
+    rig.add_vgpu(gfid(1), 0);
+    rig.bind_plain(3, COMPUTE);
+    rig.gpu.board.context.zero(end - 1, 1).unwrap();
+    rig.firmware.clear_partition(gfid(1));
+    rig.gpu.service();
+    assert_eq!(rig.gpu.take_residues(), []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The report as tables.
 
-use super::{Bases, Cost, FirmwareLoss, Job, Kind, Move, Neighbour, Report};
+use super::{Bases, Cost, FirmwareLoss, Job, Kind, Move, Neighbour, Report, Stopped, Throughput};
 use crate::units::{about_count, about_size, about_time};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -79,6 +79,7 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
         "to",
         "kind",
         "outcome",
+        "stopped after",
         "blackout",
         "total",
         "rounds",
@@ -89,13 +90,15 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
         "BAR",
         "channel",
     ];
-    let mut table = table(&header, 5..11, width);
+    let mut table = table(&header, 6..12, width);
     for it in moves {
         let base = |part: fn(&Bases) -> u64| {
             let shown = |bases: &Option<Bases>| {
                 bases.as_ref().map_or_else(|| "-".to_owned(), |bases| format!("{:#x}", part(bases)))
             };
-            format!("{} → {}", shown(&it.old), shown(&it.new))
+            let same = it.old.is_some() && it.old.as_ref().map(part) == it.new.as_ref().map(part);
+            let why = if same { ", no other room" } else { "" };
+            format!("{} → {}{why}", shown(&it.old), shown(&it.new))
         };
         table.add_row([
             it.vgpu.clone(),
@@ -103,6 +106,7 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
             it.to.clone(),
             it.kind.name().to_owned(),
             it.outcome.clone(),
+            it.stopped.as_ref().map_or_else(|| "-".to_owned(), stopped),
             it.blackout_ns.map_or_else(|| "-".to_owned(), about_time),
             about_time(it.total_ns),
             it.rounds.to_string(),
@@ -115,6 +119,12 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
         ]);
     }
     table.to_string()
+}
+
+fn stopped(it: &Stopped) -> String {
+    let (done, of) = (about_count(it.instructions), about_count(it.of));
+    let end = if it.is_in_the_middle() { "" } else { ", its end" };
+    format!("{done} of {of} of `{}`{end}", it.job)
 }
 
 fn jobs(jobs: &[Job], width: Option<u16>) -> String {
@@ -144,18 +154,32 @@ fn jobs(jobs: &[Job], width: Option<u16>) -> String {
 }
 
 fn neighbours(neighbours: &[Neighbour], moves: &[Move], width: Option<u16>) -> String {
-    let header = ["neighbour", "while", "before", "during", "ratio"];
-    let mut table = table(&header, 2..5, width);
+    let header = ["neighbour", "while", "window", "before", "in the window", "its share"];
+    let mut table = table(&header, 2..6, width);
     for it in neighbours {
+        let shown = |done: &Throughput| throughput(done, &it.due);
         table.add_row([
             it.vgpu.clone(),
             moves.get(it.transfer).map_or_else(String::new, doing),
-            format!("{}/s", about_count(it.before)),
-            format!("{}/s", about_count(it.during)),
-            it.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{:.2} %", ratio * 100.0)),
+            about_time(it.window_ns),
+            shown(&it.before),
+            shown(&it.during),
+            shown(&it.due),
         ]);
     }
     table.to_string()
+}
+
+/// What it did of what it has a share in.
+fn throughput(done: &Throughput, due: &Throughput) -> String {
+    let mut parts = Vec::new();
+    if due.instructions_per_ms != 0 || due.copied_bytes_per_ms == 0 {
+        parts.push(format!("{} instructions/ms", about_count(done.instructions_per_ms)));
+    }
+    if due.copied_bytes_per_ms != 0 {
+        parts.push(format!("{} copied/ms", about_size(done.copied_bytes_per_ms)));
+    }
+    parts.join(", ")
 }
 
 fn doing(it: &Move) -> String {

@@ -56,6 +56,8 @@ pub struct Move {
     pub kind: Kind,
     /// `moved`, or `refused: …` or `failed: …` with the reason.
     pub outcome: String,
+    /// Where in its kernel it was stopped; nothing when it ran none, or was not moved.
+    pub stopped: Option<Stopped>,
     /// From its last instruction there to its first one here, in virtual nanoseconds; nothing
     /// for a vGPU that is in a file or has no work.
     pub blackout_ns: Option<u64>,
@@ -94,6 +96,24 @@ impl Kind {
             Self::Suspend => "suspend",
             Self::Resume => "resume",
         }
+    }
+}
+
+/// In the middle of which job a vGPU was stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// The job.
+    pub job: String,
+    /// Instructions that it had run.
+    pub instructions: u64,
+    /// Those that it ran in all: more, or it had ended unseen.
+    pub of: u64,
+}
+
+impl Stopped {
+    /// Whether the job went on afterwards.
+    pub fn is_in_the_middle(&self) -> bool {
+        0 < self.instructions && self.instructions < self.of
     }
 }
 
@@ -138,7 +158,16 @@ pub struct Job {
     pub ok: bool,
 }
 
-/// A vGPU beside one that moves. Throughput is in instructions for each virtual second.
+/// How much a vGPU does in a virtual millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Throughput {
+    /// Instructions of its kernels.
+    pub instructions_per_ms: u64,
+    /// Bytes that its copies and fills write.
+    pub copied_bytes_per_ms: u64,
+}
+
+/// A vGPU beside one that moves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Neighbour {
     /// Which vGPU.
@@ -146,12 +175,14 @@ pub struct Neighbour {
     /// Which move, by its place in the list of moves.
     #[serde(rename = "move")]
     pub transfer: usize,
-    /// Its throughput just before the move.
-    pub before: u64,
-    /// Its throughput during the move.
-    pub during: u64,
-    /// `during` by `before`; nothing if it did not run before.
-    pub ratio: Option<f64>,
+    /// Length of the window that begins with the move: whole rounds of the scheduler.
+    pub window_ns: u64,
+    /// Its throughput in a window as long just before the move.
+    pub before: Throughput,
+    /// Its throughput in the window.
+    pub during: Throughput,
+    /// Its share of the engines while the vGPU that moves takes its turns too.
+    pub due: Throughput,
 }
 
 /// One figure of the cost model.

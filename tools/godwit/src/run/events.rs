@@ -58,7 +58,6 @@ impl Course {
                 self.waiting[vgpu].pop_front().expect("the world does what it was told, once");
             progress.event(event, report.outcome.as_ref().map_or_else(String::as_str, |()| "done"));
             self.ended.push(event);
-            world.check_leaks();
             self.start(vgpu, world);
         }
     }

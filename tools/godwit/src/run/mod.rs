@@ -115,6 +115,7 @@ pub fn execute_on(
     }
     pass_on_log(&mut world, progress);
     world.check_leaks();
+    world.check_guests();
     Ok(verdict::report(scenario, &ids, &world, &course, in_time))
 }
 

@@ -5,7 +5,7 @@ use super::events::Course;
 use super::state;
 use crate::inspect::hex;
 use crate::progress::{JobState, title};
-use crate::report::{self, Bases, Bytes, Kind, Report};
+use crate::report::{self, Bases, Bytes, Kind, Report, Stopped};
 use crate::scenario::{Action, Event, Expect, Expected, Job, Scenario, Trigger};
 use crate::units::exact_time;
 use godwit_shim::Loss;
@@ -25,16 +25,16 @@ pub(super) fn report(
         let limit = exact_time(scenario.time_limit_ns);
         problems.push(format!("the run was not over after {limit} of virtual time"));
     }
+    let reports = world.job_reports();
     let ended = course.ended().iter().map(|at| &scenario.events[*at]);
     let moves: Vec<report::Move> = ended
         .zip(world.move_reports())
         .map(|(event, it)| {
-            let line = moved(scenario, world, event, it);
+            let line = moved(scenario, world, &reports, event, it);
             problems.extend(unexpected(scenario, event, &line.outcome));
             line
         })
         .collect();
-    let reports = world.job_reports();
     let missing = course.missing(world);
     for event in missing.iter().map(|at| &scenario.events[*at]) {
         let what = numbered(scenario, event);
@@ -80,7 +80,17 @@ pub(super) fn report(
     }
 }
 
-fn moved(scenario: &Scenario, world: &World, event: &Event, it: &MoveReport) -> report::Move {
+fn moved(
+    scenario: &Scenario,
+    world: &World,
+    jobs: &[JobReport],
+    event: &Event,
+    it: &MoveReport,
+) -> report::Move {
+    let stopped = it.job.and_then(|(job, instructions)| {
+        let job = jobs.iter().find(|report| report.job == job)?;
+        Some(Stopped { job: job.name.clone(), instructions, of: job.instructions })
+    });
     let host_of = |place: &Option<Place>| {
         place.map_or_else(|| "-".to_owned(), |place| world.host_name(place.host).to_owned())
     };
@@ -123,6 +133,7 @@ fn moved(scenario: &Scenario, world: &World, event: &Event, it: &MoveReport) -> 
             MoveKind::Resume => Kind::Resume,
         },
         outcome,
+        stopped,
         blackout_ns: it.blackout_ns,
         total_ns: it.total_ns,
         rounds: it.rounds,
@@ -236,8 +247,16 @@ fn neighbour(world: &World, it: &NeighbourReport) -> report::Neighbour {
     report::Neighbour {
         vgpu: world.vgpu_name(it.vgpu).to_owned(),
         transfer: it.transfer,
-        before: it.before,
-        during: it.during,
-        ratio: (it.before != 0).then(|| it.during as f64 / it.before as f64),
+        window_ns: it.window_ns,
+        before: throughput(it.before),
+        during: throughput(it.during),
+        due: throughput(it.due),
+    }
+}
+
+fn throughput(it: godwit_world::Throughput) -> report::Throughput {
+    report::Throughput {
+        instructions_per_ms: it.instructions_per_ms,
+        copied_bytes_per_ms: it.copied_bytes_per_ms,
     }
 }

@@ -126,7 +126,7 @@ pub struct Program {
     /// Where ring, arguments, shared memory and stacks go.
     pub arena: Range<u64>,
     /// What to put where before the launch.
-    pub inputs: Vec<(u64, Vec<u8>)>,
+    pub inputs: Vec<(u64, Arc<[u8]>)>,
     /// Where the result lies.
     pub output: Range<u64>,
 }

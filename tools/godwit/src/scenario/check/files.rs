@@ -12,6 +12,13 @@ impl Checker<'_> {
         self.inputs.extend(fs::canonicalize(path));
     }
 
+    /// Counts a file that is to be read; `false`: that is more than a scenario may name.
+    pub(super) fn take_file_bytes(&mut self, bytes: u64) -> bool {
+        let left = self.file_bytes_left.checked_sub(bytes);
+        self.file_bytes_left = left.unwrap_or(self.file_bytes_left);
+        left.is_some()
+    }
+
     /// A state file by its real path, which is one however it is written; `None`, without a
     /// mistake, where no file can be.
     pub(super) fn state_file(&self, written: &str) -> Option<StateFile> {

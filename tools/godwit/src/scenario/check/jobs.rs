@@ -162,7 +162,7 @@ fn from_kernel(kernel: &KernelJob) -> (Program, Expected) {
         shared_bytes: job.shared_bytes,
         stack_bytes: job.stack_bytes,
         arena: LAUNCH_BASE..DATA_BASE,
-        inputs: job.inputs,
+        inputs: job.inputs.into_iter().map(|(at, bytes)| (at, bytes.into())).collect(),
         output: job.output,
     };
     (program, expected)

@@ -95,11 +95,20 @@ pub(super) fn check(
         Err(LaunchError::Device(error)) => {
             checker.wrong(at.clone(), error.to_string(), "another profile")
         }
-        Err(LaunchError::Job(error)) => {
-            let place = place(&error, job).unwrap_or(at.clone());
-            checker.wrong(place, error.to_string(), allowed(&error, vgpu))
-        }
+        Err(LaunchError::Job(error)) => refuse(at, &error, job, vgpu, checker),
     }
+}
+
+/// Notes why a job does not fit its vGPU, where the part is that does not.
+pub(super) fn refuse<T>(
+    at: &Span,
+    error: &JobError,
+    job: &raw::Job,
+    vgpu: &Vgpu,
+    checker: &mut Checker<'_>,
+) -> Option<T> {
+    let place = place(error, job).unwrap_or(at.clone());
+    checker.wrong(place, error.to_string(), allowed(error, vgpu))
 }
 
 fn allowed(error: &JobError, vgpu: &Vgpu) -> String {

@@ -88,11 +88,14 @@ pub(super) struct Checker<'a> {
     mistakes: Vec<Mistake>,
     /// Files that the scenario reads, itself among them, by their real paths.
     inputs: Vec<PathBuf>,
+    /// Bytes that the files which it names may have yet.
+    file_bytes_left: u64,
 }
 
 impl<'a> Checker<'a> {
     const fn new(text: &'a str, base: &'a Path) -> Self {
-        Self { text, base, mistakes: Vec::new(), inputs: Vec::new() }
+        let file_bytes_left = programs::FILES_BYTES_MAX;
+        Self { text, base, mistakes: Vec::new(), inputs: Vec::new(), file_bytes_left }
     }
 
     /// Notes a mistake.

@@ -5,10 +5,12 @@ use crate::files;
 use crate::scenario::model::{Expected, Program, Vgpu};
 use crate::scenario::value::Count;
 use crate::units;
+use godwit_guest::{JobError, Region};
 use godwit_kernels::{DATA_BASE, LAUNCH_BASE};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 use toml::Spanned;
 
 /// Keys of such a job.
@@ -29,6 +31,8 @@ pub(super) const KEYS: &[&str] = &[
 const ELF_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of an input, an output or an expected file.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of all files that a scenario names.
+pub(super) const FILES_BYTES_MAX: u64 = 1 << 30;
 /// Input files of a job.
 const INPUTS_MAX: usize = 32;
 /// Words of an argument block.
@@ -70,7 +74,7 @@ pub(super) fn check(
     });
     let arena =
         job.arena.as_ref().map_or(Some(LAUNCH_BASE..DATA_BASE), |table| range(table, checker));
-    let inputs = inputs(job, checker);
+    let inputs = inputs(job, vgpu, checker);
     let output = checker
         .required(at, &job.output, "output", A_RANGE)
         .and_then(|table| range(table, checker));
@@ -94,15 +98,29 @@ pub(super) fn check(
 }
 
 fn read(name: &Spanned<String>, most: u64, checker: &mut Checker<'_>) -> Option<Vec<u8>> {
+    size(name, most, checker)?;
+    let read = files::read(&checker.path(name.get_ref()), most);
+    read.map_err(|why| unread(name, most, &why, checker)).ok()
+}
+
+/// The length of a file, of which nothing is read. All that a scenario names is read at once, so
+/// all of it together is bounded.
+fn size(name: &Spanned<String>, most: u64, checker: &mut Checker<'_>) -> Option<u64> {
     let path = checker.path(name.get_ref());
     checker.note_input(&path);
-    match files::read(&path, most) {
-        Ok(bytes) => Some(bytes),
-        Err(why) => {
-            let allowed = format!("a file of up to {}", units::exact_size(most));
-            checker.wrong(name.span(), format!("`{}` {why}", name.get_ref()), allowed)
-        }
+    let bytes = files::size(&path, most);
+    let bytes = bytes.map_err(|why| unread(name, most, &why, checker)).ok()?;
+    if checker.take_file_bytes(bytes) {
+        return Some(bytes);
     }
+    let wrong = format!("`{}` is one file too many", name.get_ref());
+    let allowed = format!("files of up to {} together", units::exact_size(FILES_BYTES_MAX));
+    checker.wrong(name.span(), wrong, allowed)
+}
+
+fn unread(name: &Spanned<String>, most: u64, why: &str, checker: &mut Checker<'_>) {
+    let allowed = format!("a file of up to {}", units::exact_size(most));
+    checker.wrong::<()>(name.span(), format!("`{}` {why}", name.get_ref()), allowed);
 }
 
 fn args(list: &Spanned<Vec<Spanned<Count>>>, checker: &mut Checker<'_>) -> Option<Vec<u64>> {
@@ -114,36 +132,71 @@ fn args(list: &Spanned<Vec<Spanned<Count>>>, checker: &mut Checker<'_>) -> Optio
     checker.wrong(list.span(), wrong, format!("up to {ARGS_MAX}"))
 }
 
-fn inputs(job: &raw::Job, checker: &mut Checker<'_>) -> Option<Vec<(u64, Vec<u8>)>> {
+/// An input that is there and has room, and is not read yet.
+struct Found<'a> {
+    span: Span,
+    file: &'a Spanned<String>,
+    range: Range<u64>,
+}
+
+/// Reads inputs when all of them fit the vGPU, and not before.
+fn inputs(
+    job: &raw::Job,
+    vgpu: Option<&Vgpu>,
+    checker: &mut Checker<'_>,
+) -> Option<Vec<(u64, Arc<[u8]>)>> {
     let Some(list) = &job.inputs else { return Some(Vec::new()) };
     let tables = list.get_ref();
     if tables.len() > INPUTS_MAX {
         let wrong = format!("there are {} inputs", tables.len());
         return checker.wrong(list.span(), wrong, format!("up to {INPUTS_MAX}"));
     }
-    let read: Vec<Option<(u64, Vec<u8>)>> =
-        tables.iter().map(|table| input(&table.span(), table.get_ref(), checker)).collect();
-    let inputs: Vec<(u64, Vec<u8>)> = read.into_iter().collect::<Option<_>>()?;
-    for (index, (at, bytes)) in inputs.iter().enumerate() {
-        let over = |(other, those): &(u64, Vec<u8>)| {
-            *at < other.saturating_add(those.len() as u64)
-                && *other < at.saturating_add(bytes.len() as u64)
-        };
-        if let (Some(_), Some(table)) =
-            (inputs[..index].iter().find(|it| over(it)), tables.get(index))
-        {
-            return checker.wrong(table.span(), "two inputs overlap", "ranges apart");
+    let tables = tables.iter().enumerate();
+    let found: Vec<Option<Found<'_>>> = tables
+        .map(|(index, it)| input((index, it.span()), it.get_ref(), job, vgpu, checker))
+        .collect();
+    let found: Vec<Found<'_>> = found.into_iter().collect::<Option<_>>()?;
+    for (index, Found { span, range, .. }) in found.iter().enumerate() {
+        let over =
+            |other: &Found<'_>| range.start < other.range.end && other.range.start < range.end;
+        if found[..index].iter().any(over) {
+            return checker.wrong(span.clone(), "two inputs overlap", "ranges apart");
         }
     }
-    Some(inputs)
+    let mut read = |Found { file, range, .. }: &Found<'_>| {
+        let bytes = files::read(&checker.path(file.get_ref()), range.end - range.start);
+        match bytes {
+            Ok(bytes) => Some((range.start, bytes.into())),
+            Err(why) => {
+                unread(file, range.end - range.start, &why, checker);
+                None
+            }
+        }
+    };
+    let read: Vec<Option<_>> = found.iter().map(&mut read).collect();
+    read.into_iter().collect()
 }
 
-fn input(span: &Span, input: &raw::Input, checker: &mut Checker<'_>) -> Option<(u64, Vec<u8>)> {
-    let bytes = checker
-        .required(span, &input.file, "file", "the path of a file")
-        .and_then(|file| read(file, FILE_BYTES_MAX, checker));
-    let at = checker.required(span, &input.at, "at", AN_OFFSET)?;
-    Some((at.get_ref().0, bytes?))
+fn input<'a>(
+    (index, span): (usize, Span),
+    input: &'a raw::Input,
+    job: &raw::Job,
+    vgpu: Option<&Vgpu>,
+    checker: &mut Checker<'_>,
+) -> Option<Found<'a>> {
+    let file = checker.required(&span, &input.file, "file", "the path of a file");
+    let bytes = file.and_then(|file| size(file, FILE_BYTES_MAX, checker));
+    let at = checker.required(&span, &input.at, "at", AN_OFFSET)?.get_ref().0;
+    let (file, byte_count) = (file?, bytes?);
+    let limit_bytes = vgpu?.profile.bar_bytes;
+    match at.checked_add(byte_count) {
+        Some(end) if end <= limit_bytes => Some(Found { span, file, range: at..end }),
+        _ => {
+            let region = Region::Input(index);
+            let error = JobError::Outside { region, at, byte_count, limit_bytes };
+            launch::refuse(&span, &error, job, vgpu?, checker)
+        }
+    }
 }
 
 fn range(table: &Spanned<raw::Table<raw::Range>>, checker: &mut Checker<'_>) -> Option<Range<u64>> {
@@ -168,14 +221,16 @@ fn expected(
     match (&expected.sha256, &expected.file) {
         (Some(digest), None) => Some(Expected::Sha256(digest.get_ref().0)),
         (None, Some(file)) => {
-            let bytes = read(file, FILE_BYTES_MAX, checker)?;
+            let is = size(file, FILE_BYTES_MAX, checker)?;
             let output = output?;
-            let (is, must) = (bytes.len() as u64, output.end - output.start);
+            let must = output.end - output.start;
             if is != must {
                 let wrong = format!("`{}` has {}", file.get_ref(), units::exact_size(is));
                 let allowed = format!("as many as the output, {}", units::exact_size(must));
                 return checker.wrong(file.span(), wrong, allowed);
             }
+            let bytes = files::read(&checker.path(file.get_ref()), must);
+            let bytes = bytes.map_err(|why| unread(file, must, &why, checker)).ok()?;
             Some(Expected::Sha256(Sha256::digest(&bytes).into()))
         }
         (digest, _) => {
