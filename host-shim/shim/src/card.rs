@@ -219,6 +219,14 @@ impl Card {
         }
     }
 
+    /// Takes back what was arranged, if it has not happened.
+    pub fn call_off(&mut self) {
+        match &mut self.core {
+            Core::Native(native) => native.call_off(),
+            Core::Remote(remote) => remote.call_off(),
+        }
+    }
+
     /// Whether the firmware is still to end as was arranged.
     pub fn is_crash_arranged(&self) -> bool {
         match &self.core {

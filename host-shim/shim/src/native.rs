@@ -46,6 +46,11 @@ impl Native {
         self.fuse.left.set(Some(words));
     }
 
+    /// Takes back a cut that has not come.
+    pub(crate) fn call_off(&mut self) {
+        self.fuse.left.set(None);
+    }
+
     /// Whether a cut is to come.
     pub(crate) fn is_cut_arranged(&self) -> bool {
         self.fuse.left.get().is_some()

@@ -126,6 +126,11 @@ impl Remote {
         self.mishap = Some(mishap);
     }
 
+    /// Takes it back.
+    pub(crate) fn call_off(&mut self) {
+        self.mishap = None;
+    }
+
     /// Whether it is still to come.
     pub(crate) fn is_mishap_arranged(&self) -> bool {
         self.mishap.is_some()

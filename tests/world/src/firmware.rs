@@ -14,9 +14,27 @@ impl World {
     /// Makes a host's firmware end, after so many instructions of its next call that has as
     /// many. Firmware in this process ends at once.
     pub fn crash_firmware(&mut self, host: HostId, mishap: Mishap, instructions: u32) {
+        self.arrange(host, MishapAt { mishap, call: 0, instructions });
+    }
+
+    /// Makes a host's firmware end at a certain call.
+    pub fn arrange(&mut self, host: HostId, mishap: MishapAt) {
         let node = &mut self.hosts[host.0];
-        node.host.card_mut().arrange(MishapAt { mishap, call: 0, instructions });
+        node.host.card_mut().arrange(mishap);
         node.restarts += 1;
+    }
+
+    /// Takes back what was arranged, if it has not happened; whether that was so.
+    pub fn call_off(&mut self, host: HostId) -> bool {
+        let card = self.hosts[host.0].host.card_mut();
+        let was = card.is_crash_arranged();
+        card.call_off();
+        was
+    }
+
+    /// Calls of a host to its firmware so far; `None`: it is in this process.
+    pub fn calls(&self, host: HostId) -> Option<u32> {
+        self.hosts[host.0].host.card().calls()
     }
 
     /// Replaces a host's firmware by this ELF file.

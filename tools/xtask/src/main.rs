@@ -8,6 +8,7 @@ mod image;
 mod layers;
 mod prereq;
 mod registers;
+mod resets;
 mod seeds;
 mod size;
 mod source;
@@ -21,6 +22,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::image::Image;
+use crate::resets::Resets;
 use crate::seeds::Seeds;
 use crate::size::Size;
 use crate::workspace::Workspace;
@@ -48,6 +50,8 @@ enum Task {
     Prepush,
     /// Runs the seeded world over a range of seeds.
     Seeds(Seeds),
+    /// Cuts the firmware's power in the middle of saves and restores.
+    Resets(Resets),
     /// Measures the firmware's images and holds them to `linker/budget.toml`.
     Size(Size),
     /// Writes a board's image: ELF file, signed image file, map and sizes.
@@ -77,6 +81,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { args } => return demo::run(&workspace, &args),
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
         Task::Seeds(seeds) => return seeds.run(&workspace),
+        Task::Resets(resets) => return resets.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Image(image) => image.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,

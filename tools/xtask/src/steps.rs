@@ -11,6 +11,7 @@ use crate::command::Cmd;
 use crate::layers::{self, Rules};
 use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET, RV32_TARGET};
 use crate::registers;
+use crate::resets::Resets;
 use crate::seeds::Seeds;
 use crate::size;
 use crate::tidy;
@@ -129,6 +130,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
             [Cmd::cargo(["test", "--workspace"]).env("GODWIT_REQUIRE_CROSS_COMPILER", "1")],
         ),
         Step::programs("seeds", [Seeds::sample().command()]),
+        Step::programs("resets", [Resets::sample().command()]),
     ])
 }
 

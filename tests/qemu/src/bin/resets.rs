@@ -1,0 +1,161 @@
+//! Cuts the firmware's power in the middle of saves and restores, and checks what is left.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use godwit_qemu::resets::{Scene, Shown, run};
+use godwit_qemu::{at_once, mcu};
+use godwit_shim::Mcu;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Cuts the firmware's power in the middle of saves and restores: in this process before every
+/// word that the firmware writes, in QEMU at many instructions.
+#[derive(Clone, Debug, Parser)]
+struct Args {
+    /// In this process, only every so many words.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    /// Cuts in QEMU, over all scenes.
+    #[arg(long, default_value_t = 500)]
+    count: u32,
+    /// How many at a time.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: u32,
+    /// One cut alone: the scene's number, calls, and instructions, or words without calls.
+    #[arg(long, num_args = 3, value_names = ["SCENE", "CALLS", "INSTRUCTIONS"])]
+    only: Option<Vec<u32>>,
+}
+
+/// Most instructions of a call that are stepped before a cut; nearly all calls have fewer.
+const INSTRUCTIONS_MAX: u32 = 4_000;
+/// Keeps the instructions of one cut apart from those of the next; it shares no factor with their
+/// range.
+const INSTRUCTIONS_APART: u32 = 1_237;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(only) = &args.only {
+        return one(only);
+    }
+    let mut failed = 0;
+    for scene in Scene::ALL {
+        let shown = shown(scene, &Mcu::Native, None);
+        if !shown.problems.is_empty() {
+            println!("{scene:?}, with nothing cut, fails: {:?}", shown.problems);
+            return ExitCode::FAILURE;
+        }
+        let totals = every_word(scene, &args);
+        println!("{scene:?}, in this process: {totals}");
+        failed += totals.failed;
+    }
+    if args.count != 0 {
+        let board = mcu("qemu-virt-rv64");
+        let each = args.count.div_ceil(Scene::ALL.len() as u32);
+        for scene in Scene::ALL {
+            let totals = in_qemu(scene, each, &board, args.jobs);
+            println!("{scene:?}, in QEMU: {totals}");
+            failed += totals.failed;
+        }
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn one(only: &[u32]) -> ExitCode {
+    let &[number, calls, instructions] = only else { return ExitCode::FAILURE };
+    let Some(&scene) = Scene::ALL.get(number as usize) else { return ExitCode::FAILURE };
+    let place = if calls == 0 { Mcu::Native } else { mcu("qemu-virt-rv64") };
+    let shown = shown(scene, &place, Some((calls, instructions)));
+    println!("{shown:?}");
+    if shown.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn shown(scene: Scene, place: &Mcu, cut: Option<(u32, u32)>) -> Shown {
+    let whole = || -> Result<Shown, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        Ok(run(scene, place, cut, folder.path())?)
+    };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(whole)) {
+        Ok(Ok(shown)) => shown,
+        Ok(Err(error)) => Shown { problems: vec![error.to_string()], ..Shown::default() },
+        Err(_) => Shown { problems: vec!["it panicked".to_owned()], ..Shown::default() },
+    }
+}
+
+/// Cuts before each word, until a transfer ends before it is cut.
+fn every_word(scene: Scene, args: &Args) -> Totals {
+    let (next, end) = (AtomicU32::new(1), AtomicU32::new(u32::MAX));
+    let totals = Mutex::new(Totals::default());
+    at_once(args.jobs, || {
+        loop {
+            let words = next.fetch_add(args.every, Ordering::Relaxed);
+            if words >= end.load(Ordering::Relaxed) {
+                return;
+            }
+            let shown = shown(scene, &Mcu::Native, Some((0, words)));
+            if !shown.cut {
+                // The transfer ends before it writes as much; what is wrong is wrong without.
+                end.fetch_min(words, Ordering::Relaxed);
+            }
+            note(&totals, scene, (0, words), &shown);
+        }
+    });
+    totals.into_inner().unwrap_or_default()
+}
+
+/// Cuts at instructions that are spread over all calls of the transfer.
+fn in_qemu(scene: Scene, count: u32, board: &Mcu, jobs: u32) -> Totals {
+    let next = AtomicU32::new(0);
+    let totals = Mutex::new(Totals::default());
+    let calls = shown(scene, board, None).calls.max(1);
+    at_once(jobs, || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return;
+            }
+            // Calls in turn, and each time at another instruction.
+            let call = 1 + number % calls;
+            let instructions = 1 + number.wrapping_mul(INSTRUCTIONS_APART) % INSTRUCTIONS_MAX;
+            let shown = shown(scene, board, Some((call, instructions)));
+            note(&totals, scene, (call, instructions), &shown);
+        }
+    });
+    totals.into_inner().unwrap_or_default()
+}
+
+/// What all cuts of a kind have shown.
+#[derive(Debug, Default)]
+struct Totals {
+    runs: u32,
+    cuts: u32,
+    went_through: u32,
+    failed: u32,
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { runs, cuts, went_through, failed } = self;
+        write!(
+            f,
+            "{runs} runs, power cut in {cuts}, of which {went_through} transfers went through and \
+             the others were done again; {failed} failed"
+        )
+    }
+}
+
+fn note(totals: &Mutex<Totals>, scene: Scene, (calls, instructions): (u32, u32), shown: &Shown) {
+    let mut totals = totals.lock().unwrap_or_else(|held| held.into_inner());
+    totals.runs += 1;
+    totals.cuts += u32::from(shown.cut);
+    totals.went_through += u32::from(shown.cut && shown.went_through);
+    if !shown.problems.is_empty() {
+        totals.failed += 1;
+        let number = Scene::ALL.into_iter().position(|one| one == scene).unwrap_or_default();
+        println!("cargo xtask resets --only {number} {calls} {instructions} fails:");
+        for problem in &shown.problems {
+            println!("  {problem}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The firmware loses its power while a vGPU is saved or restored.
+//!
+//! In the host's process it does so before each word that it writes, of a register or of what it
+//! retains: every boundary between two actions is among them. In QEMU it does so at chosen
+//! instructions. What must hold afterwards is the same: the vGPU runs on one host or is whole in
+//! its file, what was undone can be done again, and all work ends with the right bytes.
+
+use godwit_kernels::Job;
+use godwit_shim::{Live, Mcu, Mishap, MishapAt};
+use godwit_sim_gpu::Costs;
+use godwit_types::{Engines, Profile};
+use godwit_wire::mailbox::StopMode;
+use godwit_world::{
+    Action, HostId, HostSpec, JobId, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
+    Trigger, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
+};
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1 << 20;
+const STOP_TIMEOUT_NS: u64 = 640_000_000;
+/// Until then everything has settled, or never will.
+const LIMIT_NS: u64 = 10_000_000_000;
+/// Where in its work the vGPU is saved.
+const INSTRUCTIONS: u64 = 60_000;
+
+/// What is cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scene {
+    /// A live move, at the host that saves.
+    MoveFrom,
+    /// A live move, at the host that restores.
+    MoveTo,
+    /// A suspend to a file.
+    Suspend,
+    /// A resume from a file.
+    Resume,
+}
+
+impl Scene {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::MoveFrom, Self::MoveTo, Self::Suspend, Self::Resume];
+}
+
+/// What a run has shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The power was cut before the transfer had ended.
+    pub cut: bool,
+    /// The transfer went through all the same.
+    pub went_through: bool,
+    /// Calls to the firmware that was to lose its power, while the transfer went on.
+    pub calls: u32,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+/// Runs a scene; `cut` says after how many calls, and how many instructions of the next, or how
+/// many words, its power is cut. Files go into `folder`.
+///
+/// # Errors
+///
+/// When the simulated hosts cannot be made.
+pub fn run(
+    scene: Scene,
+    mcu: &Mcu,
+    cut: Option<(u32, u32)>,
+    folder: &Path,
+) -> Result<Shown, WorldError> {
+    let mut stage = Stage::new(mcu, folder)?;
+    let mut shown = Shown::default();
+    stage.until_in_work();
+    if scene == Scene::Resume {
+        stage.transfer(stage.suspend());
+        shown.problems.extend(stage.last_failure());
+    }
+    let (action, host) = match scene {
+        Scene::MoveFrom => (stage.moving(), stage.from),
+        Scene::MoveTo => (stage.moving(), stage.to),
+        Scene::Suspend => (stage.suspend(), stage.from),
+        Scene::Resume => (stage.resume(), stage.to),
+    };
+    let before = stage.world.calls(host).unwrap_or_default();
+    if let Some((calls, instructions)) = cut {
+        let call = before.saturating_add(calls);
+        stage.world.arrange(host, MishapAt { mishap: Mishap::Cut, call, instructions });
+    }
+    stage.transfer(action.clone());
+    shown.cut = cut.is_some() && !stage.world.call_off(host);
+    shown.calls = stage.world.calls(host).unwrap_or_default() - before;
+    shown.went_through = stage.last_failure().is_none();
+    if !shown.went_through {
+        if !shown.cut {
+            shown.problems.extend(stage.last_failure());
+        }
+        // Nothing is lost: what was undone is done again.
+        stage.transfer(action);
+        shown.problems.extend(stage.last_failure());
+    }
+    if scene == Scene::Suspend {
+        stage.transfer(stage.resume());
+        shown.problems.extend(stage.last_failure());
+    }
+    shown.problems.extend(stage.end());
+    Ok(shown)
+}
+
+/// Two hosts, a vGPU that is saved and restored, and a neighbour on each.
+struct Stage {
+    world: World,
+    from: HostId,
+    to: HostId,
+    vgpu: VgpuId,
+    job: JobId,
+    file: PathBuf,
+}
+
+impl Stage {
+    fn new(mcu: &Mcu, folder: &Path) -> Result<Self, WorldError> {
+        let costs = Costs { kernel_instruction_ps: 20_000, ..Costs::default() };
+        let mut world = World::new(WorldConfig { seed: 7, costs });
+        world.set_mcu(mcu.clone());
+        let from = host(&mut world, "from", 1_000_000_007)?;
+        let to = host(&mut world, "to", 77)?;
+        for (name, home, seed) in [("near", from, 3), ("far", to, 4)] {
+            vgpu(&mut world, name, home, Job::sha256_chain(seed, 2, 2, 4))?;
+        }
+        let (vgpu, job) = vgpu(&mut world, "moved", from, Job::histogram(5, 4096, 16, 4, 2))?;
+        Ok(Self { world, from, to, vgpu, job, file: folder.join("vgpu.godwit") })
+    }
+
+    fn until_in_work(&mut self) {
+        while self.world.now_ns() < LIMIT_NS {
+            let reports = self.world.job_reports();
+            let done = reports.iter().find(|report| report.job == self.job);
+            if done.is_some_and(|report| report.instructions >= INSTRUCTIONS) {
+                return;
+            }
+            self.world.step();
+        }
+    }
+
+    fn moving(&self) -> Action {
+        Action::Move(MoveSpec {
+            vgpu: self.vgpu,
+            to: self.to,
+            live: Some(Live { rounds_max: 2, pages_enough: 4 }),
+            stop: StopMode::Escalate,
+            stop_timeout_ns: STOP_TIMEOUT_NS,
+        })
+    }
+
+    fn suspend(&self) -> Action {
+        Action::Suspend(SuspendSpec {
+            vgpu: self.vgpu,
+            path: self.file.clone(),
+            stop: StopMode::Escalate,
+            stop_timeout_ns: STOP_TIMEOUT_NS,
+        })
+    }
+
+    fn resume(&self) -> Action {
+        Action::Resume(ResumeSpec { vgpu: self.vgpu, path: self.file.clone(), to: self.to })
+    }
+
+    /// Does it, until it has ended.
+    fn transfer(&mut self, action: Action) {
+        let reports = self.world.move_reports().len();
+        self.world.schedule(Trigger::At(self.world.now_ns()), action);
+        while self.world.move_reports().len() == reports && self.world.now_ns() < LIMIT_NS {
+            self.world.step();
+        }
+    }
+
+    fn last_failure(&self) -> Option<String> {
+        self.world.move_reports().last()?.outcome.clone().err()
+    }
+
+    fn end(&mut self) -> Vec<String> {
+        let settled = self.world.run_until_settled(LIMIT_NS);
+        self.world.check_leaks();
+        self.world.check_guests();
+        let mut problems = self.world.problems().to_vec();
+        if !settled {
+            problems.push(format!("it does not settle: {:?}", self.world.transfers()));
+        }
+        for report in self.world.job_reports().into_iter().filter(|report| !report.ok) {
+            problems.push(format!("{} is {}", report.name, report.state));
+        }
+        if !self.world.suspended().is_empty() {
+            problems.push("the vGPU is still in its file".to_owned());
+        }
+        problems
+    }
+}
+
+fn host(world: &mut World, name: &str, start_ns: u64) -> Result<HostId, WorldError> {
+    world.add_host(HostSpec {
+        name: name.to_owned(),
+        fb_bytes: 64 * MIB,
+        bar_bytes: 64 * MIB,
+        context_bytes: 4 * MIB,
+        start_ns,
+        context_layout: 1,
+        engines: Engines::ALL,
+    })
+}
+
+fn vgpu(
+    world: &mut World,
+    name: &str,
+    host: HostId,
+    kernel: Job,
+) -> Result<(VgpuId, JobId), WorldError> {
+    let profile = Profile {
+        fb_bytes: 8 * MIB,
+        bar_bytes: 6 * MIB,
+        channel_count: 2,
+        context_bytes: 16 * 1024,
+    };
+    let vgpu = world.add_vgpu(VgpuSpec { name: name.to_owned(), host, profile })?;
+    let job = world.add_job(JobSpec {
+        name: format!("{name}.job"),
+        vgpu,
+        source: JobSource::Kernel(kernel),
+        repeat: 1,
+        endless: false,
+    })?;
+    Ok((vgpu, job))
+}
