@@ -205,10 +205,10 @@ impl Card {
     /// can be cut at any word that it writes: these count as its instructions.
     pub fn arrange(&mut self, mishap: MishapAt) {
         match &mut self.core {
-            Core::Native(native) if mishap.mishap == Mishap::Cut && mishap.instructions != 0 => {
-                native.cut_after(mishap.instructions);
-            }
-            Core::Native(_) => {
+            Core::Native(native) => {
+                if mishap.mishap == Mishap::Cut && mishap.instructions != 0 {
+                    return native.cut_after(mishap.instructions);
+                }
                 if mishap.mishap != Mishap::Cut {
                     leave_engines(&self.words);
                 }
@@ -264,9 +264,9 @@ impl Card {
         }
     }
 
-    /// Replaces the firmware's image by another one, an ELF file, in the same way as it is restarted: the
-    /// vGPUs run on. If the other one does not come up, or speaks another version of the
-    /// protocol, the one before does.
+    /// Replaces the firmware's image by another one, an ELF file, in the same way as it is
+    /// restarted: the vGPUs run on. If the other one does not come up, or speaks another version
+    /// of the protocol, the one before does.
     ///
     /// # Errors
     ///
