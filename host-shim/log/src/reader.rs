@@ -8,6 +8,8 @@ use std::fmt;
 
 /// What lines of the reader itself have for a module.
 const HERE: &str = "log";
+/// Longest frame that is decoded.
+const FRAME_BYTES_MAX: usize = 256;
 
 /// Why an image's log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,10 @@ impl LogReader {
     }
 
     fn decode(&self, bytes: &[u8]) -> Option<LogLine> {
+        // The decoder goes as deep as a frame says, and the firmware's have some tens of bytes.
+        if bytes.len() > FRAME_BYTES_MAX {
+            return None;
+        }
         // One for each frame: none that makes no sense can spoil the next.
         let mut decoder = self.table.new_stream_decoder();
         decoder.received(bytes);

@@ -24,6 +24,8 @@ const TURN_INSTRUCTIONS: u64 = 1_000;
 const TURNS_MAX: u32 = 1_000_000;
 /// Restarts in a row of firmware that answers no call in between.
 const RESTARTS_MAX: u32 = 3;
+/// Losses of a card, all in all: one that is lost so often has firmware that does not work.
+const LOSSES_MAX: usize = 1_000;
 
 /// Why there is no card.
 #[derive(Debug, thiserror::Error)]
@@ -209,9 +211,6 @@ impl Card {
                 if mishap.mishap == Mishap::Cut && mishap.instructions != 0 {
                     return native.cut_after(mishap.instructions);
                 }
-                if mishap.mishap != Mishap::Cut {
-                    leave_engines(&self.words);
-                }
                 let loss = Loss::native(LossCause::Arranged(mishap.mishap));
                 self.lose(loss);
             }
@@ -252,11 +251,19 @@ impl Card {
     /// Whether the firmware is gone for good, since it was lost again and again. The GPU goes on
     /// with what is on its engines, and nobody takes turns.
     pub fn is_lost(&self) -> bool {
-        self.lost_in_a_row > RESTARTS_MAX
+        self.lost_in_a_row > RESTARTS_MAX || self.losses.len() >= LOSSES_MAX
     }
 
     /// Notes a loss, and starts the firmware again.
     fn lose(&mut self, loss: Loss) {
+        if loss.left_engines() {
+            // What it was to do with the engines it could not: it is gone, so nobody else writes
+            // its words.
+            if let Core::Remote(remote) = &mut self.core {
+                remote.power_off();
+            }
+            leave_engines(&self.words);
+        }
         self.losses.push((self.gpu.now_ns(), loss));
         self.lost_in_a_row += 1;
         if !self.is_lost() {
@@ -297,8 +304,12 @@ impl Card {
         let Core::Remote(remote) = &mut self.core else { return Err(CardError::NoImage) };
         remote.set_image(image);
         remote.power_on()?;
-        let burst = remote.work().map_err(|loss| CardError::Firmware(Box::new(loss)))?;
+        let lost = |loss| CardError::Firmware(Box::new(loss));
+        let burst = remote.work().map_err(lost)?;
+        // It must live through a call beside that of power-on before the one before is let go.
+        let probed = remote.probe().map_err(lost)?;
         self.charge(burst);
+        self.charge(probed);
         let firmware = self.words.observe(mailbox::firmware_version());
         check_versions(firmware, godwit_pump::PROTOCOL_VERSION)
     }
@@ -332,7 +343,10 @@ impl Card {
                 Core::Remote(remote) => match remote.work() {
                     Ok(None) => return,
                     Ok(burst) => {
-                        self.lost_in_a_row = 0;
+                        // That it has come up says little: a trap may wait for its next work.
+                        if !remote.has_just_started() {
+                            self.lost_in_a_row = 0;
+                        }
                         self.charge(burst);
                     }
                     Err(loss) => self.lose(loss),

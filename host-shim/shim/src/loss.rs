@@ -41,6 +41,13 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// Whether the firmware has left the engines as they were, whatever it was to do with them.
+    pub(crate) fn left_engines(&self) -> bool {
+        !matches!(self.cause, LossCause::Crash(_))
+    }
+}
+
 impl From<QemuError> for LossCause {
     fn from(error: QemuError) -> Self {
         Self::Qemu(error)
@@ -70,7 +77,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [turns, idle, call, rest] = self.signs;
         match &self.cause {
-            LossCause::Crash(record) => write!(f, "the firmware has ended: {}", told(record))?,
+            LossCause::Crash(record) => f.write_str(&told(record))?,
             LossCause::Qemu(error) => {
                 write!(f, "the firmware's microcontroller is gone: {error}")?;
             }
@@ -109,6 +116,7 @@ fn told(record: &Record) -> String {
         }
     };
     let names = record.core.register_names();
+    let cause = format!("the firmware has ended: {cause}");
     let registers = names.iter().zip(record.registers);
     registers.fold(cause, |text, (name, value)| format!("{text}, {name} {value:#x}"))
 }

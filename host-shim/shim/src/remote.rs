@@ -56,6 +56,8 @@ pub(crate) struct Remote {
     qemu: Option<Qemu>,
     /// The call of power-on, until it is answered.
     started: Option<u32>,
+    /// Whether the last call was that of power-on.
+    just_started: bool,
     /// Calls so far.
     calls: u32,
     /// The last crash record that was told of.
@@ -87,6 +89,7 @@ impl Remote {
             caller,
             qemu: None,
             started: None,
+            just_started: false,
             calls: 0,
             record: 0,
             mishap: None,
@@ -167,9 +170,35 @@ impl Remote {
     ///
     /// When it has ended or does not come to rest, or QEMU ends.
     pub(crate) fn work(&mut self) -> Result<Option<Burst>, Loss> {
+        if self.started.is_none() && !self.caller.has_work() {
+            return Ok(None);
+        }
+        self.call()
+    }
+
+    /// Calls the firmware whether it has work or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::work`].
+    pub(crate) fn probe(&mut self) -> Result<Option<Burst>, Loss> {
+        self.call()
+    }
+
+    /// Whether its last answer was that to its power-on.
+    pub(crate) fn has_just_started(&self) -> bool {
+        self.just_started
+    }
+
+    /// Its power is off.
+    pub(crate) fn power_off(&mut self) {
+        self.qemu = None;
+    }
+
+    fn call(&mut self) -> Result<Option<Burst>, Loss> {
+        self.just_started = self.started.is_some();
         let call = match self.started.take() {
             Some(call) => call,
-            None if !self.caller.has_work() => return Ok(None),
             None => {
                 let call = self.caller.call();
                 self.calls = self.calls.wrapping_add(1);

@@ -49,6 +49,11 @@ fn main() -> ExitCode {
         let totals = every_word(scene, &args);
         println!("{scene:?}, in this process: {totals}");
         failed += totals.failed;
+        // Each thread comes to the end once; every other run must have been cut.
+        if totals.cuts == 0 || totals.cuts + args.jobs < totals.runs {
+            println!("{scene:?}, in this process, fails: too few of these were cut");
+            failed += 1;
+        }
     }
     if args.count != 0 {
         let board = mcu("qemu-virt-rv64");
@@ -57,6 +62,10 @@ fn main() -> ExitCode {
             let totals = in_qemu(scene, each, &board, args.jobs);
             println!("{scene:?}, in QEMU: {totals}");
             failed += totals.failed;
+            if totals.cuts < each {
+                println!("{scene:?}, in QEMU, fails: {each} were to be cut");
+                failed += 1;
+            }
         }
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -108,13 +117,17 @@ fn every_word(scene: Scene, args: &Args) -> Totals {
 fn in_qemu(scene: Scene, count: u32, board: &Mcu, jobs: u32) -> Totals {
     let next = AtomicU32::new(0);
     let totals = Mutex::new(Totals::default());
+    let is_enough = || {
+        let totals = totals.lock().unwrap_or_else(|held| held.into_inner());
+        totals.cuts >= count || totals.runs >= 2 * count
+    };
     let calls = shown(scene, board, None).calls.max(1);
     at_once(jobs, || {
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
+            if is_enough() {
                 return;
             }
+            let number = next.fetch_add(1, Ordering::Relaxed);
             // Calls in turn, and each time at another instruction.
             let call = 1 + number % calls;
             let instructions = 1 + number.wrapping_mul(INSTRUCTIONS_APART) % INSTRUCTIONS_MAX;
