@@ -4,7 +4,10 @@ use clap::Parser as _;
 use godwit_qemu::{booted, flashed, image_file, json, mcu};
 use godwit_regs::boot::Booted;
 use godwit_regs::flash::{SLOT_A_AT, SLOT_B_AT};
+use godwit_sim_gpu::Costs;
 use godwit_slots::{Flash, HEADER_BYTES, Refusal, Slot, State};
+use godwit_types::{Engines, Profile};
+use godwit_world::{HostSpec, JobSource, JobSpec, VgpuSpec, World, WorldConfig};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -131,4 +134,43 @@ fn an_image_does_the_same_from_a_flash_as_without() {
         json(include_str!("moves.toml"), folder.path(), &mcu)
     };
     assert_eq!(run(flashed(RV64, &bench.flash())), run(mcu(RV64)));
+}
+
+#[test]
+fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("a", 1, 1), DONE);
+    let mut world = World::new(WorldConfig { seed: 1, costs: Costs::default() });
+    world.set_mcu(flashed(RV64, &bench.flash()));
+    let spec = HostSpec {
+        name: "host".into(),
+        fb_bytes: 64 << 20,
+        bar_bytes: 64 << 20,
+        context_bytes: 16 << 20,
+        start_ns: 5,
+        context_layout: 1,
+        engines: Engines::ALL,
+    };
+    let host = world.add_host(spec).unwrap();
+    let profile = Profile {
+        fb_bytes: 8 << 20,
+        bar_bytes: 6 << 20,
+        channel_count: 2,
+        context_bytes: 32 << 10,
+    };
+    let vgpu = world.add_vgpu(VgpuSpec { name: "v".into(), host, profile }).unwrap();
+    let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(3, 4, 2, 40));
+    let job = JobSpec { name: "job".into(), vgpu, source, repeat: 1, endless: false };
+    world.add_job(job).unwrap();
+    while world.job_reports()[0].instructions < 100_000 {
+        world.step();
+    }
+    let booted = |world: &World| world.booted(host).map(|it| (it.slot, it.version));
+    assert_eq!(booted(&world), Some((Slot::A.number(), [0, 1, 0])));
+    assert_eq!(bench.install("b", 2, 2), DONE);
+    world.restart_firmware(host);
+    assert!(world.run_until_settled(1_000_000_000));
+    assert_eq!(booted(&world), Some((Slot::B.number(), [0, 2, 0])));
+    assert_eq!(world.problems(), [] as [String; 0]);
+    assert!(world.job_reports()[0].ok);
 }

@@ -2,6 +2,7 @@
 
 use crate::world::{HostId, World};
 use godwit_regs::bits::OnCrash;
+use godwit_regs::boot::Booted;
 use godwit_shim::{Loss, Mishap, MishapAt};
 
 impl World {
@@ -50,6 +51,11 @@ impl World {
     /// What a host's engines do when its firmware ends by itself.
     pub fn set_on_crash(&mut self, host: HostId, on_crash: OnCrash) {
         self.hosts[host.0].host.card_mut().set_on_crash(on_crash);
+    }
+
+    /// What a host's boot stage has started last, where there is one.
+    pub fn booted(&self, host: HostId) -> Option<Booted> {
+        self.hosts[host.0].host.card().booted()
     }
 
     /// Every loss of a firmware: the host, its device's time then, and what was lost how.
