@@ -112,6 +112,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
     let rules = Rules::load(workspace)?;
     let logging = logging(workspace, &rules.no_std);
     let docs = Cmd::cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings");
+    let reproduce = ["xtask", "image", "--board", "qemu-virt-rv64", "--reproduce"];
     let deny = ["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
     Ok(vec![
         Step::programs("format", [Cmd::cargo(["fmt", "--all", "--", "--check"])]),
@@ -131,6 +132,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
         ),
         Step::programs("seeds", [Seeds::sample().command()]),
         Step::programs("resets", [Resets::sample().command()]),
+        Step::programs("image, built twice", [Cmd::cargo(reproduce)]),
     ])
 }
 
