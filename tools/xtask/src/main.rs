@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod command;
 mod demo;
 mod image;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::image::Image;
 use crate::seeds::Seeds;
 use crate::size::Size;
@@ -50,6 +52,9 @@ enum Task {
     Seeds(Seeds),
     /// Measures the firmware's images and holds them to `linker/budget.toml`.
     Size(Size),
+    /// Measures what things take of this machine's time.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Writes a board's image: ELF file, signed image file, map and sizes.
     Image(Image),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
@@ -77,6 +82,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { args } => return demo::run(&workspace, &args),
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
         Task::Seeds(seeds) => return seeds.run(&workspace),
+        Task::Bench(bench) => return bench.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Image(image) => image.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,
