@@ -272,9 +272,9 @@ impl Card {
         }
     }
 
-    /// Replaces the firmware's image by another one, an ELF file, in the same way as it is restarted: the
-    /// vGPUs run on. If the other one does not come up, or speaks another version of the
-    /// protocol, the one before does.
+    /// Replaces the firmware's image by another one, an ELF file, in the same way as it is
+    /// restarted: the vGPUs run on. If the other one does not come up, or speaks another version
+    /// of the protocol, the one before does.
     ///
     /// # Errors
     ///
