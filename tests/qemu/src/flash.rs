@@ -6,7 +6,6 @@ use godwit_shim::{Card, Mcu, QemuBoard, QemuMcu};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_slots::{BoardName, DEVELOPMENT_KEY, Header, SecretKey, Version, seal};
 use godwit_types::{Engines, Identity};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// A board's built image as an image file, signed with the development key.
@@ -60,8 +59,9 @@ pub fn booted(board: &str, flash: &Path) -> Result<Booted, String> {
     };
     let config = GpuConfig { identity, start_ns: 0, costs: Costs::default() };
     let mut card = Card::new(config, &flashed(board, flash)).expect("a card");
-    match catch_unwind(AssertUnwindSafe(|| card.settle())) {
-        Ok(()) => Ok(card.booted().expect("a boot stage says what it starts")),
-        Err(panic) => Err(*panic.downcast::<String>().expect("a message")),
+    card.settle();
+    match card.losses().last() {
+        None => Ok(card.booted().expect("a boot stage says what it starts")),
+        Some((_, loss)) => Err(loss.to_string()),
     }
 }
