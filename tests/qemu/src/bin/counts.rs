@@ -1,4 +1,4 @@
-//! Instructions of the firmware's longest calls, as JSON: what `cargo xtask size` holds to a budget.
+//! Instructions of the firmware's longest calls, as JSON: `cargo xtask size` has a budget of them.
 
 #![forbid(unsafe_code)]
 
