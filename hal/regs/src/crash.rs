@@ -109,7 +109,7 @@ pub fn words(
         Cause::NoDevice => (3, 0, 0, 0),
         Cause::StackOverflow { at, value } => (4, 0, at, value),
         Cause::Stalled { at } => (5, 0, at, 0),
-        Cause::NoImage { a, b } => (16, a, b as u64, 0),
+        Cause::NoImage { a, b } => (16, a, u64::from(b), 0),
     };
     let core = match core {
         Core::RiscV => 1,
