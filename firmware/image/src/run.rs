@@ -20,6 +20,8 @@ static PUMP: ConstStaticCell<Pump> = ConstStaticCell::new(Pump::new());
 /// All that the image does. Every board's entry point ends here.
 pub(crate) fn run() -> ! {
     let (mut board, mut delay) = Here::start();
+    // Power-on is a call, too, which begins here.
+    board.count();
     let window = board::window();
     let words = window.words();
     if !comes_up(&words, &mut delay) {
@@ -32,9 +34,7 @@ pub(crate) fn run() -> ! {
         crash::end(Cause::Panic { line: line!() }, &NO_REGISTERS);
     };
 
-    // Power-on is a call, too.
     let mut call = callee.call();
-    board.count();
     board.feed();
     pump.start(&mut hal);
     loop {

@@ -90,6 +90,8 @@ pub struct Card {
     losses: Vec<(u64, Loss)>,
     /// Of these, how many in a row before one has answered a call.
     lost_in_a_row: u32,
+    /// Instructions of the longest call since somebody asked.
+    longest_call: u32,
 }
 
 impl Card {
@@ -115,8 +117,16 @@ impl Card {
                 (gpu, words, Core::Remote(Box::new(remote)))
             }
         };
-        let (losses, lost_in_a_row) = (Vec::new(), 0);
-        Ok(Self { gpu, words, core, instruction_ps, watch: None, losses, lost_in_a_row })
+        Ok(Self {
+            gpu,
+            words,
+            core,
+            instruction_ps,
+            watch: None,
+            losses: Vec::new(),
+            lost_in_a_row: 0,
+            longest_call: 0,
+        })
     }
 
     /// Waits until the firmware has come up, and is at rest.
@@ -242,6 +252,12 @@ impl Card {
         }
     }
 
+    /// Instructions of the longest call to a microcontroller since this was asked last: 0 where
+    /// there was none, or nobody counts.
+    pub fn take_longest_call(&mut self) -> u32 {
+        std::mem::take(&mut self.longest_call)
+    }
+
     /// Every loss of the firmware, with the device's time then, in order. It was restarted after
     /// each, unless [`Self::is_lost`].
     pub fn losses(&self) -> &[(u64, Loss)] {
@@ -360,6 +376,7 @@ impl Card {
     /// Lets the time pass that the firmware's work took.
     fn charge(&mut self, burst: Option<Burst>) {
         let Some(burst) = burst else { return };
+        self.longest_call = self.longest_call.max(burst.instructions);
         let instructions = match burst.instructions {
             0 => u64::from(burst.turns) * TURN_INSTRUCTIONS,
             counted => u64::from(counted),

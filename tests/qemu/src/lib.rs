@@ -1,12 +1,18 @@
-//! Scenarios with the firmware in QEMU, for the tests.
+//! Scenarios with the firmware in QEMU, for tests, measurements and benchmarks.
 
 #![forbid(unsafe_code)]
 
+mod bench;
+mod counts;
 mod flash;
 mod jobs;
 pub mod resets;
+mod rig;
 mod run;
 
+pub use bench::{Bench, bench};
+pub use counts::{Counts, counts};
 pub use flash::{booted, flashed, image_file};
 pub use jobs::at_once;
+pub use rig::{Rig, Work};
 pub use run::{json, json_and_log, logging_mcu, mcu, outcome};

@@ -100,7 +100,7 @@ fn the_newer_image_boots_and_the_other_slot_stands_in() {
 
     bench.flip(SLOT_B_AT + HEADER_BYTES - 1);
     let said = booted(RV64, &bench.flash()).unwrap_err();
-    assert!(said.starts_with("neither slot boots: slot a: it is a rollback: "), "{said}");
+    assert!(said.contains("neither slot boots: slot a: it is a rollback: "), "{said}");
     assert!(said.contains("; slot b: its signature is wrong: "), "{said}");
     assert_eq!(bench.image(&["show", &text(&bench.flash())]), REFUSED);
     assert_eq!(bench.install("a", 4, 2), DONE);

@@ -5,9 +5,12 @@ use godwit_shim::{Host, HostError};
 use godwit_types::Gfid;
 
 /// The BARs of one vGPU.
-pub(crate) struct HostBars<'a> {
-    pub(crate) host: &'a mut Host,
-    pub(crate) gfid: Gfid,
+#[derive(Debug)]
+pub struct HostBars<'a> {
+    /// The host that it is on.
+    pub host: &'a mut Host,
+    /// Which of the host's.
+    pub gfid: Gfid,
 }
 
 impl Bars for HostBars<'_> {

@@ -36,6 +36,7 @@ mod time;
 mod vgpu;
 mod world;
 
+pub use bars::HostBars;
 pub use copies::CopyWork;
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -54,6 +54,21 @@ impl Cmd {
             bail!("`{self}` ended with {status}");
         }
         Ok(())
+    }
+
+    /// Runs to the end and returns what it prints; anything but success is an error.
+    pub(crate) fn stdout(&self, dir: &Path) -> Result<String> {
+        let output = Command::new(&self.program)
+            .args(&self.args)
+            .envs(self.envs.iter().copied())
+            .current_dir(dir)
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot start `{self}`"))?;
+        if !output.status.success() {
+            bail!("`{self}` ended with {}", output.status);
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("`{self}` prints no text"))
     }
 
     /// Runs silently; whether it started and succeeded.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod command;
 mod demo;
 mod image;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::image::Image;
 use crate::resets::Resets;
 use crate::seeds::Seeds;
@@ -54,6 +56,9 @@ enum Task {
     Resets(Resets),
     /// Measures the firmware's images and holds them to `linker/budget.toml`.
     Size(Size),
+    /// Measures what things take of this machine's time.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Writes a board's image: ELF file, signed image file, map and sizes.
     Image(Image),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
@@ -82,6 +87,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Resets(resets) => return resets.run(&workspace),
+        Task::Bench(bench) => return bench.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Image(image) => image.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,

@@ -35,6 +35,12 @@ pub(crate) const BUILD: &[Prereq] = &[C_COMPILER, TARGET];
 /// What the images of all boards need.
 pub(crate) const IMAGES: &[Prereq] = &[TARGET, RV32, ARM];
 
+/// What it takes to run the first board's image in QEMU.
+pub(crate) const RUN_IMAGE: &[Prereq] = &[C_COMPILER, TARGET, QEMU];
+
+/// What it takes to run those of all boards.
+pub(crate) const RUN_IMAGES: &[Prereq] = &[C_COMPILER, TARGET, RV32, ARM, QEMU];
+
 /// What the tests need.
 pub(crate) const TEST: &[Prereq] =
     &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU, CROSS_COMPILER];

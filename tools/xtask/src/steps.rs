@@ -222,7 +222,7 @@ mod tests {
             ]
         );
         let built = on_target(build, &crates, &[]);
-        assert_eq!(built.len(), 6);
+        assert_eq!(built.len(), 7);
         assert_eq!(
             built[0].to_string(),
             "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"

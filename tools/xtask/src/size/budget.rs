@@ -36,12 +36,42 @@ impl Sizes {
     }
 }
 
+/// Instructions of the longest call of each kind, up to the firmware's rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Instructions {
+    /// The start.
+    pub(crate) start: u64,
+    /// A doorbell starts an idle channel.
+    pub(crate) doorbell: u64,
+    /// A slice is over and another vGPU waits.
+    pub(crate) slice_expiry: u64,
+    /// A vGPU is saved.
+    pub(crate) save_call: u64,
+    /// A vGPU is restored.
+    pub(crate) restore_call: u64,
+}
+
+impl Instructions {
+    /// The figures with their names.
+    pub(crate) fn rows(&self) -> [(&'static str, u64); 5] {
+        [
+            ("start", self.start),
+            ("doorbell", self.doorbell),
+            ("slice expiry", self.slice_expiry),
+            ("save, a call", self.save_call),
+            ("restore, a call", self.restore_call),
+        ]
+    }
+}
+
 /// The budgets of all boards, and what they are to become.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Budgets {
     pub(crate) goal: Sizes,
     pub(crate) board: BTreeMap<String, Sizes>,
+    instructions: BTreeMap<String, Instructions>,
     boot: BTreeMap<String, Boot>,
 }
 
@@ -67,6 +97,12 @@ impl Budgets {
         boot.with_context(|| format!("`{PATH}` has no `[boot.{board}]`"))
     }
 
+    /// How many instructions calls may take on a board: there is no board without.
+    pub(crate) fn instructions(&self, board: &str) -> Result<&Instructions> {
+        let instructions = self.instructions.get(board);
+        instructions.with_context(|| format!("`{PATH}` has no `[instructions.{board}]`"))
+    }
+
     /// A board's budget: there is no board without.
     pub(crate) fn of(&self, board: &str) -> Result<&Sizes> {
         self.board.get(board).with_context(|| format!("`{PATH}` has no `[board.{board}]`"))
@@ -85,6 +121,8 @@ mod tests {
         let budgets = Budgets::load(&Workspace::load().unwrap()).unwrap();
         assert!(BOARDS.iter().all(|board| budgets.of(board.name).is_ok()));
         assert_eq!(budgets.board.len(), BOARDS.len());
+        assert!(BOARDS.iter().all(|board| budgets.instructions(board.name).is_ok()));
+        assert_eq!(budgets.instructions.len(), BOARDS.len());
         let flashed = PLACES.iter().filter(|place| place.bank.is_some());
         assert!(flashed.clone().all(|place| budgets.boot(place.board).is_ok()));
         assert_eq!(budgets.boot.len(), flashed.count());

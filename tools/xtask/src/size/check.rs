@@ -12,6 +12,10 @@ use super::roots::Roots;
 const CHANNEL_BYTES: &str = "_godwit_channel_bytes";
 /// The symbol of the stack's first byte, which is its highest.
 const STACK_START: &str = "_stack_start";
+/// The first byte above the guard.
+const GUARD_END: &str = "_stack_guard_end";
+/// Bytes of the small stack on which an overflow is handled.
+const EMERGENCY_BYTES: &str = "_emergency_stack_bytes";
 
 /// Paths of functions that panic, or that only what panics calls.
 const PANICS: [&str; 8] = [
@@ -58,8 +62,28 @@ pub(crate) fn image(bytes: &[u8]) -> Result<Findings> {
     {
         problems.push(format!("the stack reaches down into variables at {:#x}", image.ram_end));
     }
+    problems.extend(beyond_guard(&image, &graph, &roots, stack_bytes));
     let sizes = Sizes { flash_bytes: image.flash_bytes, ram_bytes, channel_bytes, stack_bytes };
     Ok(Findings { sizes, deepest, problems })
+}
+
+/// Where the linker script has a guard below the stack: whether the stack ends above it, and its
+/// overflow can be handled on the small stack below.
+fn beyond_guard(
+    image: &Image,
+    graph: &Graph<'_>,
+    roots: &Roots,
+    stack_bytes: u64,
+) -> Option<String> {
+    let (start, guard) = (image.symbol(STACK_START)?, image.symbol(GUARD_END)?);
+    if start.saturating_sub(guard) < stack_bytes {
+        return Some(format!("the stack reaches into its guard, below {guard:#x}"));
+    }
+    let room = image.symbol(EMERGENCY_BYTES)?;
+    let handlers = roots.levels.iter().flat_map(|level| &level.handlers);
+    let deepest = handlers.filter_map(|at| graph.deepest(*at).ok()).map(|it| it.bytes).max()?;
+    (deepest > room)
+        .then(|| format!("a handler takes {deepest} bytes, and an overflow's has {room}"))
 }
 
 /// The deepest stack: of the start, and of a handler of each level on top.
