@@ -1,0 +1,68 @@
+//! Goal: a reset in the middle of a takeover loses no vGPU.
+//! Method: what is retained is written when all vGPUs are taken over, and not before: two tables
+//! of some of them would be all that is left.
+
+use godwit_engine::{Action, Engine, Registers, RetainedPhase, RetainedVgpu};
+use godwit_types::{
+    ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, Placement, Profile,
+    RunlistId, RunlistState,
+};
+
+const MIB: u64 = 1 << 20;
+const DEVICE: Identity = Identity {
+    fb_bytes: 64 * MIB,
+    bar_bytes: 64 * MIB,
+    context_bytes: MIB,
+    context_layout: 1,
+    engines: Engines::ALL,
+};
+
+/// A device without channels.
+struct Quiet;
+
+impl Registers for Quiet {
+    fn channel(&self, _: ChannelId) -> Option<ChannelConfig> {
+        None
+    }
+
+    fn fault(&self, _: ChannelId) -> Option<ChannelFault> {
+        None
+    }
+
+    fn runlist(&self, _: RunlistId) -> (RunlistState, (u32, u32, u32)) {
+        (RunlistState::Empty, (0, 0, 0))
+    }
+}
+
+fn retained(raw: u8, phase: RetainedPhase) -> RetainedVgpu {
+    let at = u64::from(raw) * 8 * MIB;
+    let profile =
+        Profile { fb_bytes: 8 * MIB, bar_bytes: MIB, channel_count: 2, context_bytes: 4096 };
+    let placement = Placement {
+        fb_base: at,
+        bar_base: at,
+        channel_base: u16::from(raw) * 2,
+        context_base: u64::from(raw) * 8192,
+    };
+    let gfid = Gfid::new(raw).expect("1 to 32");
+    RetainedVgpu { gfid, phase, profile, placement, epoch: Epoch(7) }
+}
+
+#[test]
+fn nothing_is_retained_before_all_are_taken_over() {
+    let stopped = RetainedPhase::Stopped { guest_time_ns: 5, vectors: 1, pristine: false };
+    let running = RetainedPhase::Running { time_offset_ns: 9 };
+    let phases = [stopped, stopped, running, RetainedPhase::Broken, stopped];
+    let mut engine = Engine::new(DEVICE);
+    for (raw, phase) in (1..).zip(phases) {
+        engine.recover_vgpu(&retained(raw, phase), &Quiet);
+        while let Some(action) = engine.poll_action() {
+            assert_ne!(action, Action::Retain, "after vGPU {raw}");
+        }
+    }
+    engine.recover(DEVICE, &Quiet, 100);
+    let actions: Vec<Action> = core::iter::from_fn(|| engine.poll_action()).collect();
+    assert_eq!(actions.iter().filter(|action| **action == Action::Retain).count(), 1);
+    let kept: Vec<RetainedPhase> = engine.retained().map(|vgpu| vgpu.phase).collect();
+    assert_eq!(kept, phases);
+}
