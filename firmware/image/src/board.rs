@@ -55,6 +55,7 @@ pub(crate) trait Board: Sized {
 
 /// How long a turn of the loop may take: far more than any does, and little enough that a host
 /// that waits for an answer need not.
+#[cfg_attr(board = "template", allow(dead_code, reason = "the template names no watchdog"))]
 pub(crate) const WATCHDOG_MS: u32 = 100;
 
 /// The window that is shared with the host.
