@@ -22,7 +22,7 @@ use std::sync::Arc;
 const TURN_INSTRUCTIONS: u64 = 1_000;
 /// A loop that turns this often without becoming idle has a bug.
 const TURNS_MAX: u32 = 1_000_000;
-/// Restarts in a row of firmware that answers no call in between.
+/// Restarts in a row of firmware that answers no call in between but that of its power-on.
 const RESTARTS_MAX: u32 = 3;
 /// Losses of a card, all in all: one that is lost so often has firmware that does not work.
 const LOSSES_MAX: usize = 1_000;
@@ -88,7 +88,7 @@ pub struct Card {
     watch: Option<Gfid>,
     /// Firmware that was lost, and the time of the device then.
     losses: Vec<(u64, Loss)>,
-    /// Of these, how many in a row before one has answered a call.
+    /// Of these, how many in a row before one has answered a call beside that of its power-on.
     lost_in_a_row: u32,
     /// Instructions of the longest call since somebody asked.
     longest_call: u32,
@@ -323,7 +323,7 @@ impl Card {
         let lost = |loss| CardError::Firmware(Box::new(loss));
         let burst = remote.work().map_err(lost)?;
         // It must live through a call beside that of power-on before the one before is let go.
-        let probed = remote.probe().map_err(lost)?;
+        let probed = remote.call().map_err(lost)?;
         self.charge(burst);
         self.charge(probed);
         let firmware = self.words.observe(mailbox::firmware_version());

@@ -176,15 +176,6 @@ impl Remote {
         self.call()
     }
 
-    /// Calls the firmware whether it has work or not.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::work`].
-    pub(crate) fn probe(&mut self) -> Result<Option<Burst>, Loss> {
-        self.call()
-    }
-
     /// Whether its last answer was that to its power-on.
     pub(crate) fn has_just_started(&self) -> bool {
         self.just_started
@@ -195,7 +186,12 @@ impl Remote {
         self.qemu = None;
     }
 
-    fn call(&mut self) -> Result<Option<Burst>, Loss> {
+    /// Calls the firmware, whether it has work or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::work`].
+    pub(crate) fn call(&mut self) -> Result<Option<Burst>, Loss> {
         self.just_started = self.started.is_some();
         let call = match self.started.take() {
             Some(call) => call,
