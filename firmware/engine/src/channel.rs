@@ -8,8 +8,8 @@ use crate::transition::{Now, State, Transition};
 use crate::tsg::{Tsg, TsgState};
 use crate::vgpu::Phase;
 use godwit_types::{
-    ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId,
-    GuestTsgId, RingConfig, RunlistId, TSG_CHANNELS_MAX, TsgId,
+    Abuse, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyOp, CopyStatus, FAULT_VECTOR,
+    GRACE_MAX, Gfid, GuestChannelId, GuestTsgId, RingConfig, RunlistId, TSG_CHANNELS_MAX, TsgId,
 };
 use static_assertions::const_assert;
 
@@ -140,13 +140,16 @@ impl Engine {
         gfid: Gfid,
         channel: GuestChannelId,
         tsg: GuestTsgId,
-        runlist: RunlistId,
+        (runlist, grace): (RunlistId, u8),
         ring: RingConfig,
     ) -> Result<(), Reject> {
         if !matches!(*self.vgpus[gfid].phase, Phase::Running | Phase::Stopped { .. }) {
             return Err(Reject::WrongPhase);
         }
-        self.add_channel(gfid, channel, tsg, runlist, ring)?;
+        if self.vgpus[gfid].watch.is_banned() {
+            return Err(Reject::Banned);
+        }
+        self.add_channel(gfid, channel, tsg, (runlist, grace), ring)?;
         self.bind(gfid, channel);
         if let Phase::Stopped { pristine, .. } = self.vgpus[gfid].phase.facts() {
             *pristine = false;
@@ -160,12 +163,15 @@ impl Engine {
         gfid: Gfid,
         channel: GuestChannelId,
         tsg: GuestTsgId,
-        runlist: RunlistId,
+        (runlist, grace): (RunlistId, u8),
         ring: RingConfig,
     ) -> Result<(), Reject> {
         let id = self.hardware_channel(gfid, channel)?;
         if !self.device.engines.has(runlist) {
             return Err(Reject::NoSuchEngine);
+        }
+        if grace > GRACE_MAX {
+            return Err(Reject::OutOfRange);
         }
         let vgpu = &self.vgpus[gfid];
         if tsg.raw() >= vgpu.profile.channel_count {
@@ -181,10 +187,13 @@ impl Engine {
         if group.members == 0 {
             group.runlist = runlist;
             group.gfid = Some(gfid);
+            group.grace = grace;
             group.used = false;
             group.left_at = None;
         } else if group.runlist != runlist {
             return Err(Reject::TsgElsewhere);
+        } else if group.grace != grace {
+            return Err(Reject::Grace);
         }
         if u16::from(group.members) >= TSG_CHANNELS_MAX {
             return Err(Reject::TsgFull);
@@ -206,6 +215,7 @@ impl Engine {
             ring: entry.ring()?,
             context_at: self.context_at(gfid, channel),
             context_bytes: self.vgpus[gfid].profile.context_bytes,
+            grace: self.tsgs[entry.tsg].grace,
             fault: match *entry.state {
                 ChannelState::Faulted(fault) => Some(fault),
                 ChannelState::Free | ChannelState::Open | ChannelState::Closing => None,
@@ -225,7 +235,12 @@ impl Engine {
     pub(crate) fn doorbell(&mut self, channel: ChannelId) {
         let entry = self.channels[channel];
         match *entry.state {
-            ChannelState::Open => self.ring_tsg(entry.tsg),
+            ChannelState::Open => {
+                self.ring_tsg(entry.tsg);
+                if let Some(gfid) = self.tsgs[entry.tsg].gfid {
+                    self.count(gfid, Abuse::Doorbells, 1, Some(channel));
+                }
+            }
             // A fault is told by the error register, not by dropped bells.
             ChannelState::Faulted(_) => {}
             ChannelState::Free | ChannelState::Closing => {
@@ -246,15 +261,33 @@ impl Engine {
 
     /// The device stopped a channel; the rest of its group goes on.
     pub(crate) fn channel_fault(&mut self, channel: ChannelId, fault: ChannelFault) {
-        let entry = &mut self.channels[channel];
-        if *entry.state != ChannelState::Open {
+        if *self.channels[channel].state != ChannelState::Open {
             return;
         }
+        if let Some(gfid) = self.fail_channel(channel, fault)
+            && fault != ChannelFault::EngineReset
+        {
+            self.count(gfid, Abuse::Faults, 1, Some(channel));
+        }
+    }
+
+    /// A channel stands still for good; whose it is.
+    pub(crate) fn fail_channel(&mut self, channel: ChannelId, fault: ChannelFault) -> Option<Gfid> {
+        let entry = &mut self.channels[channel];
         entry.fail(channel, fault);
-        if let Some(gfid) = self.tsgs[entry.tsg].gfid {
-            let vgpu = &mut self.vgpus[gfid];
-            vgpu.untold = vgpu.untold.wrapping_add(1);
-            self.wake(gfid);
+        let gfid = self.tsgs[entry.tsg].gfid?;
+        let vgpu = &mut self.vgpus[gfid];
+        vgpu.untold = vgpu.untold.wrapping_add(1);
+        self.wake(gfid);
+        Some(gfid)
+    }
+
+    /// Raises the vector by which a guest learns of a fault, or keeps it until it may be raised.
+    fn interrupt(&mut self, gfid: Gfid) {
+        let vector = 1u32.wrapping_shl(FAULT_VECTOR.into());
+        match *self.vgpus[gfid].phase {
+            Phase::Stopped { .. } => self.vgpus[gfid].vectors |= vector,
+            _ => self.act(Action::Inject(gfid, vector)),
         }
     }
 
@@ -272,10 +305,11 @@ impl Engine {
             if !entry.untold {
                 continue;
             }
-            if !self.has_event_room() {
+            if !self.has_event_room() || !self.has_action_room() {
                 return Step::Waits;
             }
             self.channels[id].untold = false;
+            self.interrupt(gfid);
             self.tell(Event::ChannelFault { gfid, channel: guest, fault });
         }
         self.vgpus[gfid].untold = 0;

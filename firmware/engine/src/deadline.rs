@@ -42,7 +42,14 @@ impl Engine {
             // A guest that meets a closed aperture is better than a host that waits for ever.
             self.recovered_all();
         }
+        if self.lift_due_ns.is_some_and(|at| at <= self.now_ns) {
+            self.lift_due();
+        }
+        self.refresh();
         let now_ns = self.now_ns;
+        if self.phases_due_ns > now_ns {
+            return;
+        }
         let late = self.mask(|phase| phase.deadline_ns() <= now_ns);
         for gfid in each(late) {
             // The alarm is set again for those that there is no room for now.
@@ -58,20 +65,20 @@ impl Engine {
         };
         match current.doing {
             Doing::Running | Doing::Preempting { why: Why::Stop, .. }
-                if current.slice_end_ns <= self.now_ns && self.contended(runlist) =>
+                if current.slice_end_ns <= self.now_ns && self.contended(runlist, &current) =>
             {
-                let deadline = self.after(PREEMPT_DEADLINE_NS);
-                self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
+                self.slice_over(runlist);
             }
             Doing::Preempting { seq, mode, deadline_ns, why } if deadline_ns <= self.now_ns => {
                 match (why, mode.escalated()) {
-                    (Why::Escalate, Some(sooner)) => {
-                        let wait = if sooner == PreemptMode::Instruction {
-                            PREEMPT_DEADLINE_NS
-                        } else {
-                            ESCALATE_NS
+                    (Why::Escalate | Why::Slice, Some(sooner)) => {
+                        let milder = match why {
+                            Why::Slice => self.grace_ns(current.tsg) / 2,
+                            Why::Escalate | Why::Stop => ESCALATE_NS,
                         };
-                        self.preempt(runlist, sooner, self.after(wait), Why::Escalate);
+                        let hard = sooner == PreemptMode::Instruction;
+                        let wait = if hard { PREEMPT_DEADLINE_NS } else { milder };
+                        self.preempt(runlist, sooner, self.after(wait), why);
                     }
                     (Why::Escalate | Why::Slice | Why::Stop, _) => {
                         self.runlists[runlist].ask(runlist, Doing::Probing { seq, mode, why });
@@ -99,7 +106,7 @@ impl Engine {
         match *self.vgpus[gfid].phase {
             Phase::Stopping(stop) => self.stop_deadline(gfid, stop),
             Phase::Creating { id, .. } => {
-                self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
+                self.enter_phase(gfid, Phase::Failed);
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Starting { id, guest_time_ns, .. } => {
@@ -118,7 +125,7 @@ impl Engine {
                     }
                     other => other,
                 };
-                self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id: None, step });
+                self.enter_phase(gfid, Phase::Releasing { id: None, step });
                 self.refuse_if_asked(id);
             }
             Phase::Absent
@@ -165,12 +172,12 @@ impl Engine {
         }
         match *self.vgpus[gfid].phase {
             Phase::Resuming { .. } => {
-                self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
+                self.enter_phase(gfid, Phase::Failed);
                 self.act(Action::Retain);
                 self.tell(Event::Failed { gfid, why: Failure::Late });
             }
             Phase::Releasing { id, step } => {
-                self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id: None, step });
+                self.enter_phase(gfid, Phase::Releasing { id: None, step });
                 self.refuse_if_asked(id);
             }
             Phase::Absent
@@ -185,13 +192,19 @@ impl Engine {
 
     /// Sets the alarm to the earliest deadline, if that has changed.
     pub(crate) fn arm(&mut self) {
-        let ours = [self.copy_deadline_ns, self.recover_deadline_ns];
+        let ours = [self.copy_deadline_ns, self.recover_deadline_ns, self.lift_due_ns];
         let mut earliest = ours.into_iter().flatten().fold(u64::MAX, u64::min);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             let Some(current) = *self.runlists[runlist].current else {
+                // Others wait, and the turn is kept for one that has no work.
+                if self.waiting(runlist) != 0
+                    && let Some(end_ns) = self.runlists[runlist].turn.end_ns()
+                {
+                    earliest = earliest.min(end_ns);
+                }
                 continue;
             };
-            let contended = self.contended(runlist);
+            let contended = self.contended(runlist, &current);
             let at_ns = match current.doing {
                 Doing::Running if contended => current.slice_end_ns,
                 Doing::Preempting { why: Why::Stop, deadline_ns, .. } if contended => {
@@ -204,9 +217,7 @@ impl Engine {
             };
             earliest = earliest.min(at_ns);
         }
-        for (_, vgpu) in self.vgpus.iter() {
-            earliest = earliest.min(vgpu.phase.deadline_ns());
-        }
+        earliest = earliest.min(self.phases_due_ns);
         let wanted = (earliest != u64::MAX).then_some(earliest);
         if wanted != self.alarm_ns {
             self.alarm_ns = wanted;

@@ -4,6 +4,7 @@ use crate::channel::{Channel, ChannelState};
 use crate::copy::Slot;
 use crate::message::{Action, Command, Event, Input, Reject, Request};
 use crate::runlist::Runlist;
+use crate::share::Rules;
 use crate::tsg::{Tsg, TsgState, Tsgs};
 use crate::vgpu::{Phase, Vgpu};
 use godwit_types::{
@@ -59,6 +60,27 @@ pub struct Engine {
     pub(crate) runlists: Table<RunlistId, Runlist, { RUNLIST_COUNT as usize }>,
     pub(crate) slots: Table<SlotId, Slot, { SLOT_COUNT as usize }>,
     pub(crate) counters: Counters,
+    pub(crate) rules: Rules,
+    /// What follows from the vGPUs that there are was computed since one has come, gone or changed.
+    pub(crate) counted: bool,
+    /// vGPUs, by bit, that take turns.
+    pub(crate) sharing: u32,
+    /// Those of them that may have others' time.
+    pub(crate) elastic: u32,
+    /// Those that did too much of something, and have no turns.
+    pub(crate) paused: u32,
+    /// Those whose next doorbell is urgent.
+    pub(crate) hinted: u32,
+    /// A turn of average length; the shortest that is worth a switch; that of nobody; all of one
+    /// round.
+    pub(crate) slice_ns: u32,
+    pub(crate) shortest_ns: u32,
+    pub(crate) nobody_ns: u32,
+    pub(crate) round_ns: u64,
+    /// When the first vGPU is late with its phase; `u64::MAX`: none will be.
+    pub(crate) phases_due_ns: u64,
+    /// When the first window ends in which something is done about a vGPU.
+    pub(crate) lift_due_ns: Option<u64>,
     /// Operations of the copy ring that are under way.
     pub(crate) copies: u8,
     /// vGPUs, by bit, of a firmware before this one whose apertures are being bound again.
@@ -114,6 +136,18 @@ impl Engine {
                 stray_copies: 0,
                 overruns: 0,
             },
+            rules: Rules::START,
+            counted: false,
+            sharing: 0,
+            elastic: 0,
+            paused: 0,
+            hinted: 0,
+            slice_ns: 0,
+            shortest_ns: 0,
+            nobody_ns: 0,
+            round_ns: 0,
+            phases_due_ns: 0,
+            lift_due_ns: None,
             copies: 0,
             recovering: 0,
             busy: 0,
@@ -138,11 +172,13 @@ impl Engine {
         self.now_ns = now_ns;
         // What was looked at for an action of ours is always taken: the room that is kept is
         // more than it needs.
-        let answer = matches!(input, Input::Probed(..) | Input::Vectors(..));
+        let answer =
+            matches!(input, Input::Probed(..) | Input::Vectors(..) | Input::Interrupts(..));
         if !answer && !self.has_action_room() {
             return Err((input, Reject::Full));
         }
         match input {
+            Input::Hint(gfid) => self.hint(gfid),
             Input::Doorbell(channel) => self.doorbell(channel),
             Input::Fault(channel, fault) => self.channel_fault(channel, fault),
             Input::Runlist(runlist, event) => self.runlist_event(runlist, event),
@@ -152,6 +188,7 @@ impl Engine {
             Input::PartitionSet(gfid) => self.partition_set(gfid),
             Input::ApertureSet(gfid) => self.aperture_set(gfid),
             Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors),
+            Input::Interrupts(gfid, raised) => self.interrupts(gfid, raised),
             Input::Request(request) => {
                 if !self.has_event_room() || self.recovering != 0 {
                     return Err((input, Reject::Full));
@@ -185,11 +222,19 @@ impl Engine {
                 Step::Went => more = true,
             }
         }
+        self.refresh();
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.schedule(runlist);
         }
         self.arm();
         more || !self.actions.is_empty()
+    }
+
+    /// Computes what follows from vGPUs that have come, gone or changed.
+    pub(crate) fn refresh(&mut self) {
+        if !self.counted {
+            self.recount();
+        }
     }
 
     /// The next action; perform them in order.
@@ -257,22 +302,30 @@ impl Engine {
             .max(self.step_save(gfid))
             .max(self.step_closing(gfid))
             .max(self.step_untold(gfid))
+            .max(self.step_abuse(gfid))
             .max(self.step_cleaning(gfid))
     }
 
     fn request(&mut self, request: &Request) -> Result<(), Reject> {
         let Request { id, gfid, command } = *request;
         let absent = *self.vgpus[gfid].phase == Phase::Absent;
-        if absent && !matches!(command, Command::Create { .. }) {
+        let needs_none = matches!(
+            command,
+            Command::Create { .. } | Command::SetScheduling(_) | Command::SetLimits(_)
+        );
+        if absent && !needs_none {
             return Err(Reject::NoSuchVgpu);
         }
         match command {
-            Command::Create { profile, placement } => self.create(id, gfid, profile, placement),
+            Command::Create { profile, placement, share } => {
+                self.create(id, gfid, profile, placement, share)
+            }
             Command::Release => self.release(id, gfid),
             Command::Start => self.start(id, gfid),
             Command::Stop { mode, timeout_ns } => self.stop(id, gfid, mode, timeout_ns),
-            Command::OpenChannel { channel, tsg, runlist, ring } => {
-                self.open_channel(gfid, channel, tsg, runlist, ring).map(|()| self.done(id))
+            Command::OpenChannel { channel, tsg, runlist, ring, grace } => {
+                let on = (runlist, grace);
+                self.open_channel(gfid, channel, tsg, on, ring).map(|()| self.done(id))
             }
             Command::CloseChannel { channel } => {
                 self.close_channel(gfid, channel).map(|()| self.done(id))
@@ -296,6 +349,9 @@ impl Engine {
                 self.load_context(gfid, channel, at, from, crc).map(|()| self.done(id))
             }
             Command::RestoreEnd => self.restore_end(gfid).map(|()| self.done(id)),
+            Command::SetShare(share) => self.set_share(gfid, share).map(|()| self.done(id)),
+            Command::SetScheduling(how) => self.set_scheduling(how).map(|()| self.done(id)),
+            Command::SetLimits(limits) => self.set_limits(limits).map(|()| self.done(id)),
         }
     }
 

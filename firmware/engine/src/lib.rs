@@ -28,6 +28,10 @@
     clippy::panic
 )]
 
+#[cfg(test)]
+extern crate std;
+
+mod abuse;
 mod channel;
 mod copy;
 mod deadline;
@@ -40,9 +44,11 @@ mod restore;
 mod runlist;
 mod save;
 mod schedule;
+mod share;
 mod trace;
 mod transition;
 mod tsg;
+mod turns;
 mod vgpu;
 
 pub use engine::{Counters, Engine};

@@ -1,15 +1,18 @@
 //! What goes in and what comes out.
 
 use godwit_types::{
-    Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus, Gfid,
-    GuestChannelId, GuestTsgId, Placement, PlacementError, PreemptMode, Profile, ProfileError,
-    RingConfig, Route, RunlistEvent, RunlistId, RunlistState, SlotId, SlotRange, TsgId,
+    Abuse, Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus,
+    Gfid, GuestChannelId, GuestTsgId, Limits, Measure, Placement, PlacementError, PreemptMode,
+    Profile, ProfileError, RingConfig, Route, RunlistEvent, RunlistId, RunlistState, Scheduling,
+    Share, SlotId, SlotRange, Switch, TsgId,
 };
 
 /// Something that has happened, or that somebody wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input {
+    /// A guest says that the latency of what it rings for next matters.
+    Hint(Gfid),
     /// A channel's doorbell rang.
     Doorbell(ChannelId),
     /// The device stopped a channel.
@@ -28,6 +31,9 @@ pub enum Input {
     ApertureSet(Gfid),
     /// Vectors that were pending when [`Action::ReadVectors`] was performed.
     Vectors(Gfid, u32),
+    /// How many interrupts the device had raised for a vGPU, wrapping, when [`Action::Record`] of
+    /// it was performed.
+    Interrupts(Gfid, u32),
     /// The host wants something.
     Request(Request),
 }
@@ -65,6 +71,8 @@ pub enum Command {
         profile: Profile,
         /// Where it sits.
         placement: Placement,
+        /// What it is due of the engines.
+        share: Share,
     },
     /// Scrubs everything of the vGPU and makes it absent. Possible in every phase.
     Release,
@@ -87,6 +95,8 @@ pub enum Command {
         runlist: RunlistId,
         /// Its ring.
         ring: RingConfig,
+        /// Its group's grace period: all channels of a group have the same.
+        grace: u8,
     },
     /// Closes a channel; what it had not done is dropped, its context is scrubbed.
     CloseChannel {
@@ -133,6 +143,12 @@ pub enum Command {
     },
     /// Everything was given: checks that nothing is missing. The vGPU then stands still.
     RestoreEnd,
+    /// Changes what the vGPU is due of the engines.
+    SetShare(Share),
+    /// Changes how vGPUs take turns, for all of the device; which vGPU is meant does not matter.
+    SetScheduling(Scheduling),
+    /// Changes what is too much of something, likewise.
+    SetLimits(Limits),
 }
 
 /// A vGPU's state, as the guest would know it: nothing in it belongs to one host.
@@ -161,6 +177,8 @@ pub struct ChannelRecord {
     pub runlist: RunlistId,
     /// Its ring.
     pub ring: RingConfig,
+    /// Its group's grace period.
+    pub grace: u8,
     /// Why it stands still for good, if it does.
     pub fault: Option<ChannelFault>,
     /// Its group has work that is not known to be done, or a doorbell that is not served.
@@ -201,6 +219,9 @@ pub enum Action {
     SetRoute(Gfid, Route),
     /// Raise vectors.
     Inject(Gfid, u32),
+    /// Record that a group has left an engine, then look at how many interrupts its vGPU has
+    /// raised.
+    Record(Switch),
     /// Look at which vectors are pending.
     ReadVectors(Gfid),
     /// Submit an operation to the copy ring. The engine never has more under way than the
@@ -307,6 +328,15 @@ pub enum Event {
         /// Why.
         why: Failure,
     },
+    /// A vGPU has done too much of something, and what is done about it.
+    Abuse {
+        /// Which vGPU.
+        gfid: Gfid,
+        /// Of what.
+        abuse: Abuse,
+        /// What is done, until its window ends.
+        measure: Measure,
+    },
     /// An engine could not be emptied by any means and is out of service.
     EngineLost(RunlistId),
 }
@@ -349,6 +379,12 @@ pub enum Reject {
     Incomplete,
     /// A record does not fit the vGPU or came twice.
     Record,
+    /// A number is out of its range.
+    OutOfRange,
+    /// The group has another grace period.
+    Grace,
+    /// The vGPU did too much of something and can open no channel now.
+    Banned,
 }
 
 /// The device's mistake, or the stream's.

@@ -48,7 +48,9 @@ impl Engine {
         };
         let deadline_ns = self.after(timeout_ns);
         let stop = Stop { id, mode, deadline_ns, step: StopStep::Engines };
-        self.vgpus[gfid].phase.enter(gfid, Phase::Stopping(stop));
+        self.enter_phase(gfid, Phase::Stopping(stop));
+        // Whatever it did too much of, it may still come to its boundary.
+        self.paused &= !crate::engine::bit(gfid);
         self.park(gfid);
         self.preempt_vgpu(gfid);
         self.check_drained(gfid);
@@ -73,9 +75,7 @@ impl Engine {
         if queued || self.on_engine(gfid) {
             return;
         }
-        self.vgpus[gfid]
-            .phase
-            .enter(gfid, Phase::Stopping(Stop { step: StopStep::Aperture, ..stop }));
+        self.enter_phase(gfid, Phase::Stopping(Stop { step: StopStep::Aperture, ..stop }));
         let blocked = self.aperture(gfid, BarMode::Blocked);
         self.act(Action::BindAperture(gfid, blocked));
     }
@@ -92,7 +92,7 @@ impl Engine {
                 // The guest is told when it can reach its aperture again.
                 let deadline_ns = self.after(DEVICE_DEADLINE_NS);
                 let reopening = Stop { step: StopStep::Reopening, deadline_ns, ..stop };
-                self.vgpus[gfid].phase.enter(gfid, Phase::Stopping(reopening));
+                self.enter_phase(gfid, Phase::Stopping(reopening));
                 let direct = self.aperture(gfid, BarMode::Direct);
                 self.act(Action::BindAperture(gfid, direct));
             }
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     fn refuse_stop(&mut self, gfid: Gfid, stop: &Stop) {
-        self.vgpus[gfid].phase.enter(gfid, Phase::Running);
+        self.enter_phase(gfid, Phase::Running);
         self.unpark(gfid);
         self.refuse(stop.id, Reject::Deadline);
     }
@@ -117,9 +117,7 @@ impl Engine {
                 self.refuse_stop(gfid, &stop);
             }
             Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
-                self.vgpus[gfid]
-                    .phase
-                    .enter(gfid, Phase::Stopping(Stop { step: StopStep::Vectors, ..stop }));
+                self.enter_phase(gfid, Phase::Stopping(Stop { step: StopStep::Vectors, ..stop }));
                 let closed = self.route(gfid, false);
                 self.act(Action::SetRoute(gfid, closed));
                 self.act(Action::ReadVectors(gfid));
@@ -150,7 +148,7 @@ impl Engine {
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
         let guest_time_ns = self.now_ns.wrapping_add(vgpu.time_offset_ns);
-        vgpu.phase.enter(gfid, Phase::Stopped { proof, guest_time_ns, pristine: false });
+        self.enter_phase(gfid, Phase::Stopped { proof, guest_time_ns, pristine: false });
         self.act(Action::Retain);
         self.done(stop.id);
     }
@@ -161,7 +159,7 @@ impl Engine {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.epoch = vgpu.epoch.next();
         let proof = Quiesced::mint(gfid, vgpu.epoch);
-        vgpu.phase.enter(gfid, Phase::Stopped { proof, guest_time_ns, pristine });
+        self.enter_phase(gfid, Phase::Stopped { proof, guest_time_ns, pristine });
     }
 
     /// Starts to let a vGPU run: its proof is given up, its aperture opened.
@@ -173,7 +171,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         }
         let deadline_ns = self.after(DEVICE_DEADLINE_NS);
-        self.vgpus[gfid].phase.enter(gfid, Phase::Starting { id, guest_time_ns, deadline_ns });
+        self.enter_phase(gfid, Phase::Starting { id, guest_time_ns, deadline_ns });
         let direct = self.aperture(gfid, BarMode::Direct);
         self.act(Action::BindAperture(gfid, direct));
         Ok(())
@@ -182,8 +180,8 @@ impl Engine {
     fn started(&mut self, gfid: Gfid, id: u32, guest_time_ns: u64) {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.time_offset_ns = guest_time_ns.wrapping_sub(self.now_ns);
-        vgpu.phase.enter(gfid, Phase::Running);
         let vectors = core::mem::take(&mut vgpu.vectors);
+        self.enter_phase(gfid, Phase::Running);
         // First, and seen by nobody while the route is closed: a restart after the record is
         // written would not know of them.
         if vectors != 0 {

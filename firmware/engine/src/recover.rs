@@ -5,12 +5,13 @@ use crate::copy::CopyKind;
 use crate::deadline::{DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::Engine;
 use crate::message::{Action, Event};
-use crate::runlist::{Current, Doing, Why};
+use crate::runlist::{Current, Time, Why};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
     BarMode, ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, Identity, Index,
-    Placement, PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, SlotId, TsgId,
+    Placement, PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, Share, SlotId,
+    SwitchCause, TsgId,
 };
 
 /// A phase as it is retained. What is on its way somewhere is retained as where it came from,
@@ -50,6 +51,8 @@ pub struct RetainedVgpu {
     pub placement: Placement,
     /// Of its last standstill.
     pub epoch: Epoch,
+    /// What it is due of the engines.
+    pub share: Share,
 }
 
 /// What a restarted firmware reads from the device.
@@ -86,7 +89,7 @@ impl Engine {
                 | Phase::Releasing { .. } => RetainedPhase::Broken,
             };
             let (profile, placement, epoch) = (vgpu.profile, vgpu.placement, vgpu.epoch);
-            Some(RetainedVgpu { gfid, phase, profile, placement, epoch })
+            Some(RetainedVgpu { gfid, phase, profile, placement, epoch, share: vgpu.share })
         })
     }
 
@@ -151,11 +154,12 @@ impl Engine {
         vgpu.profile = retained.profile;
         vgpu.placement = retained.placement;
         vgpu.epoch = retained.epoch;
+        vgpu.share = retained.share;
         self.recovering |= crate::engine::bit(gfid);
         self.act(Action::SetPartition(gfid, retained.placement, retained.profile));
         match retained.phase {
             RetainedPhase::Running { time_offset_ns } => {
-                self.vgpus[gfid].phase.enter(gfid, Phase::Running);
+                self.enter_phase(gfid, Phase::Running);
                 self.vgpus[gfid].time_offset_ns = time_offset_ns;
                 let (route, direct) =
                     (self.route(gfid, true), self.aperture(gfid, BarMode::Direct));
@@ -167,7 +171,7 @@ impl Engine {
                 self.recover_standing(gfid, guest_time_ns, pristine);
             }
             RetainedPhase::Broken => {
-                self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
+                self.enter_phase(gfid, Phase::Failed);
                 let blocked = self.aperture(gfid, BarMode::Blocked);
                 self.act(Action::BindAperture(gfid, blocked));
             }
@@ -193,6 +197,7 @@ impl Engine {
             group.runlist = config.runlist;
             group.gfid = Some(gfid);
             group.members = group.members.saturating_add(1);
+            group.grace = config.grace;
             group.used = true;
             group.left_at = Some(PreemptMode::Instruction);
             self.channels[id].open(id, config.tsg, config.ring);
@@ -221,10 +226,11 @@ impl Engine {
             return;
         };
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: true });
-        let current = Current { tsg, gfid, slice_end_ns: self.now_ns, doing: Doing::Running };
+        let current = Current::started((tsg, gfid), Time::Own, self.now_ns, 0);
         self.runlists[runlist].current.enter(runlist, Some(current));
         // Its answer may have come while nobody listened; asked again, it comes again.
         let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
+        self.caused(runlist, SwitchCause::Stop);
         self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
     }
 

@@ -11,7 +11,7 @@ use crate::tsg::{Tsg, TsgQueue, TsgState};
 use crate::vgpu::{Phase, ReleaseStep, Stop, Vgpu};
 use godwit_types::{
     Aperture, BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode,
-    Profile, RUNLIST_COUNT, RunlistId, Table, TsgId,
+    Profile, RUNLIST_COUNT, RunlistId, Share, SwitchCause, Table, TsgId,
 };
 
 /// Fills that scrub a vGPU: its partition, its context buffers.
@@ -24,11 +24,15 @@ impl Engine {
         gfid: Gfid,
         profile: Profile,
         placement: Placement,
+        share: Share,
     ) -> Result<(), Reject> {
         if *self.vgpus[gfid].phase != Phase::Absent {
             return Err(Reject::VgpuExists);
         }
         profile.check().map_err(Reject::Profile)?;
+        if !share.is_valid() {
+            return Err(Reject::OutOfRange);
+        }
         placement.check(&profile, &self.device).map_err(Reject::Placement)?;
         for (_, other) in self.vgpus.iter() {
             if *other.phase != Phase::Absent {
@@ -39,8 +43,8 @@ impl Engine {
         }
         let epoch = self.vgpus[gfid].epoch;
         let deadline_ns = self.after(DEVICE_DEADLINE_NS);
-        self.vgpus[gfid] = Vgpu { profile, placement, epoch, ..Vgpu::ABSENT };
-        self.vgpus[gfid].phase.enter(gfid, Phase::Creating { id, deadline_ns });
+        self.vgpus[gfid] = Vgpu { profile, placement, share, epoch, ..Vgpu::ABSENT };
+        self.enter_phase(gfid, Phase::Creating { id, deadline_ns });
         // Written before the device is told, so that a restart knows what to take back.
         self.act(Action::Retain);
         self.act(Action::SetPartition(gfid, placement, profile));
@@ -58,7 +62,7 @@ impl Engine {
                 self.done(id);
             }
             Phase::Releasing { id, step: ReleaseStep::Partition { .. } } => {
-                self.vgpus[gfid].phase.enter(gfid, Phase::Absent);
+                self.enter_phase(gfid, Phase::Absent);
                 let epoch = self.vgpus[gfid].epoch;
                 self.vgpus[gfid] = Vgpu { epoch, ..Vgpu::ABSENT };
                 self.act(Action::Retain);
@@ -123,7 +127,7 @@ impl Engine {
             }
             ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => step,
         };
-        self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id: Some(id), step });
+        self.enter_phase(gfid, Phase::Releasing { id: Some(id), step });
         self.wake(gfid);
     }
 
@@ -132,8 +136,9 @@ impl Engine {
         let vgpu = &mut self.vgpus[gfid];
         vgpu.save.enter(gfid, Save::None);
         vgpu.untold = 0;
+        vgpu.watch.untold = 0;
         let step = ReleaseStep::Drain { deadline_ns };
-        vgpu.phase.enter(gfid, Phase::Releasing { id: Some(id), step });
+        self.enter_phase(gfid, Phase::Releasing { id: Some(id), step });
         self.act(Action::Retain);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlists[runlist].ready &= !crate::engine::bit(gfid);
@@ -158,6 +163,7 @@ impl Engine {
         };
         if current.gfid == gfid && milder {
             let deadline = self.after(PREEMPT_DEADLINE_NS);
+            self.caused(runlist, SwitchCause::Stop);
             self.preempt(runlist, PreemptMode::Instruction, deadline, Why::Slice);
         }
     }
@@ -213,7 +219,7 @@ impl Engine {
             }
             ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return Step::Rests,
         };
-        self.vgpus[gfid].phase.enter(gfid, Phase::Releasing { id, step: next });
+        self.enter_phase(gfid, Phase::Releasing { id, step: next });
         Step::Went
     }
 
@@ -237,7 +243,7 @@ impl Engine {
         if let Phase::Releasing { id, step: ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing } =
             *self.vgpus[gfid].phase
         {
-            self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
+            self.enter_phase(gfid, Phase::Failed);
             self.refuse_if_asked(id);
         }
     }
@@ -261,9 +267,7 @@ impl Engine {
     pub(crate) fn release_aperture_set(&mut self, gfid: Gfid) {
         if let Phase::Releasing { id, step: ReleaseStep::Aperture { .. } } = *self.vgpus[gfid].phase
         {
-            self.vgpus[gfid]
-                .phase
-                .enter(gfid, Phase::Releasing { id, step: ReleaseStep::Channels(0) });
+            self.enter_phase(gfid, Phase::Releasing { id, step: ReleaseStep::Channels(0) });
             self.wake(gfid);
         }
     }

@@ -17,7 +17,7 @@ impl Engine {
         let Phase::Stopped { pristine: true, guest_time_ns, .. } = *self.vgpus[gfid].phase else {
             return Err(Reject::WrongPhase);
         };
-        self.vgpus[gfid].phase.enter(gfid, Phase::Resuming { expected: None, guest_time_ns });
+        self.enter_phase(gfid, Phase::Resuming { expected: None, guest_time_ns });
         self.act(Action::Retain);
         Ok(())
     }
@@ -67,7 +67,8 @@ impl Engine {
             return Err(Reject::Record);
         }
         let id = self.hardware_channel(gfid, record.channel)?;
-        self.add_channel(gfid, record.channel, record.tsg, record.runlist, record.ring)?;
+        let on = (record.runlist, record.grace);
+        self.add_channel(gfid, record.channel, record.tsg, on, record.ring)?;
         let tsg = self.channels[id].tsg;
         let group = &mut self.tsgs[tsg];
         group.used = record.used;
@@ -159,7 +160,7 @@ impl Engine {
             self.tell(Event::Taken { slot });
             return;
         }
-        self.vgpus[gfid].phase.enter(gfid, Phase::Failed);
+        self.enter_phase(gfid, Phase::Failed);
         self.act(Action::Retain);
         self.tell(Event::Failed { gfid, why: Failure::Copy(done.status) });
     }

@@ -2,7 +2,8 @@
 
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
-use godwit_types::{Gfid, PreemptMode, RunlistId, TsgId};
+use crate::turns::Turn;
+use godwit_types::{Gfid, PreemptMode, RunlistId, SwitchCause, TsgId};
 
 /// Why a group is being taken off an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,52 @@ pub(crate) enum Doing {
     Resetting { seq: u32, deadline_ns: u64, tries: u8 },
 }
 
+/// Whose time a group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)] // from 1, so that `None` in its place is zero
+pub(crate) enum Time {
+    /// Its vGPU's turn.
+    Own = 1,
+    /// Somebody else's turn, who has no work.
+    Lent,
+    /// Time of its vGPU's next turn, in the middle of another.
+    Ahead,
+}
+
 /// The group on an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Current {
     pub(crate) tsg: TsgId,
     pub(crate) gfid: Gfid,
+    pub(crate) time: Time,
+    /// From when on its vGPU is charged for the engine.
+    pub(crate) since_ns: u64,
     pub(crate) slice_end_ns: u64,
+    /// When it was asked to let go first, and why; `u64::MAX`: it was not.
+    pub(crate) asked_ns: u64,
+    pub(crate) cause: SwitchCause,
     pub(crate) doing: Doing,
+}
+
+impl Current {
+    /// One that is started now.
+    pub(crate) fn started(
+        (tsg, gfid): (TsgId, Gfid),
+        time: Time,
+        now_ns: u64,
+        slice_ns: u64,
+    ) -> Self {
+        Self {
+            tsg,
+            gfid,
+            time,
+            since_ns: now_ns,
+            slice_end_ns: now_ns.saturating_add(slice_ns),
+            asked_ns: u64::MAX,
+            cause: SwitchCause::Slice,
+            doing: Doing::Running,
+        }
+    }
 }
 
 /// What an engine is doing, and with which group.
@@ -84,8 +124,13 @@ pub(crate) struct Runlist {
     pub(crate) current: Now<Option<Current>>,
     /// vGPUs, by bit, that have a group in their queue and may run.
     pub(crate) ready: u32,
-    /// The vGPU that ran last; the next in order is looked for after it.
-    pub(crate) last: u8,
+    pub(crate) turn: Turn,
+    /// A vGPU that runs before the turn goes on, since its latency matters.
+    pub(crate) ahead: Option<Gfid>,
+    /// vGPUs, by bit, that have done so since their last turn.
+    pub(crate) went_ahead: u32,
+    /// The vGPU that was lent time last.
+    pub(crate) lent: u8,
     pub(crate) run_seq: u32,
     pub(crate) preempt_seq: u32,
     pub(crate) reset_seq: u32,
@@ -97,7 +142,10 @@ impl Runlist {
     pub(crate) const EMPTY: Self = Self {
         current: Now::new(None),
         ready: 0,
-        last: 0,
+        turn: Turn::NONE,
+        ahead: None,
+        went_ahead: 0,
+        lent: 0,
         run_seq: 0,
         preempt_seq: 0,
         reset_seq: 0,
@@ -109,34 +157,5 @@ impl Runlist {
         if let Some(current) = *self.current {
             self.current.enter(id, Some(Current { doing, ..current }));
         }
-    }
-
-    /// The next ready vGPU after the one that ran last, as a bit number.
-    pub(crate) fn next_ready(&self) -> Option<u32> {
-        let after = u32::from(self.last).wrapping_add(1);
-        // Rotated so that the vGPU after the last is bit 0; 32 vGPUs make the wrap exact.
-        let turned = self.ready.rotate_right(after);
-        if turned == 0 {
-            return None;
-        }
-        Some(turned.trailing_zeros().wrapping_add(after) % u32::BITS)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn vgpus_take_turns() {
-        let mut runlist = Runlist { ready: 1 | 1 << 5 | 1 << 31, ..Runlist::EMPTY };
-        let mut order = [0; 4];
-        for place in &mut order {
-            *place = runlist.next_ready().unwrap();
-            runlist.last = *place as u8;
-        }
-        assert_eq!(order, [5, 31, 0, 5]);
-        runlist.ready = 0;
-        assert_eq!(runlist.next_ready(), None);
     }
 }

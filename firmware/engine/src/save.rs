@@ -231,6 +231,7 @@ impl Engine {
         };
         let group = &self.tsgs[entry.tsg];
         Some(ChannelRecord {
+            grace: self.tsgs[entry.tsg].grace,
             channel,
             tsg: entry.tsg.to_guest(self.vgpus[gfid].placement.channel_base)?,
             runlist: group.runlist,

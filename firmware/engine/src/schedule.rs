@@ -6,10 +6,10 @@ use crate::message::{Action, Event, StopMode};
 use crate::runlist::{Current, Doing, Why};
 use crate::trace::trace;
 use crate::tsg::TsgState;
-use crate::vgpu::Phase;
+use crate::turns::Choice;
 use godwit_types::{
-    ChannelFault, ChannelId, Gfid, Index, PreemptMode, RunlistEvent, RunlistId, RunlistState,
-    SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY, TsgId,
+    Abuse, ChannelFault, ChannelId, GRACE_UNIT_NS, Gfid, PreemptMode, RunlistEvent, RunlistId,
+    RunlistState, Switch, SwitchCause, TsgId,
 };
 
 impl Engine {
@@ -27,6 +27,7 @@ impl Engine {
             vgpu.ready[group.runlist].push(&mut self.tsgs, tsg);
             self.runlists[group.runlist].ready |= bit(gfid);
             self.tsgs[tsg].state.enter(tsg, TsgState::Queued);
+            self.queued(group.runlist, gfid);
         } else {
             vgpu.parked[group.runlist].push(&mut self.tsgs, tsg);
             self.tsgs[tsg].state.enter(tsg, TsgState::Parked);
@@ -82,6 +83,7 @@ impl Engine {
             && current.tsg == tsg
             && matches!(current.doing, Doing::Running | Doing::Preempting { why: Why::Stop, .. })
         {
+            self.caused(runlist, SwitchCause::Stop);
             let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
             self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
         }
@@ -103,49 +105,99 @@ impl Engine {
         let seq = entry.preempt_seq;
         entry.ask(runlist, Doing::Preempting { seq, mode, deadline_ns, why });
         self.act(Action::Preempt(runlist, mode, seq));
+        if let Some(current) = self.runlists[runlist].current.facts() {
+            current.asked_ns = current.asked_ns.min(self.now_ns);
+        }
+    }
+
+    /// Says why a group is to leave its engine, if it was not asked to already.
+    pub(crate) fn caused(&mut self, runlist: RunlistId, cause: SwitchCause) {
+        if let Some(current) = self.runlists[runlist].current.facts()
+            && current.asked_ns == u64::MAX
+        {
+            current.cause = cause;
+        }
+    }
+
+    /// How long a group may go on to a milder boundary when its slice is over.
+    pub(crate) fn grace_ns(&self, tsg: TsgId) -> u64 {
+        u64::from(self.tsgs[tsg].grace).wrapping_mul(GRACE_UNIT_NS)
+    }
+
+    /// A group's slice is over and its engine is wanted: it is asked to leave at the mildest
+    /// boundary that its grace period allows for.
+    pub(crate) fn slice_over(&mut self, runlist: RunlistId) {
+        let policy = self.rules.policy;
+        let Some(current) = self.runlists[runlist].current.facts() else { return };
+        if !policy.keeps() {
+            // As long as nobody else wanted the engine, it was free to have.
+            let slice_ns = current.slice_end_ns.saturating_sub(current.since_ns);
+            current.since_ns = current.since_ns.max(self.now_ns.saturating_sub(slice_ns));
+        }
+        let tsg = current.tsg;
+        let (mode, wait_ns) = match self.grace_ns(tsg) / 2 {
+            0 => (PreemptMode::Instruction, PREEMPT_DEADLINE_NS),
+            half_ns => (PreemptMode::Wfi, half_ns),
+        };
+        self.preempt(runlist, mode, self.after(wait_ns), Why::Slice);
+    }
+
+    /// Asks the engine to let go at once of what it runs for another reason.
+    pub(crate) fn take_off(&mut self, runlist: RunlistId, cause: SwitchCause) {
+        if let Some(current) = *self.runlists[runlist].current
+            && current.doing == Doing::Running
+        {
+            self.caused(runlist, cause);
+            self.preempt(
+                runlist,
+                PreemptMode::Instruction,
+                self.after(PREEMPT_DEADLINE_NS),
+                Why::Slice,
+            );
+        }
     }
 
     /// Puts the next group on an engine that is empty.
     pub(crate) fn schedule(&mut self, runlist: RunlistId) {
         let entry = &self.runlists[runlist];
-        if entry.current.is_some() || entry.lost || entry.ready == 0 || !self.has_action_room() {
+        if entry.current.is_some()
+            || entry.lost
+            || self.waiting(runlist) == 0
+            || !self.has_action_room()
+        {
             return;
         }
-        let Some((gfid, tsg)) = self.pick(runlist) else {
+        let Some(Choice { gfid, slice_ns, time }) = self.choose(runlist) else {
             return;
         };
-        let slice_end_ns = self.after(self.slice_ns());
+        let Some(tsg) = self.pick(runlist, gfid) else {
+            return;
+        };
+        let now_ns = self.now_ns;
         let entry = &mut self.runlists[runlist];
         entry.run_seq = entry.run_seq.wrapping_add(1);
         let seq = entry.run_seq;
-        let current = Current { tsg, gfid, slice_end_ns, doing: Doing::Running };
+        let current = Current::started((tsg, gfid), time, now_ns, slice_ns);
         entry.current.enter(runlist, Some(current));
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: false });
         self.act(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
+            self.caused(runlist, SwitchCause::Stop);
             let look_ns = self.after(PREEMPT_DEADLINE_NS);
             self.preempt(runlist, stop.wanted(), look_ns, Why::Stop);
         }
     }
 
-    fn pick(&mut self, runlist: RunlistId) -> Option<(Gfid, TsgId)> {
-        let index = self.runlists[runlist].next_ready()?;
-        let gfid = Gfid::from_index(index as usize)?;
+    /// The group of a vGPU that has waited longest.
+    fn pick(&mut self, runlist: RunlistId, gfid: Gfid) -> Option<TsgId> {
         let tsg = self.vgpus[gfid].ready[runlist].pop(&mut self.tsgs);
-        let entry = &mut self.runlists[runlist];
         if self.vgpus[gfid].ready[runlist].is_empty() {
-            entry.ready &= !bit(gfid);
+            self.runlists[runlist].ready &= !bit(gfid);
         }
-        entry.last = index as u8;
         let tsg = tsg?;
         self.tsgs[tsg].used = true;
-        Some((gfid, tsg))
-    }
-
-    fn slice_ns(&self) -> u64 {
-        let present = self.vgpus.iter().filter(|(_, vgpu)| *vgpu.phase != Phase::Absent).count();
-        if present as u32 <= SLICE_FEW_VGPUS { SLICE_NS_FEW } else { SLICE_NS_MANY }
+        Some(tsg)
     }
 
     /// An answer of a runlist. One whose number answers nothing is counted and dropped.
@@ -159,7 +211,7 @@ impl Engine {
                     // The reset's own answer ends it.
                     Doing::Resetting { .. } => {}
                     Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. } => {
-                        self.left(runlist, None);
+                        self.left(runlist, None, Some(SwitchCause::Idle));
                     }
                 }
             }
@@ -168,7 +220,7 @@ impl Engine {
                 | Doing::Probing { seq: asked, mode, .. }
                     if seq == asked =>
                 {
-                    self.left(runlist, Some(mode));
+                    self.left(runlist, Some(mode), None);
                 }
                 // Late, after the reset was asked for: the reset's answer ends it.
                 _ => self.stale(),
@@ -177,7 +229,7 @@ impl Engine {
                 RunlistEvent::Reset { seq },
                 Some(Current { doing: Doing::Resetting { seq: asked, .. }, .. }),
             ) if seq == asked => {
-                self.left(runlist, Some(PreemptMode::Instruction));
+                self.left(runlist, Some(PreemptMode::Instruction), Some(SwitchCause::Reset));
             }
             (
                 RunlistEvent::Idle { .. }
@@ -193,19 +245,52 @@ impl Engine {
     }
 
     /// The engine is empty. `at`: the boundary its group left at; `None`: its work is done.
-    fn left(&mut self, runlist: RunlistId, at: Option<PreemptMode>) {
+    /// `cause`: why it left, if not for what it was asked for.
+    fn left(&mut self, runlist: RunlistId, at: Option<PreemptMode>, cause: Option<SwitchCause>) {
         let Some(current) = *self.runlists[runlist].current else {
             return;
         };
         self.runlists[runlist].current.enter(runlist, None);
+        self.charge(runlist, &current);
         let again = *self.tsgs[current.tsg].state == TsgState::Current { again: true };
         self.tsgs[current.tsg].left_at = at;
         self.tsgs[current.tsg].state.enter(current.tsg, TsgState::Idle);
         if at.is_some() || again {
             self.enqueue(current.tsg);
         }
-        self.wake(current.gfid);
         self.check_drained(current.gfid);
+        if self.vgpus[current.gfid].has_steps() {
+            self.wake(current.gfid);
+        }
+        // First the next group, then what is told of this one.
+        self.refresh();
+        self.schedule(runlist);
+        self.record(runlist, &current, at, cause.unwrap_or(current.cause));
+    }
+
+    fn record(
+        &mut self,
+        runlist: RunlistId,
+        current: &Current,
+        at: Option<PreemptMode>,
+        cause: SwitchCause,
+    ) {
+        let Current { tsg, gfid, since_ns, slice_end_ns, asked_ns, .. } = *current;
+        let until_ns = asked_ns.min(self.now_ns);
+        let narrow = |ns: u64| u32::try_from(ns).unwrap_or(u32::MAX);
+        let switch = Switch {
+            at_ns: self.now_ns,
+            runlist,
+            gfid,
+            tsg,
+            cause,
+            mode: at.filter(|_| cause != SwitchCause::Reset),
+            run_ns: narrow(until_ns.saturating_sub(since_ns)),
+            slice_ns: narrow(slice_end_ns.saturating_sub(since_ns)),
+            preempt_ns: narrow(self.now_ns.saturating_sub(until_ns)),
+            debt_ns: self.vgpus[gfid].accounts[runlist].debt_ns(),
+        };
+        self.act(Action::Record(switch));
     }
 
     /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
@@ -217,7 +302,7 @@ impl Engine {
         match state {
             RunlistState::Empty => {
                 self.counters.lost_acks = self.counters.lost_acks.wrapping_add(1);
-                self.left(runlist, Some(mode));
+                self.left(runlist, Some(mode), None);
             }
             RunlistState::Resident(_) if why == Why::Stop => {
                 let doing = Doing::Preempting { seq, mode, deadline_ns, why };
@@ -231,13 +316,14 @@ impl Engine {
         self.counters.resets = self.counters.resets.wrapping_add(1);
         let deadline_ns = self.after(RESET_DEADLINE_NS);
         let entry = &mut self.runlists[runlist];
-        if entry.current.is_none() {
-            return;
-        }
+        let Some(Current { gfid, .. }) = *entry.current else { return };
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
         entry.ask(runlist, Doing::Resetting { seq, deadline_ns, tries });
         self.act(Action::Reset(runlist, seq));
+        if tries == 1 {
+            self.count(gfid, Abuse::Resets, 1, None);
+        }
     }
 
     /// An engine that cannot be emptied is out of service; its group's channels have failed.
@@ -277,6 +363,7 @@ impl Engine {
                 StopMode::Pinned(_) => (self.after(PREEMPT_DEADLINE_NS), Why::Stop),
                 StopMode::Escalate => (self.after(ESCALATE_NS), Why::Escalate),
             };
+            self.caused(runlist, SwitchCause::Stop);
             self.preempt(runlist, stop.first_mode(), deadline_ns, why);
         }
     }
@@ -291,14 +378,10 @@ impl Engine {
                 && current.gfid == gfid
                 && matches!(current.doing, Doing::Preempting { why: Why::Stop, .. })
             {
+                self.caused(runlist, SwitchCause::Stop);
                 let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
                 self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
             }
         }
-    }
-
-    /// Whether somebody waits for this engine.
-    pub(crate) fn contended(&self, runlist: RunlistId) -> bool {
-        self.runlists[runlist].ready != 0
     }
 }

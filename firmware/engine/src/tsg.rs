@@ -44,11 +44,13 @@ pub(crate) struct Tsg {
     pub(crate) runlist: RunlistId,
     pub(crate) gfid: Option<Gfid>,
     pub(crate) members: u8,
+    /// Its grace period, in units of `GRACE_UNIT_NS`.
+    pub(crate) grace: u8,
     /// It has been on an engine, so its channels' context buffers may hold something.
     pub(crate) used: bool,
 }
 
-const_assert!(size_of::<Tsg>() <= 12);
+const_assert!(size_of::<Tsg>() <= 14);
 
 impl Tsg {
     pub(crate) const EMPTY: Self = Self {
@@ -58,6 +60,7 @@ impl Tsg {
         runlist: RunlistId::COMPUTE,
         gfid: None,
         members: 0,
+        grace: 0,
         used: false,
     };
 

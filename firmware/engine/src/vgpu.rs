@@ -1,13 +1,15 @@
 //! What the engine knows of one vGPU.
 
+use crate::abuse::Watch;
 use crate::message::StopMode;
 use crate::save::Save;
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
 use crate::tsg::TsgQueue;
+use crate::turns::Account;
 use godwit_types::{
     Epoch, Gfid, GuestChannelId, Placement, PreemptMode, Profile, Quiesced, RUNLIST_COUNT,
-    RunlistId, Table,
+    RunlistId, Share, Table,
 };
 
 /// A stop that is under way.
@@ -211,6 +213,13 @@ pub(crate) struct Vgpu {
     pub(crate) phase: Now<Phase>,
     pub(crate) profile: Profile,
     pub(crate) placement: Placement,
+    pub(crate) share: Share,
+    /// How long its turns are: its quantum, unless it did too much of something.
+    pub(crate) turn_ns: u32,
+    /// How much of others' time it may have between two turns.
+    pub(crate) elastic_ns: u32,
+    pub(crate) accounts: Table<RunlistId, Account, { RUNLIST_COUNT as usize }>,
+    pub(crate) watch: Watch,
     pub(crate) epoch: Epoch,
     /// Guest time less device time, while it runs.
     pub(crate) time_offset_ns: u64,
@@ -233,11 +242,24 @@ pub(crate) struct Vgpu {
     pub(crate) scrubbing: Option<GuestChannelId>,
 }
 
+impl crate::engine::Engine {
+    /// Changes a vGPU's phase. Whose turns there are depends on it.
+    pub(crate) fn enter_phase(&mut self, gfid: Gfid, phase: Phase) {
+        self.vgpus[gfid].phase.enter(gfid, phase);
+        self.counted = false;
+    }
+}
+
 impl Vgpu {
     pub(crate) const ABSENT: Self = Self {
         phase: Now::new(Phase::Absent),
         profile: Profile { fb_bytes: 0, bar_bytes: 0, channel_count: 0, context_bytes: 0 },
         placement: Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 },
+        share: Share { weight: 0, part: 0, cap: 0 },
+        turn_ns: 0,
+        elastic_ns: 0,
+        accounts: Table::new([Account::EMPTY; RUNLIST_COUNT as usize]),
+        watch: Watch::NOTHING,
         epoch: Epoch(0),
         time_offset_ns: 0,
         vectors: 0,
@@ -260,11 +282,16 @@ impl Vgpu {
         )
     }
 
+    pub(crate) fn is_present(&self) -> bool {
+        *self.phase != Phase::Absent
+    }
+
     /// Whether it may have something to do without being asked.
     pub(crate) fn has_steps(&self) -> bool {
         *self.save != Save::None
             || self.untold != 0
             || self.closing != 0
+            || self.watch.untold != 0
             || self.cleaning
             || matches!(*self.phase, Phase::Releasing { .. })
     }

@@ -41,7 +41,7 @@ fn a_group_that_comes_back_with_another_engine_runs_there() {
     assert!(rig.is_told(Event::Closed { gfid: gfid(1), channel: channel(0) }));
     let ring = RingConfig::new(0, 4, PROFILE.fb_bytes).unwrap();
     let (tsg, runlist) = (GuestTsgId::new(0).unwrap(), RunlistId::COPY);
-    rig.must(1, Command::OpenChannel { channel: channel(0), tsg, runlist, ring });
+    rig.must(1, Command::OpenChannel { channel: channel(0), tsg, runlist, ring, grace: 0 });
     rig.ring(1);
     rig.pass(10 * MS);
     assert!(rig.runlist(RunlistId::COPY).on.is_some());

@@ -5,7 +5,7 @@
 use godwit_engine::{Action, Engine, Registers, RetainedPhase, RetainedVgpu};
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, Placement, Profile,
-    RunlistId, RunlistState,
+    RunlistId, RunlistState, Share,
 };
 
 const MIB: u64 = 1 << 20;
@@ -45,7 +45,7 @@ fn retained(raw: u8, phase: RetainedPhase) -> RetainedVgpu {
         context_base: u64::from(raw) * 8192,
     };
     let gfid = Gfid::new(raw).expect("1 to 32");
-    RetainedVgpu { gfid, phase, profile, placement, epoch: Epoch(7) }
+    RetainedVgpu { gfid, phase, profile, placement, epoch: Epoch(7), share: Share::DEFAULT }
 }
 
 #[test]

@@ -6,12 +6,13 @@ use crate::turn::Pump;
 use godwit_engine::{Engine, Registers, RetainedPhase, RetainedVgpu};
 use godwit_hal::{Hardware, RetainedSlot};
 use godwit_types::{
-    ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, RunlistId, RunlistState,
+    ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, Limits, RunlistId,
+    RunlistState, Scheduling,
 };
 use godwit_wire::retained::{self, Kept};
 
 /// Version of the mailbox protocol that this firmware speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The registers as a restarted engine reads them.
 struct Device<'a, H>(&'a H);
@@ -71,6 +72,10 @@ impl Pump {
         // No two starts that have told of themselves have the same, since each retains.
         self.generation = self.retained_number.wrapping_add(1);
         let Some(kept) = kept else { return };
+        let rules = kept.rules(|at, into| hal.load(slot, at, into)).ok();
+        if let Some((scheduling, limits)) = rules.as_ref().and_then(rules_of) {
+            self.engine.recover_rules(scheduling, limits);
+        }
         for index in 0..kept.count {
             let entry = kept.vgpu(index, |at, into| hal.load(slot, at, into));
             if let Some(vgpu) = entry.ok().as_ref().and_then(vgpu) {
@@ -95,6 +100,11 @@ const NOTHING: Identity = Identity {
     engines: Engines::NONE,
 };
 
+/// Reads what holds for all vGPUs, likewise.
+fn rules_of(kept: &retained::Rules) -> Option<(Scheduling, Limits)> {
+    Some((parse::scheduling(kept.scheduling)?, parse::limits(&kept.limits)?))
+}
+
 /// Reads one vGPU; one that makes no sense cannot have been written by us, and is dropped.
 fn vgpu(kept: &retained::Vgpu) -> Option<RetainedVgpu> {
     let phase = match kept.phase {
@@ -112,5 +122,6 @@ fn vgpu(kept: &retained::Vgpu) -> Option<RetainedVgpu> {
         profile,
         placement: parse::placement(&kept.placement),
         epoch: Epoch(kept.epoch),
+        share: parse::share(kept.share)?,
     })
 }

@@ -45,6 +45,9 @@ pub(crate) fn event(event: &Event, generation: u32) -> mailbox::Event {
             mailbox::Event::Failed { gfid: gfid.raw(), why: failure(why) }
         }
         Event::EngineLost(runlist) => mailbox::Event::EngineLost { runlist: runlist.raw() },
+        Event::Abuse { gfid, abuse, measure } => {
+            mailbox::Event::Abuse { gfid: gfid.raw(), abuse: abuse as u8, measure: measure as u8 }
+        }
     }
 }
 
@@ -81,6 +84,9 @@ fn reject(why: Reject) -> mailbox::Reject {
         Reject::Deadline => mailbox::Reject::Deadline,
         Reject::Incomplete => mailbox::Reject::Incomplete,
         Reject::Record => mailbox::Reject::Record,
+        Reject::OutOfRange => mailbox::Reject::OutOfRange,
+        Reject::Grace => mailbox::Reject::Grace,
+        Reject::Banned => mailbox::Reject::Banned,
     }
 }
 
@@ -109,6 +115,7 @@ fn channel(record: &ChannelRecord) -> record::Channel {
         runlist: record.runlist.raw(),
         ring_base: record.ring.base(),
         ring_log2: record.ring.entries_log2(),
+        grace: record.grace,
         fault: record.fault.map_or(0, |fault| fault as u8),
         pending: record.pending,
         used: record.used,

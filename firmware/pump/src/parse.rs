@@ -2,8 +2,9 @@
 
 use godwit_engine::{ChannelRecord, Command, Request, StopMode, VgpuRecord};
 use godwit_types::{
-    ChannelFault, Gfid, GuestChannelId, GuestTsgId, Placement, PreemptMode, Profile, RingConfig,
-    RunlistId, SLOT_BYTES, SlotId, SlotRange,
+    ChannelFault, GRACE_MAX, Gfid, GuestChannelId, GuestTsgId, Limit, Limits, Measure, Placement,
+    Policy, PreemptMode, Profile, RingConfig, RunlistId, SLOT_BYTES, Scheduling, Share, SlotId,
+    SlotRange,
 };
 use godwit_wire::{mailbox, record};
 
@@ -16,20 +17,25 @@ pub(crate) fn request(request: &mailbox::Request) -> Option<Request> {
 
 fn command(command: &mailbox::Command) -> Option<Command> {
     Some(match *command {
-        mailbox::Command::Create { profile: ref what, placement: ref place } => {
-            Command::Create { profile: profile(what), placement: placement(place) }
+        mailbox::Command::Create { profile: ref what, placement: ref place, share: due } => {
+            Command::Create {
+                profile: profile(what),
+                placement: placement(place),
+                share: share(due)?,
+            }
         }
         mailbox::Command::Release => Command::Release,
         mailbox::Command::Start => Command::Start,
         mailbox::Command::Stop { mode, timeout_ns } => {
             Command::Stop { mode: stop_mode(mode), timeout_ns }
         }
-        mailbox::Command::OpenChannel { channel, tsg, runlist, ring_base, ring_log2 } => {
+        mailbox::Command::OpenChannel { channel, tsg, runlist, ring_base, ring_log2, grace } => {
             Command::OpenChannel {
                 channel: GuestChannelId::new(channel)?,
                 tsg: GuestTsgId::new(tsg)?,
                 runlist: RunlistId::new(runlist)?,
                 ring: ring(ring_base, ring_log2)?,
+                grace: in_range(grace)?,
             }
         }
         mailbox::Command::CloseChannel { channel } => {
@@ -53,6 +59,9 @@ fn command(command: &mailbox::Command) -> Option<Command> {
             crc: data.crc,
         },
         mailbox::Command::RestoreEnd => Command::RestoreEnd,
+        mailbox::Command::SetShare(due) => Command::SetShare(share(due)?),
+        mailbox::Command::SetScheduling(how) => Command::SetScheduling(scheduling(how)?),
+        mailbox::Command::SetLimits(ref limits) => Command::SetLimits(self::limits(limits)?),
     })
 }
 
@@ -72,6 +81,30 @@ pub(crate) fn placement(placement: &mailbox::Placement) -> Placement {
         channel_base: placement.channel_base,
         context_base: placement.context_base,
     }
+}
+
+pub(crate) fn share(share: mailbox::Share) -> Option<Share> {
+    let mailbox::Share { weight, part, cap } = share;
+    Some(Share { weight, part, cap }).filter(Share::is_valid)
+}
+
+pub(crate) fn scheduling(how: mailbox::Scheduling) -> Option<Scheduling> {
+    let mailbox::Scheduling { policy, slice_ns, averaging } = how;
+    Some(Scheduling { policy: Policy::new(policy)?, slice_ns, averaging })
+        .filter(Scheduling::is_valid)
+}
+
+pub(crate) fn limits(limits: &mailbox::Limits) -> Option<Limits> {
+    let limit = |limit: mailbox::Limit| {
+        Some(Limit { count: limit.count, measure: Measure::new(limit.measure)? })
+    };
+    let [resets, faults, doorbells, interrupts] = limits.of;
+    let of = [limit(resets)?, limit(faults)?, limit(doorbells)?, limit(interrupts)?];
+    Some(Limits { window_ms: limits.window_ms, of }).filter(Limits::is_valid)
+}
+
+fn in_range(grace: u8) -> Option<u8> {
+    (grace <= GRACE_MAX).then_some(grace)
 }
 
 fn stop_mode(mode: mailbox::StopMode) -> StopMode {
@@ -110,6 +143,7 @@ fn channel_record(record: &record::Channel) -> Option<ChannelRecord> {
         tsg: GuestTsgId::new(record.tsg)?,
         runlist: RunlistId::new(record.runlist)?,
         ring: ring(record.ring_base, record.ring_log2)?,
+        grace: in_range(record.grace)?,
         fault: match record.fault {
             0 => None,
             raw => Some(ChannelFault::new(raw)?),

@@ -3,6 +3,7 @@
 use crate::turn::Pump;
 use godwit_engine::{Action, Input, RetainedPhase, RetainedVgpu};
 use godwit_hal::{Hardware, RetainedSlot};
+use godwit_types::{Limit, Limits, Scheduling};
 use godwit_wire::mailbox;
 use godwit_wire::retained;
 
@@ -26,6 +27,10 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action
         Action::BindAperture(gfid, aperture) => hal.bind_aperture(gfid, &aperture),
         Action::SetRoute(gfid, route) => hal.set_route(gfid, &route),
         Action::Inject(gfid, vectors) => hal.inject_vectors(gfid, vectors),
+        Action::Record(ref switch) => {
+            hal.record(switch);
+            return Some(Input::Interrupts(switch.gfid, hal.interrupts(switch.gfid)));
+        }
         Action::ReadVectors(gfid) => {
             return Some(Input::Vectors(gfid, hal.pending_vectors(gfid)));
         }
@@ -42,7 +47,20 @@ fn retain<H: Hardware>(pump: &mut Pump, hal: &mut H) {
     let slot = if pump.retained_number & 1 == 0 { RetainedSlot::A } else { RetainedSlot::B };
     let store = |at: usize, bytes: &[u8]| hal.store(slot, at, bytes);
     // There are never more vGPUs than there is room for.
-    let _ = retained::write(pump.retained_number, vgpus, store);
+    let rules = rules(&pump.engine.scheduling(), &pump.engine.limits());
+    let _ = retained::write(pump.retained_number, &rules, vgpus, store);
+}
+
+fn rules(how: &Scheduling, limits: &Limits) -> retained::Rules {
+    let limit = |limit: Limit| mailbox::Limit { count: limit.count, measure: limit.measure as u8 };
+    retained::Rules {
+        scheduling: mailbox::Scheduling {
+            policy: how.policy as u8,
+            slice_ns: how.slice_ns,
+            averaging: how.averaging,
+        },
+        limits: mailbox::Limits { window_ms: limits.window_ms, of: limits.of.map(limit) },
+    }
 }
 
 fn to_wire(vgpu: &RetainedVgpu) -> retained::Vgpu {
@@ -69,5 +87,10 @@ fn to_wire(vgpu: &RetainedVgpu) -> retained::Vgpu {
             context_base: vgpu.placement.context_base,
         },
         epoch: vgpu.epoch.0,
+        share: mailbox::Share {
+            weight: vgpu.share.weight,
+            part: vgpu.share.part,
+            cap: vgpu.share.cap,
+        },
     }
 }

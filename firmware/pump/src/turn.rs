@@ -223,6 +223,9 @@ fn poll_device<H: Hardware>(hal: &mut H) -> Option<Input> {
     if let Some(gfid) = hal.poll_aperture() {
         return Some(Input::ApertureSet(gfid));
     }
+    if let Some(gfid) = hal.poll_hint() {
+        return Some(Input::Hint(gfid));
+    }
     // Last: guests ring as often as they like.
     hal.poll_doorbell().map(Input::Doorbell)
 }

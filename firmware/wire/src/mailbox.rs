@@ -46,6 +46,46 @@ pub struct Placement {
     pub context_base: u64,
 }
 
+/// What a vGPU is due of the engines; ranges are those of the type of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Length of its turns relative to the others'.
+    pub weight: u8,
+    /// Its fixed part, in units of a ten-thousandth; 0: by its framebuffer.
+    pub part: u16,
+    /// What it may have at most of others' parts and its own; 0: its own.
+    pub cap: u16,
+}
+
+/// How vGPUs take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// 0 best effort, 1 equal share, 2 fixed share.
+    pub policy: u8,
+    /// A turn of average length; `None`: by how many vGPUs there are.
+    pub slice_ns: Option<u64>,
+    /// Over how many turns an overshoot is paid back.
+    pub averaging: u8,
+}
+
+/// How much of something is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// As often in a window is allowed; 0: any number.
+    pub count: u32,
+    /// 0 report, 1 shorten, 2 ban, 3 pause.
+    pub measure: u8,
+}
+
+/// What is too much, for each vGPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The window.
+    pub window_ms: u32,
+    /// Resets, faults, doorbells, interrupts.
+    pub of: [Limit; 4],
+}
+
 /// How a vGPU is brought to a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopMode {
@@ -74,23 +114,50 @@ pub struct SlotData {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the engine's command of the same name says what it means")]
 pub enum Command {
-    Create { profile: Profile, placement: Placement },
+    Create {
+        profile: Profile,
+        placement: Placement,
+        share: Share,
+    },
     Release,
     Start,
-    Stop { mode: StopMode, timeout_ns: u64 },
-    OpenChannel { channel: u16, tsg: u16, runlist: u8, ring_base: u64, ring_log2: u8 },
-    CloseChannel { channel: u16 },
+    Stop {
+        mode: StopMode,
+        timeout_ns: u64,
+    },
+    OpenChannel {
+        channel: u16,
+        tsg: u16,
+        runlist: u8,
+        ring_base: u64,
+        ring_log2: u8,
+        grace: u8,
+    },
+    CloseChannel {
+        channel: u16,
+    },
     SaveBegin,
     SaveRound,
     SaveState,
     SaveEnd,
-    Credit { slot: u8 },
+    Credit {
+        slot: u8,
+    },
     RestoreBegin,
     LoadVgpu(record::Vgpu),
     LoadChannel(record::Channel),
     LoadPages(SlotData),
-    LoadContext { channel: u16, at: u32, data: SlotData },
+    LoadContext {
+        channel: u16,
+        at: u32,
+        data: SlotData,
+    },
     RestoreEnd,
+    SetShare(Share),
+    /// For all of the device; the request's vGPU does not matter.
+    SetScheduling(Scheduling),
+    /// Likewise.
+    SetLimits(Limits),
 }
 
 /// Why a command was refused. The numbers are frozen with the protocol's version.
@@ -130,6 +197,10 @@ pub enum Reject {
     Record,
     /// A number is out of its range.
     OutOfRange,
+    /// The group has another grace period.
+    Grace,
+    /// The vGPU did too much of something and can open no channel now.
+    Banned,
 }
 
 /// Which rule a profile breaks.
@@ -234,6 +305,13 @@ pub enum Event {
     EngineLost {
         runlist: u8,
     },
+    Abuse {
+        gfid: u8,
+        /// 0 resets, 1 faults, 2 doorbells, 3 interrupts.
+        abuse: u8,
+        /// As in [`Limit`].
+        measure: u8,
+    },
 }
 
 #[cfg(test)]
@@ -259,7 +337,11 @@ mod tests {
             id: u32::MAX,
             generation: u32::MAX,
             gfid: 255,
-            command: Command::Create { profile, placement },
+            command: Command::Create {
+                profile,
+                placement,
+                share: Share { weight: 255, part: u16::MAX, cap: u16::MAX },
+            },
         };
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let bytes = encode(&request, &mut buffer).unwrap();

@@ -201,6 +201,8 @@ pub struct Descriptor {
     pub context_bytes: u32,
     /// Version of what the device writes to a context buffer.
     pub context_layout: u32,
+    /// What it was due of the engines where it comes from.
+    pub share: crate::mailbox::Share,
 }
 
 /// Pages of the partition. The payload has the bytes of those that are not zero, in order.
@@ -249,6 +251,8 @@ pub struct Channel {
     pub ring_base: u64,
     /// Entries of its ring, as a power of two.
     pub ring_log2: u8,
+    /// Grace period of its group, in units of 100 microseconds.
+    pub grace: u8,
     /// Why it stands still for good; 0: it does not.
     pub fault: u8,
     /// Its group has work, or a doorbell that was not served.

@@ -4,7 +4,7 @@
 //! middle of a write leaves the other, which says what was true just before.
 
 use crate::codec::{self, WireError};
-use crate::mailbox::{Placement, Profile};
+use crate::mailbox::{Limits, Placement, Profile, Scheduling, Share};
 use serde::{Deserialize, Serialize};
 
 /// vGPUs of a device.
@@ -14,12 +14,16 @@ pub const HEAD_BYTES: usize = 16;
 /// Bytes that each vGPU takes: whole words.
 pub const ENTRY_BYTES: usize = VGPU_BYTES_MAX.next_multiple_of(4);
 /// Bytes of the longest vGPU: postcard takes up to 10, 5 and 3 for 64, 32 and 16 bits.
-const VGPU_BYTES_MAX: usize = 1 + (1 + 10 + 5 + 1) + (2 * 10 + 3 + 5) + (3 * 10 + 3) + 5;
+const VGPU_BYTES_MAX: usize =
+    1 + (1 + 10 + 5 + 1) + (2 * 10 + 3 + 5) + (3 * 10 + 3) + 5 + (1 + 3 + 3);
+/// Bytes that the rules take: whole words.
+pub const RULES_BYTES: usize = RULES_BYTES_MAX.next_multiple_of(4);
+const RULES_BYTES_MAX: usize = (1 + 1 + 10 + 1) + (5 + 4 * (5 + 1));
 /// Bytes of the longest record.
-pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + VGPUS_MAX * ENTRY_BYTES;
+pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + RULES_BYTES + VGPUS_MAX * ENTRY_BYTES;
 
 /// First byte of what is kept by a firmware that writes this shape.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Where a vGPU stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,17 @@ pub struct Vgpu {
     pub placement: Placement,
     /// Of its last standstill.
     pub epoch: u32,
+    /// What it is due of the engines.
+    pub share: Share,
+}
+
+/// What holds for all vGPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// How they take turns.
+    pub scheduling: Scheduling,
+    /// What is too much of something.
+    pub limits: Limits,
 }
 
 /// Writes what is to be kept, piece by piece, since a microcontroller's stack has no room for
@@ -57,6 +72,7 @@ pub struct Vgpu {
 /// [`WireError::NoRoom`], which the sizes rule out.
 pub fn write(
     number: u32,
+    rules: &Rules,
     vgpus: impl Iterator<Item = Vgpu> + Clone,
     mut store: impl FnMut(usize, &[u8]),
 ) -> Result<(), WireError> {
@@ -66,6 +82,10 @@ pub fn write(
     }
     let head = [VERSION, count as u8, 0, 0];
     let mut crc = begin(head, number);
+    let mut entry = [0; RULES_BYTES];
+    codec::encode(rules, &mut entry)?;
+    crc.update(&entry);
+    store(HEAD_BYTES, &entry);
     for (index, vgpu) in vgpus.enumerate() {
         let mut entry = [0; ENTRY_BYTES];
         codec::encode(&vgpu, &mut entry)?;
@@ -90,7 +110,7 @@ fn begin(head: [u8; 4], number: u32) -> codec::Digest {
 }
 
 const fn place(index: usize) -> usize {
-    HEAD_BYTES.wrapping_add(index.wrapping_mul(ENTRY_BYTES))
+    HEAD_BYTES.wrapping_add(RULES_BYTES).wrapping_add(index.wrapping_mul(ENTRY_BYTES))
 }
 
 /// A whole record, whose vGPUs are read one by one.
@@ -119,6 +139,9 @@ impl Kept {
             return Err(WireError::Malformed);
         }
         let mut crc = begin([VERSION, count, 0, 0], kept.number);
+        let mut rules = [0; RULES_BYTES];
+        load(HEAD_BYTES, &mut rules);
+        crc.update(&rules);
         for index in 0..kept.count {
             let mut entry = [0; ENTRY_BYTES];
             load(place(index), &mut entry);
@@ -128,6 +151,17 @@ impl Kept {
             return Err(WireError::BadCrc);
         }
         Ok(kept)
+    }
+
+    /// What holds for all of them.
+    ///
+    /// # Errors
+    ///
+    /// When its bytes are none.
+    pub fn rules(&self, mut load: impl FnMut(usize, &mut [u8])) -> Result<Rules, WireError> {
+        let mut entry = [0; RULES_BYTES];
+        load(HEAD_BYTES, &mut entry);
+        codec::decode_first(&entry).map(|(rules, _)| rules)
     }
 
     /// One of the vGPUs.
@@ -152,6 +186,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::Limit;
 
     fn full() -> impl Iterator<Item = Vgpu> + Clone {
         let profile = Profile {
@@ -167,14 +202,21 @@ mod tests {
             context_base: u64::MAX,
         };
         let phase = Phase::Stopped { guest_time_ns: u64::MAX, vectors: u32::MAX, pristine: true };
-        let vgpu = Vgpu { gfid: 32, phase, profile, placement, epoch: u32::MAX };
+        let share = Share { weight: 255, part: u16::MAX, cap: u16::MAX };
+        let vgpu = Vgpu { gfid: 32, phase, profile, placement, epoch: u32::MAX, share };
         core::iter::repeat_n(vgpu, VGPUS_MAX)
+    }
+
+    fn rules() -> Rules {
+        let scheduling = Scheduling { policy: 255, slice_ns: Some(u64::MAX), averaging: 255 };
+        let limit = Limit { count: u32::MAX, measure: 255 };
+        Rules { scheduling, limits: Limits { window_ms: u32::MAX, of: [limit; 4] } }
     }
 
     fn written(number: u32) -> [u8; RECORD_BYTES_MAX] {
         let mut place = [0xff; RECORD_BYTES_MAX];
         let store = |at: usize, bytes: &[u8]| place[at..][..bytes.len()].copy_from_slice(bytes);
-        write(number, full(), store).unwrap();
+        write(number, &rules(), full(), store).unwrap();
         place
     }
 
@@ -190,6 +232,7 @@ mod tests {
         for (index, vgpu) in full().enumerate() {
             assert_eq!(kept.vgpu(index, from(&place)), Ok(vgpu));
         }
+        assert_eq!(kept.rules(from(&place)), Ok(rules()));
         assert_eq!(kept.vgpu(VGPUS_MAX, from(&place)), Err(WireError::Malformed));
     }
 
@@ -207,7 +250,7 @@ mod tests {
     fn a_write_over_an_older_record_leaves_one_of_them_or_none() {
         let (older, newer) = (written(7), written(9));
         let mut pieces = std::vec::Vec::new();
-        write(9, full(), |at, bytes| pieces.push((at, bytes.to_vec()))).unwrap();
+        write(9, &rules(), full(), |at, bytes| pieces.push((at, bytes.to_vec()))).unwrap();
         let bytes = pieces.iter().flat_map(|(at, bytes)| {
             bytes.iter().enumerate().map(move |(offset, byte)| (at + offset, *byte))
         });

@@ -16,7 +16,7 @@ use godwit_hal::Identity;
 use godwit_regs::bits::{ChannelStatus, MAGIC, MAP_VERSION, Source};
 use godwit_regs::map::{bell_summary, bells, channel, identity, intr, timer};
 use godwit_regs::{map::BellGroup, request};
-use godwit_types::{ChannelConfig, ChannelFault, ChannelId};
+use godwit_types::{ChannelConfig, ChannelFault, ChannelId, Gfid, Index};
 
 /// Identity, time, interrupts, doorbells and channel slots, as the device has them.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ impl<W: Words> DeviceView<W> {
         let (half, bit) = group.summary();
         self.words.ring(bell_summary::doorbell(half), bell_summary::doorbell_ack(half), bit);
         self.raise(Source::DOORBELL);
+    }
+
+    /// A vGPU's guest says that latency matters; its doorbell rings after this.
+    pub fn ring_hint(&mut self, gfid: Gfid) {
+        let bit = 1u32.wrapping_shl(gfid.index() as u32);
+        self.words.ring(intr::hint(), intr::hint_ack(), bit);
+        self.raise(Source::HINT);
     }
 
     /// Stops a channel with a fault.

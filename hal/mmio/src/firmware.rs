@@ -2,6 +2,7 @@
 
 mod copies;
 mod host;
+mod telemetry;
 mod vgpus;
 mod work;
 
@@ -33,6 +34,8 @@ pub struct Mmio<W, L, R> {
     faults: Option<work::HeldBells>,
     alarm_seen: u32,
     copy_seen: u32,
+    /// vGPUs, by bit, whose hints were taken up and not handed out.
+    hints: u32,
     /// vGPUs, by bit, whose partition or window is being changed.
     partitions_awaited: u32,
     apertures_awaited: u32,
@@ -56,6 +59,7 @@ impl<W: Words, L, R> Mmio<W, L, R> {
             faults: None,
             alarm_seen: 0,
             copy_seen: 0,
+            hints: 0,
             partitions_awaited: 0,
             apertures_awaited: 0,
         };

@@ -4,9 +4,11 @@ use crate::words::Words;
 use godwit_hal::{Identity, MESSAGE_BYTES_MAX};
 use godwit_regs::bits::{MAGIC, whole};
 use godwit_regs::map::{
-    MAIL_SLOTS, MAIL_WORDS, MailWord, command, event, identity, intr, mailbox, route, timer,
+    MAIL_SLOTS, MAIL_WORDS, MailWord, SWITCH_ENTRIES, SwitchEntry, command, event, identity, intr,
+    mailbox, route, switch, telemetry, timer,
 };
-use godwit_types::{Engines, Gfid};
+use godwit_regs::switch_entry;
+use godwit_types::{Engines, Gfid, Switch};
 
 /// The command ring has no room, or the message is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +118,72 @@ impl<W: Words> HostView<W> {
     /// The device's time.
     pub fn device_time_ns(&self) -> u64 {
         device_time_ns(&self.words)
+    }
+}
+
+/// What a reader of the ring of switches finds next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchRead {
+    /// A switch.
+    Switch(Switch),
+    /// So many switches were overwritten before they were read.
+    Overrun(u32),
+}
+
+/// Reads the ring of switches. It keeps its own place and writes nothing.
+#[derive(Debug)]
+pub struct SwitchReader<W> {
+    words: W,
+    /// Number of the last switch that was read.
+    seen: u32,
+}
+
+impl<W: Words> SwitchReader<W> {
+    /// A reader of what comes from now on.
+    pub fn new(words: W) -> Self {
+        let seen = words.observe(telemetry::put());
+        Self { words, seen }
+    }
+
+    /// What comes next; `None`: nothing yet.
+    pub fn poll(&mut self) -> Option<SwitchRead> {
+        let behind = self.words.observe(telemetry::put()).wrapping_sub(self.seen);
+        if behind == 0 {
+            return None;
+        }
+        // The oldest entry may be written over at any time.
+        if behind >= SWITCH_ENTRIES {
+            return Some(self.skip(behind.wrapping_sub(SWITCH_ENTRIES / 2)));
+        }
+        let number = self.seen.wrapping_add(1);
+        let found = self.read(number);
+        if found.is_none() {
+            return Some(self.skip(1));
+        }
+        self.seen = number;
+        found.map(SwitchRead::Switch)
+    }
+
+    fn skip(&mut self, count: u32) -> SwitchRead {
+        self.seen = self.seen.wrapping_add(count);
+        SwitchRead::Overrun(count)
+    }
+
+    fn read(&self, number: u32) -> Option<Switch> {
+        let entry = SwitchEntry::of(number);
+        let words = &self.words;
+        if words.observe(switch::number(entry)) != number {
+            return None;
+        }
+        let at_ns = words.read_wide(switch::at_lo(entry), switch::at_hi(entry));
+        let lengths = [
+            words.read(switch::run(entry)),
+            words.read(switch::slice(entry)),
+            words.read(switch::preempt(entry)),
+            words.read(switch::debt(entry)),
+        ];
+        let found = switch_entry::parse(words.read(switch::what(entry)), at_ns, lengths)?;
+        (words.observe(switch::number(entry)) == number).then_some(found)
     }
 }
 

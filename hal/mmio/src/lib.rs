@@ -27,7 +27,7 @@ mod window;
 mod words;
 
 pub use firmware::{AttentionWord, Mmio, leave_engines};
-pub use host::{HostView, SendError, device_time_ns};
+pub use host::{HostView, SendError, SwitchRead, SwitchReader, device_time_ns};
 pub use log::{LogRing, LogWords};
 pub use rest::{Burst, Callee, Caller};
 #[cfg(any(feature = "host", test))]

@@ -6,9 +6,9 @@ use godwit_types::{BarMode, PreemptMode, RunlistId, RunlistState, TsgId};
 /// `identity.magic`: "GDWT", little-endian.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"GDWT");
 /// `identity.version`.
-pub const MAP_VERSION: u32 = 1;
+pub const MAP_VERSION: u32 = 2;
 /// `mailbox.firmware_version` and `mailbox.host_version`.
-pub const MAILBOX_VERSION: u32 = 1;
+pub const MAILBOX_VERSION: u32 = 2;
 
 flags! {
     /// `intr.bell` and `intr.ack`: what an interrupt is about.
@@ -29,6 +29,8 @@ flags! {
         BAR = 6;
         /// A partition was set or cleared.
         VMMU = 7;
+        /// A guest has said that latency matters.
+        HINT = 8;
     }
 }
 

@@ -35,6 +35,9 @@ pub const CHANNEL_BASE: u32 = 0x1_0000;
 pub const CHANNEL_STRIDE: u32 = 0x20;
 /// First byte of the doorbell page: a write of a token, which is the channel's number, rings.
 pub const DOORBELL: u32 = 0x3_0000;
+/// Bit of a token that says that the latency of this work matters: once between two of its turns
+/// the vGPU may run before others, and has the time less in the next.
+pub const DOORBELL_URGENT: u32 = 1 << 31;
 /// Bytes of the doorbell page; a write anywhere in it counts.
 pub const DOORBELL_BYTES: u32 = 0x1000;
 
@@ -48,7 +51,10 @@ pub enum ChannelRegister {
     RingHi = 0x04,
     /// Entries of the ring, as a power of two.
     RingLog2 = 0x08,
-    /// Time-slice group; its number is at most that of the channels.
+    /// Bits 15:0: time-slice group; its number is at most that of the channels. Bits 31:16: its
+    /// grace period at the end of a slice, in units of 100 microseconds, at most 100: so long it
+    /// may go on to the end of a launch or of a thread block, and pays for it later. The channels
+    /// of a group have the same.
     Tsg = 0x0c,
     /// Engine: 0 compute, 1 copy.
     Engine = 0x10,

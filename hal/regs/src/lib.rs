@@ -38,6 +38,7 @@ pub mod log;
 pub mod map;
 mod place;
 pub mod request;
+pub mod switch_entry;
 mod table;
 pub mod window;
 

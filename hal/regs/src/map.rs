@@ -2,14 +2,15 @@
 
 use crate::place::Place;
 use crate::table::{Block, Register, Writer, list};
-use crate::{bits, copy, request};
+use crate::{bits, copy, request, switch_entry};
 use godwit_types::{
     CHANNEL_COUNT, COPY_RING_ENTRIES, ChannelId, Gfid, RUNLIST_COUNT, RunlistId, VGPU_COUNT,
 };
 use static_assertions::const_assert;
 
 pub use crate::place::{
-    BellGroup, CopyEntry, MAIL_BYTES_MAX, MAIL_SLOTS, MAIL_WORDS, MailWord, SummaryHalf,
+    BellGroup, CopyEntry, MAIL_BYTES_MAX, MAIL_SLOTS, MAIL_WORDS, MailWord, SWITCH_ENTRIES,
+    SummaryHalf, SwitchEntry,
 };
 
 /// Bytes of the whole map. A power of two, so that an offset can be masked into it.
@@ -182,6 +183,10 @@ blocks! {
         rest_turns @ 0x28 Firmware;
         /// What the engines do when the firmware ends by itself.
         on_crash @ 0x2c Host [bits::OnCrash::FIELDS];
+        /// Bell bits of the vGPUs, less 1, whose guests have said that latency matters.
+        hint @ 0x30 Device;
+        /// Acknowledge of the same bits.
+        hint_ack @ 0x34 Firmware;
     }
     /// Second-level address map: a vGPU's partition.
     vmmu @ 0x1000 [Gfid; VGPU_COUNT; 0x20] {
@@ -222,6 +227,8 @@ blocks! {
         raise @ 0x24 Device;
         /// Acknowledge of the same bits.
         taken @ 0x28 Host;
+        /// Counts interrupts: each time that vectors are raised, pending or not; wraps.
+        raised @ 0x2c Device;
     }
     /// The BAR block of a vGPU's aperture.
     bar @ 0x3000 [Gfid; VGPU_COUNT; 0x40] {
@@ -361,6 +368,32 @@ blocks! {
         event_get @ 0x14 Host;
         /// 1 while the firmware wants the host's attention.
         attention @ 0x18 Firmware;
+    }
+    /// What is told of groups that leave an engine.
+    telemetry @ 0x7000 [] {
+        /// Switches recorded since the first start, wrapping: the ring of `switch` has gone round
+        /// once for every 256.
+        put @ 0x00 Firmware;
+    }
+    /// The ring of switches. An entry that its reader finds with another number before or after it
+    /// has read the rest was overwritten.
+    switch @ 0x2_8000 [SwitchEntry; SWITCH_ENTRIES; 0x20] {
+        /// Number of the switch, from 1 on.
+        number @ 0x00 Firmware;
+        /// Whose group, why and where it has left.
+        what @ 0x04 Firmware [switch_entry::what::FIELDS];
+        /// When the engine was found empty, low half, in nanoseconds.
+        at_lo @ 0x08 Firmware;
+        /// High half.
+        at_hi @ 0x0c Firmware;
+        /// How long it ran, in nanoseconds.
+        run @ 0x10 Firmware;
+        /// How long it was to run.
+        slice @ 0x14 Firmware;
+        /// How long it took to let go.
+        preempt @ 0x18 Firmware;
+        /// What its vGPU had too much by then.
+        debt @ 0x1c Firmware;
     }
     /// Messages from the host.
     command @ 0x2_0000 [MailWord; MAIL_SLOTS * MAIL_WORDS; 0x04] {

@@ -82,6 +82,26 @@ impl MailWord {
     }
 }
 
+/// Place in the ring of switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwitchEntry(u8);
+
+/// Switches that the ring holds.
+pub const SWITCH_ENTRIES: u32 = 256;
+
+impl SwitchEntry {
+    /// The place of the switch with this number; numbers begin at 1 and wrap.
+    pub const fn of(number: u32) -> Self {
+        Self((number & SWITCH_ENTRIES.wrapping_sub(1)) as u8)
+    }
+}
+
+impl Place for SwitchEntry {
+    fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// What picks one of a block's registers.
 pub(crate) trait Place {
     fn place(self) -> usize;

@@ -2,7 +2,7 @@
 
 use crate::table::{Value, fields, variants};
 use godwit_types::{
-    CHANNEL_COUNT, CONTEXT_BYTES_MAX, ChannelConfig, ChannelFault, Gfid, GuestChannelId,
+    CHANNEL_COUNT, CONTEXT_BYTES_MAX, ChannelConfig, ChannelFault, GRACE_MAX, Gfid, GuestChannelId,
     PAGE_BYTES, RingConfig, RunlistId, TsgId,
 };
 use static_assertions::const_assert;
@@ -12,6 +12,8 @@ fields! {
     config {
         /// The slot is bound.
         BOUND @ 0, 1;
+        /// Grace period of its group, in units of 100 microseconds; for the next firmware.
+        GRACE @ 1, 7;
         /// Whose channel it is.
         GFID @ 8, 8;
         /// The engine that runs it.
@@ -47,9 +49,10 @@ fields! {
 
 const FAULTS: &[Value] = variants!(
     ChannelFault: OutOfPartition, IllegalInstruction, BadEntry, BadPut, TooLarge, Deadlock,
-    BadContext, EngineReset, NoAperture
+    BadContext, EngineReset, NoAperture, Banned
 );
 
+const_assert!((GRACE_MAX as u32) < config::GRACE.value_count());
 const_assert!(CHANNEL_COUNT as u32 == ids::GUEST.value_count());
 const_assert!(CHANNEL_COUNT as u32 == ids::TSG.value_count());
 const_assert!(
@@ -68,6 +71,7 @@ pub const fn encode_channel(channel: &ChannelConfig) -> [u32; 4] {
         None => 0,
     };
     let word = config::BOUND.put(1)
+        | config::GRACE.put(channel.grace as u32)
         | config::GFID.put(channel.gfid.raw() as u32)
         | config::RUNLIST.put(channel.runlist.raw() as u32)
         | config::RING_LOG2.put(channel.ring.entries_log2() as u32)
@@ -111,6 +115,7 @@ pub const fn parse_channel(words: [u32; 4]) -> Option<ChannelConfig> {
             ring,
             context_at: (context as u64).wrapping_mul(PAGE_BYTES as u64),
             context_bytes: length.wrapping_add(1).wrapping_mul(PAGE_BYTES),
+            grace: config::GRACE.take(word) as u8,
             fault: ChannelFault::new(config::FAULT.take(word) as u8),
         }),
         _ => None,
@@ -131,6 +136,7 @@ mod tests {
             ring: RingConfig::new((1 << 40) - (1 << 20), 12, 1 << 40).unwrap(),
             context_at: 0x123_4567_8000,
             context_bytes: PAGE_BYTES,
+            grace: GRACE_MAX,
             fault: Some(ChannelFault::NoAperture),
         };
         assert_eq!(parse_channel(encode_channel(&config)), Some(config));

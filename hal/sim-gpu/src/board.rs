@@ -9,11 +9,12 @@ use crate::gpu::GpuConfig;
 use crate::partition::Partition;
 use crate::residue::{self, Contexts, Residue};
 use crate::staging::Staging;
-use crate::stats::VgpuStats;
+use crate::stats::{Stay, VgpuStats};
 use godwit_hal::Identity;
 use godwit_mmio::SharedWords;
 use godwit_mmio::device::{DeviceView, VgpuView};
 use godwit_regs::bits::ChannelStatus;
+use godwit_regs::guest::DOORBELL_URGENT;
 use godwit_sys::MemFile;
 use godwit_types::{
     BarMode, CHANNEL_COUNT, ChannelFault, ChannelId, Gfid, Index, PAGE_BYTES, Route, Table,
@@ -42,6 +43,8 @@ pub(crate) struct Vgpu {
     /// Changes when something other than a kernel of its own may have written its partition.
     pub(crate) writes: u64,
     contexts: Contexts,
+    /// How long its work goes on after it was asked to let go.
+    pub(crate) stubborn_ns: u64,
 }
 
 /// See the module.
@@ -60,6 +63,8 @@ pub(crate) struct Board {
     pub(crate) raised: bool,
     /// What was left in memory that was given back, and nobody has taken note of.
     pub(crate) residues: Vec<Residue>,
+    /// Stays of groups on engines that have ended, while somebody wants to know.
+    pub(crate) stays: Option<Vec<Stay>>,
 }
 
 /// All vGPUs, in order.
@@ -82,6 +87,7 @@ impl Board {
             watch: None,
             writes: 0,
             contexts: Contexts::default(),
+            stubborn_ns: 0,
         };
         Ok(Self {
             now_ns: config.start_ns,
@@ -95,6 +101,7 @@ impl Board {
             faults: Faults::default(),
             raised: false,
             residues: Vec::new(),
+            stays: None,
         })
     }
 
@@ -255,11 +262,13 @@ impl Board {
         }
     }
 
-    /// A guest's write to its doorbell page.
+    /// A guest's write to its doorbell page. `false`: the token names no channel of its.
     pub(crate) fn ring(&mut self, gfid: Gfid, token: u32) -> bool {
         let Some(route) = self.vgpus[gfid].route else {
             return false;
         };
+        let urgent = token & DOORBELL_URGENT != 0;
+        let token = token & !DOORBELL_URGENT;
         if token >= u32::from(route.channel_count) {
             return false;
         }
@@ -269,7 +278,12 @@ impl Board {
             let slot = self.channels.get(*id);
             slot.is_some_and(|slot| slot.config.gfid == gfid)
         });
-        if let Some(id) = own {
+        // A channel that stands still for good has no use for its bell.
+        let slot = own.and_then(|id| self.channels.get(id));
+        if let Some(id) = own.filter(|_| slot.is_some_and(|slot| slot.fault.is_none())) {
+            if urgent {
+                self.device.ring_hint(gfid);
+            }
             self.device.ring_doorbell(id);
             self.raised = true;
         }

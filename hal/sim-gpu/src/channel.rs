@@ -93,6 +93,7 @@ mod tests {
             ring: RingConfig::unplaced(0, 4).unwrap(),
             context_at: 0,
             context_bytes: 4096,
+            grace: 0,
             fault: None,
         }
     }

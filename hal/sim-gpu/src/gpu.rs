@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::partition::Partition;
 use crate::residue::Residue;
 use crate::staging::Staging;
-use crate::stats::VgpuStats;
+use crate::stats::{Stay, VgpuStats};
 use godwit_hal::Identity;
 use godwit_mmio::SharedWords;
 use godwit_regs::copy::SLOT_STRIDE;
@@ -250,6 +250,18 @@ impl Gpu {
     /// What was counted for a vGPU since its partition was set.
     pub fn stats(&self, gfid: Gfid) -> VgpuStats {
         self.board.vgpus[gfid].stats
+    }
+
+    /// Makes a vGPU's work go on for so long after it was asked to let go of an engine: 0 as on
+    /// any device. An engine that is reset is free at once.
+    pub fn set_stubborn(&mut self, gfid: Gfid, ns: u64) {
+        self.board.vgpus[gfid].stubborn_ns = ns;
+    }
+
+    /// Takes the stays of groups on engines that have ended since the last call, and notes those
+    /// that end from now on.
+    pub fn take_stays(&mut self) -> Vec<Stay> {
+        self.board.stays.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Lets something go wrong at its next opportunity.

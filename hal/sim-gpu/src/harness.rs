@@ -176,6 +176,7 @@ impl Rig {
             context_at: placement.context_base
                 + u64::from(guest) * u64::from(PROFILE.context_bytes),
             context_bytes: PROFILE.context_bytes,
+            grace: 0,
             fault: None,
         }
     }

@@ -44,4 +44,4 @@ pub use gpu::{Gpu, GpuConfig, Region, Stop};
 pub use partition::Partition;
 pub use residue::Residue;
 pub use staging::{Staging, StagingError};
-pub use stats::VgpuStats;
+pub use stats::{Stay, VgpuStats};

@@ -1,4 +1,6 @@
-//! What the device counts for each vGPU.
+//! What the device counts for each vGPU, and tells of each group.
+
+use godwit_types::{Gfid, RunlistId};
 
 /// Counts of one vGPU since its partition was set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +15,8 @@ pub struct VgpuStats {
     pub preemptions: u64,
     /// Resets of an engine that held one of its groups.
     pub resets: u64,
-    /// Time that its groups held the compute engine, loading and saving contexts included.
+    /// Time that its groups held the compute engine, loading and saving contexts and resets
+    /// included.
     pub compute_busy_ns: u64,
     /// Time that its groups held the guests' copy engine, likewise.
     pub copy_busy_ns: u64,
@@ -21,4 +24,25 @@ pub struct VgpuStats {
     pub faults: u64,
     /// Bytes that its own copies and fills have written.
     pub copied_bytes: u64,
+}
+
+/// One stay of a group on an engine: times of the device, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// Which engine.
+    pub runlist: RunlistId,
+    /// Whose group.
+    pub gfid: Gfid,
+    /// When the device took up the request to start it, and began to load its contexts.
+    pub start_ns: u64,
+    /// When it began to run.
+    pub loaded_ns: u64,
+    /// When it was asked to let go first; `None`: it had no more work.
+    pub asked_ns: Option<u64>,
+    /// When its contexts began to be saved.
+    pub saving_ns: u64,
+    /// When the engine was empty again.
+    pub empty_ns: u64,
+    /// The engine was reset for that.
+    pub reset: bool,
 }

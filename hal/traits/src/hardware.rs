@@ -2,7 +2,7 @@
 
 use crate::{
     Apertures, Attention, Channels, CopyRing, Interrupts, Liveness, Mailbox, Partitions, Retained,
-    Routes, Runlists, Timer,
+    Routes, Runlists, Telemetry, Timer,
 };
 
 /// Everything that the loop needs of a device.
@@ -10,6 +10,7 @@ pub trait Hardware:
     Interrupts
     + Timer
     + Runlists
+    + Telemetry
     + Channels
     + Partitions
     + Apertures
@@ -26,6 +27,7 @@ impl<T> Hardware for T where
     T: Interrupts
         + Timer
         + Runlists
+        + Telemetry
         + Channels
         + Partitions
         + Apertures

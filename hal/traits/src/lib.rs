@@ -31,4 +31,4 @@ pub use host::{
     Retained, RetainedSlot,
 };
 pub use vgpu::{Apertures, Partitions, Routes};
-pub use work::{Channels, CopyRing, Interrupts, Runlists, Timer};
+pub use work::{Channels, CopyRing, Interrupts, Runlists, Telemetry, Timer};

@@ -35,4 +35,7 @@ pub trait Routes {
 
     /// Vectors that were raised and not yet taken by the host.
     fn pending_vectors(&self, gfid: Gfid) -> u32;
+
+    /// How many interrupts the device has raised for a vGPU id since it came up, wrapping.
+    fn interrupts(&self, gfid: Gfid) -> u32;
 }

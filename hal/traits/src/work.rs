@@ -1,8 +1,8 @@
 //! Running work: interrupts, time, runlists, channels, copies.
 
 use godwit_types::{
-    ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, Identity, PreemptMode,
-    RunlistEvent, RunlistId, RunlistState, TsgId,
+    ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, Gfid, Identity, PreemptMode,
+    RunlistEvent, RunlistId, RunlistState, Switch, TsgId,
 };
 
 /// Interrupts from the device and from the host.
@@ -70,8 +70,18 @@ pub trait Channels {
     /// every bound channel as rung.
     fn poll_doorbell(&mut self) -> Option<ChannelId>;
 
+    /// The next vGPU whose guest has said with a doorbell that latency matters; that is
+    /// acknowledged. Its doorbell is handed out by a later [`Self::poll_doorbell`].
+    fn poll_hint(&mut self) -> Option<Gfid>;
+
     /// The next channel that faulted; the fault is acknowledged.
     fn poll_fault(&mut self) -> Option<(ChannelId, ChannelFault)>;
+}
+
+/// What is told of the engines' switches.
+pub trait Telemetry {
+    /// Adds a switch to the ring, over the oldest.
+    fn record(&mut self, switch: &Switch);
 }
 
 /// The privileged copy ring. Bulk bytes never pass through the caller.

@@ -83,6 +83,9 @@ pub struct ChannelConfig {
     pub context_at: u64,
     /// Bytes of its context buffer: whole pages, at least one, at most `CONTEXT_BYTES_MAX`.
     pub context_bytes: u32,
+    /// The grace period of its group, in units of [`crate::GRACE_UNIT_NS`], at most
+    /// [`crate::GRACE_MAX`]: the device has no use for it.
+    pub grace: u8,
     /// Why it stands still: a channel that had faulted before it was restored here. The device
     /// does not run it.
     pub fault: Option<ChannelFault>,
@@ -111,6 +114,8 @@ pub enum ChannelFault {
     EngineReset = 8,
     /// An aperture that this device cannot reach.
     NoAperture = 9,
+    /// Its vGPU did too much of something, and this channel is stopped for it.
+    Banned = 10,
 }
 
 impl ChannelFault {
@@ -126,6 +131,7 @@ impl ChannelFault {
             7 => Self::BadContext,
             8 => Self::EngineReset,
             9 => Self::NoAperture,
+            10 => Self::Banned,
             _ => return None,
         })
     }

@@ -19,6 +19,8 @@ mod id;
 mod limits;
 mod proof;
 mod runlist;
+mod share;
+mod switch;
 mod table;
 mod vgpu;
 
@@ -28,13 +30,15 @@ pub use id::{
     ChannelId, Epoch, Gfid, GuestChannelId, GuestTsgId, RunlistId, SlotId, TsgId, Vector,
 };
 pub use limits::{
-    CHANNEL_COUNT, CONTEXT_BYTES_MAX, COPY_RING_ENTRIES, FB_BYTES_MAX, PAGE_BYTES, RING_LOG2_MAX,
-    RING_LOG2_MIN, RUNLIST_COUNT, SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY, SLICE_NS_MAX,
-    SLICE_NS_MIN, SLOT_BYTES, SLOT_COUNT, SLOT_RUNS_MAX, TSG_CHANNELS_MAX, VECTOR_COUNT,
-    VGPU_COUNT,
+    CHANNEL_COUNT, CONTEXT_BYTES_MAX, COPY_RING_ENTRIES, FAULT_VECTOR, FB_BYTES_MAX, GRACE_MAX,
+    GRACE_UNIT_NS, PAGE_BYTES, RING_LOG2_MAX, RING_LOG2_MIN, RUNLIST_COUNT, SLICE_FEW_VGPUS,
+    SLICE_NS_FEW, SLICE_NS_MANY, SLICE_NS_MAX, SLICE_NS_MIN, SLOT_BYTES, SLOT_COUNT, SLOT_RUNS_MAX,
+    TSG_CHANNELS_MAX, VECTOR_COUNT, VGPU_COUNT,
 };
 pub use proof::Quiesced;
 pub use runlist::{PreemptMode, RunlistEvent, RunlistState};
+pub use share::{Abuse, Limit, Limits, Measure, Policy, Scheduling, Share};
+pub use switch::{Switch, SwitchCause};
 pub use table::{Index, Table};
 pub use vgpu::{
     Aperture, BarMode, Engines, Identity, Placement, PlacementError, Profile, ProfileError, Route,

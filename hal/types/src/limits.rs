@@ -13,6 +13,8 @@ pub const RUNLIST_COUNT: u8 = 2;
 pub const TSG_CHANNELS_MAX: u16 = 128;
 /// Interrupt vectors of one vGPU; one word holds a bit for each.
 pub const VECTOR_COUNT: u8 = 32;
+/// The vector by which a guest learns that a channel of it faulted.
+pub const FAULT_VECTOR: u8 = VECTOR_COUNT.wrapping_sub(1);
 /// Staging slots between the copy engine and the host.
 pub const SLOT_COUNT: u8 = 16;
 /// Bytes of data in one staging slot.
@@ -34,6 +36,11 @@ pub const SLICE_NS_FEW: u64 = 2_000_000;
 pub const SLICE_NS_MANY: u64 = 1_000_000;
 /// Up to this many vGPUs the longer default slice is used.
 pub const SLICE_FEW_VGPUS: u32 = 8;
+
+/// Unit of a group's grace period.
+pub const GRACE_UNIT_NS: u64 = 100_000;
+/// The longest grace period, in that unit: 10 ms.
+pub const GRACE_MAX: u8 = 100;
 
 /// Largest partition of one vGPU: page numbers are 32 bits wide on the wire.
 pub const FB_BYTES_MAX: u64 = 1 << 40;

@@ -353,8 +353,7 @@ impl Card {
                         self.lost_in_a_row = 0;
                         return;
                     }
-                    let until_ns = self.gpu.now_ns() + self.work_ns(TURN_INSTRUCTIONS);
-                    self.note(|gpu| gpu.advance(until_ns));
+                    self.pass(self.work_ns(TURN_INSTRUCTIONS));
                 }
                 Core::Remote(remote) => match remote.work() {
                     Ok(None) => return,

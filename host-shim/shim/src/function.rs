@@ -238,13 +238,14 @@ impl Channel {
     ) {
         let command = if opens {
             let [ring_lo, ring_hi, log2, tsg, engine] = self.words;
-            let parsed = (u8::try_from(log2), u16::try_from(tsg), u8::try_from(engine));
-            let (Ok(ring_log2), Ok(tsg), Ok(runlist)) = parsed else {
+            let (tsg, grace) = (tsg as u16, u8::try_from(tsg >> 16));
+            let parsed = (u8::try_from(log2), grace, u8::try_from(engine));
+            let (Ok(ring_log2), Ok(grace), Ok(runlist)) = parsed else {
                 self.status = status::REFUSED;
                 return;
             };
             let ring_base = u64::from(ring_hi) << 32 | u64::from(ring_lo);
-            Command::OpenChannel { channel: id.raw(), tsg, runlist, ring_base, ring_log2 }
+            Command::OpenChannel { channel: id.raw(), tsg, runlist, ring_base, ring_log2, grace }
         } else {
             Command::CloseChannel { channel: id.raw() }
         };

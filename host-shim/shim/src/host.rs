@@ -5,9 +5,11 @@ use crate::client::Client;
 use crate::function::Function;
 use crate::mcu::Mcu;
 use crate::place;
+use crate::share::{self, AbuseReport};
 use crate::slots::Slots;
+use godwit_mmio::{SharedWords, SwitchReader};
 use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
-use godwit_types::{Gfid, Identity, Placement, Profile, SlotId};
+use godwit_types::{Gfid, Identity, Placement, Profile, Share, SlotId};
 use godwit_wire::mailbox::{self, Command, Event, Reject};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,6 +37,8 @@ pub struct VgpuInfo {
     pub profile: Profile,
     /// Where it sits.
     pub placement: Placement,
+    /// What it is due of the engines.
+    pub share: Share,
 }
 
 /// A command that was sent and whose answer is awaited. If the firmware restarts meanwhile
@@ -43,6 +47,13 @@ pub struct VgpuInfo {
 pub struct Pending {
     id: u32,
     generation: u32,
+}
+
+impl Pending {
+    /// Whether the firmware has restarted since it was sent.
+    pub(crate) fn is_void(&self, host: &Host) -> bool {
+        self.generation != host.generation
+    }
 }
 
 /// What became of a pending command.
@@ -61,18 +72,20 @@ const ANSWERS_MAX: usize = 1024;
 /// A host.
 #[derive(Debug)]
 pub struct Host {
-    card: Card,
-    client: Client,
-    vgpus: BTreeMap<Gfid, VgpuInfo>,
-    functions: BTreeMap<Gfid, Function>,
+    pub(crate) card: Card,
+    pub(crate) client: Client,
+    pub(crate) vgpus: BTreeMap<Gfid, VgpuInfo>,
+    pub(crate) functions: BTreeMap<Gfid, Function>,
     answers: BTreeMap<u32, Result<(), Reject>>,
     inbox: BTreeMap<Gfid, VecDeque<Event>>,
     pub(crate) slots: Slots,
     /// Slots that were lent to the firmware and not yet taken on, by command.
     credits: BTreeMap<u32, SlotId>,
-    generation: u32,
+    pub(crate) generation: u32,
     present: u32,
     running: u32,
+    pub(crate) abuses: Vec<AbuseReport>,
+    pub(crate) switches: SwitchReader<SharedWords>,
 }
 
 impl Host {
@@ -85,6 +98,7 @@ impl Host {
     pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
         let card = Card::new(config, mcu)?;
         let client = Client::new(card.words().clone());
+        let switches = SwitchReader::new(card.words().clone());
         let mut host = Self {
             card,
             client,
@@ -97,6 +111,8 @@ impl Host {
             generation: 0,
             present: 0,
             running: 0,
+            abuses: Vec::new(),
+            switches,
         };
         // The firmware says that it has started: commands are meant for one start of it.
         host.card.start()?;
@@ -216,6 +232,9 @@ impl Host {
                 if let Some(gfid) = Gfid::new(gfid) {
                     self.inbox.entry(gfid).or_default().push_back(event);
                 }
+            }
+            Event::Abuse { gfid, abuse, measure } => {
+                self.abuses.extend(AbuseReport::new(gfid, abuse, measure));
             }
             // We send nothing that cannot be decoded; an engine that is lost shows in its
             // channels' faults.
@@ -338,8 +357,14 @@ impl Host {
     }
 
     /// Notes a vGPU and asks the firmware to make it.
-    pub(crate) fn create(&mut self, gfid: Gfid, profile: Profile, placement: Placement) -> Pending {
-        self.vgpus.insert(gfid, VgpuInfo { profile, placement });
+    pub(crate) fn create(
+        &mut self,
+        gfid: Gfid,
+        profile: Profile,
+        placement: Placement,
+        share: Share,
+    ) -> Pending {
+        self.vgpus.insert(gfid, VgpuInfo { profile, placement, share });
         self.functions.insert(gfid, Function::new(profile));
         self.inbox.remove(&gfid);
         self.client.view().drop_vectors(gfid);
@@ -356,6 +381,7 @@ impl Host {
                 channel_base: placement.channel_base,
                 context_base: placement.context_base,
             },
+            share: share::to_wire(share),
         };
         self.send(gfid, command)
     }
@@ -376,10 +402,11 @@ impl Host {
     pub fn create_running(
         &mut self,
         profile: Profile,
+        share: Share,
         avoid: Option<&Placement>,
     ) -> Result<Gfid, HostError> {
         let (gfid, placement) = self.place(&profile, avoid)?;
-        let pending = self.create(gfid, profile, placement);
+        let pending = self.create(gfid, profile, placement, share);
         if let Err(why) = self.wait(&pending) {
             if why == Reject::Deadline {
                 // The firmware has it, and can only release it.
@@ -395,7 +422,7 @@ impl Host {
     }
 
     /// Lets time pass until a command is answered. A card that never answers is a bug.
-    fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
+    pub(crate) fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
         for _ in 0..1_000_000 {
             self.settle();
             match self.poll_answer(pending) {
@@ -413,6 +440,12 @@ impl Host {
         panic!("a command of start-up is never answered; firmware that was lost: {lost:?}");
     }
 
+    pub(crate) fn note_share(&mut self, gfid: Gfid, share: Share) {
+        if let Some(info) = self.vgpus.get_mut(&gfid) {
+            info.share = share;
+        }
+    }
+
     /// The vGPUs of this host, in order.
     pub fn vgpus(&self) -> impl Iterator<Item = (Gfid, &VgpuInfo)> {
         self.vgpus.iter().map(|(gfid, info)| (*gfid, info))
@@ -426,56 +459,5 @@ impl Host {
     /// The guest-visible registers of a vGPU, by channel, to save and restore them.
     pub(crate) fn function_mut(&mut self, gfid: Gfid) -> Option<&mut Function> {
         self.functions.get_mut(&gfid)
-    }
-
-    /// A guest's read of BAR0.
-    pub fn bar0_read(&mut self, gfid: Gfid, offset: u32) -> u32 {
-        let time_ns = self.client.view().guest_time_ns(gfid);
-        self.functions.get(&gfid).map_or(0, |function| function.read(offset, time_ns))
-    }
-
-    /// A guest's write to BAR0.
-    pub fn bar0_write(&mut self, gfid: Gfid, offset: u32, value: u32) {
-        let Some(function) = self.functions.get_mut(&gfid) else { return };
-        if function.is_doorbell(offset) {
-            // A token that names no channel rings nothing; the guest harms only itself.
-            self.card.gpu_mut().ring(gfid, value);
-            return;
-        }
-        function.write(gfid, self.generation, offset, value, &mut self.client);
-    }
-
-    /// A guest's read of its aperture, BAR2.
-    ///
-    /// # Errors
-    ///
-    /// When the aperture is blocked or does not reach so far.
-    pub fn bar2_read(&mut self, gfid: Gfid, at: u64, into: &mut [u8]) -> Result<(), HostError> {
-        let base = self.aperture(gfid, at, into.len())?;
-        self.card.gpu_mut().bar_read(base + at, into).map_err(HostError::Bar)
-    }
-
-    /// A guest's write to its aperture, BAR2.
-    ///
-    /// # Errors
-    ///
-    /// When the aperture is blocked or does not reach so far; nothing is written.
-    pub fn bar2_write(&mut self, gfid: Gfid, at: u64, from: &[u8]) -> Result<(), HostError> {
-        let base = self.aperture(gfid, at, from.len())?;
-        self.card.gpu_mut().bar_write(base + at, from).map_err(HostError::Bar)
-    }
-
-    /// Bounds an access by the guest's own aperture, whatever lies beside it in the BAR.
-    fn aperture(&self, gfid: Gfid, at: u64, byte_count: usize) -> Result<u64, HostError> {
-        let info = self.vgpus.get(&gfid).ok_or(HostError::Bar(BarError::Unbound))?;
-        match at.checked_add(byte_count as u64) {
-            Some(end) if end <= info.profile.bar_bytes => Ok(info.placement.bar_base),
-            _ => Err(HostError::Bar(BarError::Unbound)),
-        }
-    }
-
-    /// Takes a vGPU's interrupts, to signal them to its guest.
-    pub fn take_vectors(&mut self, gfid: Gfid) -> u32 {
-        self.client.view().take_vectors(gfid)
     }
 }

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bars;
 mod card;
 mod client;
 mod destination;
@@ -32,6 +33,7 @@ mod release;
 mod remote;
 mod restore;
 mod save;
+mod share;
 mod slots;
 mod source;
 pub mod stream;
@@ -50,5 +52,6 @@ pub use loss::{Loss, LossCause};
 pub use mcu::{Mcu, Mishap, MishapAt, QemuBoard, QemuMcu};
 pub use restore::{RestoreError, RestoreState, Restorer, Wanted};
 pub use save::{Live, SaveError, SavePlan, SaveState, SaveStats, Saver};
+pub use share::AbuseReport;
 pub use source::{Source, SourceState};
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};

@@ -3,6 +3,7 @@
 
 use crate::host::{Answer, Host, Pending};
 use crate::release::Release;
+use crate::share;
 use crate::stream::{Body, Reader, Record, StreamError};
 use godwit_regs::copy::PageRun;
 use godwit_sim_gpu::Staging;
@@ -241,10 +242,11 @@ impl Restorer {
         self.notice_restart(host);
         let (Phase::Described, Some(descriptor)) = (&self.phase, &self.descriptor) else { return };
         let profile = profile(descriptor);
+        let share = share::from_wire(descriptor.share);
         match host.place(&profile, avoid) {
             Ok((gfid, placement)) => {
                 self.home = Some((gfid, placement));
-                self.phase = Phase::Creating(host.create(gfid, profile, placement));
+                self.phase = Phase::Creating(host.create(gfid, profile, placement, share));
             }
             Err(_) => self.phase = Phase::Undone(RestoreError::NoRoom(profile)),
         }

@@ -1,7 +1,8 @@
 //! Saving a vGPU: drives the firmware's save and turns what it tells into a state stream.
 
-use crate::host::{Answer, Host, Pending};
+use crate::host::{Answer, Host, Pending, VgpuInfo};
 use crate::release::Start;
+use crate::share;
 use crate::stream::Writer;
 use godwit_sim_gpu::{Staging, StagingError};
 use godwit_types::{Gfid, SlotId};
@@ -155,7 +156,7 @@ impl Saver {
     ///
     /// `None`: the host has no such vGPU.
     pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan) -> Option<Self> {
-        let profile = host.vgpu(gfid)?.profile;
+        let VgpuInfo { profile, share, .. } = *host.vgpu(gfid)?;
         let descriptor = Descriptor {
             uuid: plan.uuid,
             token: plan.token,
@@ -164,6 +165,7 @@ impl Saver {
             channel_count: profile.channel_count,
             context_bytes: profile.context_bytes,
             context_layout: host.identity().context_layout,
+            share: share::to_wire(share),
         };
         let mut saver = Self {
             gfid,

@@ -8,7 +8,7 @@
 use godwit_kernels::Job;
 use godwit_shim::{Live, Mcu, Mishap, MishapAt};
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, HostId, HostSpec, JobId, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
@@ -202,6 +202,7 @@ fn host(world: &mut World, name: &str, start_ns: u64) -> Result<HostId, WorldErr
         start_ns,
         context_layout: 1,
         engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
     })
 }
 
@@ -217,7 +218,8 @@ fn vgpu(
         channel_count: 2,
         context_bytes: 16 * 1024,
     };
-    let vgpu = world.add_vgpu(VgpuSpec { name: name.to_owned(), host, profile })?;
+    let vgpu =
+        world.add_vgpu(VgpuSpec { name: name.to_owned(), host, profile, share: Share::DEFAULT })?;
     let job = world.add_job(JobSpec {
         name: format!("{name}.job"),
         vgpu,

@@ -6,7 +6,9 @@ use godwit_kernels::LAUNCH_BASE;
 use godwit_regs::fifo::{Entry, Launch};
 use godwit_shim::{Host, Mcu};
 use godwit_sim_gpu::{Costs, GpuConfig};
-use godwit_types::{Engines, Gfid, GuestChannelId, GuestTsgId, Identity, Profile, RunlistId};
+use godwit_types::{
+    Engines, Gfid, GuestChannelId, GuestTsgId, Identity, Profile, RunlistId, Share,
+};
 use godwit_world::HostBars;
 use std::error::Error;
 
@@ -80,7 +82,7 @@ impl Rig {
     }
 
     fn work(&mut self, job: godwit_kernels::Job) -> Result<Work, Box<dyn Error>> {
-        let gfid = self.host.create_running(PROFILE, None)?;
+        let gfid = self.host.create_running(PROFILE, Share::DEFAULT, None)?;
         let mut bars = HostBars { host: &mut self.host, gfid };
         let device = Device::probe(&mut bars)?;
         let kernel = Kernel::parse(job.elf)?;

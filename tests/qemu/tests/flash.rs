@@ -6,7 +6,7 @@ use godwit_regs::boot::Booted;
 use godwit_regs::flash::{SLOT_A_AT, SLOT_B_AT};
 use godwit_sim_gpu::Costs;
 use godwit_slots::{Flash, HEADER_BYTES, Refusal, Slot, State};
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_world::{HostSpec, JobSource, JobSpec, VgpuSpec, World, WorldConfig};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -150,6 +150,7 @@ fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
         start_ns: 5,
         context_layout: 1,
         engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
     };
     let host = world.add_host(spec).unwrap();
     let profile = Profile {
@@ -158,7 +159,9 @@ fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
         channel_count: 2,
         context_bytes: 32 << 10,
     };
-    let vgpu = world.add_vgpu(VgpuSpec { name: "v".into(), host, profile }).unwrap();
+    let vgpu = world
+        .add_vgpu(VgpuSpec { name: "v".into(), host, profile, share: Share::DEFAULT })
+        .unwrap();
     let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(3, 4, 2, 40));
     let job = JobSpec { name: "job".into(), vgpu, source, repeat: 1, endless: false };
     world.add_job(job).unwrap();

@@ -9,7 +9,7 @@ use crate::{
 use godwit_regs::bits::OnCrash;
 use godwit_shim::{Live, Mishap};
 use godwit_sim_gpu::{Costs, Fault};
-use godwit_types::{Engines, Profile, RunlistId};
+use godwit_types::{Engines, Profile, RunlistId, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -212,6 +212,7 @@ fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
                 start_ns: rng.random_range(0..1 << 50),
                 context_layout: 1,
                 engines: Engines::ALL,
+                scheduling: Scheduling::DEFAULT,
             };
             world.add_host(spec).expect("a host")
         })
@@ -234,7 +235,9 @@ fn build_vgpus(
         };
         let host = hosts[rng.random_range(0..hosts.len())];
         let name = format!("vgpu{at}");
-        let vgpu = world.add_vgpu(VgpuSpec { name, host, profile }).expect("a vGPU");
+        let vgpu = world
+            .add_vgpu(VgpuSpec { name, host, profile, share: Share::DEFAULT })
+            .expect("a vGPU");
         for (turn, (source, repeat)) in random_jobs(rng).into_iter().enumerate() {
             let name = format!("vgpu{at}.job{turn}");
             let spec = JobSpec { name, vgpu, source, repeat, endless: false };

@@ -1,7 +1,7 @@
 //! A host in the world.
 
 use godwit_shim::{Host, Journal};
-use godwit_types::{Engines, Gfid};
+use godwit_types::{Engines, Gfid, Scheduling};
 use std::collections::BTreeMap;
 
 /// A host to be powered on. Sizes are bytes and multiples of 4 KiB.
@@ -21,6 +21,8 @@ pub struct HostSpec {
     pub context_layout: u32,
     /// Its GPU's engines for guests.
     pub engines: Engines,
+    /// How its vGPUs take turns.
+    pub scheduling: Scheduling,
 }
 
 /// A host.

@@ -171,7 +171,7 @@ impl JobNode {
         if let (Some(channel), Some(tsg)) = (channel, tsg) {
             job = job.on_channel(channel, tsg).map_err(|error| job_error(&name, error))?;
         }
-        if let Some(vector) = Vector::new((number % 32) as u8) {
+        if let Some(vector) = Vector::new((number % 31) as u8) {
             job = job.with_vector(vector);
         }
         let vgpu = spec.vgpu;

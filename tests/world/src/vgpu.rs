@@ -8,7 +8,7 @@ use crate::samples::Samples;
 use crate::world::{HostId, JobId, VgpuId, WorldError};
 use godwit_guest::{Bars, Device};
 use godwit_sim_gpu::VgpuStats;
-use godwit_types::{Gfid, PAGE_BYTES, Placement, Profile};
+use godwit_types::{Gfid, PAGE_BYTES, Placement, Profile, Share};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ pub struct VgpuSpec {
     pub host: HostId,
     /// What it is.
     pub profile: Profile,
+    /// What it is due of the engines.
+    pub share: Share,
 }
 
 /// Where a vGPU is.

@@ -13,7 +13,7 @@ use godwit_guest::{ElfError, GuestError, JobError};
 use godwit_log::LogLine;
 use godwit_shim::{CardError, Host, HostError, Mcu};
 use godwit_sim_gpu::{Costs, Fault, GpuConfig};
-use godwit_types::Identity;
+use godwit_types::{Identity, Scheduling};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ pub enum WorldError {
     /// A host refused.
     #[error("{name}: {error}")]
     Host {
-        /// Which vGPU.
+        /// Which vGPU, or which host.
         name: String,
         /// Why.
         error: HostError,
@@ -163,7 +163,12 @@ impl World {
             engines: spec.engines,
         };
         let costs = self.config.costs;
-        let host = Host::new(GpuConfig { identity, start_ns: spec.start_ns, costs }, &self.mcu)?;
+        let config = GpuConfig { identity, start_ns: spec.start_ns, costs };
+        let mut host = Host::new(config, &self.mcu)?;
+        if spec.scheduling != Scheduling::DEFAULT {
+            host.set_scheduling(spec.scheduling)
+                .map_err(|error| WorldError::Host { name: spec.name.clone(), error })?;
+        }
         self.hosts.push(HostNode::new(spec, host));
         Ok(HostId(self.hosts.len() - 1))
     }
@@ -177,7 +182,7 @@ impl World {
         let node = &mut self.hosts[spec.host.0];
         let gfid = node
             .host
-            .create_running(spec.profile, None)
+            .create_running(spec.profile, spec.share, None)
             .map_err(|error| WorldError::Host { name: spec.name.clone(), error })?;
         let id = VgpuId(self.vgpus.len());
         let vgpu = VgpuNode::new(self.config.seed, id, spec, gfid, node)?;

@@ -6,7 +6,7 @@
 use godwit_regs::bits::OnCrash;
 use godwit_shim::Mishap;
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_world::{HostSpec, JobSource, JobSpec, VgpuSpec, World, WorldConfig};
 
 const MIB: u64 = 1 << 20;
@@ -24,12 +24,15 @@ fn alone(mishap: Mishap, on_crash: OnCrash) -> u64 {
         start_ns: 5,
         context_layout: 1,
         engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
     };
     let host = world.add_host(spec).unwrap();
     world.set_on_crash(host, on_crash);
     let profile =
         Profile { fb_bytes: 8 * MIB, bar_bytes: 6 * MIB, channel_count: 2, context_bytes: 32768 };
-    let vgpu = world.add_vgpu(VgpuSpec { name: "v".into(), host, profile }).unwrap();
+    let vgpu = world
+        .add_vgpu(VgpuSpec { name: "v".into(), host, profile, share: Share::DEFAULT })
+        .unwrap();
     let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(3, 4, 2, 40));
     let job = JobSpec { name: "job".into(), vgpu, source, repeat: 1, endless: false };
     world.add_job(job).unwrap();

@@ -3,7 +3,7 @@
 //! which the firmware does not know.
 
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_world::{
     Action, CopyWork, HostSpec, JobSource, JobSpec, Trigger, VgpuSpec, World, WorldConfig,
 };
@@ -24,6 +24,7 @@ fn a_channel_is_bound_before_its_guest_is_told() {
         start_ns: 5,
         context_layout: 1,
         engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
     };
     let host = world.add_host(host).unwrap();
     let profile = Profile {
@@ -32,7 +33,9 @@ fn a_channel_is_bound_before_its_guest_is_told() {
         channel_count: 2,
         context_bytes: 32 * 1024,
     };
-    let vgpu = world.add_vgpu(VgpuSpec { name: "vgpu".into(), host, profile }).unwrap();
+    let vgpu = world
+        .add_vgpu(VgpuSpec { name: "vgpu".into(), host, profile, share: Share::DEFAULT })
+        .unwrap();
     let source = JobSource::Copies(CopyWork::new(1, 0));
     let job = JobSpec { name: "job".into(), vgpu, source, repeat: 1, endless: false };
     world.add_job(job).unwrap();

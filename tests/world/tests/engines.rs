@@ -2,7 +2,7 @@
 //! Method: a move to a GPU that has a copy engine only is refused by name, and nothing is lost.
 
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Profile, RunlistId};
+use godwit_types::{Engines, Profile, RunlistId, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, HostSpec, JobSource, JobSpec, MoveSpec, Trigger, VgpuSpec, World, WorldConfig,
@@ -22,12 +22,15 @@ fn a_move_to_a_gpu_without_the_engine_is_refused_by_name() {
             start_ns: 5,
             context_layout: 1,
             engines,
+            scheduling: Scheduling::DEFAULT,
         };
         world.add_host(spec).unwrap()
     });
     let profile =
         Profile { fb_bytes: 8 * MIB, bar_bytes: 6 * MIB, channel_count: 2, context_bytes: 32768 };
-    let vgpu = world.add_vgpu(VgpuSpec { name: "v".into(), host: from, profile }).unwrap();
+    let vgpu = world
+        .add_vgpu(VgpuSpec { name: "v".into(), host: from, profile, share: Share::DEFAULT })
+        .unwrap();
     let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(3, 4, 2, 100));
     let job = JobSpec { name: "job".into(), vgpu, source, repeat: 1, endless: false };
     world.add_job(job).unwrap();

@@ -4,7 +4,7 @@
 
 use godwit_shim::Live;
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, CopyWork, HostId, HostSpec, JobId, JobReport, JobSource, JobSpec, MoveReport, MoveSpec,
@@ -30,6 +30,7 @@ fn host(world: &mut World, name: &str, start_ns: u64) -> HostId {
         start_ns,
         context_layout: 1,
         engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
     };
     world.add_host(spec).unwrap()
 }
@@ -40,7 +41,9 @@ fn vgpu(
     host: HostId,
     (source, repeat): (JobSource, u32),
 ) -> (VgpuId, JobId) {
-    let vgpu = world.add_vgpu(VgpuSpec { name: name.into(), host, profile: PROFILE }).unwrap();
+    let vgpu = world
+        .add_vgpu(VgpuSpec { name: name.into(), host, profile: PROFILE, share: Share::DEFAULT })
+        .unwrap();
     let endless = matches!(&source, JobSource::Kernel(job) if job.expected.is_empty());
     let spec = JobSpec { name: format!("{name}.job"), vgpu, source, repeat, endless };
     (vgpu, world.add_job(spec).unwrap())

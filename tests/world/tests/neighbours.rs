@@ -4,7 +4,7 @@
 
 use godwit_shim::Live;
 use godwit_sim_gpu::{Costs, Fault};
-use godwit_types::{Engines, Profile, RunlistId, SLICE_NS_FEW};
+use godwit_types::{Engines, Profile, RunlistId, SLICE_NS_FEW, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Trigger,
@@ -30,7 +30,9 @@ fn vgpu(world: &mut World, name: &str, host: HostId, source: JobSource, repeat: 
         channel_count: 4,
         context_bytes: 32 * 1024,
     };
-    let vgpu = world.add_vgpu(VgpuSpec { name: name.into(), host, profile }).unwrap();
+    let vgpu = world
+        .add_vgpu(VgpuSpec { name: name.into(), host, profile, share: Share::DEFAULT })
+        .unwrap();
     let endless = matches!(&source, JobSource::Kernel(job) if job.expected.is_empty());
     let name = format!("{name}.job");
     world.add_job(JobSpec { name, vgpu, source, repeat, endless }).unwrap();
@@ -51,6 +53,7 @@ impl Rig {
                 start_ns: 5,
                 context_layout: 1,
                 engines: Engines::ALL,
+                scheduling: Scheduling::DEFAULT,
             };
             world.add_host(spec).unwrap()
         });

@@ -3,7 +3,7 @@
 
 use godwit_shim::Live;
 use godwit_sim_gpu::{Costs, Fault};
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, HostId, HostSpec, JobSource, JobSpec, MoveSpec, Trigger, VgpuId, VgpuSpec, World,
@@ -34,6 +34,7 @@ impl Rig {
                 start_ns: 5,
                 context_layout: 1,
                 engines: Engines::ALL,
+                scheduling: Scheduling::DEFAULT,
             };
             world.add_host(spec).unwrap()
         });
@@ -43,7 +44,9 @@ impl Rig {
             channel_count: 2,
             context_bytes: 32 * 1024,
         };
-        let vgpu = world.add_vgpu(VgpuSpec { name: "v".into(), host: from, profile }).unwrap();
+        let vgpu = world
+            .add_vgpu(VgpuSpec { name: "v".into(), host: from, profile, share: Share::DEFAULT })
+            .unwrap();
         let endless = kernel.expected.is_empty();
         let source = JobSource::Kernel(kernel);
         let job = JobSpec { name: "v.job".into(), vgpu, source, repeat: 1, endless };

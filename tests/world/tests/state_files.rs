@@ -5,7 +5,7 @@
 
 use godwit_shim::stream::Reader;
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Profile};
+use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_wire::record::{HEADER_BYTES, Header};
 use godwit_world::{
@@ -48,6 +48,7 @@ fn host(world: &mut World, name: &str) -> HostId {
         start_ns: 5,
         context_layout: 1,
         engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
     };
     world.add_host(spec).unwrap()
 }
@@ -60,7 +61,12 @@ fn suspended() -> Case {
     let mut world = World::new(WorldConfig { seed: 3, costs: Costs::default() });
     let (from, to) = (host(&mut world, "a"), host(&mut world, "b"));
     let mut vgpu = |name: &str, fb_mib| {
-        let spec = VgpuSpec { name: name.into(), host: from, profile: profile(fb_mib) };
+        let spec = VgpuSpec {
+            name: name.into(),
+            host: from,
+            profile: profile(fb_mib),
+            share: Share::DEFAULT,
+        };
         world.add_vgpu(spec).unwrap()
     };
     let (one, other, twin) = (vgpu("one", 8), vgpu("other", 12), vgpu("twin", 8));

@@ -8,7 +8,7 @@ use godwit_engine::{
 use godwit_types::{
     ChannelId, CopyDone, CopyOp, CopyRequest, CopyStatus, Engines, Gfid, GuestChannelId,
     GuestTsgId, Identity, Placement, PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId,
-    RunlistState, TsgId,
+    RunlistState, Share, Switch, TsgId,
 };
 
 const MIB: u64 = 1 << 20;
@@ -60,6 +60,9 @@ pub(crate) struct Rig {
     pub(crate) waiting: Vec<CopyRequest>,
     pub(crate) runlists: [Runlist; 2],
     pub(crate) events: Vec<Event>,
+    pub(crate) switches: Vec<Switch>,
+    /// What the device counts of every vGPU's interrupts.
+    pub(crate) interrupts: u32,
     /// What was retained last.
     retained: Vec<RetainedVgpu>,
     alarm_ns: Option<u64>,
@@ -87,6 +90,8 @@ impl Rig {
             waiting: Vec::new(),
             runlists: [idle; 2],
             events: Vec::new(),
+            switches: Vec::new(),
+            interrupts: 0,
             retained: Vec::new(),
             alarm_ns: None,
             id: 0,
@@ -141,6 +146,7 @@ impl Rig {
             | Action::Bind(..)
             | Action::BindAperture(..)
             | Action::Inject(..)
+            | Action::Record(_)
             | Action::ReadVectors(_) => true,
         };
         assert!(right, "{action:?} with {:?} retained", self.retained);
@@ -190,6 +196,10 @@ impl Rig {
                 let on = self.runlist(runlist).on;
                 let state = on.map_or(RunlistState::Empty, RunlistState::Resident);
                 Some(Input::Probed(runlist, state))
+            }
+            Action::Record(switch) => {
+                self.switches.push(switch);
+                Some(Input::Interrupts(switch.gfid, self.interrupts))
             }
             Action::Retain
             | Action::Bind(..)
@@ -262,7 +272,7 @@ impl Rig {
         // Blocks of channels lie side by side.
         let placement =
             Placement { channel_base: placement.channel_base * PROFILE.channel_count, ..placement };
-        self.ask(raw, Command::Create { profile: PROFILE, placement })
+        self.ask(raw, Command::Create { profile: PROFILE, placement, share: Share::DEFAULT })
     }
 
     /// A vGPU that runs, with its channel 0 open on the compute engine and rung.
@@ -272,7 +282,7 @@ impl Rig {
         self.must(raw, Command::Start);
         let ring = RingConfig::new(0, 4, PROFILE.fb_bytes).unwrap();
         let (tsg, runlist) = (GuestTsgId::new(0).unwrap(), RunlistId::COMPUTE);
-        self.must(raw, Command::OpenChannel { channel: channel(0), tsg, runlist, ring });
+        self.must(raw, Command::OpenChannel { channel: channel(0), tsg, runlist, ring, grace: 0 });
         self.ring(raw);
     }
 

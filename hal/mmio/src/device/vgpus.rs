@@ -129,6 +129,8 @@ impl<W: Words> VgpuView<W> {
 
     /// Raises vectors to the host; one that is pending stays so.
     pub fn raise_vectors(&mut self, vectors: u32) {
+        let count = self.words.read(route::raised(self.gfid));
+        self.words.write(route::raised(self.gfid), count.wrapping_add(1));
         self.words.ring(route::raise(self.gfid), route::taken(self.gfid), vectors);
     }
 

@@ -118,4 +118,8 @@ impl<W: Words, L, R> Routes for Mmio<W, L, R> {
     fn pending_vectors(&self, gfid: Gfid) -> u32 {
         self.words.observe(route::raise(gfid)) ^ self.words.observe(route::taken(gfid))
     }
+
+    fn interrupts(&self, gfid: Gfid) -> u32 {
+        self.words.observe(route::raised(gfid))
+    }
 }

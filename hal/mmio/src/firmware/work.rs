@@ -10,8 +10,8 @@ use godwit_regs::map::{
 };
 use godwit_regs::{Word, request};
 use godwit_types::{
-    CHANNEL_COUNT, ChannelConfig, ChannelFault, ChannelId, Engines, PreemptMode, RunlistEvent,
-    RunlistId, RunlistState, TsgId,
+    CHANNEL_COUNT, ChannelConfig, ChannelFault, ChannelId, Engines, Gfid, Index, PreemptMode,
+    RunlistEvent, RunlistId, RunlistState, TsgId,
 };
 
 impl<W: Words, L, R> Timer for Mmio<W, L, R> {
@@ -215,6 +215,19 @@ impl<W: Words, L, R> Channels for Mmio<W, L, R> {
             self.pending.remove(Source::DOORBELL);
         }
         found
+    }
+
+    fn poll_hint(&mut self) -> Option<Gfid> {
+        if self.hints == 0 {
+            if !self.pending.contains(Source::HINT) {
+                return None;
+            }
+            self.pending.remove(Source::HINT);
+            self.hints = self.words.answer(intr::hint(), intr::hint_ack());
+        }
+        let gfid = Gfid::from_index(self.hints.trailing_zeros() as usize)?;
+        self.hints &= self.hints.wrapping_sub(1);
+        Some(gfid)
     }
 
     fn poll_fault(&mut self) -> Option<(ChannelId, ChannelFault)> {

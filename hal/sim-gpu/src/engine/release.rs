@@ -5,8 +5,9 @@ use super::runlist::{Engine, LateAck, Phase, Preempt};
 use crate::board::Board;
 use crate::context::Flight;
 use crate::fault::AckFault;
+use crate::stats::Stay;
 use godwit_regs::bits::CtxStatus;
-use godwit_types::{ChannelFault, ChannelId, PreemptMode};
+use godwit_types::{ChannelFault, ChannelId, Gfid, PreemptMode};
 use std::mem;
 
 /// From the first to the second of two acknowledges that are one too many.
@@ -18,7 +19,10 @@ impl Engine {
     /// A newer request takes the place of an older one.
     pub(super) fn request_preempt(&mut self, board: &mut Board, preempt: Preempt) {
         self.late = None;
-        self.preempt = Some(preempt);
+        let fresh = self.preempt.replace(preempt).is_none();
+        if let Some(stay) = &mut self.stay {
+            stay.asked_ns.get_or_insert(board.now_ns);
+        }
         let Phase::Run(group) = &mut self.phase else {
             return;
         };
@@ -26,11 +30,17 @@ impl Engine {
         for resident in &mut group.residents {
             resident.drained = false;
         }
+        if fresh {
+            // Whoever is asked again is no more obedient.
+            let stubborn_ns = board.vgpus[group.gfid].stubborn_ns;
+            let works = group.activity.is_work();
+            self.obeys_ns = if works { board.now_ns.saturating_add(stubborn_ns) } else { 0 };
+        }
         if group.activity.is_work() && board.faults.take_hang(self.id) {
             self.hung = true;
         }
         // The boundary of a transfer depends on the mode.
-        if !self.hung {
+        if !self.hung && self.obeys_ns <= board.now_ns {
             aim_transfer(group, preempt.mode);
         }
     }
@@ -84,6 +94,9 @@ impl Engine {
         let images = group.images(board);
         let bytes = images.iter().map(Image::len).sum();
         self.view.set_status(CtxStatus::CtxswSave, Some(group.tsg));
+        if let Some(stay) = &mut self.stay {
+            stay.saving_ns = board.now_ns;
+        }
         Phase::Save { group, images, idle, end_ns: board.now_ns + board.costs.context_ns(bytes) }
     }
 
@@ -96,6 +109,7 @@ impl Engine {
     ) -> Phase {
         images.iter().for_each(|image| image.write(board));
         group.show_off_engine(board);
+        self.end_stay(board, false);
         self.view.set_status(CtxStatus::Invalid, None);
         if idle {
             self.view.finish_idle(group.start_seq);
@@ -105,6 +119,30 @@ impl Engine {
         }
         // A preempt request, whether it caused this or came meanwhile, is answered next.
         Phase::Empty
+    }
+
+    /// A group is put on the engine.
+    pub(super) fn begin_stay(&mut self, gfid: Gfid, now_ns: u64) {
+        self.stay = Some(Stay {
+            runlist: self.id,
+            gfid,
+            start_ns: now_ns,
+            loaded_ns: now_ns,
+            asked_ns: None,
+            saving_ns: now_ns,
+            empty_ns: now_ns,
+            reset: false,
+        });
+    }
+
+    /// The engine is empty again.
+    pub(super) fn end_stay(&mut self, board: &mut Board, reset: bool) {
+        let Some(mut stay) = self.stay.take() else { return };
+        stay.empty_ns = board.now_ns;
+        stay.reset = reset;
+        if let Some(stays) = &mut board.stays {
+            stays.push(stay);
+        }
     }
 
     pub(super) fn acknowledge(&mut self, board: &mut Board, seq: u32) {

@@ -6,6 +6,7 @@ use super::release::finish_reset;
 use crate::board::Board;
 use crate::compute::{Core, Until};
 use crate::context::Flight;
+use crate::stats::Stay;
 use godwit_mmio::SharedWords;
 use godwit_mmio::device::{PreemptRequest, RunlistView, StartRequest};
 use godwit_regs::bits::CtxStatus;
@@ -66,6 +67,10 @@ pub(crate) struct Engine {
     /// The current channel ignores preemption until the engine is reset.
     pub(super) hung: bool,
     pub(super) late: Option<LateAck>,
+    /// When the preempt request is obeyed, by work that is stubborn.
+    pub(super) obeys_ns: u64,
+    /// The stay of the group on the engine, up to now.
+    pub(super) stay: Option<Stay>,
 }
 
 impl Engine {
@@ -81,6 +86,8 @@ impl Engine {
             preempt: None,
             hung: false,
             late: None,
+            obeys_ns: 0,
+            stay: None,
         }
     }
 
@@ -121,6 +128,9 @@ impl Engine {
             Phase::Empty => self.turn_empty(board),
             Phase::Load { members, tsg, seq, gfid, end_ns } if end_ns <= now_ns => {
                 self.view.set_status(CtxStatus::Valid, Some(tsg));
+                if let Some(stay) = &mut self.stay {
+                    stay.loaded_ns = now_ns;
+                }
                 let group = Group::load(board, &members, (tsg, seq), gfid);
                 (Phase::Run(group), true)
             }
@@ -130,6 +140,7 @@ impl Engine {
             }
             Phase::Reset { group, images, guilty, seq, end_ns } if end_ns <= now_ns => {
                 finish_reset(board, group, &images, guilty);
+                self.end_stay(board, true);
                 self.view.set_status(CtxStatus::Invalid, None);
                 self.view.finish_reset(seq);
                 board.raised = true;
@@ -160,6 +171,7 @@ impl Engine {
             return (Phase::Empty, true);
         };
         let gfid = first.config.gfid;
+        self.begin_stay(gfid, board.now_ns);
         self.view.set_status(CtxStatus::CtxswLoad, Some(tsg));
         let bytes = Group::load_bytes(board, &members);
         let loading = Phase::Load {
@@ -173,14 +185,14 @@ impl Engine {
     }
 
     /// The preempt request that the group has to obey.
-    fn obeyed(&self) -> Option<Preempt> {
-        self.preempt.filter(|_| !self.hung)
+    fn obeyed(&self, now_ns: u64) -> Option<Preempt> {
+        self.preempt.filter(|_| !self.hung && self.obeys_ns <= now_ns)
     }
 
     fn turn_run(&mut self, board: &mut Board, mut group: Group) -> (Phase, bool) {
         group.drop_rebound(board);
         group.progress(board);
-        if let Some(preempt) = self.obeyed() {
+        if let Some(preempt) = self.obeyed(board.now_ns) {
             return self.drain(board, group, preempt.mode);
         }
         let now_ns = board.now_ns;
@@ -239,7 +251,7 @@ impl Engine {
 
     /// Runs a kernel, if there is one to run. Returns the time it has come to.
     pub(crate) fn run(&mut self, board: &mut Board, from_ns: u64, until_ns: u64) -> u64 {
-        let mode = self.obeyed().map(|preempt| preempt.mode);
+        let mode = self.obeyed(from_ns).map(|preempt| preempt.mode);
         let until = match mode {
             None => Until::Budget,
             Some(PreemptMode::Wfi) => Until::LaunchEnd,
@@ -256,9 +268,11 @@ impl Engine {
     /// Counts time in which a group held the engine.
     pub(crate) fn account(&self, board: &mut Board, ns: u64) {
         let gfid = match &self.phase {
-            Phase::Run(group) | Phase::Save { group, .. } => group.gfid,
+            Phase::Run(group)
+            | Phase::Save { group, .. }
+            | Phase::Reset { group: Some(group), .. } => group.gfid,
             Phase::Load { gfid, .. } => *gfid,
-            Phase::Empty | Phase::Reset { .. } => return,
+            Phase::Empty | Phase::Reset { group: None, .. } => return,
         };
         let stats = &mut board.vgpus[gfid].stats;
         if self.id == RunlistId::COMPUTE {
@@ -283,6 +297,13 @@ impl Engine {
     fn next_run_ns(&self, board: &Board, group: &Group) -> Option<u64> {
         let alone = group.residents.len() < 2 || self.hung || self.preempt.is_some();
         let slice_end_ns = (!alone).then_some(group.slice_end_ns);
+        let obeys_ns =
+            self.preempt.map(|_| self.obeys_ns).filter(|at| *at > board.now_ns && !self.hung);
+        let next_ns = self.next_work_ns(board, group, slice_end_ns);
+        next_ns.into_iter().chain(obeys_ns).min()
+    }
+
+    fn next_work_ns(&self, board: &Board, group: &Group, slice_end_ns: Option<u64>) -> Option<u64> {
         match group.activity {
             Activity::Choose => Some(board.now_ns),
             Activity::Fetch { end_ns } | Activity::Wait { end_ns } => Some(end_ns),

@@ -101,6 +101,7 @@ pub(super) fn config(index: u16, guest: u16, runlist: RunlistId) -> ChannelConfi
         ring: RingConfig::new(ring, RING_LOG2, PROFILE.fb_bytes).expect("within the partition"),
         context_at: placement.context_base + u64::from(guest) * u64::from(PROFILE.context_bytes),
         context_bytes: PROFILE.context_bytes,
+        grace: 0,
         fault: None,
     }
 }

@@ -45,6 +45,9 @@ fn quiet<B: Bench>(rig: &mut Rig<'_, B>) {
 fn drain<H: godwit_hal::Hardware>(hardware: &mut H) -> bool {
     let runlists = [RunlistId::COMPUTE, RunlistId::COPY];
     runlists.into_iter().any(|id| hardware.poll_runlist(id).is_some())
+        || hardware.poll_hint().is_some()
+        || hardware.poll_doorbell().is_some()
+        || hardware.poll_hint().is_some()
         || hardware.poll_doorbell().is_some()
         || hardware.poll_fault().is_some()
         || hardware.poll_copy().is_some()

@@ -3,12 +3,12 @@
 use super::gpu::Firmware;
 use godwit_hal::{
     Apertures, Attention, Channels, CopyRing, Identity, Interrupts, Liveness, MESSAGE_BYTES_MAX,
-    Mailbox, MailboxFull, Partitions, Retained, RetainedSlot, Routes, Runlists, Timer,
+    Mailbox, MailboxFull, Partitions, Retained, RetainedSlot, Routes, Runlists, Telemetry, Timer,
 };
 use godwit_mmio::SharedRetained;
 use godwit_types::{
     Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus, Gfid,
-    Placement, PreemptMode, Profile, Route, RunlistEvent, RunlistId, RunlistState, TsgId,
+    Placement, PreemptMode, Profile, Route, RunlistEvent, RunlistId, RunlistState, Switch, TsgId,
 };
 
 macro_rules! flaws {
@@ -202,7 +202,17 @@ impl Runlists for Flawed {
     }
 }
 
+impl Telemetry for Flawed {
+    fn record(&mut self, switch: &Switch) {
+        self.inner.record(switch);
+    }
+}
+
 impl Channels for Flawed {
+    fn poll_hint(&mut self) -> Option<Gfid> {
+        self.inner.poll_hint()
+    }
+
     fn identity(&self) -> Identity {
         self.inner.identity()
     }
@@ -299,6 +309,10 @@ impl Routes for Flawed {
 
     fn pending_vectors(&self, gfid: Gfid) -> u32 {
         self.inner.pending_vectors(gfid)
+    }
+
+    fn interrupts(&self, gfid: Gfid) -> u32 {
+        self.inner.interrupts(gfid)
     }
 }
 

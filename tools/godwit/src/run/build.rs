@@ -3,6 +3,7 @@
 use crate::scenario::{Expected, Program, Scenario};
 use godwit_regs::bits::OnCrash;
 use godwit_shim::Mcu;
+use godwit_types::{Scheduling, Share};
 use godwit_world::{
     HostId, HostSpec, JobId, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
 };
@@ -31,6 +32,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
             start_ns: host.timer_start_ns,
             context_layout: CONTEXT_LAYOUT,
             engines: host.engines,
+            scheduling: Scheduling::DEFAULT,
         })?;
         if host.stops_on_crash {
             world.set_on_crash(id, OnCrash::STOP);
@@ -42,6 +44,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
             name: vgpu.name.clone(),
             host: ids.hosts[vgpu.host.index()],
             profile: vgpu.profile,
+            share: Share::DEFAULT,
         })?);
     }
     for job in &scenario.jobs {

@@ -1,0 +1,416 @@
+//! Whose turn it is on an engine, and how long it lasts.
+//!
+//! vGPUs take turns in the order of their numbers. A turn adds its *quantum* to the vGPU's
+//! *credit*, and all the time that the vGPU has the engine is taken off it, loading, saving and
+//! resets included. Credit below zero is a *debt*: it makes later turns shorter, and leaves them
+//! out while it is large. So over time each has what its quantum is of a round, whatever it did.
+
+use crate::engine::{Engine, bit};
+use crate::runlist::{Current, Time};
+use godwit_types::{Gfid, Index, Policy, RunlistId, VGPU_COUNT};
+
+/// The turn in which a fixed share is nobody's.
+const NOBODY: u8 = VGPU_COUNT;
+/// What a debt is at most, in nanoseconds: more than any deadline lets one preemption and its
+/// resets take, so that nobody gains by it, and no vGPU waits for its next turn for ever.
+const DEBT_MAX_NS: i32 = 100_000_000;
+/// A debt of more than so many quanta is not paid in small parts.
+const DEBT_QUANTA: i32 = 2;
+
+/// Whose turn it is, or was last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Number of the vGPU in the order of turns, or `NOBODY`.
+    of: u8,
+    /// It has begun, and was not found to be over.
+    open: bool,
+    end_ns: u64,
+}
+
+impl Turn {
+    pub(crate) const NONE: Self = Self { of: 0, open: false, end_ns: 0 };
+
+    pub(crate) fn is_of(&self, gfid: Gfid) -> bool {
+        self.open && usize::from(self.of) == gfid.index()
+    }
+
+    /// When a turn ends that is kept for whoever has it.
+    pub(crate) fn end_ns(&self) -> Option<u64> {
+        self.open.then_some(self.end_ns)
+    }
+
+    fn bit(&self) -> u32 {
+        1u32.checked_shl(self.of.into()).unwrap_or(0)
+    }
+}
+
+/// A vGPU's time on one engine, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    /// What it may have beyond its next quantum; below zero: what it had too much.
+    credit_ns: i32,
+    /// What it may have of others' time until its next turn.
+    loan_ns: u32,
+}
+
+impl Account {
+    pub(crate) const EMPTY: Self = Self { credit_ns: 0, loan_ns: 0 };
+
+    pub(crate) fn debt_ns(&self) -> u32 {
+        self.credit_ns.min(0).unsigned_abs()
+    }
+
+    fn charge(&mut self, ns: u64) {
+        let ns = i32::try_from(ns).unwrap_or(i32::MAX);
+        self.credit_ns = self.credit_ns.saturating_sub(ns).max(DEBT_MAX_NS.wrapping_neg());
+    }
+
+    /// A turn begins: how long it is, or `None` when it is left out for a debt, or since it is
+    /// too short to be worth a switch and the next will be longer.
+    fn begin(&mut self, quantum_ns: u32, shortest_ns: u32, averaging: u8) -> Option<u32> {
+        let quantum = i32::try_from(quantum_ns).unwrap_or(i32::MAX);
+        let slice = if self.credit_ns >= 0 {
+            quantum.saturating_add(self.credit_ns)
+        } else {
+            let debt = self.credit_ns.saturating_neg();
+            let part = debt.checked_div(averaging.into()).unwrap_or(debt).saturating_add(1);
+            let over = debt.saturating_sub(quantum.saturating_mul(DEBT_QUANTA));
+            quantum.saturating_sub(part.max(over).min(debt))
+        };
+        self.credit_ns = self.credit_ns.saturating_add(quantum);
+        u32::try_from(slice).ok().filter(|slice| *slice >= shortest_ns)
+    }
+
+    /// A turn is over: what was not used of it is lost.
+    fn end(&mut self) {
+        self.credit_ns = self.credit_ns.min(0);
+    }
+}
+
+/// Who is to run, for how long, and whose time it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) gfid: Gfid,
+    pub(crate) slice_ns: u64,
+    pub(crate) time: Time,
+}
+
+impl Engine {
+    /// vGPUs, by bit, that have work for an engine and may run.
+    pub(crate) fn waiting(&self, runlist: RunlistId) -> u32 {
+        self.runlists[runlist].ready & !self.paused
+    }
+
+    /// Whether a group must leave the engine when its slice is over.
+    pub(crate) fn contended(&self, runlist: RunlistId, current: &Current) -> bool {
+        if self.waiting(runlist) != 0 {
+            return true;
+        }
+        // Others' turns are kept for them.
+        self.rules.policy.keeps() && (self.sharing & !bit(current.gfid) != 0 || self.nobody_ns != 0)
+    }
+
+    /// Who runs next; `None` while the turn is kept for one that has no work.
+    pub(crate) fn choose(&mut self, runlist: RunlistId) -> Option<Choice> {
+        let waiting = self.waiting(runlist);
+        if let Some(gfid) = self.runlists[runlist].ahead.take()
+            && waiting & bit(gfid) != 0
+            && let Some(slice_ns) = self.slice_ahead(runlist, gfid)
+        {
+            return Some(Choice { gfid, slice_ns, time: Time::Ahead });
+        }
+        if !self.turn_goes_on(runlist, waiting) {
+            self.next_turn(runlist, waiting);
+        }
+        let turn = self.runlists[runlist].turn;
+        let slice_ns = turn.end_ns.saturating_sub(self.now_ns);
+        if waiting & turn.bit() != 0 {
+            let gfid = Gfid::from_index(turn.of.into())?;
+            return Some(Choice { gfid, slice_ns, time: Time::Own });
+        }
+        self.borrower(runlist, waiting, slice_ns)
+    }
+
+    fn turn_goes_on(&self, runlist: RunlistId, waiting: u32) -> bool {
+        let turn = &self.runlists[runlist].turn;
+        let left_ns = turn.end_ns.saturating_sub(self.now_ns);
+        if !turn.open {
+            return false;
+        }
+        if waiting & turn.bit() != 0 {
+            return left_ns >= u64::from(self.shortest_ns);
+        }
+        let kept = turn.of == NOBODY || self.sharing & turn.bit() != 0;
+        self.rules.policy.keeps() && kept && left_ns != 0
+    }
+
+    /// Begins the next turn.
+    fn next_turn(&mut self, runlist: RunlistId, waiting: u32) {
+        let turn = self.runlists[runlist].turn;
+        if turn.open
+            && let Some(gfid) = Gfid::from_index(turn.of.into())
+        {
+            self.vgpus[gfid].accounts[runlist].end();
+        }
+        // Where everybody was idle for a whole round, whoever comes first need not wait.
+        let idle_ns = self.now_ns.saturating_sub(turn.end_ns);
+        let keeps = self.rules.policy.keeps() && idle_ns < self.round_ns;
+        let among = if keeps { self.sharing } else { waiting };
+        for _ in 0..=NOBODY {
+            if self.try_turn(runlist, among) {
+                return;
+            }
+        }
+        // All of them have debts: the next has its turn all the same.
+        let of = self.turn_after(runlist, among);
+        self.open_turn(runlist, of, u64::from(self.slice_ns));
+    }
+
+    fn open_turn(&mut self, runlist: RunlistId, of: u8, slice_ns: u64) {
+        let end_ns = self.after(slice_ns);
+        self.runlists[runlist].turn = Turn { of, open: true, end_ns };
+    }
+
+    /// Goes on to the turn after the last one. `false`: it is left out.
+    fn try_turn(&mut self, runlist: RunlistId, among: u32) -> bool {
+        let of = self.turn_after(runlist, among);
+        let Some(gfid) = Gfid::from_index(of.into()) else {
+            self.open_turn(runlist, of, u64::from(self.nobody_ns));
+            return true;
+        };
+        self.runlists[runlist].turn = Turn { of, ..Turn::NONE };
+        self.runlists[runlist].went_ahead &= !bit(gfid);
+        let averaging = self.rules.averaging();
+        let shortest_ns = self.shortest_ns;
+        let vgpu = &mut self.vgpus[gfid];
+        let quantum_ns = vgpu.quantum_ns();
+        let account = &mut vgpu.accounts[runlist];
+        account.loan_ns = vgpu.elastic_ns;
+        match account.begin(quantum_ns, shortest_ns, averaging) {
+            Some(slice_ns) => {
+                self.open_turn(runlist, of, slice_ns.into());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The turn after the last one, among those of these vGPUs and of nobody.
+    fn turn_after(&self, runlist: RunlistId, among: u32) -> u8 {
+        let last = self.runlists[runlist].turn.of;
+        let later = u32::MAX.checked_shl(u32::from(last).wrapping_add(1)).unwrap_or(0);
+        let rest = among & later;
+        if rest != 0 {
+            return rest.trailing_zeros() as u8;
+        }
+        if self.nobody_ns != 0 && last != NOBODY {
+            return NOBODY;
+        }
+        among.trailing_zeros() as u8
+    }
+
+    /// Who may have time that its owner does not use: with fixed share, up to a cap.
+    fn borrower(&mut self, runlist: RunlistId, waiting: u32, left_ns: u64) -> Option<Choice> {
+        let mut candidates = waiting & self.elastic;
+        let after = self.runlists[runlist].lent;
+        for _ in 0..VGPU_COUNT {
+            let turned = candidates.rotate_right(u32::from(after).wrapping_add(1));
+            let place = turned.trailing_zeros().wrapping_add(u32::from(after)).wrapping_add(1);
+            let gfid = Gfid::from_index((place % u32::BITS) as usize)?;
+            if turned == 0 {
+                return None;
+            }
+            let loan_ns = u64::from(self.vgpus[gfid].accounts[runlist].loan_ns);
+            let slice_ns = loan_ns.min(left_ns);
+            if slice_ns >= u64::from(self.shortest_ns) {
+                self.runlists[runlist].lent = gfid.index() as u8;
+                return Some(Choice { gfid, slice_ns, time: Time::Lent });
+            }
+            candidates &= !bit(gfid);
+        }
+        None
+    }
+
+    /// A guest has said that the latency of what it rings for next matters.
+    pub(crate) fn hint(&mut self, gfid: Gfid) {
+        self.hinted |= bit(gfid);
+    }
+
+    /// A group has come to its vGPU's queue. Takes back time that was lent, if it is its owner's;
+    /// or lets the vGPU go before others, once between two of its turns and at the cost of the
+    /// next, if its guest has said that latency matters.
+    pub(crate) fn queued(&mut self, runlist: RunlistId, gfid: Gfid) {
+        use godwit_types::SwitchCause;
+        let hinted = self.hinted & bit(gfid) != 0;
+        self.hinted &= !bit(gfid);
+        let entry = &self.runlists[runlist];
+        let current = *entry.current;
+        if entry.turn.is_of(gfid) {
+            if current.is_some_and(|current| current.time == Time::Lent) {
+                self.take_off(runlist, SwitchCause::Recall);
+            }
+            return;
+        }
+        if !hinted || entry.went_ahead & bit(gfid) != 0 || entry.ahead.is_some() {
+            return;
+        }
+        if self.slice_ahead(runlist, gfid).is_none() {
+            return;
+        }
+        let entry = &mut self.runlists[runlist];
+        entry.went_ahead |= bit(gfid);
+        entry.ahead = Some(gfid);
+        if current.is_some_and(|current| current.gfid != gfid && current.time != Time::Ahead) {
+            self.take_off(runlist, SwitchCause::Hint);
+        }
+    }
+
+    /// How long a vGPU may run before its turn; `None`: not at all.
+    fn slice_ahead(&self, runlist: RunlistId, gfid: Gfid) -> Option<u64> {
+        let vgpu = &self.vgpus[gfid];
+        let quantum = i32::try_from(vgpu.quantum_ns()).unwrap_or(i32::MAX);
+        let own = quantum.saturating_add(vgpu.accounts[runlist].credit_ns);
+        let slice_ns = u32::try_from(own).ok()?.min(self.slice_ns);
+        (slice_ns >= self.shortest_ns).then_some(slice_ns.into())
+    }
+
+    /// Charges a group's vGPU with the time that it had the engine.
+    pub(crate) fn charge(&mut self, runlist: RunlistId, current: &Current) {
+        let used_ns = self.now_ns.saturating_sub(current.since_ns);
+        let account = &mut self.vgpus[current.gfid].accounts[runlist];
+        match current.time {
+            Time::Own => account.charge(used_ns),
+            Time::Ahead => {
+                account.charge(used_ns);
+                // The turn that waited is as long as it would have been.
+                let turn = &mut self.runlists[runlist].turn;
+                turn.end_ns = turn.end_ns.saturating_add(used_ns);
+            }
+            Time::Lent => {
+                let loan_ns = u64::from(account.loan_ns);
+                account.loan_ns = loan_ns.saturating_sub(used_ns) as u32;
+                account.charge(used_ns.saturating_sub(loan_ns));
+            }
+        }
+    }
+
+    /// Counts vGPUs and computes how long their turns are, after something has changed that this
+    /// depends on.
+    pub(crate) fn recount(&mut self) {
+        self.counted = true;
+        self.phases_due_ns = u64::MAX;
+        (self.sharing, self.elastic) = (0, 0);
+        let mut present: u32 = 0;
+        for (gfid, vgpu) in self.vgpus.iter() {
+            self.phases_due_ns = self.phases_due_ns.min(vgpu.phase.deadline_ns());
+            present = present.wrapping_add(u32::from(vgpu.is_present()));
+            if vgpu.may_run() {
+                self.sharing |= bit(gfid);
+            }
+        }
+        self.slice_ns = self.rules.slice_ns(present);
+        self.shortest_ns = self.slice_ns / 4;
+        self.retune();
+    }
+
+    /// Computes the turns: of this average length, and as long to one another as parts or weights.
+    fn retune(&mut self) {
+        let fixed = self.rules.policy == Policy::FixedShare;
+        let fb_bytes = self.device.fb_bytes;
+        let part = |vgpu: &crate::vgpu::Vgpu| {
+            if fixed { vgpu.part(fb_bytes) } else { u32::from(vgpu.share.weight) }
+        };
+        let takes_part = |gfid| self.sharing & bit(gfid) != 0;
+        let parts =
+            || self.vgpus.iter().filter(|(gfid, _)| takes_part(*gfid)).map(|(_, v)| part(v));
+        let total = parts().fold(0, u32::wrapping_add);
+        let unit = crate::share::Unit::new(self.slice_ns, parts(), total);
+        let whole = u32::from(godwit_types::Share::WHOLE);
+        let left = if fixed && total != 0 { whole.saturating_sub(total) } else { 0 };
+        self.nobody_ns = unit.of(left);
+        let mut round_ns = u64::from(self.nobody_ns);
+        let mut elastic = 0;
+        let sharing = self.sharing;
+        for (gfid, vgpu) in self.vgpus.iter_mut() {
+            let own = part(vgpu);
+            vgpu.turn_ns = unit.of(own);
+            let cap = if fixed { u32::from(vgpu.share.cap) } else { 0 };
+            vgpu.elastic_ns = unit.of(cap.saturating_sub(own));
+            if sharing & bit(gfid) != 0 {
+                round_ns = round_ns.wrapping_add(vgpu.turn_ns.into());
+                if vgpu.elastic_ns != 0 {
+                    elastic |= bit(gfid);
+                }
+            }
+        }
+        self.round_ns = round_ns;
+        self.elastic = elastic;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u32 = 1_000_000;
+
+    /// Turns of 1 ms in which a vGPU always takes `over_ns` too much, when it has one.
+    fn turns(count: u32, over_ns: u64) -> (u64, Account) {
+        let (mut account, mut used_ns) = (Account::EMPTY, 0);
+        for _ in 0..count {
+            if let Some(slice_ns) = account.begin(MS, MS / 4, 33) {
+                let this_ns = u64::from(slice_ns) + over_ns;
+                account.charge(this_ns);
+                used_ns += this_ns;
+            }
+            account.end();
+        }
+        (used_ns, account)
+    }
+
+    #[test]
+    fn whoever_takes_too_much_has_no_more_in_the_end() {
+        for over_ns in [0, 3_000, 100_000, 1_000_000, 12_000_000, 31_000_000] {
+            let (used_ns, account) = turns(1_000, over_ns);
+            let due_ns = 1_000 * u64::from(MS);
+            let most_ns = due_ns + u64::from(2 * MS) + over_ns;
+            assert!(used_ns >= due_ns - over_ns - u64::from(MS), "{over_ns}: {used_ns}");
+            assert!(used_ns <= most_ns, "{over_ns}: {used_ns}");
+            assert_eq!(used_ns - due_ns.min(used_ns), u64::from(account.debt_ns()));
+        }
+    }
+
+    #[test]
+    fn small_debts_are_paid_in_small_parts() {
+        let mut account = Account::EMPTY;
+        account.charge(330_000);
+        let slice_ns = account.begin(MS, MS / 4, 33).unwrap();
+        assert_eq!(slice_ns, MS - 10_001);
+        account.charge(slice_ns.into());
+        assert_eq!(account.debt_ns(), 330_000 - 10_001);
+    }
+
+    #[test]
+    fn turns_that_are_too_short_are_put_together() {
+        let mut account = Account::EMPTY;
+        let quantum_ns = MS / 10;
+        let slices: [_; 6] = std::array::from_fn(|_| {
+            let slice_ns = account.begin(quantum_ns, MS / 4, 33);
+            if let Some(slice_ns) = slice_ns {
+                account.charge(slice_ns.into());
+                account.end();
+            }
+            slice_ns
+        });
+        let whole = Some(3 * quantum_ns);
+        assert_eq!(slices, [None, None, whole, None, None, whole]);
+    }
+
+    #[test]
+    fn a_debt_is_bounded() {
+        let mut account = Account::EMPTY;
+        account.charge(u64::MAX);
+        account.charge(u64::MAX);
+        assert_eq!(account.debt_ns(), DEBT_MAX_NS.unsigned_abs());
+    }
+}
