@@ -62,17 +62,16 @@ impl Unit {
             parts.fold((0u64, 0), |(count, most), part| (count.wrapping_add(1), part.max(most)));
         let (slice_ns, total) = (u64::from(slice_ns), u64::from(total.max(1)));
         let unit = Self { slice_ns, parts: count, total };
-        // The longest turn is `slice_ns * most * count / total`.
-        let longest = slice_ns.wrapping_mul(most.into()).wrapping_mul(count) / total;
-        if longest <= SLICE_NS_MAX {
+        if u64::from(unit.of(most)) <= SLICE_NS_MAX {
             return unit;
         }
         Self { slice_ns: SLICE_NS_MAX, parts: 1, total: most.max(1).into() }
     }
 
     pub(crate) fn of(&self, part: u32) -> u32 {
-        let ns =
-            self.slice_ns.wrapping_mul(part.into()).wrapping_mul(self.parts) / self.total.max(1);
+        let ns = self.slice_ns.wrapping_mul(part.into()).wrapping_mul(self.parts);
+        // There is no unit without a total, which the type cannot say.
+        let ns = ns.checked_div(self.total).unwrap_or(0);
         u32::try_from(ns).unwrap_or(u32::MAX)
     }
 }
