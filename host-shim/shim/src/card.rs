@@ -5,9 +5,11 @@ use crate::loss::{Loss, LossCause};
 use crate::mcu::{Mcu, Mishap, MishapAt, Program};
 use crate::native::Native;
 use crate::remote::Remote;
+use crate::stepped::{SteppedCall, Steps};
 use godwit_log::LogLine;
 use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
 use godwit_pump::{Pump, Turn};
+use godwit_regs::Word;
 use godwit_regs::bits::OnCrash;
 use godwit_regs::boot::Booted;
 use godwit_regs::map::{intr, mailbox, route};
@@ -256,6 +258,23 @@ impl Card {
     /// there was none, or nobody counts.
     pub fn take_longest_call(&mut self) -> u32 {
         std::mem::take(&mut self.longest_call)
+    }
+
+    /// Steps the microcontroller through each call from now on, and notes when these words change;
+    /// none: does so no more. Slow, and without effect where the firmware is in this process.
+    pub fn step_calls(&mut self, words: Vec<Word>) {
+        if let Core::Remote(remote) = &mut self.core {
+            remote.steps = (!words.is_empty()).then(|| Steps::new(words));
+        }
+    }
+
+    /// The calls that were stepped since the last time.
+    pub fn take_stepped(&mut self) -> Vec<SteppedCall> {
+        let steps = match &mut self.core {
+            Core::Native(_) => None,
+            Core::Remote(remote) => remote.steps.as_mut(),
+        };
+        steps.map(|steps| std::mem::take(&mut steps.calls)).unwrap_or_default()
     }
 
     /// Every loss of the firmware, with the device's time then, in order. It was restarted after

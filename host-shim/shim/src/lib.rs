@@ -36,6 +36,7 @@ mod save;
 mod share;
 mod slots;
 mod source;
+mod stepped;
 pub mod stream;
 mod suspend;
 
@@ -54,4 +55,5 @@ pub use restore::{RestoreError, RestoreState, Restorer, Wanted};
 pub use save::{Live, SaveError, SavePlan, SaveState, SaveStats, Saver};
 pub use share::AbuseReport;
 pub use source::{Source, SourceState};
+pub use stepped::SteppedCall;
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};

@@ -2,6 +2,7 @@
 
 use crate::loss::{Loss, LossCause};
 use crate::mcu::{Mishap, MishapAt, Program, QemuMcu};
+use crate::stepped::Steps;
 use godwit_log::{LogLine, LogMemory, LogReader};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
 use godwit_regs::boot::{self, Booted};
@@ -63,6 +64,8 @@ pub(crate) struct Remote {
     /// The last crash record that was told of.
     record: u32,
     mishap: Option<MishapAt>,
+    /// Calls are stepped, to see when words are written.
+    pub(crate) steps: Option<Steps>,
     /// Where QEMU listens for debuggers.
     folder: TempDir,
     log: Option<LogReader>,
@@ -93,6 +96,7 @@ impl Remote {
             calls: 0,
             record: 0,
             mishap: None,
+            steps: None,
             folder,
             log,
             lines: Vec::new(),
@@ -201,6 +205,9 @@ impl Remote {
                 let due = self.mishap.take_if(|mishap| self.calls >= mishap.call);
                 match due {
                     Some(mishap) => self.have(call, mishap)?,
+                    None if self.steps.is_some() => {
+                        self.step_through(call).map_err(|error| self.loss(error))?;
+                    }
                     None => self.ring().map_err(|error| self.loss(error))?,
                 }
                 call
@@ -227,7 +234,11 @@ impl Remote {
         }
     }
 
-    fn ring(&mut self) -> Result<(), QemuError> {
+    pub(crate) fn is_answered(&self, call: u32) -> bool {
+        self.caller.is_answered(call)
+    }
+
+    pub(crate) fn ring(&mut self) -> Result<(), QemuError> {
         self.qemu.as_mut().map_or(Ok(()), Qemu::ring)
     }
 

@@ -9,6 +9,7 @@ mod jobs;
 pub mod resets;
 mod rig;
 mod run;
+mod switches;
 
 pub use bench::{Bench, bench};
 pub use counts::{Counts, counts};
@@ -16,3 +17,4 @@ pub use flash::{booted, flashed, image_file};
 pub use jobs::at_once;
 pub use rig::{Rig, Work};
 pub use run::{json, json_and_log, logging_mcu, mcu, outcome};
+pub use switches::{SwitchCount, switch_counts};

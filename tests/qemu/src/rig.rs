@@ -24,10 +24,11 @@ const STEP_NS: u64 = 10_000;
 const LOOKS_MAX: u32 = 20_000;
 
 // Places in the part of a partition that kernels leave to whoever launches them.
-const RING_AT: u64 = LAUNCH_BASE;
+const RINGS_AT: u64 = LAUNCH_BASE;
+const RING_STRIDE: u64 = 0x1000;
 const RING_LOG2: u8 = 4;
-const ARGS_AT: u64 = LAUNCH_BASE + 0x1000;
-const STACKS_AT: u64 = LAUNCH_BASE + 0x2000;
+const ARGS_AT: u64 = LAUNCH_BASE + 0x8_0000;
+const STACKS_AT: u64 = LAUNCH_BASE + 0x9_0000;
 
 /// A host.
 #[derive(Debug)]
@@ -36,13 +37,14 @@ pub struct Rig {
     pub host: Host,
 }
 
-/// A kernel in a guest's partition, and the channel on which it is launched.
+/// A kernel in a guest's partition, and the channels on which it is launched, each in a group of
+/// its own.
 #[derive(Debug)]
 pub struct Work {
     /// The guest's vGPU.
     pub gfid: Gfid,
-    channel: Channel,
-    launch: Entry,
+    channels: Vec<Channel>,
+    launches: Vec<Entry>,
 }
 
 impl Rig {
@@ -53,9 +55,9 @@ impl Rig {
     /// When QEMU is missing, or the firmware does not come up.
     pub fn new(mcu: &Mcu) -> Result<Self, Box<dyn Error>> {
         let identity = Identity {
-            fb_bytes: 64 * MIB,
-            bar_bytes: 64 * MIB,
-            context_bytes: 16 * MIB,
+            fb_bytes: 1024 * MIB,
+            bar_bytes: 1024 * MIB,
+            context_bytes: 128 * MIB,
             context_layout: 1,
             engines: Engines::ALL,
         };
@@ -69,7 +71,7 @@ impl Rig {
     ///
     /// When the host or the device refuses.
     pub fn short_work(&mut self) -> Result<Work, Box<dyn Error>> {
-        self.work(godwit_kernels::Job::sha256_chain(1, 1, 1, 20))
+        self.work(&godwit_kernels::Job::sha256_chain(1, 1, 1, 20), PROFILE.channel_count, 1)
     }
 
     /// Makes a vGPU whose guest has a kernel that never ends.
@@ -78,11 +80,26 @@ impl Rig {
     ///
     /// When the host or the device refuses.
     pub fn endless_work(&mut self) -> Result<Work, Box<dyn Error>> {
-        self.work(godwit_kernels::Job::spinner(1))
+        self.work(&godwit_kernels::Job::spinner(1), PROFILE.channel_count, 1)
     }
 
-    fn work(&mut self, job: godwit_kernels::Job) -> Result<Work, Box<dyn Error>> {
-        let gfid = self.host.create_running(PROFILE, Share::DEFAULT, None)?;
+    /// Makes a vGPU with so many channels, each with a kernel that never ends.
+    ///
+    /// # Errors
+    ///
+    /// When the host or the device refuses.
+    pub fn endless_work_on(&mut self, channel_count: u16) -> Result<Work, Box<dyn Error>> {
+        self.work(&godwit_kernels::Job::spinner(1), channel_count, channel_count)
+    }
+
+    fn work(
+        &mut self,
+        job: &godwit_kernels::Job,
+        channel_count: u16,
+        used: u16,
+    ) -> Result<Work, Box<dyn Error>> {
+        let profile = Profile { channel_count, ..PROFILE };
+        let gfid = self.host.create_running(profile, Share::DEFAULT, None)?;
         let mut bars = HostBars { host: &mut self.host, gfid };
         let device = Device::probe(&mut bars)?;
         let kernel = Kernel::parse(job.elf)?;
@@ -92,27 +109,30 @@ impl Rig {
         for (at, bytes) in &job.inputs {
             bars.write(*at, bytes)?;
         }
-        let channel = Channel::create(
-            &mut bars,
-            &device,
-            GuestChannelId::new(0).ok_or("every vGPU has a channel 0")?,
-            GuestTsgId::new(0).ok_or("every vGPU has a group 0")?,
-            RunlistId::COMPUTE,
-            RING_AT,
-            RING_LOG2,
-        )?;
-        let launch = Entry::Launch(Launch {
-            entry: kernel.entry(),
-            grid: job.grid,
-            block: job.block,
-            args: ARGS_AT,
-            stacks: STACKS_AT,
-            stack_bytes: job.stack_bytes,
-            shared_bytes: 0,
-            shared: 0,
-        });
-        let work = Work { gfid, channel, launch };
-        self.until("a channel is ready", |host| work.is_ready(host))?;
+        let mut work = Work { gfid, channels: Vec::new(), launches: Vec::new() };
+        for number in 0..used {
+            let place = u64::from(number);
+            work.channels.push(Channel::create(
+                &mut HostBars { host: &mut self.host, gfid },
+                &device,
+                GuestChannelId::new(number).ok_or("the device has such a channel")?,
+                GuestTsgId::new(number).ok_or("the device has such a group")?,
+                RunlistId::COMPUTE,
+                RINGS_AT + place * RING_STRIDE,
+                RING_LOG2,
+            )?);
+            work.launches.push(Entry::Launch(Launch {
+                entry: kernel.entry(),
+                grid: job.grid,
+                block: job.block,
+                args: ARGS_AT,
+                stacks: STACKS_AT + place * u64::from(job.stack_bytes),
+                stack_bytes: job.stack_bytes,
+                shared_bytes: 0,
+                shared: 0,
+            }));
+            self.until("a channel is ready", |host| work.is_ready(host))?;
+        }
         Ok(work)
     }
 
@@ -150,7 +170,10 @@ impl Rig {
     /// When it never ends.
     pub fn finish(&mut self, work: &Work) -> Result<(), Box<dyn Error>> {
         self.until("a kernel ends", |host| {
-            Ok(work.channel.pending(&mut HostBars { host, gfid: work.gfid })? == 0)
+            let mut bars = HostBars { host, gfid: work.gfid };
+            work.channels
+                .iter()
+                .try_fold(true, |ended, channel| Ok(ended && channel.pending(&mut bars)? == 0))
         })?;
         // The firmware learns of it, and takes the channel off the engine.
         self.pass(STEP_NS);
@@ -171,16 +194,21 @@ impl Rig {
 impl Work {
     fn is_ready(&self, host: &mut Host) -> Result<bool, Box<dyn Error>> {
         let mut bars = HostBars { host, gfid: self.gfid };
-        Ok(self.channel.poll_ready(&mut bars)? == ChannelStatus::Ready)
+        self.channels.iter().try_fold(true, |ready, channel| {
+            Ok(ready && channel.poll_ready(&mut bars)? == ChannelStatus::Ready)
+        })
     }
 
-    /// Writes a launch into the ring and rings. The firmware has not heard of it yet.
+    /// Writes a launch into each ring and rings. The firmware has not heard of it yet.
     ///
     /// # Errors
     ///
-    /// When the ring is full, or the aperture cannot be reached.
+    /// When a ring is full, or the aperture cannot be reached.
     pub fn submit(&mut self, host: &mut Host) -> Result<(), GuestError> {
         let mut bars = HostBars { host, gfid: self.gfid };
-        self.channel.submit(&mut bars, &[self.launch]).map(drop)
+        for (channel, launch) in self.channels.iter_mut().zip(&self.launches) {
+            channel.submit(&mut bars, &[*launch])?;
+        }
+        Ok(())
     }
 }
