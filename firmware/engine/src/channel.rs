@@ -2,7 +2,8 @@
 
 use crate::copy::CopyKind;
 use crate::engine::{Engine, Step};
-use crate::message::{Action, Event, Reject};
+use crate::message::{Event, Reject};
+use crate::queue::Queued;
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
 use crate::tsg::{Tsg, TsgState};
@@ -224,10 +225,8 @@ impl Engine {
     }
 
     pub(crate) fn bind(&mut self, gfid: Gfid, channel: GuestChannelId) {
-        if let (Ok(id), Some(config)) =
-            (self.hardware_channel(gfid, channel), self.config(gfid, channel))
-        {
-            self.act(Action::Bind(id, config));
+        if let Ok(id) = self.hardware_channel(gfid, channel) {
+            self.act(Queued::Bind(id, gfid, channel));
         }
     }
 
@@ -287,7 +286,7 @@ impl Engine {
         let vector = 1u32.wrapping_shl(FAULT_VECTOR.into());
         match *self.vgpus[gfid].phase {
             Phase::Stopped { .. } => self.vgpus[gfid].vectors |= vector,
-            _ => self.act(Action::Inject(gfid, vector)),
+            _ => self.act(Queued::Inject(gfid, vector)),
         }
     }
 
@@ -367,7 +366,7 @@ impl Engine {
             let at = self.context_at(gfid, guest);
             self.copy(gfid, CopyKind::Close, None, CopyOp::FillContext { at, byte_count });
             // Last, so that a restart in between finds the channel bound and closes it again.
-            self.act(Action::Unbind(id));
+            self.act(Queued::Unbind(id));
             return Step::Went;
         }
         Step::Rests

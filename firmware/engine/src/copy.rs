@@ -2,7 +2,7 @@
 
 use crate::deadline::COPY_DEADLINE_NS;
 use crate::engine::{Engine, Step};
-use crate::message::{Action, Event, Reject};
+use crate::message::{Event, Reject};
 use godwit_types::{
     COPY_RING_ENTRIES, CopyDone, CopyOp, CopyRequest, CopyStatus, Gfid, Index, SlotId,
 };
@@ -111,7 +111,7 @@ impl Engine {
         if let Some(slot) = slot {
             self.lend_slot(gfid, slot, SlotUse::Copying);
         }
-        self.act(Action::Copy(CopyRequest { tag: encode_tag(kind, gfid, slot), gfid, op }));
+        self.act_copy(CopyRequest { tag: encode_tag(kind, gfid, slot), gfid, op });
     }
 
     /// Why an operation that somebody asks for cannot be submitted: the asker waits for room,

@@ -2,11 +2,12 @@
 //! that does not answer. Every wait of the engine ends here at the latest.
 
 use crate::engine::{Engine, bit, each};
-use crate::message::{Action, Event, Failure, Reject};
-use crate::runlist::{Doing, Why};
+use crate::message::{Event, Failure, Reject};
+use crate::queue::{Queued, Window};
+use crate::runlist::{Current, Doing, Why};
 use crate::save::Save;
 use crate::vgpu::{Phase, ReleaseStep};
-use godwit_types::{BarMode, COPY_RING_ENTRIES, Gfid, PreemptMode, RunlistId};
+use godwit_types::{COPY_RING_ENTRIES, Gfid, PreemptMode, RunlistId};
 
 /// How long an engine may take to stop between two instructions before it counts as hung.
 /// (The slowest published save of a whole context is far below: 40 µs for 44 MB.)
@@ -31,7 +32,7 @@ impl Engine {
 
     /// Looks at all deadlines.
     pub(crate) fn alarm(&mut self) {
-        self.alarm_ns = None;
+        self.alarm_ns = u64::MAX;
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlist_deadline(runlist);
         }
@@ -65,7 +66,8 @@ impl Engine {
         };
         match current.doing {
             Doing::Running | Doing::Preempting { why: Why::Stop, .. }
-                if current.slice_end_ns <= self.now_ns && self.contended(runlist, &current) =>
+                if self.runlists[runlist].stint.slice_end_ns <= self.now_ns
+                    && self.contended(runlist, current.gfid) =>
             {
                 self.slice_over(runlist);
             }
@@ -82,7 +84,7 @@ impl Engine {
                     }
                     (Why::Escalate | Why::Slice | Why::Stop, _) => {
                         self.runlists[runlist].ask(runlist, Doing::Probing { seq, mode, why });
-                        self.act(Action::Probe(runlist));
+                        self.act(Queued::Probe(runlist));
                     }
                 }
             }
@@ -110,10 +112,9 @@ impl Engine {
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Starting { id, guest_time_ns, .. } => {
-                let blocked = self.aperture(gfid, BarMode::Blocked);
-                self.act(Action::BindAperture(gfid, blocked));
+                self.act(Queued::BindAperture(gfid, Window::Blocked));
                 self.standing(gfid, guest_time_ns, false);
-                self.act(Action::Retain);
+                self.act(Queued::Retain);
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Releasing { id, step } => {
@@ -173,7 +174,7 @@ impl Engine {
         match *self.vgpus[gfid].phase {
             Phase::Resuming { .. } => {
                 self.enter_phase(gfid, Phase::Failed);
-                self.act(Action::Retain);
+                self.act(Queued::Retain);
                 self.tell(Event::Failed { gfid, why: Failure::Late });
             }
             Phase::Releasing { id, step } => {
@@ -193,35 +194,35 @@ impl Engine {
     /// Sets the alarm to the earliest deadline, if that has changed.
     pub(crate) fn arm(&mut self) {
         let ours = [self.copy_deadline_ns, self.recover_deadline_ns, self.lift_due_ns];
-        let mut earliest = ours.into_iter().flatten().fold(u64::MAX, u64::min);
-        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            let Some(current) = *self.runlists[runlist].current else {
-                // Others wait, and the turn is kept for one that has no work.
-                if self.waiting(runlist) != 0
-                    && let Some(end_ns) = self.runlists[runlist].turn.end_ns()
-                {
-                    earliest = earliest.min(end_ns);
-                }
-                continue;
-            };
-            let contended = self.contended(runlist, &current);
-            let at_ns = match current.doing {
-                Doing::Running if contended => current.slice_end_ns,
-                Doing::Preempting { why: Why::Stop, deadline_ns, .. } if contended => {
-                    deadline_ns.min(current.slice_end_ns)
-                }
-                Doing::Preempting { deadline_ns, .. } | Doing::Resetting { deadline_ns, .. } => {
-                    deadline_ns
-                }
-                Doing::Running | Doing::Probing { .. } => u64::MAX,
-            };
-            earliest = earliest.min(at_ns);
+        let due_ns = ours.into_iter().flatten().fold(self.phases_due_ns, u64::min);
+        let due_ns = due_ns.min(self.runlist_due_ns(RunlistId::COMPUTE));
+        let due_ns = due_ns.min(self.runlist_due_ns(RunlistId::COPY));
+        if due_ns != self.alarm_ns {
+            self.alarm_ns = due_ns;
+            self.act(Queued::Alarm(due_ns));
         }
-        earliest = earliest.min(self.phases_due_ns);
-        let wanted = (earliest != u64::MAX).then_some(earliest);
-        if wanted != self.alarm_ns {
-            self.alarm_ns = wanted;
-            self.act(Action::Alarm(wanted));
+    }
+
+    /// When an engine has to be looked at.
+    fn runlist_due_ns(&self, runlist: RunlistId) -> u64 {
+        let entry = &self.runlists[runlist];
+        let Some(Current { gfid, doing, .. }) = *entry.current else {
+            // Others wait, and the turn is kept for one that has no work.
+            let end_ns = entry.turn.end_ns().filter(|_| self.waiting(runlist) != 0);
+            return end_ns.unwrap_or(u64::MAX);
+        };
+        let slice_end_ns = entry.stint.slice_end_ns;
+        match doing {
+            Doing::Running if self.contended(runlist, gfid) => slice_end_ns,
+            Doing::Preempting { why: Why::Stop, deadline_ns, .. }
+                if self.contended(runlist, gfid) =>
+            {
+                deadline_ns.min(slice_end_ns)
+            }
+            Doing::Preempting { deadline_ns, .. } | Doing::Resetting { deadline_ns, .. } => {
+                deadline_ns
+            }
+            Doing::Running | Doing::Probing { .. } => u64::MAX,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::channel::{Channel, ChannelState};
 use crate::copy::Slot;
-use crate::message::{Action, Command, Event, Input, Reject, Request};
+use crate::message::{Command, Event, Input, Reject, Request};
+use crate::queue::Actions;
 use crate::runlist::Runlist;
 use crate::share::Rules;
 use crate::tsg::{Tsg, TsgState, Tsgs};
@@ -13,7 +14,6 @@ use godwit_types::{
 };
 use heapless::Deque;
 
-const ACTIONS_MAX: usize = 64;
 const EVENTS_MAX: usize = 64;
 /// Room that one input may need for actions; the most are those that scrub all slots.
 const ACTION_ROOM: usize = SLOT_COUNT as usize + 8;
@@ -31,6 +31,10 @@ pub(crate) enum Step {
     /// Something was done, and there may be more.
     Went,
 }
+
+/// There is no room for a request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
 /// Things that are counted and end nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +91,8 @@ pub struct Engine {
     pub(crate) recovering: u32,
     /// vGPUs, by bit, that have more to do without being asked.
     busy: u32,
-    pub(crate) alarm_ns: Option<u64>,
+    /// What the alarm is set to; `u64::MAX`: nothing.
+    pub(crate) alarm_ns: u64,
     /// Time of the input that is being handled.
     pub(crate) now_ns: u64,
     /// When the copy ring is late with what it does; `None`: it has nothing to do.
@@ -96,7 +101,7 @@ pub struct Engine {
     pub(crate) copy_late: bool,
     /// When the apertures that are being bound again are late.
     pub(crate) recover_deadline_ns: Option<u64>,
-    actions: Deque<Action, ACTIONS_MAX>,
+    pub(crate) actions: Actions,
     events: Deque<Event, EVENTS_MAX>,
 }
 
@@ -151,31 +156,30 @@ impl Engine {
             copies: 0,
             recovering: 0,
             busy: 0,
-            alarm_ns: None,
+            alarm_ns: 0,
             now_ns: 0,
             copy_deadline_ns: None,
             copy_late: false,
             recover_deadline_ns: None,
-            actions: Deque::new(),
+            actions: Actions::NONE,
             events: Deque::new(),
         }
     }
 
-    /// Takes one input to completion. Touches no device and reads no clock.
+    /// Takes one input. Touches no device and reads no clock. Take its actions, and call
+    /// [`Self::proceed`] when there is no input left.
     ///
     /// # Errors
     ///
-    /// [`Reject::Full`] with the input: take actions and events, then give it again; nothing
-    /// has changed. No other reject is returned here: a request that is refused is answered
-    /// with [`Event::Refused`].
-    pub fn handle(&mut self, input: Input, now_ns: u64) -> Result<(), (Input, Reject)> {
+    /// The input, when there is no room: take actions, then give it again; nothing has changed.
+    pub fn handle(&mut self, input: Input, now_ns: u64) -> Result<(), Input> {
         self.now_ns = now_ns;
         // What was looked at for an action of ours is always taken: the room that is kept is
         // more than it needs.
         let answer =
             matches!(input, Input::Probed(..) | Input::Vectors(..) | Input::Interrupts(..));
         if !answer && !self.has_action_room() {
-            return Err((input, Reject::Full));
+            return Err(input);
         }
         match input {
             Input::Hint(gfid) => self.hint(gfid),
@@ -189,19 +193,27 @@ impl Engine {
             Input::ApertureSet(gfid) => self.aperture_set(gfid),
             Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors),
             Input::Interrupts(gfid, raised) => self.interrupts(gfid, raised),
-            Input::Request(request) => {
-                if !self.has_event_room() || self.recovering != 0 {
-                    return Err((input, Reject::Full));
-                }
-                if let Err(why) = self.request(&request) {
-                    if why == Reject::Full {
-                        return Err((input, why));
-                    }
-                    self.refuse(request.id, why);
-                }
-            }
         }
-        let _ = self.proceed(now_ns);
+        Ok(())
+    }
+
+    /// Takes something that the host wants, as [`Self::handle`] takes an input. A request that is
+    /// refused is answered with [`Event::Refused`].
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], when there is no room: take actions and events, then ask again; nothing has
+    /// changed.
+    pub fn request(&mut self, request: &Request, now_ns: u64) -> Result<(), Full> {
+        self.now_ns = now_ns;
+        if !self.has_action_room() || !self.has_event_room() || self.recovering != 0 {
+            return Err(Full);
+        }
+        match self.command(request) {
+            Err(Reject::Full) => return Err(Full),
+            Err(why) => self.refuse(request.id, why),
+            Ok(()) => {}
+        }
         Ok(())
     }
 
@@ -237,12 +249,6 @@ impl Engine {
         }
     }
 
-    /// The next action; perform them in order.
-    #[must_use = "an action that is not performed is lost work"]
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
     /// The next event.
     #[must_use = "an event that is not sent is lost"]
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -271,18 +277,12 @@ impl Engine {
     }
 
     pub(crate) fn has_action_room(&self) -> bool {
-        ACTIONS_MAX.saturating_sub(self.actions.len()) >= ACTION_ROOM
+        self.actions.room() >= ACTION_ROOM
     }
 
     /// Whether there is room for an event that nothing forces us to send now.
     pub(crate) fn has_event_room(&self) -> bool {
         self.events.len().saturating_add(EVENTS_OWED) < EVENTS_MAX.saturating_sub(1)
-    }
-
-    pub(crate) fn act(&mut self, action: Action) {
-        if self.actions.push_back(action).is_err() {
-            self.counters.overruns = self.counters.overruns.wrapping_add(1);
-        }
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
@@ -306,7 +306,7 @@ impl Engine {
             .max(self.step_cleaning(gfid))
     }
 
-    fn request(&mut self, request: &Request) -> Result<(), Reject> {
+    fn command(&mut self, request: &Request) -> Result<(), Reject> {
         let Request { id, gfid, command } = *request;
         let absent = *self.vgpus[gfid].phase == Phase::Absent;
         let needs_none = matches!(

@@ -37,6 +37,7 @@ mod copy;
 mod deadline;
 mod engine;
 mod message;
+mod queue;
 mod quiesce;
 mod recover;
 mod release;
@@ -51,7 +52,7 @@ mod tsg;
 mod turns;
 mod vgpu;
 
-pub use engine::{Counters, Engine};
+pub use engine::{Counters, Engine, Full};
 pub use message::{
     Action, ChannelRecord, Command, Event, Failure, Input, Reject, Request, StopMode, VgpuRecord,
 };

@@ -34,8 +34,6 @@ pub enum Input {
     /// How many interrupts the device had raised for a vGPU, wrapping, when [`Action::Record`] of
     /// it was performed.
     Interrupts(Gfid, u32),
-    /// The host wants something.
-    Request(Request),
 }
 
 /// A command of the host.

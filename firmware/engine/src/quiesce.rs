@@ -3,23 +3,13 @@
 
 use crate::deadline::DEVICE_DEADLINE_NS;
 use crate::engine::Engine;
-use crate::message::{Action, Reject, StopMode};
+use crate::message::{Reject, StopMode};
+use crate::queue::{Queued, Window};
 use crate::runlist::Current;
 use crate::vgpu::{Phase, Stop, StopStep};
-use godwit_types::{Aperture, BarMode, Gfid, Quiesced, Route, RunlistId};
+use godwit_types::{Gfid, Quiesced, Route, RunlistId};
 
 impl Engine {
-    /// The vGPU's aperture in some mode.
-    pub(crate) fn aperture(&self, gfid: Gfid, mode: BarMode) -> Aperture {
-        let vgpu = &self.vgpus[gfid];
-        Aperture {
-            bar_base: vgpu.placement.bar_base,
-            fb_offset: 0,
-            byte_count: vgpu.profile.bar_bytes,
-            mode,
-        }
-    }
-
     pub(crate) fn route(&self, gfid: Gfid, interrupts_open: bool) -> Route {
         let vgpu = &self.vgpus[gfid];
         Route {
@@ -76,8 +66,7 @@ impl Engine {
             return;
         }
         self.enter_phase(gfid, Phase::Stopping(Stop { step: StopStep::Aperture, ..stop }));
-        let blocked = self.aperture(gfid, BarMode::Blocked);
-        self.act(Action::BindAperture(gfid, blocked));
+        self.act(Queued::BindAperture(gfid, Window::Blocked));
     }
 
     /// The boundary was not reached in time, or the aperture does not become quiet: the stop
@@ -93,8 +82,7 @@ impl Engine {
                 let deadline_ns = self.after(DEVICE_DEADLINE_NS);
                 let reopening = Stop { step: StopStep::Reopening, deadline_ns, ..stop };
                 self.enter_phase(gfid, Phase::Stopping(reopening));
-                let direct = self.aperture(gfid, BarMode::Direct);
-                self.act(Action::BindAperture(gfid, direct));
+                self.act(Queued::BindAperture(gfid, Window::Direct));
             }
             StopStep::Reopening => self.refuse_stop(gfid, &stop),
             StopStep::Vectors => {}
@@ -118,9 +106,8 @@ impl Engine {
             }
             Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
                 self.enter_phase(gfid, Phase::Stopping(Stop { step: StopStep::Vectors, ..stop }));
-                let closed = self.route(gfid, false);
-                self.act(Action::SetRoute(gfid, closed));
-                self.act(Action::ReadVectors(gfid));
+                self.act(Queued::SetRoute(gfid, false));
+                self.act(Queued::ReadVectors(gfid));
             }
             Phase::Starting { id, guest_time_ns, .. } => self.started(gfid, id, guest_time_ns),
             Phase::Releasing { .. } => self.release_aperture_set(gfid),
@@ -149,7 +136,7 @@ impl Engine {
         let proof = Quiesced::mint(gfid, vgpu.epoch);
         let guest_time_ns = self.now_ns.wrapping_add(vgpu.time_offset_ns);
         self.enter_phase(gfid, Phase::Stopped { proof, guest_time_ns, pristine: false });
-        self.act(Action::Retain);
+        self.act(Queued::Retain);
         self.done(stop.id);
     }
 
@@ -172,8 +159,7 @@ impl Engine {
         }
         let deadline_ns = self.after(DEVICE_DEADLINE_NS);
         self.enter_phase(gfid, Phase::Starting { id, guest_time_ns, deadline_ns });
-        let direct = self.aperture(gfid, BarMode::Direct);
-        self.act(Action::BindAperture(gfid, direct));
+        self.act(Queued::BindAperture(gfid, Window::Direct));
         Ok(())
     }
 
@@ -185,11 +171,10 @@ impl Engine {
         // First, and seen by nobody while the route is closed: a restart after the record is
         // written would not know of them.
         if vectors != 0 {
-            self.act(Action::Inject(gfid, vectors));
+            self.act(Queued::Inject(gfid, vectors));
         }
-        self.act(Action::Retain);
-        let open = self.route(gfid, true);
-        self.act(Action::SetRoute(gfid, open));
+        self.act(Queued::Retain);
+        self.act(Queued::SetRoute(gfid, true));
         self.unpark(gfid);
         self.done(id);
     }

@@ -4,14 +4,14 @@
 use crate::copy::CopyKind;
 use crate::deadline::{DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::Engine;
-use crate::message::{Action, Event};
-use crate::runlist::{Current, Time, Why};
+use crate::message::Event;
+use crate::queue::{Queued, Window};
+use crate::runlist::{Current, Doing, Stint, Time, Why};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
-    BarMode, ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, Identity, Index,
-    Placement, PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, Share, SlotId,
-    SwitchCause, TsgId,
+    ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, Identity, Index, Placement,
+    PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, Share, SlotId, SwitchCause, TsgId,
 };
 
 /// A phase as it is retained. What is on its way somewhere is retained as where it came from,
@@ -116,8 +116,8 @@ impl Engine {
                 self.enqueue(tsg);
             }
         }
-        self.act(Action::Alarm(None));
-        self.act(Action::Retain);
+        self.act(Queued::Alarm(u64::MAX));
+        self.act(Queued::Retain);
         if self.recovering == 0 {
             self.tell_started();
         } else {
@@ -156,15 +156,13 @@ impl Engine {
         vgpu.epoch = retained.epoch;
         vgpu.share = retained.share;
         self.recovering |= crate::engine::bit(gfid);
-        self.act(Action::SetPartition(gfid, retained.placement, retained.profile));
+        self.act(Queued::SetPartition(gfid));
         match retained.phase {
             RetainedPhase::Running { time_offset_ns } => {
                 self.enter_phase(gfid, Phase::Running);
                 self.vgpus[gfid].time_offset_ns = time_offset_ns;
-                let (route, direct) =
-                    (self.route(gfid, true), self.aperture(gfid, BarMode::Direct));
-                self.act(Action::SetRoute(gfid, route));
-                self.act(Action::BindAperture(gfid, direct));
+                self.act(Queued::SetRoute(gfid, true));
+                self.act(Queued::BindAperture(gfid, Window::Direct));
             }
             RetainedPhase::Stopped { guest_time_ns, vectors, pristine } => {
                 self.vgpus[gfid].vectors = vectors;
@@ -172,16 +170,14 @@ impl Engine {
             }
             RetainedPhase::Broken => {
                 self.enter_phase(gfid, Phase::Failed);
-                let blocked = self.aperture(gfid, BarMode::Blocked);
-                self.act(Action::BindAperture(gfid, blocked));
+                self.act(Queued::BindAperture(gfid, Window::Blocked));
             }
         }
     }
 
     fn recover_standing(&mut self, gfid: Gfid, guest_time_ns: u64, pristine: bool) {
-        let (route, blocked) = (self.route(gfid, false), self.aperture(gfid, BarMode::Blocked));
-        self.act(Action::SetRoute(gfid, route));
-        self.act(Action::BindAperture(gfid, blocked));
+        self.act(Queued::SetRoute(gfid, false));
+        self.act(Queued::BindAperture(gfid, Window::Blocked));
         self.standing(gfid, guest_time_ns, pristine);
     }
 
@@ -222,11 +218,12 @@ impl Engine {
             // Nobody's: it must not go on.
             let seq = reset_seq.wrapping_add(1);
             self.runlists[runlist].reset_seq = seq;
-            self.act(Action::Reset(runlist, seq));
+            self.act(Queued::Reset(runlist, seq));
             return;
         };
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: true });
-        let current = Current::started((tsg, gfid), Time::Own, self.now_ns, 0);
+        self.runlists[runlist].stint = Stint::new(Time::Own, self.now_ns, 0);
+        let current = Current { tsg, gfid, doing: Doing::Running };
         self.runlists[runlist].current.enter(runlist, Some(current));
         // Its answer may have come while nobody listened; asked again, it comes again.
         let deadline_ns = self.after(PREEMPT_DEADLINE_NS);

@@ -5,13 +5,14 @@ use crate::channel::ChannelState;
 use crate::copy::CopyKind;
 use crate::deadline::{COPY_DEADLINE_NS, DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::{Engine, Step};
-use crate::message::{Action, Reject};
+use crate::message::Reject;
+use crate::queue::{Queued, Window};
 use crate::save::Save;
 use crate::tsg::{Tsg, TsgQueue, TsgState};
 use crate::vgpu::{Phase, ReleaseStep, Stop, Vgpu};
 use godwit_types::{
-    Aperture, BarMode, ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode,
-    Profile, RUNLIST_COUNT, RunlistId, Share, SwitchCause, Table, TsgId,
+    ChannelId, CopyDone, CopyOp, CopyStatus, Gfid, Placement, PreemptMode, Profile, RUNLIST_COUNT,
+    RunlistId, Share, SwitchCause, Table, TsgId,
 };
 
 /// Fills that scrub a vGPU: its partition, its context buffers.
@@ -46,8 +47,8 @@ impl Engine {
         self.vgpus[gfid] = Vgpu { profile, placement, share, epoch, ..Vgpu::ABSENT };
         self.enter_phase(gfid, Phase::Creating { id, deadline_ns });
         // Written before the device is told, so that a restart knows what to take back.
-        self.act(Action::Retain);
-        self.act(Action::SetPartition(gfid, placement, profile));
+        self.act(Queued::Retain);
+        self.act(Queued::SetPartition(gfid));
         Ok(())
     }
 
@@ -55,17 +56,16 @@ impl Engine {
     pub(crate) fn partition_set(&mut self, gfid: Gfid) {
         match *self.vgpus[gfid].phase {
             Phase::Creating { id, .. } => {
-                let closed = self.route(gfid, false);
-                self.act(Action::SetRoute(gfid, closed));
+                self.act(Queued::SetRoute(gfid, false));
                 self.standing(gfid, 0, true);
-                self.act(Action::Retain);
+                self.act(Queued::Retain);
                 self.done(id);
             }
             Phase::Releasing { id, step: ReleaseStep::Partition { .. } } => {
                 self.enter_phase(gfid, Phase::Absent);
                 let epoch = self.vgpus[gfid].epoch;
                 self.vgpus[gfid] = Vgpu { epoch, ..Vgpu::ABSENT };
-                self.act(Action::Retain);
+                self.act(Queued::Retain);
                 if let Some(id) = id {
                     self.done(id);
                 }
@@ -117,12 +117,11 @@ impl Engine {
                 ReleaseStep::Drain { deadline_ns: self.after(COPY_DEADLINE_NS) }
             }
             ReleaseStep::Aperture { .. } => {
-                let blocked = self.aperture(gfid, BarMode::Blocked);
-                self.act(Action::BindAperture(gfid, blocked));
+                self.act(Queued::BindAperture(gfid, Window::Blocked));
                 ReleaseStep::Aperture { deadline_ns }
             }
             ReleaseStep::Partition { .. } => {
-                self.act(Action::ClearPartition(gfid));
+                self.act(Queued::ClearPartition(gfid));
                 ReleaseStep::Partition { deadline_ns }
             }
             ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => step,
@@ -139,7 +138,7 @@ impl Engine {
         vgpu.watch.untold = 0;
         let step = ReleaseStep::Drain { deadline_ns };
         self.enter_phase(gfid, Phase::Releasing { id: Some(id), step });
-        self.act(Action::Retain);
+        self.act(Queued::Retain);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlists[runlist].ready &= !crate::engine::bit(gfid);
             self.force_off(runlist, gfid);
@@ -178,17 +177,13 @@ impl Engine {
                 if self.vgpus[gfid].copies != 0 || self.on_engine(gfid) {
                     return Step::Rests;
                 }
-                let blocked = self.aperture(gfid, BarMode::Blocked);
-                self.act(Action::BindAperture(gfid, blocked));
+                self.act(Queued::BindAperture(gfid, Window::Blocked));
                 ReleaseStep::Aperture { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
             ReleaseStep::Channels(from) => {
                 if from >= self.vgpus[gfid].profile.channel_count {
-                    let closed = self.route(gfid, false);
-                    self.act(Action::SetRoute(gfid, closed));
-                    // Its part of the BAR is free for others.
-                    let blocked = self.aperture(gfid, BarMode::Blocked);
-                    self.act(Action::BindAperture(gfid, Aperture { byte_count: 0, ..blocked }));
+                    self.act(Queued::SetRoute(gfid, false));
+                    self.act(Queued::BindAperture(gfid, Window::Gone));
                     ReleaseStep::Scrub(FILLS)
                 } else {
                     self.free_channel(gfid, from);
@@ -214,7 +209,7 @@ impl Engine {
                 if let Some(step) = self.scrub_slot(gfid) {
                     return step;
                 }
-                self.act(Action::ClearPartition(gfid));
+                self.act(Queued::ClearPartition(gfid));
                 ReleaseStep::Partition { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
             ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return Step::Rests,
@@ -260,7 +255,7 @@ impl Engine {
         };
         if *self.channels[channel].state != ChannelState::Free {
             self.channels[channel].free(channel);
-            self.act(Action::Unbind(channel));
+            self.act(Queued::Unbind(channel));
         }
     }
 

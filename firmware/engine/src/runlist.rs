@@ -35,10 +35,10 @@ pub(crate) enum Doing {
 
 /// Whose time a group has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)] // from 1, so that `None` in its place is zero
+#[repr(u8)] // `Own` is zero
 pub(crate) enum Time {
     /// Its vGPU's turn.
-    Own = 1,
+    Own = 0,
     /// Somebody else's turn, who has no work.
     Lent,
     /// Time of its vGPU's next turn, in the middle of another.
@@ -50,33 +50,40 @@ pub(crate) enum Time {
 pub(crate) struct Current {
     pub(crate) tsg: TsgId,
     pub(crate) gfid: Gfid,
-    pub(crate) time: Time,
-    /// From when on its vGPU is charged for the engine.
-    pub(crate) since_ns: u64,
-    pub(crate) slice_end_ns: u64,
-    /// When it was asked to let go first, and why; `u64::MAX`: it was not.
-    pub(crate) asked_ns: u64,
-    pub(crate) cause: SwitchCause,
     pub(crate) doing: Doing,
 }
 
-impl Current {
-    /// One that is started now.
-    pub(crate) fn started(
-        (tsg, gfid): (TsgId, Gfid),
-        time: Time,
-        now_ns: u64,
-        slice_ns: u64,
-    ) -> Self {
+/// The time that the group on an engine has it. Beside [`Current`], since it does not change the
+/// engine's state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stint {
+    pub(crate) time: Time,
+    /// Why it was asked to let go first.
+    pub(crate) cause: SwitchCause,
+    /// From when on its vGPU is charged for the engine.
+    pub(crate) since_ns: u64,
+    pub(crate) slice_end_ns: u64,
+    /// When it was asked to let go first; `u64::MAX`: it was not.
+    pub(crate) asked_ns: u64,
+}
+
+impl Stint {
+    const NONE: Self = Self {
+        time: Time::Own,
+        cause: SwitchCause::Idle,
+        since_ns: 0,
+        slice_end_ns: 0,
+        asked_ns: 0,
+    };
+
+    /// One that begins now.
+    pub(crate) fn new(time: Time, now_ns: u64, slice_ns: u64) -> Self {
         Self {
-            tsg,
-            gfid,
             time,
+            cause: SwitchCause::Slice,
             since_ns: now_ns,
             slice_end_ns: now_ns.saturating_add(slice_ns),
             asked_ns: u64::MAX,
-            cause: SwitchCause::Slice,
-            doing: Doing::Running,
         }
     }
 }
@@ -122,6 +129,7 @@ impl State for Option<Current> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Runlist {
     pub(crate) current: Now<Option<Current>>,
+    pub(crate) stint: Stint,
     /// vGPUs, by bit, that have a group in their queue and may run.
     pub(crate) ready: u32,
     pub(crate) turn: Turn,
@@ -141,6 +149,7 @@ pub(crate) struct Runlist {
 impl Runlist {
     pub(crate) const EMPTY: Self = Self {
         current: Now::new(None),
+        stint: Stint::NONE,
         ready: 0,
         turn: Turn::NONE,
         ahead: None,

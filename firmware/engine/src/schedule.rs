@@ -2,8 +2,9 @@
 
 use crate::deadline::{ESCALATE_NS, PREEMPT_DEADLINE_NS, RESET_DEADLINE_NS};
 use crate::engine::{Engine, bit};
-use crate::message::{Action, Event, StopMode};
-use crate::runlist::{Current, Doing, Why};
+use crate::message::{Event, StopMode};
+use crate::queue::Queued;
+use crate::runlist::{Current, Doing, Stint, Why};
 use crate::trace::trace;
 use crate::tsg::TsgState;
 use crate::turns::Choice;
@@ -104,18 +105,16 @@ impl Engine {
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
         entry.ask(runlist, Doing::Preempting { seq, mode, deadline_ns, why });
-        self.act(Action::Preempt(runlist, mode, seq));
-        if let Some(current) = self.runlists[runlist].current.facts() {
-            current.asked_ns = current.asked_ns.min(self.now_ns);
-        }
+        self.act(Queued::Preempt(runlist, mode, seq));
+        let stint = &mut self.runlists[runlist].stint;
+        stint.asked_ns = stint.asked_ns.min(self.now_ns);
     }
 
     /// Says why a group is to leave its engine, if it was not asked to already.
     pub(crate) fn caused(&mut self, runlist: RunlistId, cause: SwitchCause) {
-        if let Some(current) = self.runlists[runlist].current.facts()
-            && current.asked_ns == u64::MAX
-        {
-            current.cause = cause;
+        let stint = &mut self.runlists[runlist].stint;
+        if stint.asked_ns == u64::MAX {
+            stint.cause = cause;
         }
     }
 
@@ -127,14 +126,14 @@ impl Engine {
     /// A group's slice is over and its engine is wanted: it is asked to leave at the mildest
     /// boundary that its grace period allows for.
     pub(crate) fn slice_over(&mut self, runlist: RunlistId) {
-        let policy = self.rules.policy;
-        let Some(current) = self.runlists[runlist].current.facts() else { return };
-        if !policy.keeps() {
+        let Some(Current { tsg, .. }) = *self.runlists[runlist].current else { return };
+        if !self.rules.policy.keeps() {
             // As long as nobody else wanted the engine, it was free to have.
-            let slice_ns = current.slice_end_ns.saturating_sub(current.since_ns);
-            current.since_ns = current.since_ns.max(self.now_ns.saturating_sub(slice_ns));
+            let now_ns = self.now_ns;
+            let stint = &mut self.runlists[runlist].stint;
+            let slice_ns = stint.slice_end_ns.saturating_sub(stint.since_ns);
+            stint.since_ns = stint.since_ns.max(now_ns.saturating_sub(slice_ns));
         }
-        let tsg = current.tsg;
         let (mode, wait_ns) = match self.grace_ns(tsg) / 2 {
             0 => (PreemptMode::Instruction, PREEMPT_DEADLINE_NS),
             half_ns => (PreemptMode::Wfi, half_ns),
@@ -158,13 +157,17 @@ impl Engine {
     }
 
     /// Puts the next group on an engine that is empty.
+    #[inline]
     pub(crate) fn schedule(&mut self, runlist: RunlistId) {
         let entry = &self.runlists[runlist];
-        if entry.current.is_some()
-            || entry.lost
-            || self.waiting(runlist) == 0
-            || !self.has_action_room()
-        {
+        if entry.current.is_none() && self.waiting(runlist) != 0 && !entry.lost {
+            self.start_next(runlist);
+        }
+    }
+
+    #[inline(never)]
+    fn start_next(&mut self, runlist: RunlistId) {
+        if !self.has_action_room() {
             return;
         }
         let Some(Choice { gfid, slice_ns, time }) = self.choose(runlist) else {
@@ -177,10 +180,10 @@ impl Engine {
         let entry = &mut self.runlists[runlist];
         entry.run_seq = entry.run_seq.wrapping_add(1);
         let seq = entry.run_seq;
-        let current = Current::started((tsg, gfid), time, now_ns, slice_ns);
-        entry.current.enter(runlist, Some(current));
+        entry.stint = Stint::new(time, now_ns, slice_ns);
+        entry.current.enter(runlist, Some(Current { tsg, gfid, doing: Doing::Running }));
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: false });
-        self.act(Action::Start(runlist, tsg, seq));
+        self.act(Queued::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
             self.caused(runlist, SwitchCause::Stop);
@@ -250,8 +253,9 @@ impl Engine {
         let Some(current) = *self.runlists[runlist].current else {
             return;
         };
+        let stint = self.runlists[runlist].stint;
         self.runlists[runlist].current.enter(runlist, None);
-        self.charge(runlist, &current);
+        self.charge(runlist, current.gfid, &stint);
         let again = *self.tsgs[current.tsg].state == TsgState::Current { again: true };
         self.tsgs[current.tsg].left_at = at;
         self.tsgs[current.tsg].state.enter(current.tsg, TsgState::Idle);
@@ -265,17 +269,18 @@ impl Engine {
         // First the next group, then what is told of this one.
         self.refresh();
         self.schedule(runlist);
-        self.record(runlist, &current, at, cause.unwrap_or(current.cause));
+        self.record(runlist, &current, &stint, (at, cause.unwrap_or(stint.cause)));
     }
 
     fn record(
         &mut self,
         runlist: RunlistId,
         current: &Current,
-        at: Option<PreemptMode>,
-        cause: SwitchCause,
+        stint: &Stint,
+        (at, cause): (Option<PreemptMode>, SwitchCause),
     ) {
-        let Current { tsg, gfid, since_ns, slice_end_ns, asked_ns, .. } = *current;
+        let Current { tsg, gfid, .. } = *current;
+        let Stint { since_ns, slice_end_ns, asked_ns, .. } = *stint;
         let until_ns = asked_ns.min(self.now_ns);
         let narrow = |ns: u64| u32::try_from(ns).unwrap_or(u32::MAX);
         let switch = Switch {
@@ -290,7 +295,7 @@ impl Engine {
             preempt_ns: narrow(self.now_ns.saturating_sub(until_ns)),
             debt_ns: self.vgpus[gfid].accounts[runlist].debt_ns(),
         };
-        self.act(Action::Record(switch));
+        self.act_record(switch);
     }
 
     /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
@@ -320,7 +325,7 @@ impl Engine {
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
         entry.ask(runlist, Doing::Resetting { seq, deadline_ns, tries });
-        self.act(Action::Reset(runlist, seq));
+        self.act(Queued::Reset(runlist, seq));
         if tries == 1 {
             self.count(gfid, Abuse::Resets, 1, None);
         }

@@ -1,7 +1,8 @@
 //! What vGPUs are due, as the host has set it.
 
 use crate::engine::{Engine, bit};
-use crate::message::{Action, Reject};
+use crate::message::Reject;
+use crate::queue::Queued;
 use crate::vgpu::Vgpu;
 use godwit_types::{
     Gfid, Limit, Limits, Measure, Policy, SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY,
@@ -124,7 +125,7 @@ impl Engine {
             return Err(Reject::OutOfRange);
         }
         self.set_rules(scheduling);
-        self.act(Action::Retain);
+        self.act(Queued::Retain);
         Ok(())
     }
 
@@ -133,7 +134,7 @@ impl Engine {
             return Err(Reject::OutOfRange);
         }
         self.rules.limits = limits;
-        self.act(Action::Retain);
+        self.act(Queued::Retain);
         Ok(())
     }
 
@@ -143,7 +144,7 @@ impl Engine {
         }
         self.vgpus[gfid].share = share;
         self.counted = false;
-        self.act(Action::Retain);
+        self.act(Queued::Retain);
         Ok(())
     }
 

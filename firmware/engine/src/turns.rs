@@ -6,7 +6,7 @@
 //! out while it is large. So over time each has what its quantum is of a round, whatever it did.
 
 use crate::engine::{Engine, bit};
-use crate::runlist::{Current, Time};
+use crate::runlist::{Stint, Time};
 use godwit_types::{Gfid, Index, Policy, RunlistId, VGPU_COUNT};
 
 /// The turn in which a fixed share is nobody's.
@@ -102,12 +102,12 @@ impl Engine {
     }
 
     /// Whether a group must leave the engine when its slice is over.
-    pub(crate) fn contended(&self, runlist: RunlistId, current: &Current) -> bool {
+    pub(crate) fn contended(&self, runlist: RunlistId, gfid: Gfid) -> bool {
         if self.waiting(runlist) != 0 {
             return true;
         }
         // Others' turns are kept for them.
-        self.rules.policy.keeps() && (self.sharing & !bit(current.gfid) != 0 || self.nobody_ns != 0)
+        self.rules.policy.keeps() && (self.sharing & !bit(gfid) != 0 || self.nobody_ns != 0)
     }
 
     /// Who runs next; `None` while the turn is kept for one that has no work.
@@ -244,9 +244,9 @@ impl Engine {
         let hinted = self.hinted & bit(gfid) != 0;
         self.hinted &= !bit(gfid);
         let entry = &self.runlists[runlist];
-        let current = *entry.current;
+        let current = (*entry.current).map(|current| (current.gfid, entry.stint.time));
         if entry.turn.is_of(gfid) {
-            if current.is_some_and(|current| current.time == Time::Lent) {
+            if current.is_some_and(|(_, time)| time == Time::Lent) {
                 self.take_off(runlist, SwitchCause::Recall);
             }
             return;
@@ -260,7 +260,7 @@ impl Engine {
         let entry = &mut self.runlists[runlist];
         entry.went_ahead |= bit(gfid);
         entry.ahead = Some(gfid);
-        if current.is_some_and(|current| current.gfid != gfid && current.time != Time::Ahead) {
+        if current.is_some_and(|(on, time)| on != gfid && time != Time::Ahead) {
             self.take_off(runlist, SwitchCause::Hint);
         }
     }
@@ -275,10 +275,10 @@ impl Engine {
     }
 
     /// Charges a group's vGPU with the time that it had the engine.
-    pub(crate) fn charge(&mut self, runlist: RunlistId, current: &Current) {
-        let used_ns = self.now_ns.saturating_sub(current.since_ns);
-        let account = &mut self.vgpus[current.gfid].accounts[runlist];
-        match current.time {
+    pub(crate) fn charge(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
+        let used_ns = self.now_ns.saturating_sub(stint.since_ns);
+        let account = &mut self.vgpus[gfid].accounts[runlist];
+        match stint.time {
             Time::Own => account.charge(used_ns),
             Time::Ahead => {
                 account.charge(used_ns);

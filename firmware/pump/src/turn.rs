@@ -6,7 +6,7 @@ use crate::parse;
 use crate::perform::perform;
 use crate::trace::trace;
 use embedded_hal::digital::OutputPin;
-use godwit_engine::{Engine, Input, Reject};
+use godwit_engine::{Engine, Input, Request};
 use godwit_hal::{Hardware, MESSAGE_BYTES_MAX};
 use godwit_types::{COPY_RING_ENTRIES, CopyRequest, RunlistId};
 use godwit_wire::mailbox;
@@ -31,7 +31,7 @@ pub struct Pump {
     /// An input of the device that the engine could not take yet.
     held: Held<Input>,
     /// A command that the engine could not take yet.
-    held_command: Held<Input>,
+    held_command: Held<Request>,
     /// Copies that the ring had no room for, since a firmware before this one has left
     /// something in it. The engine never has more under way than this holds.
     held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
@@ -68,27 +68,38 @@ impl Pump {
     pub fn turn<H: Hardware>(&mut self, hal: &mut H) -> Turn {
         hal.beat();
         hal.collect();
-        let mut busy = self.drain(hal);
+        let mut busy = false;
         for _ in 0..INPUTS_PER_TURN_MAX {
-            let Some(input) = self.held.take().or_else(|| poll_device(hal)) else {
+            let Some(input) = self.next_input(hal) else {
                 break;
             };
             busy = true;
             trace!(trace, "in {}", input);
-            if let Err((input, _)) = self.engine.handle(input, hal.now_ns()) {
+            if let Err(input) = self.engine.handle(input, hal.now_ns()) {
                 self.held.put(input);
                 break;
             }
-            self.drain(hal);
+            self.perform_all(hal);
         }
-        busy |= self.take_command(hal);
-        busy |= self.engine.proceed(hal.now_ns());
-        busy |= self.drain(hal);
-        if busy {
+        if self.rest(hal) || busy {
             return Turn::Busy;
         }
         hal.idle();
         Turn::Idle
+    }
+
+    fn next_input<H: Hardware>(&mut self, hal: &mut H) -> Option<Input> {
+        if self.held.is_there() { self.held.take() } else { poll_device(hal) }
+    }
+
+    /// What can wait until all inputs are taken: the host, and what the engine does by itself.
+    /// Returns whether there was any of it.
+    #[inline(never)]
+    fn rest<H: Hardware>(&mut self, hal: &mut H) -> bool {
+        let mut busy = self.drain(hal);
+        busy |= self.take_command(hal);
+        busy |= self.engine.proceed(hal.now_ns());
+        busy | self.drain(hal)
     }
 
     /// Performs all actions and sends as many events as there is room for. Returns whether
@@ -102,17 +113,24 @@ impl Pump {
             self.held_copies.pop_front();
             any = true;
         }
+        any |= self.perform_all(hal);
+        any | self.send(hal)
+    }
+
+    /// Performs all actions. Returns whether there were any.
+    fn perform_all<H: Hardware>(&mut self, hal: &mut H) -> bool {
+        let mut any = false;
         while let Some(action) = self.engine.poll_action() {
             trace!(debug, "do {}", action);
             // The engine always takes such an answer.
             if let Some(input) = perform(self, hal, &action)
-                && let Err((input, _)) = self.engine.handle(input, hal.now_ns())
+                && let Err(input) = self.engine.handle(input, hal.now_ns())
             {
                 self.held.put(input);
             }
             any = true;
         }
-        any | self.send(hal)
+        any
     }
 
     /// Submits a copy, after those that wait. What it says of memory is true when its answer
@@ -153,8 +171,8 @@ impl Pump {
     /// Takes one command, if the engine takes commands now. Returns whether there was one.
     fn take_command<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let fresh = !self.held_command.is_there();
-        let input = match self.held_command.take() {
-            Some(input) => input,
+        let request = match self.held_command.take() {
+            Some(request) => request,
             None => {
                 if self.unsent.is_there() {
                     return false;
@@ -164,30 +182,27 @@ impl Pump {
                     return false;
                 };
                 match self.parse_command(message.get(..length).unwrap_or_default()) {
-                    Some(input) => input,
+                    Some(request) => request,
                     None => return true,
                 }
             }
         };
-        trace!(debug, "command {}", input);
-        match self.engine.handle(input, hal.now_ns()) {
-            Ok(()) => true,
-            Err((input, Reject::Full)) => {
-                self.held_command.put(input);
-                // Turning again helps only if the engine was not asked before.
-                fresh
-            }
-            Err(_) => true,
+        trace!(debug, "command {}", request);
+        if self.engine.request(&request, hal.now_ns()).is_err() {
+            self.held_command.put(request);
+            // Turning again helps only if the engine was not asked before.
+            return fresh;
         }
+        true
     }
 
     /// A command that makes no sense is answered, and ends nothing.
-    fn parse_command(&mut self, bytes: &[u8]) -> Option<Input> {
+    fn parse_command(&mut self, bytes: &[u8]) -> Option<Request> {
         let answer = match godwit_wire::decode::<mailbox::Request>(bytes) {
             // Sent to a firmware before this one, which told of its end by our start.
             Ok(request) if request.generation != self.generation => return None,
             Ok(request) => match parse::request(&request) {
-                Some(request) => return Some(Input::Request(request)),
+                Some(request) => return Some(request),
                 None => {
                     let why = mailbox::Reject::OutOfRange;
                     mailbox::Event::Refused { id: request.id, why }

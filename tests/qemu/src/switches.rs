@@ -10,7 +10,7 @@ use std::error::Error;
 /// vGPUs that take turns, and channels of each that have work.
 const LOADS: [(u32, u16); 3] = [(2, 1), (32, 2), (32, 64)];
 /// Switches of which the worst counts: more than a round.
-const SWITCHES: usize = 40;
+const SWITCHES: usize = 34;
 /// Time in which there must be so many.
 const TIME_MAX_NS: u64 = 400_000_000;
 

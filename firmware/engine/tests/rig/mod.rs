@@ -243,7 +243,9 @@ impl Rig {
     /// Asks for something; returns the request's number.
     pub(crate) fn ask(&mut self, raw: u8, command: Command) -> u32 {
         self.id += 1;
-        self.give(Input::Request(Request { id: self.id, gfid: gfid(raw), command }));
+        let request = Request { id: self.id, gfid: gfid(raw), command };
+        self.engine.request(&request, self.now_ns).expect("the engine has room");
+        self.settle();
         self.id
     }
 
