@@ -18,4 +18,4 @@ mod ring;
 
 pub use line::{Kind, Level, LogLine};
 pub use reader::{LogError, LogReader};
-pub use ring::{LogMemory, Piece, RingReader};
+pub use ring::{LogMemory, Piece, RingReader, written};

@@ -56,14 +56,15 @@ impl LogReader {
         Ok(Self { table, locations, ring: RingReader::new(), last_ns: 0 })
     }
 
-    /// Goes on with another image, after all lines of the one before were taken.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`]; the texts are those of the image before then.
-    pub fn renew(&mut self, elf: &[u8]) -> Result<(), LogError> {
-        (self.table, self.locations) = texts(elf)?;
-        Ok(())
+    /// The same, and it begins where the ring had so many bytes: see [`crate::written`].
+    #[must_use]
+    pub fn since(self, count: u32) -> Self {
+        Self { ring: RingReader::since(count), ..self }
+    }
+
+    /// The device's time of the last line that was read.
+    pub const fn last_ns(&self) -> u64 {
+        self.last_ns
     }
 
     /// The lines since the last time. The memory is that of the window, alive or not.

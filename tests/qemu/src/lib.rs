@@ -6,13 +6,15 @@ mod bench;
 mod counts;
 mod flash;
 mod jobs;
+mod other;
 pub mod resets;
 mod rig;
 mod run;
 
 pub use bench::{Bench, bench};
 pub use counts::{Counts, counts};
-pub use flash::{booted, flashed, image_file};
+pub use flash::{booted, flashed, image_file, image_file_of};
 pub use jobs::at_once;
+pub use other::{image_that_logs, image_that_speaks};
 pub use rig::{Rig, Work};
 pub use run::{json, json_and_log, logging_mcu, mcu, outcome};
