@@ -17,4 +17,4 @@ pub use flash::{booted, flashed, image_file, image_file_of};
 pub use jobs::at_once;
 pub use other::{image_that_logs, image_that_speaks};
 pub use rig::{Rig, Work};
-pub use run::{json, json_and_log, logging_mcu, mcu, outcome};
+pub use run::{json, json_and_log, logging_mcu, mcu, outcome, outcome_and_log};

@@ -14,6 +14,19 @@ const PROFILE: &str = "firmware";
 const VERSION_FILE: &str = "firmware/pump/src/boot.rs";
 const VERSION_CONSTANT: &str = "pub const PROTOCOL_VERSION: u32 =";
 
+/// What of the workspace cargo reads.
+const SOURCES: [&str; 9] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "firmware",
+    "hal",
+    "host-shim",
+    "linker",
+    "tests",
+    "tools",
+];
+
 /// One build at a time: they share what they have in common.
 static BUILDS: Mutex<()> = Mutex::new(());
 
@@ -55,27 +68,26 @@ fn build(sources: &Path, levels: &str, folder: &Path) -> Vec<u8> {
     fs::read(target_dir.join(TARGET).join(PROFILE).join("godwit-image")).expect("it was built")
 }
 
-/// Copies the workspace, without what is built in it. A file that is there as it should be stays
-/// as it is, so that cargo builds nothing twice.
+/// Copies the sources. A file that is there as it should be stays as it is, so that cargo builds
+/// nothing twice.
 fn copy(from: &Path, to: &Path, version: u32) -> io::Result<()> {
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        fs::create_dir_all(to.join(&folder))?;
-        for entry in fs::read_dir(from.join(&folder))? {
-            let (entry, path) =
-                entry.map(|entry| (entry.file_type(), folder.join(entry.file_name())))?;
-            let kind = entry?;
-            if kind.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
-                folders.push(path);
-            } else if kind.is_file() {
-                let mut bytes = fs::read(from.join(&path))?;
-                if path == Path::new(VERSION_FILE) {
-                    bytes = with_version(&bytes, version);
-                }
-                if fs::read(to.join(&path)).ok().as_ref() != Some(&bytes) {
-                    fs::write(to.join(&path), bytes)?;
-                }
+    let mut paths: Vec<PathBuf> = SOURCES.iter().map(PathBuf::from).collect();
+    while let Some(path) = paths.pop() {
+        let (source, copy) = (from.join(&path), to.join(&path));
+        if source.is_dir() {
+            fs::create_dir_all(&copy)?;
+            for entry in fs::read_dir(&source)? {
+                paths.push(path.join(entry?.file_name()));
             }
+            continue;
+        }
+        let mut bytes = fs::read(&source)?;
+        if path == Path::new(VERSION_FILE) {
+            bytes = with_version(&bytes, version);
+        }
+        if fs::read(&copy).ok().as_ref() != Some(&bytes) {
+            fs::create_dir_all(to)?;
+            fs::write(&copy, bytes)?;
         }
     }
     Ok(())
