@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod elf;
 mod line;
 mod reader;

@@ -22,12 +22,18 @@ pub enum Mcu {
 pub struct QemuMcu {
     pub(crate) board: QemuBoard,
     pub(crate) program: Program,
-    /// The texts of the image's log; `None`: it comes out of a flash.
+    pub(crate) log: Arc<LogSource>,
+}
+
+/// What the log of a firmware is read by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogSource {
+    /// The texts of the image; `None`: it comes out of a flash.
     pub(crate) texts: Option<Arc<Texts>>,
     /// Those of images that may be in the flash.
     pub(crate) symbols: Vec<Symbols>,
-    /// Whether anybody wants to read the log of each firmware while it runs.
-    pub(crate) is_log_read: bool,
+    /// Whether anybody wants the lines while the firmware runs.
+    pub(crate) is_live: bool,
 }
 
 /// How a firmware is made to end, to see what becomes of its vGPUs.
@@ -78,14 +84,13 @@ impl QemuMcu {
     /// This image on this board.
     pub fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
         let texts = Some(Arc::new(Texts::of(image.clone())));
-        let program = Program::Image(image);
-        Self { board, program, texts, symbols: Vec::new(), is_log_read: false }
+        let log = Arc::new(LogSource { texts, ..LogSource::default() });
+        Self { board, program: Program::Image(image), log }
     }
 
     /// What boots from this flash file; the board has a flash.
-    pub const fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
-        let program = Program::Flash(flash);
-        Self { board, program, texts: None, symbols: Vec::new(), is_log_read: false }
+    pub fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
+        Self { board, program: Program::Flash(flash), log: Arc::default() }
     }
 
     /// The same image, and its log is read: take it with [`crate::Card::take_log`]. The reader is
@@ -96,21 +101,23 @@ impl QemuMcu {
             Program::Image(image) => Some(Arc::new(Texts::of(image.clone()).read_by(reader))),
             Program::Flash(_) => None,
         };
-        Self { texts, is_log_read: true, ..self }
+        let log = Arc::new(LogSource { texts, symbols: Vec::new(), is_live: true });
+        Self { log, ..self }
     }
 
     /// The same flash, and these are symbols of images that may boot from it: losses are told with
     /// the last lines of the log. Those that are not of the image that has booted are not used.
     #[must_use]
     pub fn with_symbols(self, symbols: Vec<Symbols>) -> Self {
-        Self { symbols, ..self }
+        let log = Arc::new(LogSource { symbols, ..LogSource::default() });
+        Self { log, ..self }
     }
 
-    /// The same flash, and the log is read, as far as there are symbols: take it with
-    /// [`crate::Card::take_log`].
+    /// The same, and the log is read, too: take it with [`crate::Card::take_log`].
     #[must_use]
-    pub fn with_log_by_symbols(self) -> Self {
-        Self { is_log_read: true, ..self }
+    pub fn with_symbols_and_log(self, symbols: Vec<Symbols>) -> Self {
+        let log = Arc::new(LogSource { symbols, is_live: true, ..LogSource::default() });
+        Self { log, ..self }
     }
 
     pub(crate) fn start(&self) -> QemuStart<'_> {

@@ -84,7 +84,7 @@ impl Remote {
         let window = Arc::new(Window { ram, at: board.window_at });
         let caller = Caller::new(SharedWords::over(window.clone()));
         let folder = tempfile::Builder::new().prefix("godwit-").tempdir()?;
-        let listener = Listener::new(mcu.is_log_read, mcu.texts.clone());
+        let listener = Listener::new(mcu.log.is_live, mcu.log.texts.clone());
         Ok(Self {
             mcu,
             window,
@@ -288,7 +288,7 @@ impl Remote {
     fn recognise(&mut self) {
         if let (Program::Flash(_), Some(booted)) = (&self.mcu.program, self.booted()) {
             let header = booted_header(&self.slots, &booted);
-            let symbols = &self.mcu.symbols;
+            let symbols = &self.mcu.log.symbols;
             let fits = header.and_then(|header| symbols.iter().find(|it| it.are_of(&header)));
             self.listener.change(fits.map(|it| it.texts().clone()), self.said_before);
         }

@@ -74,6 +74,9 @@ fn copy(from: &Path, to: &Path, version: u32) -> io::Result<()> {
     let mut paths: Vec<PathBuf> = SOURCES.iter().map(PathBuf::from).collect();
     while let Some(path) = paths.pop() {
         let (source, copy) = (from.join(&path), to.join(&path));
+        if path.ends_with("target") {
+            continue;
+        }
         if source.is_dir() {
             fs::create_dir_all(&copy)?;
             for entry in fs::read_dir(&source)? {

@@ -147,26 +147,24 @@ fn an_image_does_the_same_from_a_flash_as_without() {
     assert_eq!(run(flashed(RV64, &bench.flash())), run(mcu(RV64)));
 }
 
-/// A flash, and symbols of what may be in it.
-fn with_symbols(flash: &Path, symbols: &[Symbols]) -> QemuMcu {
-    let board = QemuBoard::named(RV64).unwrap();
-    QemuMcu::with_flash(board, flash.to_owned()).with_symbols(symbols.to_vec())
+fn board_with(flash: &Path) -> QemuMcu {
+    QemuMcu::with_flash(QemuBoard::named(RV64).unwrap(), flash.to_owned())
 }
 
 #[test]
 fn a_flashed_image_has_its_log_and_its_last_lines() {
     let bench = Bench::new(RV64);
     assert_eq!(bench.install("b", 1, 1), DONE);
-    let symbols = [Symbols::of(godwit_images::image(RV64).unwrap()).unwrap()];
+    let symbols = vec![Symbols::of(godwit_images::image(RV64).unwrap()).unwrap()];
     let log = |mcu| {
         let folder = tempfile::tempdir().unwrap();
         json_and_log(include_str!("moves.toml"), folder.path(), &mcu).1
     };
-    let flashed = with_symbols(&bench.flash(), &symbols);
-    let lines = log(Mcu::Qemu(flashed.clone().with_log_by_symbols()));
+    let flashed = board_with(&bench.flash());
+    let lines = log(Mcu::Qemu(flashed.clone().with_symbols_and_log(symbols.clone())));
     assert!(lines.len() > 50, "{}", lines.len());
     assert_eq!(lines, log(logging_mcu(RV64)), "the same as without a flash");
-    for (kind, told) in crashes(flashed) {
+    for (kind, told) in crashes(flashed.with_symbols(symbols)) {
         assert!(told.contains("\n") && told.contains("godwit_engine::"), "{kind}: {told}");
     }
 }
@@ -176,12 +174,12 @@ fn symbols_of_another_image_are_not_used() {
     let bench = Bench::new(RV64);
     assert_eq!(bench.install("a", 1, 1), DONE);
     let other = image_that_logs("trace", Path::new(env!("CARGO_TARGET_TMPDIR")));
-    let flashed = with_symbols(&bench.flash(), &[Symbols::of(&other).unwrap()]);
+    let (flashed, symbols) = (board_with(&bench.flash()), vec![Symbols::of(&other).unwrap()]);
     let folder = tempfile::tempdir().unwrap();
-    let mcu = Mcu::Qemu(flashed.clone().with_log_by_symbols());
+    let mcu = Mcu::Qemu(flashed.clone().with_symbols_and_log(symbols.clone()));
     let (_, lines) = json_and_log(include_str!("moves.toml"), folder.path(), &mcu);
     assert_eq!(lines, []);
-    for (kind, told) in crashes(flashed) {
+    for (kind, told) in crashes(flashed.with_symbols(symbols)) {
         assert!(!told.contains('\n'), "{kind}: {told}");
     }
 }
@@ -204,8 +202,8 @@ fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
     let mut world = World::new(WorldConfig { seed: 1, costs: Costs::default() });
     let other = image_that_logs("trace", Path::new(env!("CARGO_TARGET_TMPDIR")));
     let built_in = godwit_images::image(RV64).unwrap();
-    let symbols = [built_in, &other].map(|elf| Symbols::of(elf).unwrap());
-    world.set_mcu(Mcu::Qemu(with_symbols(&bench.flash(), &symbols).with_log_by_symbols()));
+    let symbols = [built_in, &other].map(|elf| Symbols::of(elf).unwrap()).to_vec();
+    world.set_mcu(Mcu::Qemu(board_with(&bench.flash()).with_symbols_and_log(symbols)));
     let spec = HostSpec {
         name: "host".into(),
         fb_bytes: 64 << 20,

@@ -139,8 +139,11 @@ impl McuOptions {
         let place = flash::place(name).filter(|place| place.bank.is_some());
         let place = place.ok_or(McuError::NoFlash { board: name })?;
         let symbols = symbols::of_flash(board, place, flash, &self.symbols)?;
-        let mcu = QemuMcu::with_flash(board, flash.to_owned()).with_symbols(symbols);
-        Ok(Mcu::Qemu(if self.log { mcu.with_log_by_symbols() } else { mcu }))
+        let mcu = QemuMcu::with_flash(board, flash.to_owned());
+        Ok(Mcu::Qemu(match self.log {
+            true => mcu.with_symbols_and_log(symbols),
+            false => mcu.with_symbols(symbols),
+        }))
     }
 
     /// Whether the firmware's log is asked for.
