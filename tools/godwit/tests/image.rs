@@ -171,7 +171,7 @@ error: no.elf is no image: it is no whole ELF file: Could not read file magic
     demo(&["--symbols", "other.elf"]).code(2);
     // The run goes on, as far as it can without a QEMU.
     demo(&["--flash", "flash", "--log"]).code(1).stderr_eq(str![[r#"
-warning: the log of the image in slot b of flash (0.2.0) is not read, since there are no symbols of it: name its ELF file with --symbols
+warning: the log of the image in slot b of flash (0.2.0) is not read, since [..] with --symbols
 error: [..]`qemu-system-riscv64` is not there[..]
 
 "#]]);
