@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod elf;
 mod line;
 mod reader;
@@ -18,4 +19,4 @@ mod ring;
 
 pub use line::{Kind, Level, LogLine};
 pub use reader::{LogError, LogReader};
-pub use ring::{LogMemory, Piece, RingReader};
+pub use ring::{LogMemory, Piece, RingReader, written};

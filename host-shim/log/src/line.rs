@@ -41,6 +41,8 @@ pub enum Kind {
     },
     /// The reader: a frame makes no sense with this image.
     Undecodable,
+    /// Who listens: nothing more can be read, since nobody knows the texts of what runs now.
+    Unreadable,
 }
 
 /// A line of the log.

@@ -1,5 +1,6 @@
 //! Lines out of frames.
 
+use crate::bounds;
 use crate::elf::with_low_texts;
 use crate::line::{Kind, Level, LogLine};
 use crate::ring::{LogMemory, Piece, RingReader};
@@ -20,10 +21,18 @@ pub enum LogError {
     /// They cannot be read.
     #[error("the image's log cannot be read: {0}")]
     Unreadable(String),
+    /// What a text asks for has no bound.
+    #[error("the image's log is not read: of its text `{text}` no bound is known: {why}")]
+    Unbounded {
+        /// The text.
+        text: String,
+        /// What it asks for.
+        why: &'static str,
+    },
 }
 
 impl LogError {
-    fn unreadable(error: &impl fmt::Display) -> Self {
+    pub(crate) fn unreadable(error: &impl fmt::Display) -> Self {
         // With all causes.
         Self::Unreadable(format!("{error:#}"))
     }
@@ -56,14 +65,15 @@ impl LogReader {
         Ok(Self { table, locations, ring: RingReader::new(), last_ns: 0 })
     }
 
-    /// Goes on with another image, after all lines of the one before were taken.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`]; the texts are those of the image before then.
-    pub fn renew(&mut self, elf: &[u8]) -> Result<(), LogError> {
-        (self.table, self.locations) = texts(elf)?;
-        Ok(())
+    /// The same, and it begins where the ring had so many bytes: see [`crate::written`].
+    #[must_use]
+    pub fn since(self, count: u32) -> Self {
+        Self { ring: RingReader::since(count), ..self }
+    }
+
+    /// The device's time of the last line that was read.
+    pub const fn last_ns(&self) -> u64 {
+        self.last_ns
     }
 
     /// The lines since the last time. The memory is that of the window, alive or not.
@@ -94,7 +104,7 @@ impl LogReader {
 
     fn decode(&self, bytes: &[u8]) -> Option<LogLine> {
         // The decoder goes as deep as a frame says, and the firmware's have some tens of bytes.
-        if bytes.len() > FRAME_BYTES_MAX {
+        if decoded_bytes(bytes) > FRAME_BYTES_MAX {
             return None;
         }
         // One for each frame: none that makes no sense can spoil the next.
@@ -118,10 +128,27 @@ impl LogReader {
     }
 }
 
+/// How long a frame is when it is decoded, at most: from its end on, a byte says whether bytes
+/// follow or zeros, and how many.
+fn decoded_bytes(frame: &[u8]) -> usize {
+    let (mut rest, mut count) = (frame.len(), 0usize);
+    while let Some(at) = rest.checked_sub(1) {
+        let (decoded, taken) = match frame[at] {
+            zeros @ ..=0x7f => (7, 7 - zeros.count_ones() as usize),
+            0xff => (134, 134),
+            run => (usize::from(run & 0x7f) + 8, usize::from(run & 0x7f) + 7),
+        };
+        count += decoded;
+        rest = at.saturating_sub(taken);
+    }
+    count
+}
+
 fn texts(elf: &[u8]) -> Result<(Table, Locations), LogError> {
     let elf = with_low_texts(elf);
     let table = Table::parse(&elf).map_err(|error| LogError::unreadable(&error))?;
     let table = table.ok_or(LogError::None)?;
+    bounds::check(&elf)?;
     // Without them a line says its level and text still.
     let locations = table.get_locations(&elf).unwrap_or_default();
     Ok((table, locations))
@@ -172,6 +199,90 @@ mod tests {
         }
         let line = reader.line(Piece::Lost(12));
         assert_eq!(line.to_string(), "  0.000000000 WARN  log: 12 bytes of the log were overrun");
+    }
+
+    /// Goal: whatever lies in the ring, a line is told, and no longer than the texts allow.
+    /// Method: frames that begin like ours and go on at random, from one seed.
+    #[test]
+    fn no_frame_makes_a_line_without_bound() {
+        assert_eq!(decoded_bytes(&[0x7f; 30]), 210);
+        let mut reader = reader();
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        let indices: Vec<usize> = reader.table.indices().collect();
+        let (mut said, mut longest) = (0, 0);
+        for round in 0..20_000 {
+            let index = indices[round % indices.len()] as u16;
+            let length = next() as usize % (FRAME_BYTES_MAX + 8);
+            // Small numbers are variants and texts; large ones are lengths.
+            let mask = [0x01, 0x0f, 0xff][round % 3];
+            let body = (0..length).map(|_| next() as u8 & mask);
+            let frame = index.to_le_bytes().into_iter().chain([0; 8]).chain(body);
+            // As the image encodes it: no byte of a frame is zero.
+            let (frame, length) = (frame.collect::<Vec<u8>>(), length + 10);
+            let encoded = rzcobs(&frame);
+            assert!((length..length + 8).contains(&decoded_bytes(&encoded)), "{frame:?}");
+            let line = reader.line(Piece::Frame(encoded));
+            said += u32::from(line.kind == Kind::Said);
+            longest = longest.max(line.text.len());
+        }
+        assert!(said > 1_000, "{said} of these could be decoded");
+        let room = FRAME_BYTES_MAX / 2 * bounds::TEXT_BYTES_MAX;
+        assert!(longest < room, "{longest} bytes");
+    }
+
+    /// The encoding of frames on the wire: <https://github.com/Dirbaio/rzcobs>.
+    fn rzcobs(bytes: &[u8]) -> Vec<u8> {
+        let (mut encoded, mut run, mut zeros) = (Vec::new(), 0u8, 0u8);
+        for byte in bytes {
+            if run < 7 {
+                if *byte == 0 {
+                    zeros |= 1 << run;
+                } else {
+                    encoded.push(*byte);
+                }
+                run += 1;
+                if run == 7 && zeros != 0 {
+                    encoded.push(zeros);
+                    (run, zeros) = (0, 0);
+                }
+            } else if *byte == 0 {
+                encoded.push((run - 7) | 0x80);
+                (run, zeros) = (0, 0);
+            } else {
+                encoded.push(*byte);
+                run += 1;
+                if run == 134 {
+                    encoded.push(0xff);
+                    (run, zeros) = (0, 0);
+                }
+            }
+        }
+        if run == 0 {
+        } else if run < 7 {
+            encoded.push((zeros | (0xff << run)) & 0x7f);
+        } else {
+            encoded.push((run - 7) | 0x80);
+        }
+        encoded
+    }
+
+    #[test]
+    fn an_image_whose_texts_have_lists_is_refused() {
+        let mut elf = godwit_images::image("qemu-virt-rv64").unwrap().to_vec();
+        let (text, list) = (b"started, generation {}", b"started, genera {=[?]}");
+        for at in 0..elf.len() - text.len() {
+            if elf[at..].starts_with(text) {
+                elf[at..at + text.len()].copy_from_slice(list);
+            }
+        }
+        let error = LogReader::new(&elf).unwrap_err().to_string();
+        assert!(error.contains("`started, genera {=[?]}`"), "{error}");
     }
 
     #[test]

@@ -20,6 +20,11 @@ pub enum Piece {
     Lost(u64),
 }
 
+/// How many bytes were written into the ring so far, modulo 2^32: where the next frame begins.
+pub fn written(memory: &impl LogMemory) -> u32 {
+    if memory.word(MAGIC_AT) == MAGIC { memory.word(WRITTEN_AT) } else { 0 }
+}
+
 /// A reader's place in the ring.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RingReader {
@@ -31,6 +36,11 @@ impl RingReader {
     /// A reader that begins with the oldest frame that is there.
     pub const fn new() -> Self {
         Self { next: None }
+    }
+
+    /// A reader that begins where the ring had so many bytes, which is where a frame began.
+    pub const fn since(count: u32) -> Self {
+        Self { next: Some(count) }
     }
 
     /// Takes what was written since the last time.
@@ -191,6 +201,17 @@ mod tests {
         let early = Memory::new();
         early.say(0..5);
         assert_eq!(heard(RingReader::new().poll(&early)), ((0..5).collect(), 0));
+    }
+
+    #[test]
+    fn who_begins_at_a_count_hears_nothing_of_before() {
+        let memory = Memory::new();
+        assert_eq!(written(&memory), 0);
+        memory.say([1, 2]);
+        let mut reader = RingReader::since(written(&memory));
+        assert_eq!(reader.poll(&memory), []);
+        memory.say([3, 4]);
+        assert_eq!(heard(reader.poll(&memory)), (vec![3, 4], 0));
     }
 
     #[test]

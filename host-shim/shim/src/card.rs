@@ -230,6 +230,14 @@ impl Card {
         }
     }
 
+    /// Cuts the power of the next start of firmware in this process as well, after so many words
+    /// that it writes while it takes over, unless it is at rest before.
+    pub fn arrange_takeover(&mut self, words: u32) {
+        if let Core::Native(native) = &mut self.core {
+            native.cut_takeover_after(words);
+        }
+    }
+
     /// Takes back what was arranged, if it has not happened.
     pub fn call_off(&mut self) {
         match &mut self.core {

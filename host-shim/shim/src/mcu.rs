@@ -1,5 +1,6 @@
 //! Where a card's firmware runs.
 
+use crate::symbols::{Symbols, Texts};
 use godwit_log::LogReader;
 use godwit_regs::window::{BOARDS, Board, MPS2_AN386, QEMU_VIRT_RV32, QEMU_VIRT_RV64};
 use godwit_sys::{ImageFile, QemuStart};
@@ -21,8 +22,18 @@ pub enum Mcu {
 pub struct QemuMcu {
     pub(crate) board: QemuBoard,
     pub(crate) program: Program,
-    /// Reads the log of each firmware, if anybody wants it.
-    pub(crate) log: Option<Arc<LogReader>>,
+    pub(crate) log: Arc<LogSource>,
+}
+
+/// What the log of a firmware is read by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogSource {
+    /// The texts of the image; `None`: it comes out of a flash.
+    pub(crate) texts: Option<Arc<Texts>>,
+    /// Those of images that may be in the flash.
+    pub(crate) symbols: Vec<Symbols>,
+    /// Whether anybody wants the lines while the firmware runs.
+    pub(crate) is_live: bool,
 }
 
 /// How a firmware is made to end, to see what becomes of its vGPUs.
@@ -71,20 +82,42 @@ pub(crate) enum Program {
 
 impl QemuMcu {
     /// This image on this board.
-    pub const fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
-        Self { board, program: Program::Image(image), log: None }
-    }
-
-    /// The same, and its log is read: take it with [`crate::Card::take_log`]. The reader is one
-    /// for this image.
-    #[must_use]
-    pub fn with_log(self, reader: LogReader) -> Self {
-        Self { log: Some(Arc::new(reader)), ..self }
+    pub fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
+        let texts = Some(Arc::new(Texts::of(image.clone())));
+        let log = Arc::new(LogSource { texts, ..LogSource::default() });
+        Self { board, program: Program::Image(image), log }
     }
 
     /// What boots from this flash file; the board has a flash.
-    pub const fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
-        Self { board, program: Program::Flash(flash), log: None }
+    pub fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
+        Self { board, program: Program::Flash(flash), log: Arc::default() }
+    }
+
+    /// The same image, and its log is read: take it with [`crate::Card::take_log`]. The reader is
+    /// one for this image.
+    #[must_use]
+    pub fn with_log(self, reader: LogReader) -> Self {
+        let texts = match &self.program {
+            Program::Image(image) => Some(Arc::new(Texts::of(image.clone()).read_by(reader))),
+            Program::Flash(_) => None,
+        };
+        let log = Arc::new(LogSource { texts, symbols: Vec::new(), is_live: true });
+        Self { log, ..self }
+    }
+
+    /// The same flash, and these are symbols of images that may boot from it: losses are told with
+    /// the last lines of the log. Those that are not of the image that has booted are not used.
+    #[must_use]
+    pub fn with_symbols(self, symbols: Vec<Symbols>) -> Self {
+        let log = Arc::new(LogSource { symbols, ..LogSource::default() });
+        Self { log, ..self }
+    }
+
+    /// The same, and the log is read, too: take it with [`crate::Card::take_log`].
+    #[must_use]
+    pub fn with_symbols_and_log(self, symbols: Vec<Symbols>) -> Self {
+        let log = Arc::new(LogSource { symbols, is_live: true, ..LogSource::default() });
+        Self { log, ..self }
     }
 
     pub(crate) fn start(&self) -> QemuStart<'_> {

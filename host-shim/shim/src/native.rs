@@ -15,6 +15,10 @@ pub(crate) struct Native {
     words: SharedWords,
     retained: SharedRetained,
     fuse: Fuse,
+    /// Words that the next start may write until it is at rest, before its power is cut, too.
+    takeover: Option<u32>,
+    /// Whether the fuse is for the takeover that goes on.
+    is_taking_over: bool,
     hal: Hal,
     pub(crate) pump: Pump,
 }
@@ -25,19 +29,25 @@ impl Native {
         let (retained, fuse) = (SharedRetained::default(), Fuse::default());
         let mut hal = driver(&words, &retained, &fuse);
         let pump = Pump::boot(&mut hal);
-        Self { words, retained, fuse, hal, pump }
+        Self { words, retained, fuse, takeover: None, is_taking_over: false, hal, pump }
     }
 
     /// The firmware is gone with all that it had in memory, and starts again.
     pub(crate) fn restart(&mut self) {
-        self.fuse.left.set(None);
+        let takeover = self.takeover.take();
+        self.is_taking_over = takeover.is_some();
+        self.fuse.left.set(takeover);
         self.hal = driver(&self.words, &self.retained, &self.fuse);
         self.pump = Pump::boot(&mut self.hal);
     }
 
     /// One turn of the loop.
     pub(crate) fn turn(&mut self) -> Turn {
-        self.pump.turn(&mut self.hal)
+        let turn = self.pump.turn(&mut self.hal);
+        if turn == Turn::Idle && self.is_taking_over && !self.is_cut() {
+            self.call_off();
+        }
+        turn
     }
 
     /// Lets the firmware write so many words more, of registers and of what it retains, and then
@@ -46,9 +56,16 @@ impl Native {
         self.fuse.left.set(Some(words));
     }
 
-    /// Takes back a cut that has not come.
+    /// Lets the next start write so many words while it takes over what the one before has left:
+    /// if it has more to write before it is at rest, its power is cut, too.
+    pub(crate) fn cut_takeover_after(&mut self, words: u32) {
+        self.takeover = Some(words);
+    }
+
+    /// Takes back cuts that have not come.
     pub(crate) fn call_off(&mut self) {
         self.fuse.left.set(None);
+        (self.takeover, self.is_taking_over) = (None, false);
     }
 
     /// Whether a cut is to come.

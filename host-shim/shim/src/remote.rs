@@ -1,13 +1,16 @@
 //! Firmware on a microcontroller that QEMU emulates.
 
+use crate::listener::Listener;
 use crate::loss::{Loss, LossCause};
 use crate::mcu::{Mishap, MishapAt, Program, QemuMcu};
 use crate::stepped::Steps;
-use godwit_log::{LogLine, LogMemory, LogReader};
+use crate::symbols::{Texts, booted_header, slot_headers};
+use godwit_log::{LogLine, LogMemory, written};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
 use godwit_regs::boot::{self, Booted};
 use godwit_regs::crash::{NUMBER_AT, Record};
 use godwit_regs::window::{BOOT_AT, Board, CRASH_AT, MAP_AT};
+use godwit_slots::Header;
 use godwit_sys::{Debugger, ImageFile, MemFile, Qemu, QemuConfig, QemuError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,9 +20,6 @@ use tempfile::TempDir;
 
 /// Longest time, by the host's own clock, that the firmware may work on one call.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Lines of the log that are told with a loss.
-const LAST_LINES: usize = 8;
 
 /// The window that is shared with the microcontroller.
 #[derive(Debug)]
@@ -68,9 +68,11 @@ pub(crate) struct Remote {
     pub(crate) steps: Option<Steps>,
     /// Where QEMU listens for debuggers.
     folder: TempDir,
-    log: Option<LogReader>,
-    /// Lines that nobody has taken yet.
-    lines: Vec<LogLine>,
+    listener: Listener,
+    /// How much the log's ring had when it was powered on last.
+    said_before: u32,
+    /// What was in the slots of its flash then.
+    slots: [Option<Header>; 2],
 }
 
 impl Remote {
@@ -85,7 +87,7 @@ impl Remote {
         let window = Arc::new(Window { ram, at: board.window_at });
         let caller = Caller::new(SharedWords::over(window.clone()));
         let folder = tempfile::Builder::new().prefix("godwit-").tempdir()?;
-        let log = mcu.log.as_deref().cloned();
+        let listener = Listener::new(mcu.log.is_live, mcu.log.texts.clone());
         Ok(Self {
             mcu,
             window,
@@ -98,8 +100,9 @@ impl Remote {
             mishap: None,
             steps: None,
             folder,
-            log,
-            lines: Vec::new(),
+            listener,
+            said_before: 0,
+            slots: [None; 2],
         })
     }
 
@@ -120,11 +123,9 @@ impl Remote {
 
     /// What it boots from the next power-on on.
     pub(crate) fn set_image(&mut self, image: Arc<ImageFile>) {
-        self.listen();
-        // An image whose texts cannot be read has a log that cannot: its lines say so.
-        if let (Some(log), Ok(elf)) = (&mut self.log, image.read()) {
-            let _ = log.renew(&elf);
-        }
+        self.listener.listen(&*self.window);
+        let texts = Texts::of(image.clone());
+        self.listener.change(Some(Arc::new(texts)), written(&*self.window));
         self.mcu.program = Program::Image(image);
     }
 
@@ -156,6 +157,14 @@ impl Remote {
     /// When QEMU cannot be started.
     pub(crate) fn power_on(&mut self) -> Result<(), QemuError> {
         self.qemu = None;
+        self.listener.listen(&*self.window);
+        self.said_before = written(&*self.window);
+        if let Program::Flash(flash) = &self.mcu.program {
+            // Until the boot stage has said what it starts, nothing is started.
+            self.window.at(BOOT_AT).store(0, Ordering::Release);
+            // A flash that cannot be read is QEMU's to tell of.
+            self.slots = slot_headers(flash).unwrap_or_default();
+        }
         self.started = Some(self.caller.call());
         self.qemu = Some(Qemu::start(&QemuConfig {
             program: self.mcu.board.program,
@@ -216,7 +225,8 @@ impl Remote {
         let begin = Instant::now();
         loop {
             if let Some(burst) = self.caller.answered(call) {
-                self.listen();
+                self.recognise();
+                self.listener.listen(&*self.window);
                 return Ok(Some(burst));
             }
             if let Some(record) = self.record() {
@@ -285,30 +295,19 @@ impl Remote {
         Ok(true)
     }
 
-    /// Reads what was logged since the last time.
-    fn listen(&mut self) {
-        if let Some(log) = &mut self.log {
-            self.lines.extend(log.poll(&*self.window));
+    /// Looks which image the boot stage has started, and whether its log can be read.
+    fn recognise(&mut self) {
+        if let (Program::Flash(_), Some(booted)) = (&self.mcu.program, self.booted()) {
+            let header = booted_header(&self.slots, &booted);
+            let symbols = &self.mcu.log.symbols;
+            let fits = header.and_then(|header| symbols.iter().find(|it| it.are_of(&header)));
+            self.listener.change(fits.map(|it| it.texts().clone()), self.said_before);
         }
-    }
-
-    /// The last lines that are in the ring, whoever has read them.
-    fn last_lines(&self) -> Vec<LogLine> {
-        let elf = match &self.mcu.program {
-            Program::Image(image) => image.read().ok(),
-            // What is signed and flashed has no texts in it.
-            Program::Flash(_) => None,
-        };
-        let Some(mut log) = elf.and_then(|elf| LogReader::new(&elf).ok()) else {
-            return Vec::new();
-        };
-        let mut lines = log.poll(&*self.window);
-        lines.split_off(lines.len().saturating_sub(LAST_LINES))
     }
 
     /// The lines that were logged since the last time.
     pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.lines)
+        self.listener.take()
     }
 
     /// A crash record that was not told of yet.
@@ -322,9 +321,11 @@ impl Remote {
 
     /// Notes what it was last seen doing.
     pub(crate) fn loss(&mut self, cause: impl Into<LossCause>) -> Loss {
-        self.listen();
+        self.recognise();
+        self.listener.listen(&*self.window);
         let said = self.qemu.as_mut().map_or_else(String::new, Qemu::said);
-        Loss { cause: cause.into(), signs: self.caller.signs(), said, last: self.last_lines() }
+        let last = self.listener.last_lines(&*self.window);
+        Loss { cause: cause.into(), signs: self.caller.signs(), said, last }
     }
 
     /// What the boot stage has started; `None` where there is no boot stage, or it has not yet.

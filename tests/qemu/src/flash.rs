@@ -15,6 +15,15 @@ use std::path::Path;
 /// When there is none.
 pub fn image_file(board: &str, version: [u16; 3], security_version: u32) -> Vec<u8> {
     let elf = godwit_images::image(board).expect("an image for every board is built");
+    image_file_of(elf, board, version, security_version)
+}
+
+/// The same of another ELF file.
+///
+/// # Panics
+///
+/// When it is none.
+pub fn image_file_of(elf: &[u8], board: &str, version: [u16; 3], security_version: u32) -> Vec<u8> {
     let flat = flat(elf).expect("it is an ELF file");
     let header = Header {
         board: BoardName::new(board).expect("boards have plain names"),

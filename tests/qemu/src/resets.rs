@@ -2,8 +2,10 @@
 //!
 //! In the host's process it does so before each word that it writes, of a register or of what it
 //! retains: every boundary between two actions is among them. In QEMU it does so at chosen
-//! instructions. What must hold afterwards is the same: the vGPU runs on one host or is whole in
-//! its file, what was undone can be done again, and all work ends with the right bytes.
+//! instructions. Firmware that takes over after such a cut can be cut again, before each word that
+//! it writes until it is at rest. What must hold afterwards is the same: the vGPU runs on one host
+//! or is whole in its file, what was undone can be done again, and all work ends with the right
+//! bytes.
 
 use godwit_kernels::Job;
 use godwit_shim::{Live, Mcu, Mishap, MishapAt};
@@ -41,11 +43,24 @@ impl Scene {
     pub const ALL: [Self; 4] = [Self::MoveFrom, Self::MoveTo, Self::Suspend, Self::Resume];
 }
 
+/// When the power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// After so many calls to the firmware; 0 in the host's process.
+    pub calls: u32,
+    /// And so many instructions of the next, or words in the host's process.
+    pub instructions: u32,
+    /// In the host's process, again while the next firmware takes over, after so many words.
+    pub takeover: Option<u32>,
+}
+
 /// What a run has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// The power was cut before the transfer had ended.
     pub cut: bool,
+    /// It was cut again before the firmware had taken over.
+    pub cut_again: bool,
     /// The transfer went through all the same.
     pub went_through: bool,
     /// Calls to the firmware that was to lose its power, while the transfer went on.
@@ -54,18 +69,12 @@ pub struct Shown {
     pub problems: Vec<String>,
 }
 
-/// Runs a scene; `cut` says after how many calls, and how many instructions of the next, or how
-/// many words, its power is cut. Files go into `folder`.
+/// Runs a scene. Files go into `folder`.
 ///
 /// # Errors
 ///
 /// When the simulated hosts cannot be made.
-pub fn run(
-    scene: Scene,
-    mcu: &Mcu,
-    cut: Option<(u32, u32)>,
-    folder: &Path,
-) -> Result<Shown, WorldError> {
+pub fn run(scene: Scene, mcu: &Mcu, cut: Option<Cut>, folder: &Path) -> Result<Shown, WorldError> {
     let mut stage = Stage::new(mcu, folder)?;
     let mut shown = Shown::default();
     stage.until_in_work();
@@ -80,12 +89,16 @@ pub fn run(
         Scene::Resume => (stage.resume(), stage.to),
     };
     let before = stage.world.calls(host).unwrap_or_default();
-    if let Some((calls, instructions)) = cut {
+    if let Some(Cut { calls, instructions, takeover }) = cut {
         let call = before.saturating_add(calls);
         stage.world.arrange(host, MishapAt { mishap: Mishap::Cut, call, instructions });
+        if let Some(words) = takeover {
+            stage.world.arrange_takeover(host, words);
+        }
     }
     stage.transfer(action.clone());
     shown.cut = cut.is_some() && !stage.world.call_off(host);
+    shown.cut_again = stage.world.losses().filter(|(lost, ..)| *lost == host).count() > 1;
     shown.calls = stage.world.calls(host).unwrap_or_default() - before;
     shown.went_through = stage.last_failure().is_none();
     if !shown.went_through {

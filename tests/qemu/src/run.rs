@@ -84,7 +84,25 @@ pub fn json_and_log(scenario: &str, folder: &Path, mcu: &Mcu) -> (String, Vec<(S
 ///
 /// When the scenario has a mistake or cannot be set up.
 pub fn outcome(scenario: &str, folder: &Path, mcu: &Mcu) -> String {
-    let report = report(scenario, folder, mcu, &mut Silent);
+    told(&report(scenario, folder, mcu, &mut Silent))
+}
+
+/// The same, and the lines of the log with their hosts.
+///
+/// # Panics
+///
+/// As [`outcome`].
+pub fn outcome_and_log(
+    scenario: &str,
+    folder: &Path,
+    mcu: &Mcu,
+) -> (String, Vec<(String, LogLine)>) {
+    let mut kept = Kept::default();
+    let text = told(&report(scenario, folder, mcu, &mut kept));
+    (text, kept.0)
+}
+
+fn told(report: &Report) -> String {
     let mut text = String::new();
     for one in &report.moves {
         let _ = writeln!(text, "{:?} of {}: {}", one.kind, one.vgpu, one.outcome);

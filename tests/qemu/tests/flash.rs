@@ -1,9 +1,16 @@
 //! Flash files, written by the command and booted by QEMU.
 
 use clap::Parser as _;
-use godwit_qemu::{booted, flashed, image_file, json, mcu};
+use godwit::progress::Silent;
+use godwit::{Scenario, execute_on};
+use godwit_log::{Kind, Level};
+use godwit_qemu::{
+    booted, flashed, image_file, image_file_of, image_that_logs, json, json_and_log, logging_mcu,
+    mcu,
+};
 use godwit_regs::boot::Booted;
 use godwit_regs::flash::{SLOT_A_AT, SLOT_B_AT};
+use godwit_shim::{Mcu, QemuBoard, QemuMcu, Symbols};
 use godwit_sim_gpu::Costs;
 use godwit_slots::{Flash, HEADER_BYTES, Refusal, Slot, State};
 use godwit_types::{Engines, Profile, Scheduling, Share};
@@ -38,8 +45,12 @@ impl Bench {
 
     /// How `godwit image flash` ends for an image of this version and security version.
     fn install(&self, slot: &str, minor: u16, security_version: u32) -> String {
+        self.install_file(slot, &image_file(self.board, [0, minor, 0], security_version))
+    }
+
+    fn install_file(&self, slot: &str, image: &[u8]) -> String {
         let file = self.folder.path().join("image");
-        fs::write(&file, image_file(self.board, [0, minor, 0], security_version)).unwrap();
+        fs::write(&file, image).unwrap();
         let (file, flash) = (text(&file), text(&self.flash()));
         self.image(&["flash", "--slot", slot, "--flash", &flash, &file])
     }
@@ -136,12 +147,63 @@ fn an_image_does_the_same_from_a_flash_as_without() {
     assert_eq!(run(flashed(RV64, &bench.flash())), run(mcu(RV64)));
 }
 
+fn board_with(flash: &Path) -> QemuMcu {
+    QemuMcu::with_flash(QemuBoard::named(RV64).unwrap(), flash.to_owned())
+}
+
+#[test]
+fn a_flashed_image_has_its_log_and_its_last_lines() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("b", 1, 1), DONE);
+    let symbols = vec![Symbols::of(godwit_images::image(RV64).unwrap()).unwrap()];
+    let log = |mcu| {
+        let folder = tempfile::tempdir().unwrap();
+        json_and_log(include_str!("moves.toml"), folder.path(), &mcu).1
+    };
+    let flashed = board_with(&bench.flash());
+    let lines = log(Mcu::Qemu(flashed.clone().with_symbols_and_log(symbols.clone())));
+    assert!(lines.len() > 50, "{}", lines.len());
+    assert_eq!(lines, log(logging_mcu(RV64)), "the same as without a flash");
+    for (kind, told) in crashes(flashed.with_symbols(symbols)) {
+        assert!(told.contains("\n") && told.contains("godwit_engine::"), "{kind}: {told}");
+    }
+}
+
+#[test]
+fn symbols_of_another_image_are_not_used() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("a", 1, 1), DONE);
+    let other = image_that_logs("trace", Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let (flashed, symbols) = (board_with(&bench.flash()), vec![Symbols::of(&other).unwrap()]);
+    let folder = tempfile::tempdir().unwrap();
+    let mcu = Mcu::Qemu(flashed.clone().with_symbols_and_log(symbols.clone()));
+    let (_, lines) = json_and_log(include_str!("moves.toml"), folder.path(), &mcu);
+    assert_eq!(lines, []);
+    for (kind, told) in crashes(flashed.with_symbols(symbols)) {
+        assert!(!told.contains('\n'), "{kind}: {told}");
+    }
+}
+
+/// The losses of a scenario with all kinds of them: what each is called, and what is told.
+fn crashes(mcu: QemuMcu) -> Vec<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("crashes.toml");
+    let scenario = Scenario::parse(Path::new("test.toml"), text, folder.path(), None).unwrap();
+    let report = execute_on(&scenario, &Mcu::Qemu(mcu), &mut Silent).unwrap();
+    assert!(report.firmware_losses.len() > 3, "{:?}", report.firmware_losses);
+    report.firmware_losses.iter().map(|loss| (loss.cause.to_string(), loss.told.clone())).collect()
+}
+
+/// The log goes on with the symbols of whatever boots, and says so where there are none.
 #[test]
 fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
     let bench = Bench::new(RV64);
     assert_eq!(bench.install("a", 1, 1), DONE);
     let mut world = World::new(WorldConfig { seed: 1, costs: Costs::default() });
-    world.set_mcu(flashed(RV64, &bench.flash()));
+    let other = image_that_logs("trace", Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let built_in = godwit_images::image(RV64).unwrap();
+    let symbols = [built_in, &other].map(|elf| Symbols::of(elf).unwrap()).to_vec();
+    world.set_mcu(Mcu::Qemu(board_with(&bench.flash()).with_symbols_and_log(symbols)));
     let spec = HostSpec {
         name: "host".into(),
         fb_bytes: 64 << 20,
@@ -170,10 +232,28 @@ fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
     }
     let booted = |world: &World| world.booted(host).map(|it| (it.slot, it.version));
     assert_eq!(booted(&world), Some((Slot::A.number(), [0, 1, 0])));
-    assert_eq!(bench.install("b", 2, 2), DONE);
+    let is_talkative = |world: &mut World| {
+        let lines: Vec<_> = world.take_log().into_iter().map(|(_, line)| line).collect();
+        assert!(lines.len() > 2 && lines.iter().all(|it| it.kind == Kind::Said), "{lines:?}");
+        lines.iter().any(|line| line.level == Level::Trace)
+    };
+    assert!(!is_talkative(&mut world));
+    assert_eq!(bench.install_file("b", &image_file_of(&other, RV64, [0, 2, 0], 2)), DONE);
+    world.restart_firmware(host);
+    while world.job_reports()[0].instructions < 200_000 {
+        world.step();
+    }
+    assert_eq!(booted(&world), Some((Slot::B.number(), [0, 2, 0])));
+    assert!(is_talkative(&mut world), "the one in slot b is another");
+
+    // One that nobody has symbols of.
+    let mute = image_that_logs("warn", Path::new(env!("CARGO_TARGET_TMPDIR")));
+    assert_eq!(bench.install_file("a", &image_file_of(&mute, RV64, [0, 3, 0], 2)), DONE);
     world.restart_firmware(host);
     assert!(world.run_until_settled(1_000_000_000));
-    assert_eq!(booted(&world), Some((Slot::B.number(), [0, 2, 0])));
+    assert_eq!(booted(&world), Some((Slot::A.number(), [0, 3, 0])));
+    let (_, last) = world.take_log().pop().unwrap();
+    assert_eq!(last.kind, Kind::Unreadable);
     assert_eq!(world.problems(), [] as [String; 0]);
     assert!(world.job_reports()[0].ok);
 }

@@ -25,6 +25,12 @@ impl World {
         node.restarts += 1;
     }
 
+    /// Cuts a host's power again, while firmware in this process takes over after what was
+    /// arranged, when it has written so many words.
+    pub fn arrange_takeover(&mut self, host: HostId, words: u32) {
+        self.hosts[host.0].host.card_mut().arrange_takeover(words);
+    }
+
     /// Takes back what was arranged, if it has not happened; whether that was so.
     pub fn call_off(&mut self, host: HostId) -> bool {
         let card = self.hosts[host.0].host.card_mut();

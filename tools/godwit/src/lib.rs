@@ -15,6 +15,7 @@ pub mod progress;
 pub mod report;
 mod run;
 mod scenario;
+mod symbols;
 mod units;
 
 pub use cli::Cli;

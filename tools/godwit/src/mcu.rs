@@ -1,14 +1,13 @@
 //! What the firmware runs on, as the command line says it.
 
-use crate::files;
+use crate::{files, symbols};
 use clap::{Args, ValueEnum};
-use godwit_log::{LogError, LogReader};
+use godwit_log::LogReader;
 use godwit_regs::flash::{self, PLACES};
 use godwit_shim::{IMAGE_BYTES_MAX, Mcu, QemuBoard, QemuMcu, check_image};
 use godwit_sys::ImageFile;
 use std::fmt;
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The kinds of microcontroller. Comments of the variants would make every help text long.
@@ -38,8 +37,11 @@ pub(crate) struct McuOptions {
     /// The flash file to boot, in place of an image: its boot stage starts one of its slots.
     #[arg(long, value_name = "PATH", conflicts_with = "image")]
     flash: Option<PathBuf>,
+    /// The ELF file of an image in the flash, to read its log by; may be given more than once.
+    #[arg(long, value_name = "PATH", requires = "flash")]
+    symbols: Vec<PathBuf>,
     /// Show what the firmware logs, on standard error; it does so in QEMU only.
-    #[arg(long, conflicts_with = "flash")]
+    #[arg(long)]
     log: bool,
 }
 
@@ -53,7 +55,9 @@ pub(crate) enum McuError {
     /// There is no log to read.
     NativeLog,
     /// The image's log cannot be read.
-    Log { path: PathBuf, error: LogError },
+    Log { path: PathBuf, why: String },
+    /// The symbols are those of another image than are in the flash.
+    OtherSymbols { path: PathBuf, flash: PathBuf },
     /// The board does not boot from a flash.
     NoFlash { board: &'static str },
 }
@@ -72,7 +76,13 @@ impl fmt::Display for McuError {
                 "--log needs --mcu qemu: only the image writes a log; in this process the firmware \
                  is built without one"
             ),
-            Self::Log { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Log { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::OtherSymbols { path, flash } => write!(
+                f,
+                "{}: these are the symbols of another image than are in the slots of {}",
+                path.display(),
+                flash.display()
+            ),
             Self::NoFlash { board } => {
                 let allowed = PLACES.iter().filter(|place| place.bank.is_some());
                 let allowed: Vec<&str> = allowed.map(|place| place.board).collect();
@@ -96,7 +106,7 @@ impl McuOptions {
             (Kind::Native, _) | (_, None) => return Ok(Mcu::Native),
         };
         if let Some(path) = &self.flash {
-            return with_flash(board, path.clone());
+            return self.with_flash(board, path);
         }
         let name = board.board().name;
         let path = self.image.clone().unwrap_or_else(|| PathBuf::from(name));
@@ -120,23 +130,24 @@ impl McuOptions {
         Ok(Mcu::Qemu(match log.as_deref().map(LogReader::new).transpose() {
             Ok(Some(reader)) => mcu.with_log(reader),
             Ok(None) => mcu,
-            Err(error) => return Err(McuError::Log { path, error }),
+            Err(error) => return Err(McuError::Log { path, why: error.to_string() }),
+        }))
+    }
+
+    fn with_flash(&self, board: QemuBoard, flash: &Path) -> Result<Mcu, McuError> {
+        let name = board.board().name;
+        let place = flash::place(name).filter(|place| place.bank.is_some());
+        let place = place.ok_or(McuError::NoFlash { board: name })?;
+        let symbols = symbols::of_flash(board, place, flash, &self.symbols)?;
+        let mcu = QemuMcu::with_flash(board, flash.to_owned());
+        Ok(Mcu::Qemu(match self.log {
+            true => mcu.with_symbols_and_log(symbols),
+            false => mcu.with_symbols(symbols),
         }))
     }
 
     /// Whether the firmware's log is asked for.
     pub(crate) const fn log(&self) -> bool {
         self.log
-    }
-}
-
-fn with_flash(board: QemuBoard, path: PathBuf) -> Result<Mcu, McuError> {
-    let name = board.board().name;
-    if flash::place(name).is_none_or(|place| place.bank.is_none()) {
-        return Err(McuError::NoFlash { board: name });
-    }
-    match File::open(&path) {
-        Ok(_) => Ok(Mcu::Qemu(QemuMcu::with_flash(board, path))),
-        Err(error) => Err(McuError::Image { path, why: format!("cannot be read: {error}") }),
     }
 }

@@ -140,3 +140,39 @@ error: 1.bin: it is no flash file, which has 33554432 bytes
     run(&["show", "flash"]).code(0).stdout_eq(file!["cli/show.txt"].raw());
     run(&["flash", "--slot", "a", "--flash", "flash", "1.bin"]).code(1);
 }
+
+#[test]
+fn symbols_of_another_image_are_refused_by_name_and_none_at_all_are_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("i.bin", &image(BOARD, 2, 7, &development()));
+    write("other.elf", godwit_images::image(BOARD).unwrap());
+    write("no.elf", b"no ELF file");
+    let flash = ["flash", "--slot", "b", "--flash", "flash", "i.bin"];
+    godwit(folder.path(), &flash).assert().code(0);
+    let demo = |args: &[&str]| {
+        let demo = Command::new(cargo_bin!("godwit")).env("NO_COLOR", "1").env("PATH", "");
+        demo.current_dir(folder.path()).args(["demo", "--mcu", "qemu"]).args(args).assert()
+    };
+    demo(&["--flash", "flash", "--log", "--symbols", "other.elf"]).code(2).stderr_eq(
+        str![[r#"
+error: other.elf: these are the symbols of another image than are in the slots of flash
+
+"#]]
+        .raw(),
+    );
+    demo(&["--flash", "flash", "--symbols", "no.elf"]).code(2).stderr_eq(
+        str![[r#"
+error: no.elf is no image: it is no whole ELF file: Could not read file magic
+
+"#]]
+        .raw(),
+    );
+    demo(&["--symbols", "other.elf"]).code(2);
+    // The run goes on, as far as it can without a QEMU.
+    demo(&["--flash", "flash", "--log"]).code(1).stderr_eq(str![[r#"
+warning: the log of the image in slot b of flash (0.2.0) is not read, since [..] with --symbols
+error: [..]`qemu-system-riscv64` is not there[..]
+
+"#]]);
+}

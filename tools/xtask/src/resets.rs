@@ -15,18 +15,22 @@ pub(crate) struct Resets {
     /// In the host's process, only before every so many words that the firmware writes.
     #[arg(long, default_value_t = 1)]
     every: u32,
+    /// In the host's process, takeovers that are cut before each word, too: those after every so
+    /// many words; 0: none.
+    #[arg(long, default_value_t = 32)]
+    takeovers: u32,
     /// Cuts in QEMU, each at another instruction.
     #[arg(long, default_value_t = 500)]
     count: u32,
     /// One cut alone, as a failure prints it.
-    #[arg(long, num_args = 3, value_names = ["SCENE", "CALLS", "INSTRUCTIONS"])]
+    #[arg(long, num_args = 3..=4, value_names = ["SCENE", "CALLS", "INSTRUCTIONS", "WORDS"])]
     only: Option<Vec<u32>>,
 }
 
 impl Resets {
     /// The cuts that a full test makes.
     pub(crate) const fn sample() -> Self {
-        Self { every: 8, count: 24, only: None }
+        Self { every: 8, takeovers: 1000, count: 24, only: None }
     }
 
     /// The command that makes them.
@@ -35,6 +39,8 @@ impl Resets {
         let mut args = vec![
             "--every".to_owned(),
             self.every.to_string(),
+            "--takeovers".to_owned(),
+            self.takeovers.to_string(),
             "--count".to_owned(),
             self.count.to_string(),
         ];
@@ -58,8 +64,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_repeated_as_it_was_printed() {
-        let only = Some(vec![1, 2, 345]);
-        let line = Resets { every: 1, count: 500, only }.command().to_string();
-        assert!(line.ends_with("--every 1 --count 500 --only 1 2 345"), "{line}");
+        let only = Some(vec![1, 0, 345, 6]);
+        let line = Resets { every: 1, takeovers: 32, count: 500, only }.command().to_string();
+        assert!(line.ends_with("--takeovers 32 --count 500 --only 1 0 345 6"), "{line}");
     }
 }

@@ -1,0 +1,105 @@
+//! Other images than the one that is built in, of the same board: built when a test asks.
+
+use godwit_nested::cargo_build;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::{fs, io};
+
+/// The board.
+const BOARD: &str = "qemu-virt-rv64";
+const TARGET: &str = "riscv64imac-unknown-none-elf";
+const PROFILE: &str = "firmware";
+
+/// Where the protocol's version stands, relative to the workspace.
+const VERSION_FILE: &str = "firmware/pump/src/boot.rs";
+const VERSION_CONSTANT: &str = "pub const PROTOCOL_VERSION: u32 =";
+
+/// What of the workspace cargo reads.
+const SOURCES: [&str; 9] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "firmware",
+    "hal",
+    "host-shim",
+    "linker",
+    "tests",
+    "tools",
+];
+
+/// One build at a time: they share what they have in common.
+static BUILDS: Mutex<()> = Mutex::new(());
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The image with a log of other levels, as `DEFMT_LOG` has them: other code, and it says more or
+/// less. What is built stays in `folder`, which belongs to cargo.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn image_that_logs(levels: &str, folder: &Path) -> Vec<u8> {
+    let _alone = BUILDS.lock().unwrap_or_else(|held| held.into_inner());
+    build(&workspace(), levels, folder)
+}
+
+/// The image of firmware that speaks another version of the mailbox's protocol and is the same
+/// otherwise: built from a copy of the sources in which the one number is changed.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn image_that_speaks(version: u32, folder: &Path) -> Vec<u8> {
+    let _alone = BUILDS.lock().unwrap_or_else(|held| held.into_inner());
+    let sources = folder.join(format!("protocol-{version}"));
+    copy(&workspace(), &sources, version).expect("the sources can be copied");
+    build(&sources, "info", folder)
+}
+
+fn build(sources: &Path, levels: &str, folder: &Path) -> Vec<u8> {
+    let target_dir = folder.join("other-images");
+    let package = sources.join("firmware/image");
+    let mut cargo = cargo_build(&package, TARGET, PROFILE, &target_dir);
+    cargo.arg("--locked").env("GODWIT_BOARD", BOARD).env("DEFMT_LOG", levels);
+    let output = cargo.output().expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read(target_dir.join(TARGET).join(PROFILE).join("godwit-image")).expect("it was built")
+}
+
+/// Copies the sources. A file that is there as it should be stays as it is, so that cargo builds
+/// nothing twice.
+fn copy(from: &Path, to: &Path, version: u32) -> io::Result<()> {
+    let mut paths: Vec<PathBuf> = SOURCES.iter().map(PathBuf::from).collect();
+    while let Some(path) = paths.pop() {
+        let (source, copy) = (from.join(&path), to.join(&path));
+        if path.ends_with("target") {
+            continue;
+        }
+        if source.is_dir() {
+            fs::create_dir_all(&copy)?;
+            for entry in fs::read_dir(&source)? {
+                paths.push(path.join(entry?.file_name()));
+            }
+            continue;
+        }
+        let mut bytes = fs::read(&source)?;
+        if path == Path::new(VERSION_FILE) {
+            bytes = with_version(&bytes, version);
+        }
+        if fs::read(&copy).ok().as_ref() != Some(&bytes) {
+            fs::create_dir_all(to)?;
+            fs::write(&copy, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn with_version(source: &[u8], version: u32) -> Vec<u8> {
+    let source = String::from_utf8_lossy(source);
+    let at = source.find(VERSION_CONSTANT).expect("the version is where it is looked for");
+    let (before, rest) = source.split_at(at);
+    let (_, after) = rest.split_once(';').expect("a constant ends");
+    format!("{before}{VERSION_CONSTANT} {version};{after}").into_bytes()
+}
