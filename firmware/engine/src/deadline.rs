@@ -64,6 +64,7 @@ impl Engine {
         let Some(current) = *self.runlists[runlist].current else {
             return;
         };
+        let late = self.runlists[runlist].deadline_ns <= self.now_ns;
         match current.doing {
             Doing::Running | Doing::Preempting { why: Why::Stop, .. }
                 if self.runlists[runlist].stint.slice_end_ns <= self.now_ns
@@ -71,7 +72,7 @@ impl Engine {
             {
                 self.slice_over(runlist);
             }
-            Doing::Preempting { seq, mode, deadline_ns, why } if deadline_ns <= self.now_ns => {
+            Doing::Preempting { mode, why } if late => {
                 match (why, mode.escalated()) {
                     (Why::Escalate | Why::Slice, Some(sooner)) => {
                         let milder = match why {
@@ -83,12 +84,12 @@ impl Engine {
                         self.preempt(runlist, sooner, self.after(wait), why);
                     }
                     (Why::Escalate | Why::Slice | Why::Stop, _) => {
-                        self.runlists[runlist].ask(runlist, Doing::Probing { seq, mode, why });
+                        self.runlists[runlist].ask(runlist, Doing::Probing { mode, why }, u64::MAX);
                         self.act(Queued::Probe(runlist));
                     }
                 }
             }
-            Doing::Resetting { deadline_ns, tries, .. } if deadline_ns <= self.now_ns => {
+            Doing::Resetting { tries } if late => {
                 if tries < RESET_TRIES {
                     self.reset_engine(runlist, tries.wrapping_add(1));
                 } else {
@@ -214,14 +215,10 @@ impl Engine {
         let slice_end_ns = entry.stint.slice_end_ns;
         match doing {
             Doing::Running if self.contended(runlist, gfid) => slice_end_ns,
-            Doing::Preempting { why: Why::Stop, deadline_ns, .. }
-                if self.contended(runlist, gfid) =>
-            {
-                deadline_ns.min(slice_end_ns)
+            Doing::Preempting { why: Why::Stop, .. } if self.contended(runlist, gfid) => {
+                entry.deadline_ns.min(slice_end_ns)
             }
-            Doing::Preempting { deadline_ns, .. } | Doing::Resetting { deadline_ns, .. } => {
-                deadline_ns
-            }
+            Doing::Preempting { .. } | Doing::Resetting { .. } => entry.deadline_ns,
             Doing::Running | Doing::Probing { .. } => u64::MAX,
         }
     }

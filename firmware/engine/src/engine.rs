@@ -32,7 +32,7 @@ pub(crate) enum Step {
     Went,
 }
 
-/// There is no room for a request now.
+/// There is no room for an input or a request now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -171,17 +171,17 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The input, when there is no room: take actions, then give it again; nothing has changed.
-    pub fn handle(&mut self, input: Input, now_ns: u64) -> Result<(), Input> {
+    /// [`Full`]: take actions, then give the input again; nothing has changed.
+    pub fn handle(&mut self, input: &Input, now_ns: u64) -> Result<(), Full> {
         self.now_ns = now_ns;
         // What was looked at for an action of ours is always taken: the room that is kept is
         // more than it needs.
         let answer =
             matches!(input, Input::Probed(..) | Input::Vectors(..) | Input::Interrupts(..));
         if !answer && !self.has_action_room() {
-            return Err(input);
+            return Err(Full);
         }
-        match input {
+        match *input {
             Input::Hint(gfid) => self.hint(gfid),
             Input::Doorbell(channel) => self.doorbell(channel),
             Input::Fault(channel, fault) => self.channel_fault(channel, fault),
@@ -243,6 +243,7 @@ impl Engine {
     }
 
     /// Computes what follows from vGPUs that have come, gone or changed.
+    #[inline]
     pub(crate) fn refresh(&mut self) {
         if !self.counted {
             self.recount();

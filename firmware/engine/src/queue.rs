@@ -5,16 +5,13 @@ use crate::engine::Engine;
 use crate::message::Action;
 use godwit_types::{
     Aperture, BarMode, COPY_RING_ENTRIES, ChannelId, CopyRequest, Gfid, GuestChannelId,
-    PreemptMode, RUNLIST_COUNT, RunlistId, Switch, TsgId,
+    PreemptMode, RunlistId, TsgId,
 };
 use heapless::Deque;
 use static_assertions::const_assert;
 
 /// Actions that may wait.
 pub(crate) const ACTIONS_MAX: usize = 64;
-/// Switches that may wait: an input makes one for each engine at most, and their actions are taken
-/// before the next.
-const SWITCHES_MAX: usize = 2 * RUNLIST_COUNT as usize;
 
 /// What becomes of a vGPU's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +41,8 @@ pub(crate) enum Queued {
     SetRoute(Gfid, bool),
     Inject(Gfid, u32),
     ReadVectors(Gfid),
-    /// The oldest of the switches.
-    Record,
+    /// The group that has left this engine last.
+    Record(RunlistId),
     /// The oldest of the copies.
     Copy,
 }
@@ -57,12 +54,11 @@ const_assert!(size_of::<Queued>() <= 16);
 pub(crate) struct Actions {
     queue: Deque<Queued, ACTIONS_MAX>,
     copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
-    switches: Deque<Switch, SWITCHES_MAX>,
 }
 
 impl Actions {
     pub(crate) const NONE: Self =
-        Self { queue: Deque::new(), copies: Deque::new(), switches: Deque::new() };
+        Self { queue: Deque::new(), copies: Deque::new() };
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
@@ -87,13 +83,6 @@ impl Engine {
         }
     }
 
-    pub(crate) fn act_record(&mut self, switch: Switch) {
-        match self.actions.switches.push_back(switch) {
-            Ok(()) => self.act(Queued::Record),
-            Err(_) => self.overrun(),
-        }
-    }
-
     #[cold]
     fn overrun(&mut self) {
         self.counters.overruns = self.counters.overruns.wrapping_add(1);
@@ -110,7 +99,7 @@ impl Engine {
             Queued::Reset(runlist, seq) => Action::Reset(runlist, seq),
             Queued::Probe(runlist) => Action::Probe(runlist),
             Queued::Alarm(at_ns) => Action::Alarm((at_ns != u64::MAX).then_some(at_ns)),
-            Queued::Record => Action::Record(self.actions.switches.pop_front()?),
+            Queued::Record(runlist) => Action::Record(self.switch(runlist)?),
             Queued::Copy => Action::Copy(self.actions.copies.pop_front()?),
             other => return self.looked_up(other),
         })
@@ -138,7 +127,7 @@ impl Engine {
             | Queued::Reset(..)
             | Queued::Probe(_)
             | Queued::Alarm(_)
-            | Queued::Record
+            | Queued::Record(_)
             | Queued::Copy => return None,
         })
     }

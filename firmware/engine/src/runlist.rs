@@ -4,6 +4,7 @@ use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
 use crate::turns::Turn;
 use godwit_types::{Gfid, PreemptMode, RunlistId, SwitchCause, TsgId};
+use static_assertions::const_assert;
 
 /// Why a group is being taken off an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +25,13 @@ pub(crate) enum Why {
 pub(crate) enum Doing {
     /// To run.
     Running = 1,
-    /// To let go, by `deadline_ns`.
-    Preempting { seq: u32, mode: PreemptMode, deadline_ns: u64, why: Why },
+    /// To let go, by the runlist's deadline.
+    Preempting { mode: PreemptMode, why: Why },
     /// To let go, and the deadline has passed: what it holds is being looked at, since the
     /// acknowledge may be what was lost.
-    Probing { seq: u32, mode: PreemptMode, why: Why },
-    /// To reset itself, by `deadline_ns`.
-    Resetting { seq: u32, deadline_ns: u64, tries: u8 },
+    Probing { mode: PreemptMode, why: Why },
+    /// To reset itself, by the runlist's deadline.
+    Resetting { tries: u8 },
 }
 
 /// Whose time a group has.
@@ -52,6 +53,8 @@ pub(crate) struct Current {
     pub(crate) gfid: Gfid,
     pub(crate) doing: Doing,
 }
+
+const_assert!(size_of::<Current>() <= 8);
 
 /// The time that the group on an engine has it. Beside [`Current`], since it does not change the
 /// engine's state.
@@ -86,6 +89,32 @@ impl Stint {
             asked_ns: u64::MAX,
         }
     }
+}
+
+/// A group that has left an engine, for what is told of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) tsg: TsgId,
+    /// `None`: none has left yet.
+    pub(crate) gfid: Option<Gfid>,
+    pub(crate) stint: Stint,
+    pub(crate) at_ns: u64,
+    pub(crate) mode: Option<PreemptMode>,
+    pub(crate) cause: SwitchCause,
+}
+
+impl Gone {
+    const NONE: Self = Self {
+        tsg: match TsgId::new(0) {
+            Some(tsg) => tsg,
+            None => unreachable!(),
+        },
+        gfid: None,
+        stint: Stint::NONE,
+        at_ns: 0,
+        mode: None,
+        cause: SwitchCause::Idle,
+    };
 }
 
 /// What an engine is doing, and with which group.
@@ -130,6 +159,8 @@ impl State for Option<Current> {
 pub(crate) struct Runlist {
     pub(crate) current: Now<Option<Current>>,
     pub(crate) stint: Stint,
+    /// The group that has left last; the action that tells of it is taken before another leaves.
+    pub(crate) gone: Gone,
     /// vGPUs, by bit, that have a group in their queue and may run.
     pub(crate) ready: u32,
     pub(crate) turn: Turn,
@@ -139,6 +170,9 @@ pub(crate) struct Runlist {
     pub(crate) went_ahead: u32,
     /// The vGPU that was lent time last.
     pub(crate) lent: u8,
+    /// When the engine is late with what it was asked last; `u64::MAX`: nobody waits for it.
+    pub(crate) deadline_ns: u64,
+    /// Numbers of the last requests: an answer to an older one says nothing.
     pub(crate) run_seq: u32,
     pub(crate) preempt_seq: u32,
     pub(crate) reset_seq: u32,
@@ -150,19 +184,22 @@ impl Runlist {
     pub(crate) const EMPTY: Self = Self {
         current: Now::new(None),
         stint: Stint::NONE,
+        gone: Gone::NONE,
         ready: 0,
         turn: Turn::NONE,
         ahead: None,
         went_ahead: 0,
         lent: 0,
+        deadline_ns: 0,
         run_seq: 0,
         preempt_seq: 0,
         reset_seq: 0,
         lost: false,
     };
 
-    /// Notes what the engine `id`, which this is, was asked for with its group.
-    pub(crate) fn ask(&mut self, id: RunlistId, doing: Doing) {
+    /// Notes what the engine `id`, which this is, was asked for with its group, and until when.
+    pub(crate) fn ask(&mut self, id: RunlistId, doing: Doing, deadline_ns: u64) {
+        self.deadline_ns = deadline_ns;
         if let Some(current) = *self.current {
             self.current.enter(id, Some(Current { doing, ..current }));
         }

@@ -4,7 +4,7 @@ use crate::deadline::{ESCALATE_NS, PREEMPT_DEADLINE_NS, RESET_DEADLINE_NS};
 use crate::engine::{Engine, bit};
 use crate::message::{Event, StopMode};
 use crate::queue::Queued;
-use crate::runlist::{Current, Doing, Stint, Why};
+use crate::runlist::{Current, Doing, Gone, Stint, Why};
 use crate::trace::trace;
 use crate::tsg::TsgState;
 use crate::turns::Choice;
@@ -104,7 +104,7 @@ impl Engine {
         }
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
-        entry.ask(runlist, Doing::Preempting { seq, mode, deadline_ns, why });
+        entry.ask(runlist, Doing::Preempting { mode, why }, deadline_ns);
         self.act(Queued::Preempt(runlist, mode, seq));
         let stint = &mut self.runlists[runlist].stint;
         stint.asked_ns = stint.asked_ns.min(self.now_ns);
@@ -206,34 +206,26 @@ impl Engine {
     /// An answer of a runlist. One whose number answers nothing is counted and dropped.
     pub(crate) fn runlist_event(&mut self, runlist: RunlistId, event: RunlistEvent) {
         let entry = &self.runlists[runlist];
-        let current = *entry.current;
-        let run_seq = entry.run_seq;
-        match (event, current) {
-            (RunlistEvent::Idle { seq }, Some(current)) if seq == run_seq => {
-                match current.doing {
-                    // The reset's own answer ends it.
-                    Doing::Resetting { .. } => {}
-                    Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. } => {
-                        self.left(runlist, None, Some(SwitchCause::Idle));
-                    }
-                }
-            }
-            (RunlistEvent::Preempted { seq }, Some(Current { doing, .. })) => match doing {
-                Doing::Preempting { seq: asked, mode, .. }
-                | Doing::Probing { seq: asked, mode, .. }
-                    if seq == asked =>
-                {
-                    self.left(runlist, Some(mode), None);
-                }
-                // Late, after the reset was asked for: the reset's answer ends it.
-                _ => self.stale(),
-            },
+        let Some(Current { doing, .. }) = *entry.current else { return self.stale() };
+        match (event, doing) {
+            // A reset's own answer ends it.
+            (RunlistEvent::Idle { seq }, Doing::Resetting { .. }) if seq == entry.run_seq => {}
             (
-                RunlistEvent::Reset { seq },
-                Some(Current { doing: Doing::Resetting { seq: asked, .. }, .. }),
-            ) if seq == asked => {
+                RunlistEvent::Idle { seq },
+                Doing::Running | Doing::Preempting { .. } | Doing::Probing { .. },
+            ) if seq == entry.run_seq => {
+                self.left(runlist, None, Some(SwitchCause::Idle));
+            }
+            (
+                RunlistEvent::Preempted { seq },
+                Doing::Preempting { mode, .. } | Doing::Probing { mode, .. },
+            ) if seq == entry.preempt_seq => {
+                self.left(runlist, Some(mode), None);
+            }
+            (RunlistEvent::Reset { seq }, Doing::Resetting { .. }) if seq == entry.reset_seq => {
                 self.left(runlist, Some(PreemptMode::Instruction), Some(SwitchCause::Reset));
             }
+            // One to a preempt request may come late, after a reset was asked for.
             (
                 RunlistEvent::Idle { .. }
                 | RunlistEvent::Preempted { .. }
@@ -266,36 +258,35 @@ impl Engine {
         if self.vgpus[current.gfid].has_steps() {
             self.wake(current.gfid);
         }
+        let cause = cause.unwrap_or(stint.cause);
+        let Current { tsg, gfid, .. } = current;
+        self.runlists[runlist].gone =
+            Gone { tsg, gfid: Some(gfid), stint, at_ns: self.now_ns, mode: at, cause };
         // First the next group, then what is told of this one.
         self.refresh();
         self.schedule(runlist);
-        self.record(runlist, &current, &stint, (at, cause.unwrap_or(stint.cause)));
+        self.act(Queued::Record(runlist));
     }
 
-    fn record(
-        &mut self,
-        runlist: RunlistId,
-        current: &Current,
-        stint: &Stint,
-        (at, cause): (Option<PreemptMode>, SwitchCause),
-    ) {
-        let Current { tsg, gfid, .. } = *current;
-        let Stint { since_ns, slice_end_ns, asked_ns, .. } = *stint;
-        let until_ns = asked_ns.min(self.now_ns);
+    /// What is told of the group that has left an engine last.
+    pub(crate) fn switch(&self, runlist: RunlistId) -> Option<Switch> {
+        let Gone { tsg, gfid, stint, at_ns, mode, cause } = self.runlists[runlist].gone;
+        let gfid = gfid?;
+        let Stint { since_ns, slice_end_ns, asked_ns, .. } = stint;
+        let until_ns = asked_ns.min(at_ns);
         let narrow = |ns: u64| u32::try_from(ns).unwrap_or(u32::MAX);
-        let switch = Switch {
-            at_ns: self.now_ns,
+        Some(Switch {
+            at_ns,
             runlist,
             gfid,
             tsg,
             cause,
-            mode: at.filter(|_| cause != SwitchCause::Reset),
+            mode: mode.filter(|_| cause != SwitchCause::Reset),
             run_ns: narrow(until_ns.saturating_sub(since_ns)),
             slice_ns: narrow(slice_end_ns.saturating_sub(since_ns)),
-            preempt_ns: narrow(self.now_ns.saturating_sub(until_ns)),
+            preempt_ns: narrow(at_ns.saturating_sub(until_ns)),
             debt_ns: self.vgpus[gfid].accounts[runlist].debt_ns(),
-        };
-        self.act_record(switch);
+        })
     }
 
     /// What an engine that did not answer holds: nothing, then the acknowledge was lost;
@@ -303,15 +294,15 @@ impl Engine {
     pub(crate) fn probed(&mut self, runlist: RunlistId, state: RunlistState) {
         let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
         let Some(current) = *self.runlists[runlist].current else { return };
-        let Doing::Probing { seq, mode, why } = current.doing else { return };
+        let Doing::Probing { mode, why } = current.doing else { return };
         match state {
             RunlistState::Empty => {
                 self.counters.lost_acks = self.counters.lost_acks.wrapping_add(1);
                 self.left(runlist, Some(mode), None);
             }
             RunlistState::Resident(_) if why == Why::Stop => {
-                let doing = Doing::Preempting { seq, mode, deadline_ns, why };
-                self.runlists[runlist].ask(runlist, doing);
+                let doing = Doing::Preempting { mode, why };
+                self.runlists[runlist].ask(runlist, doing, deadline_ns);
             }
             RunlistState::Resident(_) => self.reset_engine(runlist, 1),
         }
@@ -324,7 +315,7 @@ impl Engine {
         let Some(Current { gfid, .. }) = *entry.current else { return };
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
-        entry.ask(runlist, Doing::Resetting { seq, deadline_ns, tries });
+        entry.ask(runlist, Doing::Resetting { tries }, deadline_ns);
         self.act(Queued::Reset(runlist, seq));
         if tries == 1 {
             self.count(gfid, Abuse::Resets, 1, None);
@@ -336,11 +327,9 @@ impl Engine {
     pub(crate) fn lose_engine(&mut self, runlist: RunlistId) {
         let entry = &mut self.runlists[runlist];
         entry.lost = true;
-        let Some(current) = entry.current.facts() else { return };
-        if let Doing::Resetting { deadline_ns, .. } = &mut current.doing {
-            *deadline_ns = u64::MAX;
-        }
+        let Some(current) = *entry.current else { return };
         let tsg = current.tsg;
+        entry.deadline_ns = u64::MAX;
         trace!(error, "{}: out of service", runlist);
         for raw in 0..godwit_types::CHANNEL_COUNT {
             let Some(id) = ChannelId::new(raw) else { break };

@@ -296,6 +296,7 @@ impl Engine {
 
     /// Counts vGPUs and computes how long their turns are, after something has changed that this
     /// depends on.
+    #[inline(never)]
     pub(crate) fn recount(&mut self) {
         self.counted = true;
         self.phases_due_ns = u64::MAX;

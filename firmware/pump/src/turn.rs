@@ -75,7 +75,7 @@ impl Pump {
             };
             busy = true;
             trace!(trace, "in {}", input);
-            if let Err(input) = self.engine.handle(input, hal.now_ns()) {
+            if self.engine.handle(&input, hal.now_ns()).is_err() {
                 self.held.put(input);
                 break;
             }
@@ -118,13 +118,15 @@ impl Pump {
     }
 
     /// Performs all actions. Returns whether there were any.
+    #[inline(never)]
     fn perform_all<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
-        while let Some(action) = self.engine.poll_action() {
+        // By reference: most actions are far smaller than the largest.
+        while let Some(action) = &self.engine.poll_action() {
             trace!(debug, "do {}", action);
             // The engine always takes such an answer.
-            if let Some(input) = perform(self, hal, &action)
-                && let Err(input) = self.engine.handle(input, hal.now_ns())
+            if let Some(input) = perform(self, hal, action)
+                && self.engine.handle(&input, hal.now_ns()).is_err()
             {
                 self.held.put(input);
             }
@@ -141,6 +143,7 @@ impl Pump {
         }
     }
 
+    #[inline(never)]
     fn send<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
         while hal.event_room() != 0 {
@@ -169,6 +172,7 @@ impl Pump {
     }
 
     /// Takes one command, if the engine takes commands now. Returns whether there was one.
+    #[inline(never)]
     fn take_command<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let fresh = !self.held_command.is_there();
         let request = match self.held_command.take() {

@@ -99,7 +99,7 @@ impl Rig {
     }
 
     pub(crate) fn give(&mut self, input: Input) {
-        self.engine.handle(input, self.now_ns).expect("the engine has room");
+        self.engine.handle(&input, self.now_ns).expect("the engine has room");
         self.settle();
     }
 
@@ -114,7 +114,7 @@ impl Rig {
                 break;
             };
             if let Some(input) = self.perform(action) {
-                self.engine.handle(input, self.now_ns).expect("the engine takes answers");
+                self.engine.handle(&input, self.now_ns).expect("the engine takes answers");
             }
         }
         self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
