@@ -2,8 +2,8 @@
 
 use crate::copy::CopyKind;
 use crate::engine::{Engine, Step};
+use crate::message::Action;
 use crate::message::{Event, Reject};
-use crate::queue::Queued;
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
 use crate::tsg::{Tsg, TsgState};
@@ -205,7 +205,7 @@ impl Engine {
     }
 
     /// What a channel's slot is bound to.
-    pub(crate) fn config(&self, gfid: Gfid, channel: GuestChannelId) -> Option<ChannelConfig> {
+    pub fn channel_config(&self, gfid: Gfid, channel: GuestChannelId) -> Option<ChannelConfig> {
         let id = self.hardware_channel(gfid, channel).ok()?;
         let entry = &self.channels[id];
         Some(ChannelConfig {
@@ -226,7 +226,7 @@ impl Engine {
 
     pub(crate) fn bind(&mut self, gfid: Gfid, channel: GuestChannelId) {
         if let Ok(id) = self.hardware_channel(gfid, channel) {
-            self.act(Queued::Bind(id, gfid, channel));
+            self.act(Action::Bind(id, gfid, channel));
         }
     }
 
@@ -286,7 +286,7 @@ impl Engine {
         let vector = 1u32.wrapping_shl(FAULT_VECTOR.into());
         match *self.vgpus[gfid].phase {
             Phase::Stopped { .. } => self.vgpus[gfid].vectors |= vector,
-            _ => self.act(Queued::Inject(gfid, vector)),
+            _ => self.act(Action::Inject(gfid, vector)),
         }
     }
 
@@ -366,7 +366,7 @@ impl Engine {
             let at = self.context_at(gfid, guest);
             self.copy(gfid, CopyKind::Close, None, CopyOp::FillContext { at, byte_count });
             // Last, so that a restart in between finds the channel bound and closes it again.
-            self.act(Queued::Unbind(id));
+            self.act(Action::Unbind(id));
             return Step::Went;
         }
         Step::Rests

@@ -2,8 +2,8 @@
 //! that does not answer. Every wait of the engine ends here at the latest.
 
 use crate::engine::{Engine, bit, each};
+use crate::message::{Action, Window};
 use crate::message::{Event, Failure, Reject};
-use crate::queue::{Queued, Window};
 use crate::runlist::{Current, Doing, Why};
 use crate::save::Save;
 use crate::vgpu::{Phase, ReleaseStep};
@@ -72,23 +72,21 @@ impl Engine {
             {
                 self.slice_over(runlist);
             }
-            Doing::Preempting { mode, why } if late => {
-                match (why, mode.escalated()) {
-                    (Why::Escalate | Why::Slice, Some(sooner)) => {
-                        let milder = match why {
-                            Why::Slice => self.grace_ns(current.tsg) / 2,
-                            Why::Escalate | Why::Stop => ESCALATE_NS,
-                        };
-                        let hard = sooner == PreemptMode::Instruction;
-                        let wait = if hard { PREEMPT_DEADLINE_NS } else { milder };
-                        self.preempt(runlist, sooner, self.after(wait), why);
-                    }
-                    (Why::Escalate | Why::Slice | Why::Stop, _) => {
-                        self.runlists[runlist].ask(runlist, Doing::Probing { mode, why }, u64::MAX);
-                        self.act(Queued::Probe(runlist));
-                    }
+            Doing::Preempting { mode, why } if late => match (why, mode.escalated()) {
+                (Why::Escalate | Why::Slice, Some(sooner)) => {
+                    let milder = match why {
+                        Why::Slice => self.grace_ns(current.tsg) / 2,
+                        Why::Escalate | Why::Stop => ESCALATE_NS,
+                    };
+                    let hard = sooner == PreemptMode::Instruction;
+                    let wait = if hard { PREEMPT_DEADLINE_NS } else { milder };
+                    self.preempt(runlist, sooner, self.after(wait), why);
                 }
-            }
+                (Why::Escalate | Why::Slice | Why::Stop, _) => {
+                    self.runlists[runlist].ask(runlist, Doing::Probing { mode, why }, u64::MAX);
+                    self.act(Action::Probe(runlist));
+                }
+            },
             Doing::Resetting { tries } if late => {
                 if tries < RESET_TRIES {
                     self.reset_engine(runlist, tries.wrapping_add(1));
@@ -113,9 +111,9 @@ impl Engine {
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Starting { id, guest_time_ns, .. } => {
-                self.act(Queued::BindAperture(gfid, Window::Blocked));
+                self.act(Action::BindAperture(gfid, Window::Blocked));
                 self.standing(gfid, guest_time_ns, false);
-                self.act(Queued::Retain);
+                self.act(Action::Retain);
                 self.refuse(id, Reject::Deadline);
             }
             Phase::Releasing { id, step } => {
@@ -175,7 +173,7 @@ impl Engine {
         match *self.vgpus[gfid].phase {
             Phase::Resuming { .. } => {
                 self.enter_phase(gfid, Phase::Failed);
-                self.act(Queued::Retain);
+                self.act(Action::Retain);
                 self.tell(Event::Failed { gfid, why: Failure::Late });
             }
             Phase::Releasing { id, step } => {
@@ -200,7 +198,7 @@ impl Engine {
         let due_ns = due_ns.min(self.runlist_due_ns(RunlistId::COPY));
         if due_ns != self.alarm_ns {
             self.alarm_ns = due_ns;
-            self.act(Queued::Alarm(due_ns));
+            self.act(Action::Alarm(due_ns));
         }
     }
 

@@ -55,5 +55,6 @@ mod vgpu;
 pub use engine::{Counters, Engine, Full};
 pub use message::{
     Action, ChannelRecord, Command, Event, Failure, Input, Reject, Request, StopMode, VgpuRecord,
+    Window,
 };
 pub use recover::{Registers, RetainedPhase, RetainedVgpu};

@@ -1,11 +1,11 @@
 //! What goes in and what comes out.
 
 use godwit_types::{
-    Abuse, Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus,
-    Gfid, GuestChannelId, GuestTsgId, Limits, Measure, Placement, PlacementError, PreemptMode,
-    Profile, ProfileError, RingConfig, Route, RunlistEvent, RunlistId, RunlistState, Scheduling,
-    Share, SlotId, SlotRange, Switch, TsgId,
+    Abuse, ChannelFault, ChannelId, CopyDone, CopyStatus, Gfid, GuestChannelId, GuestTsgId, Limits,
+    Measure, Placement, PlacementError, PreemptMode, Profile, ProfileError, RingConfig,
+    RunlistEvent, RunlistId, RunlistState, Scheduling, Share, SlotId, SlotRange, TsgId,
 };
+use static_assertions::const_assert;
 
 /// Something that has happened, or that somebody wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,11 +187,25 @@ pub struct ChannelRecord {
     pub left_at: Option<PreemptMode>,
 }
 
-/// Something for the hardware to do.
+/// What becomes of a vGPU's window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Window {
+    /// Accesses reach the partition.
+    Direct,
+    /// Nothing passes.
+    Blocked,
+    /// Nothing passes, and its part of the BAR is free for others.
+    Gone,
+}
+
+/// Something for the hardware to do. It names what it is about; whoever performs it asks the
+/// engine for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Action {
-    /// Write the retained record; before any later action is performed.
+    /// Write the retained record ([`Engine::retained`](crate::Engine::retained)); before any later
+    /// action is performed.
     Retain,
     /// Put a group on an engine.
     Start(RunlistId, TsgId, u32),
@@ -201,31 +215,33 @@ pub enum Action {
     Reset(RunlistId, u32),
     /// Look at what an engine holds.
     Probe(RunlistId),
-    /// Set or clear the alarm.
-    Alarm(Option<u64>),
-    /// Bind a channel slot.
-    Bind(ChannelId, ChannelConfig),
+    /// Set the alarm; `u64::MAX`: clear it.
+    Alarm(u64),
+    /// Bind a channel slot to [`Engine::channel_config`](crate::Engine::channel_config).
+    Bind(ChannelId, Gfid, GuestChannelId),
     /// Bind a channel slot to nothing.
     Unbind(ChannelId),
-    /// Give a vGPU its partition.
-    SetPartition(Gfid, Placement, Profile),
+    /// Give a vGPU its partition ([`Engine::home`](crate::Engine::home)).
+    SetPartition(Gfid),
     /// Take it away.
     ClearPartition(Gfid),
-    /// Bind an aperture.
-    BindAperture(Gfid, Aperture),
-    /// Bind the guest's view.
-    SetRoute(Gfid, Route),
+    /// Bind an aperture ([`Engine::aperture`](crate::Engine::aperture)).
+    BindAperture(Gfid, Window),
+    /// Bind the guest's view ([`Engine::route`](crate::Engine::route)), with vectors open or not.
+    SetRoute(Gfid, bool),
     /// Raise vectors.
     Inject(Gfid, u32),
-    /// Record that a group has left an engine, then look at how many interrupts its vGPU has
-    /// raised.
-    Record(Switch),
+    /// Record that a group has left an engine ([`Engine::switch`](crate::Engine::switch)), then look
+    /// at how many interrupts its vGPU has raised.
+    Record(RunlistId),
     /// Look at which vectors are pending.
     ReadVectors(Gfid),
-    /// Submit an operation to the copy ring. The engine never has more under way than the
-    /// ring takes.
-    Copy(CopyRequest),
+    /// Submit an operation ([`Engine::poll_copy`](crate::Engine::poll_copy)) to the copy ring. The
+    /// engine never has more under way than the ring takes.
+    Copy,
 }
+
+const_assert!(size_of::<Action>() <= 16); // they wait in a queue, and are handed on by value
 
 /// Something to tell the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,23 +3,13 @@
 
 use crate::deadline::DEVICE_DEADLINE_NS;
 use crate::engine::Engine;
+use crate::message::{Action, Window};
 use crate::message::{Reject, StopMode};
-use crate::queue::{Queued, Window};
 use crate::runlist::Current;
 use crate::vgpu::{Phase, Stop, StopStep};
-use godwit_types::{Gfid, Quiesced, Route, RunlistId};
+use godwit_types::{Gfid, Quiesced, RunlistId};
 
 impl Engine {
-    pub(crate) fn route(&self, gfid: Gfid, interrupts_open: bool) -> Route {
-        let vgpu = &self.vgpus[gfid];
-        Route {
-            channel_base: vgpu.placement.channel_base,
-            channel_count: vgpu.profile.channel_count,
-            time_offset_ns: vgpu.time_offset_ns,
-            interrupts_open,
-        }
-    }
-
     /// Starts to bring a running vGPU to a stop.
     pub(crate) fn stop(
         &mut self,
@@ -66,7 +56,7 @@ impl Engine {
             return;
         }
         self.enter_phase(gfid, Phase::Stopping(Stop { step: StopStep::Aperture, ..stop }));
-        self.act(Queued::BindAperture(gfid, Window::Blocked));
+        self.act(Action::BindAperture(gfid, Window::Blocked));
     }
 
     /// The boundary was not reached in time, or the aperture does not become quiet: the stop
@@ -82,7 +72,7 @@ impl Engine {
                 let deadline_ns = self.after(DEVICE_DEADLINE_NS);
                 let reopening = Stop { step: StopStep::Reopening, deadline_ns, ..stop };
                 self.enter_phase(gfid, Phase::Stopping(reopening));
-                self.act(Queued::BindAperture(gfid, Window::Direct));
+                self.act(Action::BindAperture(gfid, Window::Direct));
             }
             StopStep::Reopening => self.refuse_stop(gfid, &stop),
             StopStep::Vectors => {}
@@ -106,8 +96,8 @@ impl Engine {
             }
             Phase::Stopping(stop) if stop.step == StopStep::Aperture => {
                 self.enter_phase(gfid, Phase::Stopping(Stop { step: StopStep::Vectors, ..stop }));
-                self.act(Queued::SetRoute(gfid, false));
-                self.act(Queued::ReadVectors(gfid));
+                self.act(Action::SetRoute(gfid, false));
+                self.act(Action::ReadVectors(gfid));
             }
             Phase::Starting { id, guest_time_ns, .. } => self.started(gfid, id, guest_time_ns),
             Phase::Releasing { .. } => self.release_aperture_set(gfid),
@@ -136,7 +126,7 @@ impl Engine {
         let proof = Quiesced::mint(gfid, vgpu.epoch);
         let guest_time_ns = self.now_ns.wrapping_add(vgpu.time_offset_ns);
         self.enter_phase(gfid, Phase::Stopped { proof, guest_time_ns, pristine: false });
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         self.done(stop.id);
     }
 
@@ -159,7 +149,7 @@ impl Engine {
         }
         let deadline_ns = self.after(DEVICE_DEADLINE_NS);
         self.enter_phase(gfid, Phase::Starting { id, guest_time_ns, deadline_ns });
-        self.act(Queued::BindAperture(gfid, Window::Direct));
+        self.act(Action::BindAperture(gfid, Window::Direct));
         Ok(())
     }
 
@@ -171,10 +161,10 @@ impl Engine {
         // First, and seen by nobody while the route is closed: a restart after the record is
         // written would not know of them.
         if vectors != 0 {
-            self.act(Queued::Inject(gfid, vectors));
+            self.act(Action::Inject(gfid, vectors));
         }
-        self.act(Queued::Retain);
-        self.act(Queued::SetRoute(gfid, true));
+        self.act(Action::Retain);
+        self.act(Action::SetRoute(gfid, true));
         self.unpark(gfid);
         self.done(id);
     }

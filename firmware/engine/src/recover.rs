@@ -5,7 +5,7 @@ use crate::copy::CopyKind;
 use crate::deadline::{DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::Engine;
 use crate::message::Event;
-use crate::queue::{Queued, Window};
+use crate::message::{Action, Window};
 use crate::runlist::{Current, Doing, Stint, Time, Why};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
@@ -116,8 +116,8 @@ impl Engine {
                 self.enqueue(tsg);
             }
         }
-        self.act(Queued::Alarm(u64::MAX));
-        self.act(Queued::Retain);
+        self.act(Action::Alarm(u64::MAX));
+        self.act(Action::Retain);
         if self.recovering == 0 {
             self.tell_started();
         } else {
@@ -156,13 +156,13 @@ impl Engine {
         vgpu.epoch = retained.epoch;
         vgpu.share = retained.share;
         self.recovering |= crate::engine::bit(gfid);
-        self.act(Queued::SetPartition(gfid));
+        self.act(Action::SetPartition(gfid));
         match retained.phase {
             RetainedPhase::Running { time_offset_ns } => {
                 self.enter_phase(gfid, Phase::Running);
                 self.vgpus[gfid].time_offset_ns = time_offset_ns;
-                self.act(Queued::SetRoute(gfid, true));
-                self.act(Queued::BindAperture(gfid, Window::Direct));
+                self.act(Action::SetRoute(gfid, true));
+                self.act(Action::BindAperture(gfid, Window::Direct));
             }
             RetainedPhase::Stopped { guest_time_ns, vectors, pristine } => {
                 self.vgpus[gfid].vectors = vectors;
@@ -170,14 +170,14 @@ impl Engine {
             }
             RetainedPhase::Broken => {
                 self.enter_phase(gfid, Phase::Failed);
-                self.act(Queued::BindAperture(gfid, Window::Blocked));
+                self.act(Action::BindAperture(gfid, Window::Blocked));
             }
         }
     }
 
     fn recover_standing(&mut self, gfid: Gfid, guest_time_ns: u64, pristine: bool) {
-        self.act(Queued::SetRoute(gfid, false));
-        self.act(Queued::BindAperture(gfid, Window::Blocked));
+        self.act(Action::SetRoute(gfid, false));
+        self.act(Action::BindAperture(gfid, Window::Blocked));
         self.standing(gfid, guest_time_ns, pristine);
     }
 
@@ -218,7 +218,7 @@ impl Engine {
             // Nobody's: it must not go on.
             let seq = reset_seq.wrapping_add(1);
             self.runlists[runlist].reset_seq = seq;
-            self.act(Queued::Reset(runlist, seq));
+            self.act(Action::Reset(runlist, seq));
             return;
         };
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: true });

@@ -6,7 +6,7 @@ use crate::copy::CopyKind;
 use crate::deadline::{COPY_DEADLINE_NS, DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
 use crate::engine::{Engine, Step};
 use crate::message::Reject;
-use crate::queue::{Queued, Window};
+use crate::message::{Action, Window};
 use crate::save::Save;
 use crate::tsg::{Tsg, TsgQueue, TsgState};
 use crate::vgpu::{Phase, ReleaseStep, Stop, Vgpu};
@@ -47,8 +47,8 @@ impl Engine {
         self.vgpus[gfid] = Vgpu { profile, placement, share, epoch, ..Vgpu::ABSENT };
         self.enter_phase(gfid, Phase::Creating { id, deadline_ns });
         // Written before the device is told, so that a restart knows what to take back.
-        self.act(Queued::Retain);
-        self.act(Queued::SetPartition(gfid));
+        self.act(Action::Retain);
+        self.act(Action::SetPartition(gfid));
         Ok(())
     }
 
@@ -56,16 +56,16 @@ impl Engine {
     pub(crate) fn partition_set(&mut self, gfid: Gfid) {
         match *self.vgpus[gfid].phase {
             Phase::Creating { id, .. } => {
-                self.act(Queued::SetRoute(gfid, false));
+                self.act(Action::SetRoute(gfid, false));
                 self.standing(gfid, 0, true);
-                self.act(Queued::Retain);
+                self.act(Action::Retain);
                 self.done(id);
             }
             Phase::Releasing { id, step: ReleaseStep::Partition { .. } } => {
                 self.enter_phase(gfid, Phase::Absent);
                 let epoch = self.vgpus[gfid].epoch;
                 self.vgpus[gfid] = Vgpu { epoch, ..Vgpu::ABSENT };
-                self.act(Queued::Retain);
+                self.act(Action::Retain);
                 if let Some(id) = id {
                     self.done(id);
                 }
@@ -117,11 +117,11 @@ impl Engine {
                 ReleaseStep::Drain { deadline_ns: self.after(COPY_DEADLINE_NS) }
             }
             ReleaseStep::Aperture { .. } => {
-                self.act(Queued::BindAperture(gfid, Window::Blocked));
+                self.act(Action::BindAperture(gfid, Window::Blocked));
                 ReleaseStep::Aperture { deadline_ns }
             }
             ReleaseStep::Partition { .. } => {
-                self.act(Queued::ClearPartition(gfid));
+                self.act(Action::ClearPartition(gfid));
                 ReleaseStep::Partition { deadline_ns }
             }
             ReleaseStep::Channels(_) | ReleaseStep::Scrub(_) | ReleaseStep::Scrubbing => step,
@@ -138,7 +138,7 @@ impl Engine {
         vgpu.watch.untold = 0;
         let step = ReleaseStep::Drain { deadline_ns };
         self.enter_phase(gfid, Phase::Releasing { id: Some(id), step });
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             self.runlists[runlist].ready &= !crate::engine::bit(gfid);
             self.force_off(runlist, gfid);
@@ -177,13 +177,13 @@ impl Engine {
                 if self.vgpus[gfid].copies != 0 || self.on_engine(gfid) {
                     return Step::Rests;
                 }
-                self.act(Queued::BindAperture(gfid, Window::Blocked));
+                self.act(Action::BindAperture(gfid, Window::Blocked));
                 ReleaseStep::Aperture { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
             ReleaseStep::Channels(from) => {
                 if from >= self.vgpus[gfid].profile.channel_count {
-                    self.act(Queued::SetRoute(gfid, false));
-                    self.act(Queued::BindAperture(gfid, Window::Gone));
+                    self.act(Action::SetRoute(gfid, false));
+                    self.act(Action::BindAperture(gfid, Window::Gone));
                     ReleaseStep::Scrub(FILLS)
                 } else {
                     self.free_channel(gfid, from);
@@ -209,7 +209,7 @@ impl Engine {
                 if let Some(step) = self.scrub_slot(gfid) {
                     return step;
                 }
-                self.act(Queued::ClearPartition(gfid));
+                self.act(Action::ClearPartition(gfid));
                 ReleaseStep::Partition { deadline_ns: self.after(DEVICE_DEADLINE_NS) }
             }
             ReleaseStep::Aperture { .. } | ReleaseStep::Partition { .. } => return Step::Rests,
@@ -255,7 +255,7 @@ impl Engine {
         };
         if *self.channels[channel].state != ChannelState::Free {
             self.channels[channel].free(channel);
-            self.act(Queued::Unbind(channel));
+            self.act(Action::Unbind(channel));
         }
     }
 

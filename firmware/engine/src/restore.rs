@@ -4,8 +4,8 @@
 use crate::channel::ChannelState;
 use crate::copy::{CopyKind, SlotUse};
 use crate::engine::{Engine, Step};
+use crate::message::Action;
 use crate::message::{ChannelRecord, Event, Failure, Reject, VgpuRecord};
-use crate::queue::Queued;
 use crate::save::Save;
 use crate::tsg::TsgState;
 use crate::vgpu::{Expected, Phase};
@@ -19,7 +19,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         };
         self.enter_phase(gfid, Phase::Resuming { expected: None, guest_time_ns });
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl Engine {
             return;
         }
         self.enter_phase(gfid, Phase::Failed);
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         self.tell(Event::Failed { gfid, why: Failure::Copy(done.status) });
     }
 
@@ -181,7 +181,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         };
         self.standing(gfid, guest_time_ns, false);
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         self.vgpus[gfid].cleaning = true;
         self.wake(gfid);
         Ok(())

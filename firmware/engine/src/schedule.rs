@@ -2,8 +2,8 @@
 
 use crate::deadline::{ESCALATE_NS, PREEMPT_DEADLINE_NS, RESET_DEADLINE_NS};
 use crate::engine::{Engine, bit};
+use crate::message::Action;
 use crate::message::{Event, StopMode};
-use crate::queue::Queued;
 use crate::runlist::{Current, Doing, Gone, Stint, Why};
 use crate::trace::trace;
 use crate::tsg::TsgState;
@@ -105,7 +105,7 @@ impl Engine {
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
         entry.ask(runlist, Doing::Preempting { mode, why }, deadline_ns);
-        self.act(Queued::Preempt(runlist, mode, seq));
+        self.act(Action::Preempt(runlist, mode, seq));
         let stint = &mut self.runlists[runlist].stint;
         stint.asked_ns = stint.asked_ns.min(self.now_ns);
     }
@@ -183,7 +183,7 @@ impl Engine {
         entry.stint = Stint::new(time, now_ns, slice_ns);
         entry.current.enter(runlist, Some(Current { tsg, gfid, doing: Doing::Running }));
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: false });
-        self.act(Queued::Start(runlist, tsg, seq));
+        self.act(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
             self.caused(runlist, SwitchCause::Stop);
@@ -265,11 +265,11 @@ impl Engine {
         // First the next group, then what is told of this one.
         self.refresh();
         self.schedule(runlist);
-        self.act(Queued::Record(runlist));
+        self.act(Action::Record(runlist));
     }
 
     /// What is told of the group that has left an engine last.
-    pub(crate) fn switch(&self, runlist: RunlistId) -> Option<Switch> {
+    pub fn switch(&self, runlist: RunlistId) -> Option<Switch> {
         let Gone { tsg, gfid, stint, at_ns, mode, cause } = self.runlists[runlist].gone;
         let gfid = gfid?;
         let Stint { since_ns, slice_end_ns, asked_ns, .. } = stint;
@@ -316,7 +316,7 @@ impl Engine {
         entry.reset_seq = entry.reset_seq.wrapping_add(1);
         let seq = entry.reset_seq;
         entry.ask(runlist, Doing::Resetting { tries }, deadline_ns);
-        self.act(Queued::Reset(runlist, seq));
+        self.act(Action::Reset(runlist, seq));
         if tries == 1 {
             self.count(gfid, Abuse::Resets, 1, None);
         }

@@ -1,8 +1,8 @@
 //! What vGPUs are due, as the host has set it.
 
 use crate::engine::{Engine, bit};
+use crate::message::Action;
 use crate::message::Reject;
-use crate::queue::Queued;
 use crate::vgpu::Vgpu;
 use godwit_types::{
     Gfid, Limit, Limits, Measure, Policy, SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY,
@@ -125,7 +125,7 @@ impl Engine {
             return Err(Reject::OutOfRange);
         }
         self.set_rules(scheduling);
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Engine {
             return Err(Reject::OutOfRange);
         }
         self.rules.limits = limits;
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl Engine {
         }
         self.vgpus[gfid].share = share;
         self.counted = false;
-        self.act(Queued::Retain);
+        self.act(Action::Retain);
         Ok(())
     }
 

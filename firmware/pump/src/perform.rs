@@ -8,8 +8,9 @@ use godwit_wire::mailbox;
 use godwit_wire::retained;
 
 /// Performs one action. Gives the hardware's answer where it comes at once.
-pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action) -> Option<Input> {
-    match *action {
+pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: Action) -> Option<Input> {
+    let engine = &pump.engine;
+    match action {
         Action::Retain => retain(pump, hal),
         Action::Start(runlist, tsg, seq) => hal.start(runlist, tsg, seq),
         Action::Preempt(runlist, mode, seq) => hal.request_preempt(runlist, mode, seq),
@@ -17,24 +18,36 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: &Action
         Action::Probe(runlist) => {
             return Some(Input::Probed(runlist, hal.runlist_state(runlist)));
         }
-        Action::Alarm(at_ns) => hal.set_alarm(at_ns),
-        Action::Bind(channel, config) => hal.bind_channel(channel, &config),
+        Action::Alarm(at_ns) => hal.set_alarm((at_ns != u64::MAX).then_some(at_ns)),
+        Action::Bind(channel, gfid, guest) => {
+            if let Some(config) = engine.channel_config(gfid, guest) {
+                hal.bind_channel(channel, &config);
+            }
+        }
         Action::Unbind(channel) => hal.unbind_channel(channel),
-        Action::SetPartition(gfid, placement, profile) => {
+        Action::SetPartition(gfid) => {
+            let (placement, profile) = engine.home(gfid);
             hal.set_partition(gfid, &placement, &profile);
         }
         Action::ClearPartition(gfid) => hal.clear_partition(gfid),
-        Action::BindAperture(gfid, aperture) => hal.bind_aperture(gfid, &aperture),
-        Action::SetRoute(gfid, route) => hal.set_route(gfid, &route),
+        Action::BindAperture(gfid, window) => {
+            hal.bind_aperture(gfid, &engine.aperture(gfid, window));
+        }
+        Action::SetRoute(gfid, open) => hal.set_route(gfid, &engine.route(gfid, open)),
         Action::Inject(gfid, vectors) => hal.inject_vectors(gfid, vectors),
-        Action::Record(ref switch) => {
-            hal.record(switch);
+        Action::Record(runlist) => {
+            let switch = engine.switch(runlist)?;
+            hal.record(&switch);
             return Some(Input::Interrupts(switch.gfid, hal.interrupts(switch.gfid)));
         }
         Action::ReadVectors(gfid) => {
             return Some(Input::Vectors(gfid, hal.pending_vectors(gfid)));
         }
-        Action::Copy(request) => pump.submit_copy(hal, &request),
+        Action::Copy => {
+            if let Some(request) = pump.engine.poll_copy() {
+                pump.submit_copy(hal, &request);
+            }
+        }
     }
     None
 }

@@ -121,8 +121,7 @@ impl Pump {
     #[inline(never)]
     fn perform_all<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
-        // By reference: most actions are far smaller than the largest.
-        while let Some(action) = &self.engine.poll_action() {
+        while let Some(action) = self.engine.poll_action() {
             trace!(debug, "do {}", action);
             // The engine always takes such an answer.
             if let Some(input) = perform(self, hal, action)

@@ -151,6 +151,8 @@ pub(crate) struct Core {
     hang: &'static [u8],
     /// Pushes zeros, for ever.
     overflow: &'static [u8],
+    /// What waits for an interrupt.
+    pub(crate) wait: &'static [u8],
 }
 
 impl Core {
@@ -161,6 +163,7 @@ impl Core {
         trap: &[0x00, 0x00],
         hang: &[0x01, 0xa0],
         overflow: &[0x41, 0x11, 0x02, 0xe0, 0xf5, 0xbf],
+        wait: &[0x73, 0x00, 0x50, 0x10],
     };
     const RV32: Self =
         Self { register_bytes: 4, overflow: &[0x41, 0x11, 0x02, 0xc0, 0xf5, 0xbf], ..Self::RV64 };
@@ -171,6 +174,7 @@ impl Core {
         trap: &[0x00, 0xde],
         hang: &[0xfe, 0xe7],
         overflow: &[0x01, 0xb4, 0xfd, 0xe7],
+        wait: &[0x30, 0xbf],
     };
 
     /// The code that makes this happen; `None`: no code does.

@@ -2,7 +2,7 @@
 
 use crate::listener::Listener;
 use crate::loss::{Loss, LossCause};
-use crate::mcu::{Mishap, MishapAt, Program, QemuMcu};
+use crate::mcu::{Core, Mishap, MishapAt, Program, QemuMcu};
 use crate::stepped::Steps;
 use crate::symbols::{Texts, booted_header, slot_headers};
 use godwit_log::{LogLine, LogMemory, written};
@@ -104,6 +104,11 @@ impl Remote {
             said_before: 0,
             slots: [None; 2],
         })
+    }
+
+    /// What the debugger must know of its core.
+    pub(crate) fn core(&self) -> Core {
+        self.mcu.board.core
     }
 
     /// The map in its RAM.
@@ -209,15 +214,21 @@ impl Remote {
         let call = match self.started.take() {
             Some(call) => call,
             None => {
+                // It must sleep before it can see the call.
+                let held = match self.steps.is_some() {
+                    true => Some(self.hold_asleep().map_err(|error| self.loss(error))?),
+                    false => None,
+                };
                 let call = self.caller.call();
                 self.calls = self.calls.wrapping_add(1);
                 let due = self.mishap.take_if(|mishap| self.calls >= mishap.call);
                 match due {
                     Some(mishap) => self.have(call, mishap)?,
-                    None if self.steps.is_some() => {
-                        self.step_through(call).map_err(|error| self.loss(error))?;
+                    None => match held {
+                        Some(debugger) => self.step_through(debugger, call),
+                        None => self.ring(),
                     }
-                    None => self.ring().map_err(|error| self.loss(error))?,
+                    .map_err(|error| self.loss(error))?,
                 }
                 call
             }

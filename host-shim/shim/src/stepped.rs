@@ -4,9 +4,13 @@ use crate::remote::Remote;
 use godwit_mmio::{SharedWords, Words};
 use godwit_regs::Word;
 use godwit_sys::{Debugger, QemuError};
+use std::time::Duration;
 
 /// A call that takes more instructions than this is not stepped to its end.
 const STEPS_MAX: u32 = 1_000_000;
+/// How often it is looked whether the core has come to its sleep, and how long is waited between.
+const LOOKS_MAX: u32 = 10_000;
+const LOOK: Duration = Duration::from_micros(200);
 
 /// A call of the firmware, from the first instruction after its sleep on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,10 +60,28 @@ impl Steps {
 }
 
 impl Remote {
+    /// Takes hold of the core while it sleeps. What it still does after an answer is nobody's call.
+    pub(crate) fn hold_asleep(&mut self) -> Result<Debugger, QemuError> {
+        let core = self.core();
+        for _ in 0..LOOKS_MAX {
+            let mut debugger = Debugger::attach(&self.debugger())?;
+            let pc = debugger.register(core.pc, core.register_bytes)?;
+            let before = pc.saturating_sub(core.wait.len() as u64);
+            if debugger.read(before, core.wait.len())? == core.wait {
+                return Ok(debugger);
+            }
+            debugger.detach()?;
+            std::thread::sleep(LOOK);
+        }
+        Err(QemuError::Line(std::io::Error::other("the core never sleeps")))
+    }
+
     /// Rings for a call and steps the core through it.
-    pub(crate) fn step_through(&mut self, call: u32) -> Result<(), QemuError> {
-        let mut debugger = Debugger::attach(&self.debugger())?;
-        // The core sleeps; the byte that wakes it comes while it stands still.
+    pub(crate) fn step_through(
+        &mut self,
+        mut debugger: Debugger,
+        call: u32,
+    ) -> Result<(), QemuError> {
         self.ring()?;
         let words = self.words();
         if let Some(mut steps) = self.steps.take() {

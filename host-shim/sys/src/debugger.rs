@@ -76,6 +76,21 @@ impl Debugger {
         }
     }
 
+    /// Reads memory.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or QEMU does not answer.
+    pub fn read(&mut self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let packet = format!("m{at:x},{bytes:x}");
+        let answer = self.ask(&packet)?;
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        match answer.chunks(2).map(byte).collect::<Option<Vec<u8>>>() {
+            Some(read) if read.len() == bytes => Ok(read),
+            _ => Err(refused(&packet, &answer)),
+        }
+    }
+
     /// Writes to memory; code that QEMU has translated is translated anew.
     ///
     /// # Errors

@@ -122,21 +122,21 @@ impl Rig {
     }
 
     /// What an action announces must be in the record when it is performed.
-    fn check_retained(&self, action: &Action) {
+    fn check_retained(&self, action: &Action, copy: Option<CopyRequest>) {
         let phase =
             |gfid| self.retained.iter().find(|vgpu| vgpu.gfid == gfid).map(|vgpu| vgpu.phase);
         let broken = |gfid| matches!(phase(gfid), Some(RetainedPhase::Broken));
         let runs = |gfid| matches!(phase(gfid), Some(RetainedPhase::Running { .. }));
         let right = match *action {
-            Action::SetPartition(gfid, ..) | Action::ClearPartition(gfid) => broken(gfid),
+            Action::SetPartition(gfid) | Action::ClearPartition(gfid) => broken(gfid),
             Action::Start(_, tsg, _) => runs(gfid_of(tsg)),
-            Action::SetRoute(gfid, route) => !route.interrupts_open || runs(gfid),
-            Action::Copy(request) => match request.op {
+            Action::SetRoute(gfid, open) => !open || runs(gfid),
+            Action::Copy => copy.is_none_or(|request| match request.op {
                 CopyOp::FillFb { .. } | CopyOp::Scatter { .. } | CopyOp::SlotToContext { .. } => {
                     broken(request.gfid)
                 }
                 _ => true,
-            },
+            }),
             Action::Unbind(channel) => phase(gfid_of_channel(channel)).is_some(),
             Action::Retain
             | Action::Preempt(..)
@@ -153,29 +153,28 @@ impl Rig {
     }
 
     fn perform(&mut self, action: Action) -> Option<Input> {
-        self.check_retained(&action);
+        let copy = (action == Action::Copy).then(|| self.engine.poll_copy()).flatten();
+        self.check_retained(&action, copy);
         if action == Action::Retain {
             self.retained = self.engine.retained().collect();
         }
-        if let Action::Copy(request) = action {
-            self.copied.push(request);
-        }
+        self.copied.extend(copy);
         if let Action::ClearPartition(gfid) = action {
             self.check_scrubbed(gfid);
         }
         match action {
-            Action::SetPartition(gfid, ..) | Action::ClearPartition(gfid) => {
+            Action::SetPartition(gfid) | Action::ClearPartition(gfid) => {
                 self.partitions.then_some(Input::PartitionSet(gfid))
             }
             Action::BindAperture(gfid, _) => self.apertures.then_some(Input::ApertureSet(gfid)),
             Action::ReadVectors(gfid) => Some(Input::Vectors(gfid, 0)),
             Action::Alarm(at_ns) => {
-                self.alarm_ns = at_ns;
+                self.alarm_ns = (at_ns != u64::MAX).then_some(at_ns);
                 None
             }
-            Action::Copy(request) if self.copies => Some(done(&request)),
-            Action::Copy(request) => {
-                self.waiting.push(request);
+            Action::Copy if self.copies => copy.as_ref().map(done),
+            Action::Copy => {
+                self.waiting.extend(copy);
                 None
             }
             Action::Start(runlist, tsg, seq) => {
@@ -197,7 +196,8 @@ impl Rig {
                 let state = on.map_or(RunlistState::Empty, RunlistState::Resident);
                 Some(Input::Probed(runlist, state))
             }
-            Action::Record(switch) => {
+            Action::Record(runlist) => {
+                let switch = self.engine.switch(runlist)?;
                 self.switches.push(switch);
                 Some(Input::Interrupts(switch.gfid, self.interrupts))
             }
