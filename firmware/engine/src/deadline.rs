@@ -7,7 +7,7 @@ use crate::message::{Event, Failure, Reject};
 use crate::runlist::{Current, Doing, Why};
 use crate::save::Save;
 use crate::vgpu::{Phase, ReleaseStep};
-use godwit_types::{COPY_RING_ENTRIES, Gfid, PreemptMode, RunlistId};
+use godwit_types::{COPY_RING_ENTRIES, Gfid, PreemptMode, RunlistId, TsgId};
 
 /// How long an engine may take to stop between two instructions before it counts as hung.
 /// (The slowest published save of a whole context is far below: 40 µs for 44 MB.)
@@ -64,29 +64,26 @@ impl Engine {
         let Some(current) = *self.runlists[runlist].current else {
             return;
         };
+        let stint = &self.runlists[runlist].stint;
         let late = self.runlists[runlist].deadline_ns <= self.now_ns;
         match current.doing {
-            Doing::Running | Doing::Preempting { why: Why::Stop, .. }
-                if self.runlists[runlist].stint.slice_end_ns <= self.now_ns
-                    && self.contended(runlist, current.gfid) =>
+            // A group that goes on to where a stop wants it has no more than its slice.
+            Doing::Preempting { why: Why::Stop, .. }
+                if stint.slice_end_ns <= self.now_ns && self.contended(runlist, current.gfid) =>
             {
-                self.slice_over(runlist);
+                let deadline_ns = self.after(PREEMPT_DEADLINE_NS);
+                self.preempt(runlist, PreemptMode::Instruction, deadline_ns, Why::Slice);
             }
-            Doing::Preempting { mode, why } if late => match (why, mode.escalated()) {
-                (Why::Escalate | Why::Slice, Some(sooner)) => {
-                    let milder = match why {
-                        Why::Slice => self.grace_ns(current.tsg) / 2,
-                        Why::Escalate | Why::Stop => ESCALATE_NS,
-                    };
-                    let hard = sooner == PreemptMode::Instruction;
-                    let wait = if hard { PREEMPT_DEADLINE_NS } else { milder };
-                    self.preempt(runlist, sooner, self.after(wait), why);
-                }
-                (Why::Escalate | Why::Slice | Why::Stop, _) => {
-                    self.runlists[runlist].ask(runlist, Doing::Probing { mode, why }, u64::MAX);
-                    self.act(Action::Probe(runlist));
-                }
-            },
+            Doing::Preempting { mode, why } if late => {
+                self.preempt_late(runlist, current.tsg, mode, why);
+            }
+            // The device was to take it off at the end of its slice.
+            Doing::Running if late && stint.armed => {
+                let slice_end_ns = stint.slice_end_ns;
+                self.runlists[runlist].stint.asked_ns = slice_end_ns;
+                let (mode, _) = self.mildest(current.tsg);
+                self.preempt_late(runlist, current.tsg, mode, Why::Slice);
+            }
             Doing::Resetting { tries } if late => {
                 if tries < RESET_TRIES {
                     self.reset_engine(runlist, tries.wrapping_add(1));
@@ -98,6 +95,26 @@ impl Engine {
             | Doing::Preempting { .. }
             | Doing::Probing { .. }
             | Doing::Resetting { .. } => {}
+        }
+    }
+
+    /// An engine has not let go in time: it is asked for a boundary that comes sooner, or it is
+    /// looked at what it holds.
+    fn preempt_late(&mut self, runlist: RunlistId, tsg: TsgId, mode: PreemptMode, why: Why) {
+        match (why, mode.escalated()) {
+            (Why::Escalate | Why::Slice, Some(sooner)) => {
+                let milder = match why {
+                    Why::Slice => self.grace_ns(tsg) / 2,
+                    Why::Escalate | Why::Stop => ESCALATE_NS,
+                };
+                let hard = sooner == PreemptMode::Instruction;
+                let wait = if hard { PREEMPT_DEADLINE_NS } else { milder };
+                self.preempt(runlist, sooner, self.after(wait), why);
+            }
+            (Why::Escalate | Why::Slice | Why::Stop, _) => {
+                self.runlists[runlist].ask(runlist, Doing::Probing { mode, why }, u64::MAX);
+                self.act(Action::Probe(runlist));
+            }
         }
     }
 
@@ -212,7 +229,7 @@ impl Engine {
         };
         let slice_end_ns = entry.stint.slice_end_ns;
         match doing {
-            Doing::Running if self.contended(runlist, gfid) => slice_end_ns,
+            Doing::Running if entry.stint.armed => entry.deadline_ns,
             Doing::Preempting { why: Why::Stop, .. } if self.contended(runlist, gfid) => {
                 entry.deadline_ns.min(slice_end_ns)
             }

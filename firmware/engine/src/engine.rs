@@ -236,7 +236,10 @@ impl Engine {
         }
         self.refresh();
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
-            self.schedule(runlist);
+            if self.has_action_room() {
+                self.schedule(runlist);
+                self.arm_slice(runlist);
+            }
         }
         self.arm();
         more || !self.actions.is_empty()

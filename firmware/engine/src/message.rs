@@ -211,6 +211,8 @@ pub enum Action {
     Start(RunlistId, TsgId, u32),
     /// Ask an engine to become empty.
     Preempt(RunlistId, PreemptMode, u32),
+    /// Ask it to do so at a time, which is the end of a slice.
+    PreemptAt(RunlistId, PreemptMode, u32, u64),
     /// Empty an engine by force.
     Reset(RunlistId, u32),
     /// Look at what an engine holds.

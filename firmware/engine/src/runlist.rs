@@ -68,6 +68,8 @@ pub(crate) struct Stint {
     pub(crate) slice_end_ns: u64,
     /// When it was asked to let go first; `u64::MAX`: it was not.
     pub(crate) asked_ns: u64,
+    /// The device takes it off by itself when its slice is over; it was asked to in advance.
+    pub(crate) armed: bool,
 }
 
 impl Stint {
@@ -77,6 +79,7 @@ impl Stint {
         since_ns: 0,
         slice_end_ns: 0,
         asked_ns: 0,
+        armed: false,
     };
 
     /// One that begins now.
@@ -87,6 +90,7 @@ impl Stint {
             since_ns: now_ns,
             slice_end_ns: now_ns.saturating_add(slice_ns),
             asked_ns: u64::MAX,
+            armed: false,
         }
     }
 }

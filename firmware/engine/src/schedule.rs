@@ -123,22 +123,39 @@ impl Engine {
         u64::from(self.tsgs[tsg].grace).wrapping_mul(GRACE_UNIT_NS)
     }
 
-    /// A group's slice is over and its engine is wanted: it is asked to leave at the mildest
-    /// boundary that its grace period allows for.
-    pub(crate) fn slice_over(&mut self, runlist: RunlistId) {
-        let Some(Current { tsg, .. }) = *self.runlists[runlist].current else { return };
-        if !self.rules.policy.keeps() {
-            // As long as nobody else wanted the engine, it was free to have.
-            let now_ns = self.now_ns;
-            let stint = &mut self.runlists[runlist].stint;
-            let slice_ns = stint.slice_end_ns.saturating_sub(stint.since_ns);
-            stint.since_ns = stint.since_ns.max(now_ns.saturating_sub(slice_ns));
-        }
-        let (mode, wait_ns) = match self.grace_ns(tsg) / 2 {
+    /// The mildest boundary at which a group may leave when its slice is over, and how long it may
+    /// take to it: that of its grace period.
+    pub(crate) fn mildest(&self, tsg: TsgId) -> (PreemptMode, u64) {
+        match self.grace_ns(tsg) / 2 {
             0 => (PreemptMode::Instruction, PREEMPT_DEADLINE_NS),
             half_ns => (PreemptMode::Wfi, half_ns),
-        };
-        self.preempt(runlist, mode, self.after(wait_ns), Why::Slice);
+        }
+    }
+
+    /// Has the device take the group on an engine off when its slice is over, if others want the
+    /// engine: the end of a slice then costs no instruction.
+    pub(crate) fn arm_slice(&mut self, runlist: RunlistId) {
+        let entry = &self.runlists[runlist];
+        let Some(Current { tsg, gfid, doing: Doing::Running }) = *entry.current else { return };
+        if entry.stint.armed || !self.contended(runlist, gfid) {
+            return;
+        }
+        let (mode, wait_ns) = self.mildest(tsg);
+        let (keeps, now_ns) = (self.rules.policy.keeps(), self.now_ns);
+        let entry = &mut self.runlists[runlist];
+        let stint = &mut entry.stint;
+        stint.armed = true;
+        if !keeps && stint.slice_end_ns < now_ns {
+            // As long as nobody else wanted the engine, it was free to have.
+            let slice_ns = stint.slice_end_ns.saturating_sub(stint.since_ns);
+            stint.since_ns = stint.since_ns.max(now_ns.saturating_sub(slice_ns));
+            stint.slice_end_ns = now_ns;
+        }
+        let at_ns = stint.slice_end_ns;
+        entry.deadline_ns = at_ns.max(now_ns).saturating_add(wait_ns);
+        entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
+        let seq = entry.preempt_seq;
+        self.act(Action::PreemptAt(runlist, mode, seq, at_ns));
     }
 
     /// Asks the engine to let go at once of what it runs for another reason.
@@ -167,9 +184,6 @@ impl Engine {
 
     #[inline(never)]
     fn start_next(&mut self, runlist: RunlistId) {
-        if !self.has_action_room() {
-            return;
-        }
         let Some(Choice { gfid, slice_ns, time }) = self.choose(runlist) else {
             return;
         };
@@ -206,7 +220,7 @@ impl Engine {
     /// An answer of a runlist. One whose number answers nothing is counted and dropped.
     pub(crate) fn runlist_event(&mut self, runlist: RunlistId, event: RunlistEvent) {
         let entry = &self.runlists[runlist];
-        let Some(Current { doing, .. }) = *entry.current else { return self.stale() };
+        let Some(Current { tsg, doing, .. }) = *entry.current else { return self.stale() };
         match (event, doing) {
             // A reset's own answer ends it.
             (RunlistEvent::Idle { seq }, Doing::Resetting { .. }) if seq == entry.run_seq => {}
@@ -220,6 +234,15 @@ impl Engine {
                 RunlistEvent::Preempted { seq },
                 Doing::Preempting { mode, .. } | Doing::Probing { mode, .. },
             ) if seq == entry.preempt_seq => {
+                self.left(runlist, Some(mode), None);
+            }
+            // Its slice was over, of which the device took care.
+            (RunlistEvent::Preempted { seq }, Doing::Running)
+                if seq == entry.preempt_seq && entry.stint.armed =>
+            {
+                let (mode, _) = self.mildest(tsg);
+                let stint = &mut self.runlists[runlist].stint;
+                stint.asked_ns = stint.slice_end_ns;
                 self.left(runlist, Some(mode), None);
             }
             (RunlistEvent::Reset { seq }, Doing::Resetting { .. }) if seq == entry.reset_seq => {

@@ -14,6 +14,7 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: Action)
         Action::Retain => retain(pump, hal),
         Action::Start(runlist, tsg, seq) => hal.start(runlist, tsg, seq),
         Action::Preempt(runlist, mode, seq) => hal.request_preempt(runlist, mode, seq),
+        Action::PreemptAt(runlist, mode, seq, at_ns) => hal.preempt_at(runlist, mode, seq, at_ns),
         Action::Reset(runlist, seq) => hal.request_reset(runlist, seq),
         Action::Probe(runlist) => {
             return Some(Input::Probed(runlist, hal.runlist_state(runlist)));

@@ -33,6 +33,11 @@ pub trait Runlists {
     /// Asks the engine to save what it runs and become empty.
     fn request_preempt(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32);
 
+    /// Asks the engine to let go of what was started last when the device's clock reads `at_ns`, as
+    /// if [`Self::request_preempt`] came then. It is void once the group has left, and any later
+    /// request takes its place.
+    fn preempt_at(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32, at_ns: u64);
+
     /// Empties the engine; what was on it is lost.
     fn request_reset(&mut self, runlist: RunlistId, seq: u32);
 

@@ -44,6 +44,8 @@ pub(crate) struct Runlist {
     pub(crate) ack: Ack,
     /// The last preempt request.
     pub(crate) asked: Option<(PreemptMode, u32)>,
+    /// A preempt request that comes later.
+    pub(crate) timed: Option<(PreemptMode, u32, u64)>,
     pub(crate) run_seq: u32,
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn channel(raw: u16) -> GuestChannelId {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let idle = Runlist { on: None, ack: Ack::Given, asked: None, run_seq: 0 };
+        let idle = Runlist { on: None, ack: Ack::Given, asked: None, timed: None, run_seq: 0 };
         Self {
             engine: Engine::new(DEVICE),
             now_ns: 0,
@@ -140,6 +142,7 @@ impl Rig {
             Action::Unbind(channel) => phase(gfid_of_channel(channel)).is_some(),
             Action::Retain
             | Action::Preempt(..)
+            | Action::PreemptAt(..)
             | Action::Reset(..)
             | Action::Probe(_)
             | Action::Alarm(_)
@@ -180,9 +183,14 @@ impl Rig {
             Action::Start(runlist, tsg, seq) => {
                 let entry = self.runlist(runlist);
                 (entry.on, entry.run_seq, entry.asked) = (Some(tsg), seq, None);
+                entry.timed = None;
                 None
             }
             Action::Preempt(runlist, mode, seq) => self.preempt(runlist, mode, seq),
+            Action::PreemptAt(runlist, mode, seq, at_ns) => {
+                self.runlist(runlist).timed = Some((mode, seq, at_ns));
+                self.take_timed(runlist)
+            }
             Action::Reset(runlist, seq) => {
                 let entry = self.runlist(runlist);
                 if entry.ack == Ack::Dead {
@@ -212,6 +220,7 @@ impl Rig {
     fn preempt(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32) -> Option<Input> {
         let entry = self.runlist(runlist);
         entry.asked = Some((mode, seq));
+        entry.timed = None;
         match entry.ack {
             Ack::Given => {
                 entry.on = None;
@@ -225,6 +234,13 @@ impl Rig {
         }
     }
 
+    /// A preempt request whose time has come.
+    fn take_timed(&mut self, runlist: RunlistId) -> Option<Input> {
+        let now_ns = self.now_ns;
+        let due = self.runlist(runlist).timed.take_if(|(_, _, at_ns)| *at_ns <= now_ns);
+        due.and_then(|(mode, seq, _)| self.preempt(runlist, mode, seq))
+    }
+
     pub(crate) fn runlist(&mut self, runlist: RunlistId) -> &mut Runlist {
         &mut self.runlists[usize::from(runlist.raw())]
     }
@@ -232,10 +248,20 @@ impl Rig {
     /// Lets time pass, with the alarm ringing whenever it is due.
     pub(crate) fn pass(&mut self, ns: u64) {
         let end_ns = self.now_ns + ns;
-        while let Some(at_ns) = self.alarm_ns.filter(|at_ns| *at_ns <= end_ns) {
+        loop {
+            let timed = self.runlists.iter().filter_map(|runlist| runlist.timed);
+            let timed = timed.map(|(_, _, at_ns)| at_ns);
+            let next_ns = timed.chain(self.alarm_ns).min();
+            let Some(at_ns) = next_ns.filter(|at_ns| *at_ns <= end_ns) else { break };
             self.now_ns = self.now_ns.max(at_ns);
-            self.alarm_ns = None;
-            self.give(Input::Alarm);
+            for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+                if let Some(input) = self.take_timed(runlist) {
+                    self.give(input);
+                }
+            }
+            if self.alarm_ns.take_if(|at_ns| *at_ns <= self.now_ns).is_some() {
+                self.give(Input::Alarm);
+            }
         }
         self.now_ns = end_ns;
     }

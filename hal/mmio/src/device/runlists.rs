@@ -23,6 +23,8 @@ pub struct PreemptRequest {
     pub run: u32,
     /// Number of the request.
     pub seq: u32,
+    /// When it comes.
+    pub at_ns: u64,
 }
 
 /// One runlist's words, as the device has them.
@@ -62,7 +64,9 @@ impl<W: Words> RunlistView<W> {
         }
         self.preempt_seen = seq;
         let mode = parse_preempt_mode(self.words.read(runlist::preempt_mode(self.id)));
-        Some(PreemptRequest { mode, run: self.words.read(runlist::preempt_run(self.id)), seq })
+        let run = self.words.read(runlist::preempt_run(self.id));
+        let (lo, hi) = (runlist::preempt_at_lo(self.id), runlist::preempt_at_hi(self.id));
+        Some(PreemptRequest { mode, run, seq, at_ns: self.words.read_wide(lo, hi) })
     }
 
     /// A reset request's number.

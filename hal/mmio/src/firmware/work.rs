@@ -38,7 +38,8 @@ impl<W: Words, L, R> Timer for Mmio<W, L, R> {
     }
 }
 
-fn preempt(words: &impl Words, id: RunlistId, mode: PreemptMode, seq: u32) {
+fn preempt(words: &impl Words, id: RunlistId, mode: PreemptMode, seq: u32, at_ns: u64) {
+    words.write_wide(runlist::preempt_at_lo(id), runlist::preempt_at_hi(id), at_ns);
     words.write(runlist::preempt_mode(id), encode_preempt_mode(mode));
     // Always what was started last: two requests of one turn may be seen at once.
     words.write(runlist::preempt_run(id), words.read(runlist::run_seq(id)));
@@ -53,7 +54,7 @@ pub fn leave_engines(words: &impl Words) {
     if on_crash.contains(OnCrash::STOP) {
         for id in [RunlistId::COMPUTE, RunlistId::COPY] {
             let seq = words.read(runlist::preempt_seq(id)).wrapping_add(1);
-            preempt(words, id, PreemptMode::Instruction, seq);
+            preempt(words, id, PreemptMode::Instruction, seq, 0);
         }
     }
 }
@@ -65,7 +66,11 @@ impl<W: Words, L, R> Runlists for Mmio<W, L, R> {
     }
 
     fn request_preempt(&mut self, id: RunlistId, mode: PreemptMode, seq: u32) {
-        preempt(&self.words, id, mode, seq);
+        preempt(&self.words, id, mode, seq, 0);
+    }
+
+    fn preempt_at(&mut self, id: RunlistId, mode: PreemptMode, seq: u32, at_ns: u64) {
+        preempt(&self.words, id, mode, seq, at_ns);
     }
 
     fn request_reset(&mut self, id: RunlistId, seq: u32) {

@@ -50,6 +50,7 @@ impl Engine {
     pub(super) fn reset(&mut self, board: &mut Board, seq: u32) {
         let hung = mem::replace(&mut self.hung, false);
         self.held = None;
+        self.timed = None;
         self.preempt = None;
         self.late = None;
         let (group, images, guilty, begun) = match mem::replace(&mut self.phase, Phase::Empty) {
@@ -112,6 +113,8 @@ impl Engine {
         self.end_stay(board, false);
         self.view.set_status(CtxStatus::Invalid, None);
         if idle {
+            // What was to come later is void.
+            self.timed.take_if(|timed| timed.run == group.start_seq);
             self.view.finish_idle(group.start_seq);
             board.raised = true;
         } else {

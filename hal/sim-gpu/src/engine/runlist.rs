@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     /// The current channel ignores preemption until the engine is reset.
     pub(super) hung: bool,
     pub(super) late: Option<LateAck>,
+    /// A preempt request that comes later.
+    pub(super) timed: Option<PreemptRequest>,
     /// When the preempt request is obeyed, by work that is stubborn.
     pub(super) obeys_ns: u64,
     /// The stay of the group on the engine, up to now.
@@ -86,6 +88,7 @@ impl Engine {
             preempt: None,
             hung: false,
             late: None,
+            timed: None,
             obeys_ns: 0,
             stay: None,
         }
@@ -99,13 +102,25 @@ impl Engine {
         if let Some(start) = self.view.poll_start() {
             self.held = Some(start);
         }
-        if let Some(PreemptRequest { mode, run, seq }) = self.view.poll_preempt() {
+        if let Some(request) = self.view.poll_preempt() {
+            self.timed = Some(request);
+            self.take_timed(board);
+        }
+    }
+
+    /// Takes up a preempt request whose time has come.
+    fn take_timed(&mut self, board: &mut Board) {
+        let Some(PreemptRequest { mode, run, seq, at_ns }) = self.timed else { return };
+        // One that takes the place of another which is being obeyed must be answered, too.
+        if at_ns <= board.now_ns || self.preempt.is_some() {
+            self.timed = None;
             self.request_preempt(board, Preempt { mode, run, seq });
         }
     }
 
     /// Does everything that is due now.
     pub(crate) fn settle(&mut self, board: &mut Board) {
+        self.take_timed(board);
         if let Some(late) = self.late.filter(|late| late.at_ns <= board.now_ns) {
             self.late = None;
             self.view.finish_preempt(late.seq);
@@ -326,9 +341,10 @@ impl Engine {
         }
     }
 
-    /// When an acknowledge that is late comes.
+    /// When an acknowledge that is late comes, or a preempt request.
     pub(crate) fn next_late_ns(&self) -> Option<u64> {
-        self.late.map(|late| late.at_ns)
+        let late_ns = self.late.map(|late| late.at_ns);
+        late_ns.into_iter().chain(self.timed.map(|timed| timed.at_ns)).min()
     }
 }
 

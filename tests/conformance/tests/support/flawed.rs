@@ -161,6 +161,10 @@ impl Runlists for Flawed {
         self.inner.start(runlist, tsg, seq);
     }
 
+    fn preempt_at(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32, at_ns: u64) {
+        self.inner.preempt_at(runlist, mode, seq, at_ns);
+    }
+
     fn request_preempt(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32) {
         let mode = match self.flaw {
             Flaw::PreemptsTooSoon | Flaw::PreemptsWithinABlock => PreemptMode::Instruction,
