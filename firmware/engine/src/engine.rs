@@ -281,7 +281,7 @@ impl Engine {
     }
 
     pub(crate) fn has_action_room(&self) -> bool {
-        self.actions.room() >= ACTION_ROOM
+        self.actions.is_empty() || self.actions.room() >= ACTION_ROOM
     }
 
     /// Whether there is room for an event that nothing forces us to send now.

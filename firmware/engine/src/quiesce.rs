@@ -44,10 +44,15 @@ impl Engine {
     }
 
     /// Goes on with a stop, or a release, once the engines have let go of everything.
+    #[inline]
     pub(crate) fn check_drained(&mut self, gfid: Gfid) {
-        let Some(stop) = self.vgpus[gfid].draining() else {
-            return;
-        };
+        if let Some(stop) = self.vgpus[gfid].draining() {
+            self.drained(gfid, stop);
+        }
+    }
+
+    #[inline(never)]
+    fn drained(&mut self, gfid: Gfid, stop: Stop) {
         let vgpu = &self.vgpus[gfid];
         let queued = [RunlistId::COMPUTE, RunlistId::COPY]
             .into_iter()

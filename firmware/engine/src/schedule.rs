@@ -176,15 +176,16 @@ impl Engine {
     /// Puts the next group on an engine that is empty.
     #[inline]
     pub(crate) fn schedule(&mut self, runlist: RunlistId) {
+        let waiting = self.waiting(runlist);
         let entry = &self.runlists[runlist];
-        if entry.current.is_none() && self.waiting(runlist) != 0 && !entry.lost {
-            self.start_next(runlist);
+        if waiting != 0 && entry.current.is_none() && !entry.lost {
+            self.start_next(runlist, waiting);
         }
     }
 
     #[inline(never)]
-    fn start_next(&mut self, runlist: RunlistId) {
-        let Some(Choice { gfid, slice_ns, time }) = self.choose(runlist) else {
+    fn start_next(&mut self, runlist: RunlistId, waiting: u32) {
+        let Some(Choice { gfid, slice_ns, time }) = self.choose(runlist, waiting) else {
             return;
         };
         let Some(tsg) = self.pick(runlist, gfid) else {

@@ -111,8 +111,7 @@ impl Engine {
     }
 
     /// Who runs next; `None` while the turn is kept for one that has no work.
-    pub(crate) fn choose(&mut self, runlist: RunlistId) -> Option<Choice> {
-        let waiting = self.waiting(runlist);
+    pub(crate) fn choose(&mut self, runlist: RunlistId, waiting: u32) -> Option<Choice> {
         if let Some(gfid) = self.runlists[runlist].ahead.take()
             && waiting & bit(gfid) != 0
             && let Some(slice_ns) = self.slice_ahead(runlist, gfid)
@@ -156,7 +155,15 @@ impl Engine {
         let idle_ns = self.now_ns.saturating_sub(turn.end_ns);
         let keeps = self.rules.policy.keeps() && idle_ns < self.round_ns;
         let among = if keeps { self.sharing } else { waiting };
-        for _ in 0..=NOBODY {
+        if !self.try_turn(runlist, among) {
+            self.turn_of_many(runlist, among);
+        }
+    }
+
+    /// Goes on to the next turn that is not left out.
+    #[cold]
+    fn turn_of_many(&mut self, runlist: RunlistId, among: u32) {
+        for _ in 0..NOBODY {
             if self.try_turn(runlist, among) {
                 return;
             }
@@ -172,6 +179,7 @@ impl Engine {
     }
 
     /// Goes on to the turn after the last one. `false`: it is left out.
+    #[inline]
     fn try_turn(&mut self, runlist: RunlistId, among: u32) -> bool {
         let of = self.turn_after(runlist, among);
         let Some(gfid) = Gfid::from_index(of.into()) else {
