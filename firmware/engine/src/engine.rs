@@ -182,10 +182,11 @@ impl Engine {
             return Err(Full);
         }
         match *input {
+            // First, since an engine waits for its next group.
+            Input::Runlist(runlist, event) => self.runlist_event(runlist, event),
             Input::Hint(gfid) => self.hint(gfid),
             Input::Doorbell(channel) => self.doorbell(channel),
             Input::Fault(channel, fault) => self.channel_fault(channel, fault),
-            Input::Runlist(runlist, event) => self.runlist_event(runlist, event),
             Input::Probed(runlist, state) => self.probed(runlist, state),
             Input::Alarm => self.alarm(),
             Input::Copied(done) => self.copied(done),
@@ -237,7 +238,7 @@ impl Engine {
         self.refresh();
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             if self.has_action_room() {
-                self.schedule(runlist);
+                self.schedule_idle(runlist);
                 self.arm_slice(runlist);
             }
         }

@@ -31,6 +31,12 @@ impl Actions {
 
 impl Engine {
     pub(crate) fn act(&mut self, action: Action) {
+        self.act_here(action);
+    }
+
+    /// The same, for the few places where a call costs too much.
+    #[inline(always)]
+    pub(crate) fn act_here(&mut self, action: Action) {
         if self.actions.queue.push_back(action).is_err() {
             self.overrun();
         }

@@ -95,6 +95,12 @@ impl Stint {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn warn(_transition: &Transition<RunlistId, RunlistName>) {
+    trace!(warn, "{}", _transition);
+}
+
 /// A group that has left an engine, for what is told of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone {
@@ -146,11 +152,11 @@ impl State for Option<Current> {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn tell(transition: &Transition<RunlistId, RunlistName>) {
         match transition.to {
             // An engine that does not answer.
-            RunlistName::Probing(_) | RunlistName::Resetting(_) => trace!(warn, "{}", transition),
+            RunlistName::Probing(_) | RunlistName::Resetting(_) => warn(transition),
             RunlistName::Empty | RunlistName::Running(_) | RunlistName::Preempting(..) => {
                 trace!(trace, "{}", transition);
             }

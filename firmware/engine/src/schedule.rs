@@ -16,6 +16,11 @@ use godwit_types::{
 impl Engine {
     /// Queues a group that has work, or parks it while its vGPU stands still.
     pub(crate) fn enqueue(&mut self, tsg: TsgId) {
+        self.enqueue_here(tsg);
+    }
+
+    #[inline(always)]
+    fn enqueue_here(&mut self, tsg: TsgId) {
         let group = self.tsgs[tsg];
         let Some(gfid) = group.gfid else { return };
         let vgpu = &mut self.vgpus[gfid];
@@ -174,7 +179,7 @@ impl Engine {
     }
 
     /// Puts the next group on an engine that is empty.
-    #[inline]
+    #[inline(always)] // as all that follows from it: see `left`
     pub(crate) fn schedule(&mut self, runlist: RunlistId) {
         let waiting = self.waiting(runlist);
         let entry = &self.runlists[runlist];
@@ -183,7 +188,13 @@ impl Engine {
         }
     }
 
+    /// The same, where nobody waits for it.
     #[inline(never)]
+    pub(crate) fn schedule_idle(&mut self, runlist: RunlistId) {
+        self.schedule(runlist);
+    }
+
+    #[inline(always)]
     fn start_next(&mut self, runlist: RunlistId, waiting: u32) {
         let Some(Choice { gfid, slice_ns, time }) = self.choose(runlist, waiting) else {
             return;
@@ -196,9 +207,9 @@ impl Engine {
         entry.run_seq = entry.run_seq.wrapping_add(1);
         let seq = entry.run_seq;
         entry.stint = Stint::new(time, now_ns, slice_ns);
-        entry.current.enter(runlist, Some(Current { tsg, gfid, doing: Doing::Running }));
+        entry.current.enter_here(runlist, Some(Current { tsg, gfid, doing: Doing::Running }));
         self.tsgs[tsg].state.enter(tsg, TsgState::Current { again: false });
-        self.act(Action::Start(runlist, tsg, seq));
+        self.act_here(Action::Start(runlist, tsg, seq));
         // A group that runs only to reach a boundary is asked for it at once.
         if let Some(stop) = self.vgpus[gfid].draining() {
             self.caused(runlist, SwitchCause::Stop);
@@ -208,6 +219,7 @@ impl Engine {
     }
 
     /// The group of a vGPU that has waited longest.
+    #[inline(always)]
     fn pick(&mut self, runlist: RunlistId, gfid: Gfid) -> Option<TsgId> {
         let tsg = self.vgpus[gfid].ready[runlist].pop(&mut self.tsgs);
         if self.vgpus[gfid].ready[runlist].is_empty() {
@@ -265,18 +277,21 @@ impl Engine {
 
     /// The engine is empty. `at`: the boundary its group left at; `None`: its work is done.
     /// `cause`: why it left, if not for what it was asked for.
+    ///
+    /// What is called from here to the next start is inlined, since calls would be a third of it.
+    #[inline(never)]
     fn left(&mut self, runlist: RunlistId, at: Option<PreemptMode>, cause: Option<SwitchCause>) {
         let Some(current) = *self.runlists[runlist].current else {
             return;
         };
         let stint = self.runlists[runlist].stint;
-        self.runlists[runlist].current.enter(runlist, None);
+        self.runlists[runlist].current.enter_here(runlist, None);
         self.charge(runlist, current.gfid, &stint);
         let again = *self.tsgs[current.tsg].state == TsgState::Current { again: true };
         self.tsgs[current.tsg].left_at = at;
         self.tsgs[current.tsg].state.enter(current.tsg, TsgState::Idle);
         if at.is_some() || again {
-            self.enqueue(current.tsg);
+            self.enqueue_here(current.tsg);
         }
         self.check_drained(current.gfid);
         if self.vgpus[current.gfid].has_steps() {
@@ -289,7 +304,7 @@ impl Engine {
         // First the next group, then what is told of this one.
         self.refresh();
         self.schedule(runlist);
-        self.act(Action::Record(runlist));
+        self.act_here(Action::Record(runlist));
     }
 
     /// What is told of the group that has left an engine last.

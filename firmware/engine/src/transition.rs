@@ -51,6 +51,12 @@ impl<S> Now<S> {
 impl<S: State> Now<S> {
     /// Changes the state of `of`.
     pub(crate) fn enter(&mut self, of: S::Of, state: S) {
+        self.enter_here(of, state);
+    }
+
+    /// The same, for the few places where a call costs too much.
+    #[inline(always)]
+    pub(crate) fn enter_here(&mut self, of: S::Of, state: S) {
         let (from, to) = (self.0.name(), state.name());
         self.0 = state;
         if from != to {

@@ -87,6 +87,7 @@ impl TsgQueue {
         self.ends.is_none()
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, tsgs: &mut Tsgs, tsg: TsgId) {
         tsgs[tsg].next = None;
         self.ends = match self.ends {
@@ -98,6 +99,7 @@ impl TsgQueue {
         };
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self, tsgs: &mut Tsgs) -> Option<TsgId> {
         let (first, last) = self.ends?;
         self.ends = tsgs[first].next.map(|next| (next, last));

@@ -111,6 +111,7 @@ impl Engine {
     }
 
     /// Who runs next; `None` while the turn is kept for one that has no work.
+    #[inline(always)]
     pub(crate) fn choose(&mut self, runlist: RunlistId, waiting: u32) -> Option<Choice> {
         if let Some(gfid) = self.runlists[runlist].ahead.take()
             && waiting & bit(gfid) != 0
@@ -130,6 +131,7 @@ impl Engine {
         self.borrower(runlist, waiting, slice_ns)
     }
 
+    #[inline(always)]
     fn turn_goes_on(&self, runlist: RunlistId, waiting: u32) -> bool {
         let turn = &self.runlists[runlist].turn;
         let left_ns = turn.end_ns.saturating_sub(self.now_ns);
@@ -144,6 +146,7 @@ impl Engine {
     }
 
     /// Begins the next turn.
+    #[inline(always)]
     fn next_turn(&mut self, runlist: RunlistId, waiting: u32) {
         let turn = self.runlists[runlist].turn;
         if turn.open
@@ -173,13 +176,14 @@ impl Engine {
         self.open_turn(runlist, of, u64::from(self.slice_ns));
     }
 
+    #[inline(always)]
     fn open_turn(&mut self, runlist: RunlistId, of: u8, slice_ns: u64) {
         let end_ns = self.after(slice_ns);
         self.runlists[runlist].turn = Turn { of, open: true, end_ns };
     }
 
     /// Goes on to the turn after the last one. `false`: it is left out.
-    #[inline]
+    #[inline(always)]
     fn try_turn(&mut self, runlist: RunlistId, among: u32) -> bool {
         let of = self.turn_after(runlist, among);
         let Some(gfid) = Gfid::from_index(of.into()) else {
@@ -204,6 +208,7 @@ impl Engine {
     }
 
     /// The turn after the last one, among those of these vGPUs and of nobody.
+    #[inline(always)]
     fn turn_after(&self, runlist: RunlistId, among: u32) -> u8 {
         let last = self.runlists[runlist].turn.of;
         let later = u32::MAX.checked_shl(u32::from(last).wrapping_add(1)).unwrap_or(0);
@@ -218,6 +223,7 @@ impl Engine {
     }
 
     /// Who may have time that its owner does not use: with fixed share, up to a cap.
+    #[inline(never)]
     fn borrower(&mut self, runlist: RunlistId, waiting: u32, left_ns: u64) -> Option<Choice> {
         let mut candidates = waiting & self.elastic;
         let after = self.runlists[runlist].lent;
@@ -247,7 +253,16 @@ impl Engine {
     /// A group has come to its vGPU's queue. Takes back time that was lent, if it is its owner's;
     /// or lets the vGPU go before others, once between two of its turns and at the cost of the
     /// next, if its guest has said that latency matters.
+    #[inline(always)]
     pub(crate) fn queued(&mut self, runlist: RunlistId, gfid: Gfid) {
+        let lent = self.runlists[runlist].stint.time == Time::Lent;
+        if lent || self.hinted & bit(gfid) != 0 {
+            self.claim(runlist, gfid);
+        }
+    }
+
+    #[inline(never)]
+    fn claim(&mut self, runlist: RunlistId, gfid: Gfid) {
         use godwit_types::SwitchCause;
         let hinted = self.hinted & bit(gfid) != 0;
         self.hinted &= !bit(gfid);
@@ -274,6 +289,7 @@ impl Engine {
     }
 
     /// How long a vGPU may run before its turn; `None`: not at all.
+    #[inline(never)]
     fn slice_ahead(&self, runlist: RunlistId, gfid: Gfid) -> Option<u64> {
         let vgpu = &self.vgpus[gfid];
         let quantum = i32::try_from(vgpu.quantum_ns()).unwrap_or(i32::MAX);
@@ -283,6 +299,7 @@ impl Engine {
     }
 
     /// Charges a group's vGPU with the time that it had the engine.
+    #[inline(always)]
     pub(crate) fn charge(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
         let used_ns = self.now_ns.saturating_sub(stint.since_ns);
         let account = &mut self.vgpus[gfid].accounts[runlist];

@@ -185,6 +185,11 @@ impl Rig {
         self.host.card().gpu().stats(gfid).preemptions
     }
 
+    /// The same of all vGPUs together.
+    pub fn all_preemptions(&self) -> u64 {
+        self.host.vgpus().map(|(gfid, _)| self.preemptions(gfid)).sum()
+    }
+
     /// Instructions of the longest call since this was asked last.
     pub fn take_longest_call(&mut self) -> u32 {
         self.host.card_mut().take_longest_call()

@@ -21,12 +21,12 @@ pub struct SwitchCount {
     pub vgpus: u32,
     /// Channels that have work, of all of them.
     pub channels: u32,
-    /// From the interrupt of the alarm to the preempt request, at worst.
-    pub preempt: u32,
-    /// From the interrupt of its answer to the request to start the next group, at worst.
+    /// From the end of a slice to the request to start the next group, at worst: the device takes
+    /// the group off by itself, so these begin with the interrupt that says so.
     pub start: u32,
-    /// Both, of one switch, at worst.
-    pub both: u32,
+    /// Of the whole call, at worst: what is told of the switch and the end of the next slice
+    /// included.
+    pub call: u32,
 }
 
 /// Counts on one board, for few channels and for all that there are.
@@ -47,30 +47,33 @@ fn count(board: &str, vgpus: u32, channels: u16) -> Result<SwitchCount, Box<dyn 
         rig.host.settle();
         works.push(work);
     }
-    let (preempt, run) =
+    // The request to take a group off at the end of its slice, and the one to start a group.
+    let (end, run) =
         (runlist::preempt_seq(RunlistId::COMPUTE), runlist::run_seq(RunlistId::COMPUTE));
-    rig.host.card_mut().step_calls(vec![preempt, run]);
+    rig.host.card_mut().step_calls(vec![end, run]);
     let begin_ns = rig.host.now_ns();
-    let mut calls: Vec<SteppedCall> = Vec::new();
-    let written = |calls: &[SteppedCall], word| {
-        let all = calls.iter().flat_map(|call| &call.writes);
-        all.filter(|write| write.0 == word).map(|write| write.1).collect::<Vec<u32>>()
-    };
-    while written(&calls, run).len() < SWITCHES {
+    let before = rig.all_preemptions();
+    let mut switches: Vec<(u32, u32)> = Vec::new();
+    while switches.len() < SWITCHES {
         if rig.host.now_ns() > begin_ns + TIME_MAX_NS {
             return Err("vGPUs do not take turns".into());
         }
         rig.pass(100_000);
-        calls.extend(rig.host.card_mut().take_stepped());
+        let calls: Vec<SteppedCall> = rig.host.card_mut().take_stepped();
+        switches.extend(calls.iter().filter_map(|call| {
+            let start = call.writes.iter().find(|write| write.0 == run)?;
+            Some((start.1, call.instructions))
+        }));
     }
-    let (preempts, starts) = (written(&calls, preempt), written(&calls, run));
-    // They take turns, so each start follows the preempt request before it.
-    let both = preempts.iter().zip(&starts).map(|(preempt, start)| preempt + start).max();
+    // Each of them was a slice that was over, and no alarm rang for it.
+    let preemptions = rig.all_preemptions() - before;
+    if preemptions != switches.len() as u64 {
+        return Err(format!("{} starts after {preemptions} slices", switches.len()).into());
+    }
     Ok(SwitchCount {
         vgpus,
         channels: vgpus * u32::from(channels),
-        preempt: preempts.into_iter().max().unwrap_or(0),
-        start: starts.into_iter().max().unwrap_or(0),
-        both: both.unwrap_or(0),
+        start: switches.iter().map(|switch| switch.0).max().unwrap_or(0),
+        call: switches.iter().map(|switch| switch.1).max().unwrap_or(0),
     })
 }
