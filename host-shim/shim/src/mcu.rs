@@ -135,7 +135,7 @@ pub struct QemuBoard {
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
     pub(crate) machine: &'static str,
-    pub(crate) core: Core,
+    pub(crate) core: &'static Core,
 }
 
 /// What the debugger must know of a core.
@@ -196,21 +196,21 @@ impl QemuBoard {
             program: "qemu-system-riscv64",
             package: "qemu-system-misc",
             machine: "virt",
-            core: Core::RV64,
+            core: &Core::RV64,
         },
         Self {
             board: QEMU_VIRT_RV32,
             program: "qemu-system-riscv32",
             package: "qemu-system-misc",
             machine: "virt",
-            core: Core::RV32,
+            core: &Core::RV32,
         },
         Self {
             board: MPS2_AN386,
             program: "qemu-system-arm",
             package: "qemu-system-arm",
             machine: "mps2-an386",
-            core: Core::CORTEX_M,
+            core: &Core::CORTEX_M,
         },
     ];
 

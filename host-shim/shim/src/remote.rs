@@ -107,7 +107,7 @@ impl Remote {
     }
 
     /// What the debugger must know of its core.
-    pub(crate) fn core(&self) -> Core {
+    pub(crate) fn core(&self) -> &'static Core {
         self.mcu.board.core
     }
 
