@@ -31,6 +31,7 @@ mod planted;
 mod registers;
 mod report;
 mod samples;
+pub mod sched;
 mod suspend;
 mod time;
 mod vgpu;
