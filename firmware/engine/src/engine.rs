@@ -313,7 +313,7 @@ impl Engine {
 
     fn command(&mut self, request: &Request) -> Result<(), Reject> {
         let Request { id, gfid, command } = *request;
-        let absent = *self.vgpus[gfid].phase == Phase::Absent;
+        let absent = !self.vgpus[gfid].is_present();
         let needs_none = matches!(
             command,
             Command::Create { .. } | Command::SetScheduling(_) | Command::SetLimits(_)

@@ -18,7 +18,7 @@ impl Engine {
         mode: StopMode,
         timeout_ns: u64,
     ) -> Result<(), Reject> {
-        if *self.vgpus[gfid].phase != Phase::Running {
+        if !matches!(*self.vgpus[gfid].phase, Phase::Running) {
             return Err(Reject::WrongPhase);
         }
         // One that escalates ends by the engines' own deadlines, if at all.

@@ -141,8 +141,8 @@ impl Engine {
     }
 
     fn tell_started(&mut self) {
-        let present = self.mask(|phase| *phase != Phase::Absent);
-        let running = self.mask(|phase| *phase == Phase::Running);
+        let present = self.mask(|phase| !matches!(phase, Phase::Absent));
+        let running = self.mask(|phase| matches!(phase, Phase::Running));
         self.tell(Event::Started { present, running });
         // After it, since the host counts the scrubs from there.
         self.scrub_all_slots();

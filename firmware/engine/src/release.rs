@@ -27,7 +27,7 @@ impl Engine {
         placement: Placement,
         share: Share,
     ) -> Result<(), Reject> {
-        if *self.vgpus[gfid].phase != Phase::Absent {
+        if self.vgpus[gfid].is_present() {
             return Err(Reject::VgpuExists);
         }
         profile.check().map_err(Reject::Profile)?;
@@ -36,7 +36,7 @@ impl Engine {
         }
         placement.check(&profile, &self.device).map_err(Reject::Placement)?;
         for (_, other) in self.vgpus.iter() {
-            if *other.phase != Phase::Absent {
+            if other.is_present() {
                 placement
                     .apart(&profile, &other.placement, &other.profile)
                     .map_err(Reject::Placement)?;

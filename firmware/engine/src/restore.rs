@@ -192,7 +192,7 @@ impl Engine {
         if !self.vgpus[gfid].cleaning {
             return Step::Rests;
         }
-        if *self.vgpus[gfid].save != Save::None {
+        if !matches!(*self.vgpus[gfid].save, Save::None) {
             // The end of the save scrubs them.
             self.vgpus[gfid].cleaning = false;
             return Step::Rests;

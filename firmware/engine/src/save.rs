@@ -123,7 +123,7 @@ impl Engine {
     pub(crate) fn save_begin(&mut self, gfid: Gfid) -> Result<(), Reject> {
         let vgpu = &self.vgpus[gfid];
         if !matches!(*vgpu.phase, Phase::Running | Phase::Stopped { .. })
-            || *vgpu.save != Save::None
+            || !matches!(*vgpu.save, Save::None)
         {
             return Err(Reject::WrongPhase);
         }
@@ -163,7 +163,7 @@ impl Engine {
             return Err(Reject::WrongPhase);
         };
         // A round of an earlier standstill is stale: it may have run in between.
-        if *vgpu.save != Save::Between
+        if !matches!(*vgpu.save, Save::Between)
             || vgpu.closing != 0
             || vgpu.flipped_in != Some(proof.epoch())
         {

@@ -84,7 +84,7 @@ pub(crate) enum ReleaseStep {
 }
 
 /// The life of a vGPU. All that is true of a phase sits in its variant.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Phase {
     Absent,
     /// Its partition is being set.
@@ -283,12 +283,12 @@ impl Vgpu {
     }
 
     pub(crate) fn is_present(&self) -> bool {
-        *self.phase != Phase::Absent
+        !matches!(*self.phase, Phase::Absent)
     }
 
     /// Whether it may have something to do without being asked.
     pub(crate) fn has_steps(&self) -> bool {
-        *self.save != Save::None
+        !matches!(*self.save, Save::None)
             || self.untold != 0
             || self.closing != 0
             || self.watch.untold != 0
