@@ -58,6 +58,7 @@ impl Engine {
                 self.vgpu_deadline(gfid);
             }
         }
+        self.count_phases();
     }
 
     fn runlist_deadline(&mut self, runlist: RunlistId) {

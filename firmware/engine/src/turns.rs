@@ -319,16 +319,21 @@ impl Engine {
         }
     }
 
+    /// When the first vGPU is late with its phase.
+    pub(crate) fn count_phases(&mut self) {
+        let dues = self.vgpus.iter().map(|(_, vgpu)| vgpu.phase.deadline_ns());
+        self.phases_due_ns = dues.fold(u64::MAX, u64::min);
+    }
+
     /// Counts vGPUs and computes how long their turns are, after something has changed that this
     /// depends on.
     #[inline(never)]
     pub(crate) fn recount(&mut self) {
         self.counted = true;
-        self.phases_due_ns = u64::MAX;
+        self.count_phases();
         (self.sharing, self.elastic) = (0, 0);
         let mut present: u32 = 0;
         for (gfid, vgpu) in self.vgpus.iter() {
-            self.phases_due_ns = self.phases_due_ns.min(vgpu.phase.deadline_ns());
             present = present.wrapping_add(u32::from(vgpu.is_present()));
             if vgpu.may_run() {
                 self.sharing |= bit(gfid);

@@ -243,10 +243,14 @@ pub(crate) struct Vgpu {
 }
 
 impl crate::engine::Engine {
-    /// Changes a vGPU's phase. Whose turns there are depends on it.
+    /// Changes a vGPU's phase. Whose turns there are depends on it, and when somebody is late.
     pub(crate) fn enter_phase(&mut self, gfid: Gfid, phase: Phase) {
-        self.vgpus[gfid].phase.enter(gfid, phase);
-        self.counted = false;
+        let vgpu = &mut self.vgpus[gfid];
+        let before = (vgpu.is_present(), vgpu.may_run());
+        // Too early is no harm: it is looked at again then.
+        self.phases_due_ns = self.phases_due_ns.min(phase.deadline_ns());
+        vgpu.phase.enter(gfid, phase);
+        self.counted &= before == (vgpu.is_present(), vgpu.may_run());
     }
 }
 
