@@ -1,5 +1,6 @@
 //! How many instructions the firmware takes for a call, in a scenario that is always the same.
 
+use crate::switches::least_switch_count;
 use crate::{Rig, Work, mcu};
 use godwit_shim::{Live, Resume, ResumeState, SavePlan, Suspend, SuspendState, Wanted};
 use godwit_types::Gfid;
@@ -20,9 +21,12 @@ pub struct Counts {
     pub start: u32,
     /// A doorbell rings for a channel that is idle, and it is started.
     pub doorbell: u32,
-    /// A slice is over and another vGPU waits: the call of the alarm, or that of the answer to
-    /// the preemption.
+    /// A slice is over and another vGPU waits: all of the call, with what is told of it and the end
+    /// of the next slice.
     pub slice_expiry: u32,
+    /// From the interrupt that says that a slice is over, and the engine empty, to the request to
+    /// start the next group.
+    pub next_start: u32,
     /// A vGPU is saved while it runs, beside another one.
     pub save_call: u32,
     /// It is restored.
@@ -45,7 +49,8 @@ pub fn counts(board: &str) -> Result<Counts, Box<dyn Error>> {
     let path = folder.path().join("state");
     let save_call = worst_save(&mut rig, pair[0].gfid, &path)?;
     let restore_call = worst_restore(&mut rig, &path)?;
-    Ok(Counts { start, doorbell, slice_expiry, save_call, restore_call })
+    let next_start = least_switch_count(board)?.start;
+    Ok(Counts { start, doorbell, slice_expiry, next_start, save_call, restore_call })
 }
 
 fn worst_doorbell(rig: &mut Rig, work: &mut Work) -> Result<u32, Box<dyn Error>> {

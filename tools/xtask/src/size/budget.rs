@@ -44,8 +44,10 @@ pub(crate) struct Instructions {
     pub(crate) start: u64,
     /// A doorbell starts an idle channel.
     pub(crate) doorbell: u64,
-    /// A slice is over and another vGPU waits.
+    /// A slice is over and another vGPU waits: all of the call.
     pub(crate) slice_expiry: u64,
+    /// Of it, up to the request to start the next group.
+    pub(crate) next_start: u64,
     /// A vGPU is saved.
     pub(crate) save_call: u64,
     /// A vGPU is restored.
@@ -54,11 +56,12 @@ pub(crate) struct Instructions {
 
 impl Instructions {
     /// The figures with their names.
-    pub(crate) fn rows(&self) -> [(&'static str, u64); 5] {
+    pub(crate) fn rows(&self) -> [(&'static str, u64); 6] {
         [
             ("start", self.start),
             ("doorbell", self.doorbell),
             ("slice expiry", self.slice_expiry),
+            ("next start", self.next_start),
             ("save, a call", self.save_call),
             ("restore, a call", self.restore_call),
         ]
