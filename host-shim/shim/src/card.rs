@@ -371,6 +371,12 @@ impl Card {
             }
             match &mut self.core {
                 Core::Native(native) => {
+                    // What it does about an interrupt comes when it has worked for it, not before.
+                    let interrupted = native.is_interrupted();
+                    if interrupted {
+                        self.pass(self.work_ns(TURN_INSTRUCTIONS));
+                    }
+                    let Core::Native(native) = &mut self.core else { continue };
                     let turn = native.turn();
                     if native.is_cut() {
                         self.lose(Loss::native(LossCause::Arranged(Mishap::Cut)));
@@ -380,7 +386,9 @@ impl Card {
                         self.lost_in_a_row = 0;
                         return;
                     }
-                    self.pass(self.work_ns(TURN_INSTRUCTIONS));
+                    if !interrupted {
+                        self.pass(self.work_ns(TURN_INSTRUCTIONS));
+                    }
                 }
                 Core::Remote(remote) => match remote.work() {
                     Ok(None) => return,

@@ -4,6 +4,7 @@ use godwit_hal::{Retained, RetainedSlot};
 use godwit_mmio::{AttentionWord, Mmio, SharedRetained, SharedWords, Words};
 use godwit_pump::{Pump, Turn};
 use godwit_regs::Word;
+use godwit_regs::map::intr;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -39,6 +40,11 @@ impl Native {
         self.fuse.left.set(takeover);
         self.hal = driver(&self.words, &self.retained, &self.fuse);
         self.pump = Pump::boot(&mut self.hal);
+    }
+
+    /// Whether the device has interrupted it.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.words.observe(intr::bell()) != self.words.observe(intr::ack())
     }
 
     /// One turn of the loop.

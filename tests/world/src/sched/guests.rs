@@ -155,7 +155,7 @@ impl Guest {
         let gfid = host.create_running(profile, share, None).map_err(SchedError::Host)?;
         let mut bars = HostBars { host, gfid };
         let device = Device::probe(&mut bars)?;
-        let job = Job::spinner(1);
+        let job = Job::spinner(64);
         let kernel = Kernel::parse(job.elf)?;
         kernel.load(&mut bars)?;
         let args: Vec<u8> = job.args.iter().flat_map(|word| word.to_le_bytes()).collect();
