@@ -42,7 +42,7 @@ pub fn switch_counts(board: &str) -> Result<Vec<SwitchCount>, Box<dyn Error>> {
 /// # Errors
 ///
 /// As [`switch_counts`].
-pub fn least_switch_count(board: &str) -> Result<SwitchCount, Box<dyn Error>> {
+pub(crate) fn least_switch_count(board: &str) -> Result<SwitchCount, Box<dyn Error>> {
     let [(vgpus, channels), ..] = LOADS;
     count(board, vgpus, channels)
 }

@@ -15,6 +15,29 @@ pub(crate) enum Bench {
     /// The firmware's images in QEMU: ready after the start, idle, a doorbell and back. Fails
     /// when a bar is missed.
     Image(ImageBench),
+    /// The scheduler: what vGPUs attain beside hostile ones, in virtual time, and the instructions
+    /// from the end of a slice to the next start. Fails when a bar is missed.
+    Sched(SchedBench),
+}
+
+/// How to measure the scheduler.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SchedBench {
+    /// Virtual seconds of each window, 0.1 to 100 [10].
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// So many well-behaved vGPUs only: 2, 8 or 27.
+    #[arg(long)]
+    group: Option<u32>,
+    /// One policy only: best-effort, equal-share or fixed-share.
+    #[arg(long)]
+    policy: Option<String>,
+    /// One factor of the costs only: 1, 0.1 or 10.
+    #[arg(long)]
+    scale: Option<String>,
+    /// Prints JSON: an array for the shares, then one for the instructions.
+    #[arg(long)]
+    json: bool,
 }
 
 /// How to measure images.
@@ -31,9 +54,11 @@ pub(crate) struct ImageBench {
 impl Bench {
     /// Measures; the exit status of the benchmark becomes ours.
     pub(crate) fn run(&self, workspace: &Workspace) -> Result<ExitCode> {
-        let Self::Image(bench) = self;
         prereq::ensure(prereq::RUN_IMAGES)?;
-        Ok(passed_on(bench.command().status(workspace.root())?))
+        match self {
+            Self::Image(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
+            Self::Sched(bench) => bench.run(workspace),
+        }
     }
 }
 
@@ -45,9 +70,51 @@ impl ImageBench {
     }
 }
 
+impl SchedBench {
+    /// Both halves, whatever becomes of the first.
+    fn run(&self, workspace: &Workspace) -> Result<ExitCode> {
+        let shares = self.shares().status(workspace.root())?;
+        let switches = self.switches().status(workspace.root())?;
+        Ok(passed_on(if shares.success() { switches } else { shares }))
+    }
+
+    fn shares(&self) -> Cmd {
+        let run = ["run", "--release", "--package", "godwit-world", "--bin", "sched", "--"];
+        let option = |name: &str, value: Option<String>| {
+            value
+                .map(|value| [format!("--{name}"), value])
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+        };
+        Cmd::cargo(run)
+            .args(option("seconds", self.seconds.map(|seconds| seconds.to_string())))
+            .args(option("group", self.group.map(|group| group.to_string())))
+            .args(option("policy", self.policy.clone()))
+            .args(option("scale", self.scale.clone()))
+            .args(self.json.then_some("--json"))
+    }
+
+    fn switches(&self) -> Cmd {
+        let run = ["run", "--release", "--package", "godwit-qemu", "--bin", "switches", "--"];
+        Cmd::cargo(run).args(self.json.then_some("--json"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ImageBench;
+    use super::{ImageBench, SchedBench};
+
+    #[test]
+    fn the_benchmark_of_the_scheduler_gets_the_options() {
+        let none =
+            SchedBench { seconds: None, group: None, policy: None, scale: None, json: false };
+        assert!(none.shares().to_string().ends_with("--bin sched --"));
+        let some = SchedBench { seconds: Some(0.5), group: Some(8), json: true, ..none };
+        let command = some.shares().to_string();
+        assert!(command.ends_with("--bin sched -- --seconds 0.5 --group 8 --json"), "{command}");
+        assert!(some.switches().to_string().ends_with("--bin switches -- --json"));
+    }
 
     #[test]
     fn the_benchmark_gets_the_options() {

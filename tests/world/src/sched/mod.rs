@@ -192,7 +192,9 @@ impl Bench {
             // Among those that always have work.
             Policy::BestEffort => sum / well.len().max(1) as f64,
             Policy::EqualShare => 1.0 / self.guests.len() as f64,
-            Policy::FixedShare => (u32::from(Share::WHOLE) / self.guests.len() as u32) as f64 / 1e4,
+            Policy::FixedShare => {
+                f64::from(u32::from(Share::WHOLE) / self.guests.len() as u32) / 1e4
+            }
         };
         let squares: f64 = well.iter().map(|gfid| attained(*gfid).powi(2)).sum();
         let error = well.iter().map(|gfid| (attained(*gfid) - due).abs()).fold(0.0, f64::max);
