@@ -233,8 +233,8 @@ pub enum Action {
     SetRoute(Gfid, bool),
     /// Raise vectors.
     Inject(Gfid, u32),
-    /// Record that a group has left an engine ([`Engine::switch`](crate::Engine::switch)), then look
-    /// at how many interrupts its vGPU has raised.
+    /// Record that a group has left an engine ([`Engine::switch`](crate::Engine::switch)), then
+    /// look at how many interrupts its vGPU has raised.
     Record(RunlistId),
     /// Look at which vectors are pending.
     ReadVectors(Gfid),

@@ -313,8 +313,8 @@ blocks! {
         /// Number of the start request that the preempt request is for; if that group is not
         /// on the engine any more, the request is done at once.
         preempt_run @ 0x28 Firmware;
-        /// When the preempt request comes, low half: a time of the timer, in nanoseconds. At one that
-        /// has passed, at once.
+        /// When the preempt request comes, low half: a time of the timer, in nanoseconds; one that
+        /// has passed means at once.
         preempt_at_lo @ 0x2c Firmware;
         /// High half.
         preempt_at_hi @ 0x30 Firmware;

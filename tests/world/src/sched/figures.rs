@@ -5,8 +5,8 @@ use godwit_types::{Gfid, RunlistId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Between two stays an engine that is empty for longer than this is not being decided for: the turn
-/// is kept for one that has no work.
+/// Between two stays an engine that is empty for longer than this is not being decided for: the
+/// turn is kept for one that has no work.
 const DECISION_NS_MAX: u64 = 20_000;
 
 /// Of one part of a switch: nanoseconds.

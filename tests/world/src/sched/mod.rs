@@ -2,8 +2,8 @@
 //! behave well, and five that do not.
 //!
 //! What a vGPU *attained* is all the time that its groups had an engine, from the device's own
-//! account: from the moment that the group before had left it (the decision for it is its own), with
-//! loading and saving its contexts, being taken off and resets included.
+//! account: from the moment that the group before had left it, since the decision for it is its
+//! own, with loading and saving its contexts, being taken off and resets included.
 
 mod figures;
 mod guests;
