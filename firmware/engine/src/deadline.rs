@@ -121,6 +121,7 @@ impl Engine {
 
     /// The device has not answered in time, or a boundary was not reached: whoever waits is
     /// told, and the vGPU is where it can be asked again.
+    #[inline(never)] // where the goals of its jumps are known is where their table is at hand
     fn vgpu_deadline(&mut self, gfid: Gfid) {
         match *self.vgpus[gfid].phase {
             Phase::Stopping(stop) => self.stop_deadline(gfid, stop),

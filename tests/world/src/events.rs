@@ -1,8 +1,10 @@
 //! What can happen in the world, and when.
 
+use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_shim::{Live, Mishap};
 use godwit_sim_gpu::Fault;
+use godwit_types::{Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,6 +82,10 @@ pub enum Action {
     CrashFirmware(HostId, Mishap, u32),
     /// A firmware is replaced by another image, an ELF file.
     UpdateFirmware(HostId, Arc<[u8]>),
+    /// A host's vGPUs take turns in another way from now on.
+    Schedule(HostId, Scheduling),
+    /// A vGPU is due something else from now on; while it is in transfer or in a file, that waits.
+    Share(VgpuId, Share),
     /// The links between two hosts are cut for so many nanoseconds.
     CutLink(HostId, HostId, u64),
     /// The links between two hosts carry nothing for so many nanoseconds, and nobody is told.
@@ -181,10 +187,15 @@ impl World {
             Action::Move(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Suspend(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Resume(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
+            Action::Share(vgpu, _) => {
+                let vgpu = &self.vgpus[vgpu.0];
+                !vgpu.in_transfer && matches!(vgpu.home, Home::Host(..))
+            }
             Action::Fault(..)
             | Action::RestartFirmware(_)
             | Action::CrashFirmware(..)
             | Action::UpdateFirmware(..)
+            | Action::Schedule(..)
             | Action::CutLink(..)
             | Action::StallLink(..) => true,
         }
@@ -206,8 +217,24 @@ impl World {
                     self.problems.push(why);
                 }
             }
+            Action::Schedule(host, how) => self.set_scheduling(host, how),
+            Action::Share(vgpu, share) => self.set_share(vgpu, share),
             Action::CutLink(a, b, ns) => self.cut_link(a, b, ns),
             Action::StallLink(a, b, ns) => self.stall_link(a, b, ns),
+        }
+    }
+
+    fn set_scheduling(&mut self, host: HostId, how: Scheduling) {
+        if let Err(error) = self.hosts[host.0].host.set_scheduling(how) {
+            self.problems.push(format!("{}: {error}", self.hosts[host.0].name));
+        }
+    }
+
+    fn set_share(&mut self, vgpu: VgpuId, share: Share) {
+        let node = &self.vgpus[vgpu.0];
+        let Home::Host(host, gfid) = node.home else { return };
+        if let Err(error) = self.hosts[host.0].host.set_share(gfid, share) {
+            self.problems.push(format!("{}: {error}", node.name));
         }
     }
 

@@ -2,9 +2,9 @@
 
 use crate::bars::HostBars;
 use crate::copies::CopyWork;
-use crate::report::JobReport;
+use crate::report::{JobReport, ShareReport};
 use crate::vgpu::{Home, VgpuNode};
-use crate::world::{JobId, VgpuId, World, WorldError};
+use crate::world::{HostId, JobId, VgpuId, World, WorldError};
 use godwit_guest::{Channel, ChannelStatus, Device, Job, JobError, JobState, Kernel};
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Vector};
@@ -251,6 +251,33 @@ impl World {
             Home::InFlight | Home::File(_) => None,
         };
         node.totals(present)
+    }
+
+    /// What each vGPU had of the engines so far, in the order in which they were added.
+    pub fn share_reports(&self) -> Vec<ShareReport> {
+        let report = |vgpu: VgpuId| {
+            let counts = self.counts(vgpu);
+            ShareReport {
+                vgpu,
+                compute_ns: counts.compute_busy_ns,
+                copy_ns: counts.copy_busy_ns,
+                preemptions: counts.preemptions,
+                abuses: self.vgpus[vgpu.0].abuses.clone(),
+            }
+        };
+        (0..self.vgpus.len()).map(VgpuId).map(report).collect()
+    }
+
+    /// Takes note of vGPUs that do too much of something.
+    pub(crate) fn note_abuses(&mut self) {
+        for (at, node) in self.hosts.iter_mut().enumerate() {
+            for abuse in node.host.take_abuses() {
+                let home = Home::Host(HostId(at), abuse.gfid);
+                if let Some(vgpu) = self.vgpus.iter_mut().find(|vgpu| vgpu.home == home) {
+                    vgpu.abuses.push(format!("{:?}: {:?}", abuse.abuse, abuse.measure));
+                }
+            }
+        }
     }
 
     /// Lets every guest that is not paused do what it would: take interrupts, and go on with

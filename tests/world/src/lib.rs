@@ -42,6 +42,8 @@ pub use copies::CopyWork;
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
-pub use report::{JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, Throughput};
+pub use report::{
+    JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, ShareReport, Throughput,
+};
 pub use vgpu::VgpuSpec;
 pub use world::{HostId, JobId, VgpuId, World, WorldConfig, WorldError};

@@ -121,3 +121,18 @@ pub struct NeighbourReport {
     /// its turns as well.
     pub due: Throughput,
 }
+
+/// What a vGPU had of the engines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareReport {
+    /// Which vGPU.
+    pub vgpu: VgpuId,
+    /// Time on compute engines, loading, saving and resets included.
+    pub compute_ns: u64,
+    /// Time on guests' copy engines, likewise.
+    pub copy_ns: u64,
+    /// Times that it was taken off one with work left.
+    pub preemptions: u64,
+    /// What it did too much of, and what was done about it.
+    pub abuses: Vec<String>,
+}

@@ -32,6 +32,7 @@ impl World {
         self.note_running();
         if guests {
             self.step_guests();
+            self.note_abuses();
             self.note_progress();
         }
         self.check_owners();

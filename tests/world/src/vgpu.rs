@@ -65,6 +65,8 @@ pub(crate) struct VgpuNode {
     pub(crate) clock: Clock,
     pub(crate) registers: Registers,
     pub(crate) samples: Samples,
+    /// What it did too much of, as its hosts were told.
+    pub(crate) abuses: Vec<String>,
 }
 
 pub(crate) const CANARY_BYTES: usize = 32;
@@ -107,6 +109,7 @@ impl VgpuNode {
             clock: Clock::default(),
             registers,
             samples: Samples::default(),
+            abuses: Vec::new(),
         })
     }
 
@@ -119,6 +122,8 @@ impl VgpuNode {
             totals.resets += stats.resets;
             totals.faults += stats.faults;
             totals.copied_bytes += stats.copied_bytes;
+            totals.compute_busy_ns += stats.compute_busy_ns;
+            totals.copy_busy_ns += stats.copy_busy_ns;
         }
         totals
     }

@@ -161,6 +161,12 @@ pub(crate) fn title(scenario: &Scenario, action: &Action) -> String {
         Action::UpdateFirmware { host, shown, .. } => {
             format!("update of the firmware of `{}` to `{shown}`", host.of(scenario).name)
         }
+        Action::Schedule { host, .. } => {
+            format!("change of how vGPUs of `{}` take turns", host.of(scenario).name)
+        }
+        Action::Share { vgpu, .. } => {
+            format!("change of the share of `{}`", vgpu.of(scenario).name)
+        }
     }
 }
 

@@ -131,6 +131,10 @@ fn hosts() {
         "hosts",
         &[
             ("no name", &[("name = \"alpha\"\n", "")]),
+            ("an unknown policy", &[("framebuffer", "policy = \"fair\"\nframebuffer")]),
+            ("a slice that is too short", &[("framebuffer", "slice = \"999 us\"\nframebuffer")]),
+            ("a slice that is too long", &[("framebuffer", "slice = \"31 ms\"\nframebuffer")]),
+            ("no averaging", &[("framebuffer", "averaging = 0\nframebuffer")]),
             ("an empty name", &[("name = \"beta\"", "name = \"\"")]),
             ("a name with a space", &[("name = \"beta\"", "name = \"be ta\"")]),
             ("a name twice", &[("name = \"beta\"", "name = \"alpha\"")]),
@@ -164,7 +168,14 @@ fn vgpus() {
             ("no channels", &[("channels = 4", "channels = 0")]),
             ("more channels than a device has", &[("channels = 4", "channels = 2049")]),
             ("more threads than a context holds", &[("threads = 64", "threads = 70000")]),
-            ("a share of nothing", &[("name = \"two\"", "name = \"two\"\nshare = 0")]),
+            ("a share of nothing", &[("name = \"two\"", "name = \"two\"\nshare = \"0 %\"")]),
+            ("a share that is none", &[("name = \"two\"", "name = \"two\"\nshare = 25")]),
+            ("a share of too much", &[("name = \"two\"", "name = \"two\"\nshare = \"100.01 %\"")]),
+            (
+                "a cap below the share",
+                &[("name = \"two\"", "name = \"two\"\nshare = \"12.5 %\"\ncap = \"10 %\"")],
+            ),
+            ("a weight of nothing", &[("name = \"two\"", "name = \"two\"\nweight = 0")]),
             ("a name twice", &[("name = \"two\"", "name = \"one\"")]),
             ("too much framebuffer on a host", &[(fb, "framebuffer = \"56 MiB\"")]),
             (
@@ -293,6 +304,13 @@ fn events() {
     check(
         "events",
         &[
+            ("a schedule of no host", &[(fault, "schedule = { policy = \"equal-share\" }")]),
+            ("a share of an unknown vGPU", &[(fault, "share = { vgpu = \"three\", weight = 2 }")]),
+            ("a weight of too much", &[(fault, "share = { vgpu = \"one\", weight = 101 }")]),
+            (
+                "a change that is to be refused",
+                &[(fault, "share = { vgpu = \"one\", weight = 2 }\nexpect = \"refused\"")],
+            ),
             ("no trigger", &[(after, "")]),
             ("two triggers", &[(after, &format!("at = 3\n{after}"))]),
             ("a job that does not exist", &[("job = \"own\"", "job = \"other\"")]),

@@ -1,6 +1,8 @@
 //! The report as tables.
 
-use super::{Bases, Cost, FirmwareLoss, Job, Kind, Move, Neighbour, Report, Stopped, Throughput};
+use super::{
+    Bases, Cost, FirmwareLoss, Job, Kind, Move, Neighbour, Report, Share, Stopped, Throughput,
+};
 use crate::units::{about_count, about_size, about_time};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -19,6 +21,9 @@ impl Report {
         parts.push(jobs(&self.jobs, width));
         if !self.firmware_losses.is_empty() {
             parts.push(losses(&self.firmware_losses, width));
+        }
+        if self.shares.len() > 1 {
+            parts.push(shares(&self.shares, width));
         }
         if !self.neighbours.is_empty() {
             parts.push(neighbours(&self.neighbours, &self.moves, width));
@@ -43,6 +48,21 @@ impl Report {
             self.problems.iter().map(|problem| format!("  {problem}")).collect();
         format!("NOT VERIFIED (seed {}):\n{}", self.seed, problems.join("\n"))
     }
+}
+
+fn shares(shares: &[Share], width: Option<u16>) -> String {
+    let header = ["vGPU", "compute engine", "copy engine", "preempted", "too much of"];
+    let mut table = table(&header, 1..4, width);
+    for share in shares {
+        table.add_row([
+            share.vgpu.clone(),
+            format!("{:.2} %", share.compute_percent),
+            format!("{:.2} %", share.copy_percent),
+            share.preemptions.to_string(),
+            if share.abuses.is_empty() { "-".to_owned() } else { share.abuses.join("; ") },
+        ]);
+    }
+    table.to_string()
 }
 
 fn losses(losses: &[FirmwareLoss], width: Option<u16>) -> String {

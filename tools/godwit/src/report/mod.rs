@@ -19,6 +19,8 @@ pub struct Report {
     pub jobs: Vec<Job>,
     /// Firmware that ended by itself, host by host; it was restarted each time.
     pub firmware_losses: Vec<FirmwareLoss>,
+    /// What each vGPU had of the engines, in the order of the scenario.
+    pub shares: Vec<Share>,
     /// vGPUs that stayed while another moved from or to their host.
     pub neighbours: Vec<Neighbour>,
     /// What things cost in virtual time.
@@ -27,6 +29,21 @@ pub struct Report {
     pub verified: bool,
     /// What was not verified, and why.
     pub problems: Vec<String>,
+}
+
+/// What a vGPU had of the engines, wherever it was.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// Which vGPU.
+    pub vgpu: String,
+    /// Of a compute engine, in percent of the whole run; switches included.
+    pub compute_percent: f64,
+    /// Of a copy engine, likewise.
+    pub copy_percent: f64,
+    /// Times that it was taken off one with work left.
+    pub preemptions: u64,
+    /// What it did too much of, and what was done about it.
+    pub abuses: Vec<String>,
 }
 
 /// A firmware that ended by itself.

@@ -3,7 +3,6 @@
 use crate::scenario::{Expected, Program, Scenario};
 use godwit_regs::bits::OnCrash;
 use godwit_shim::Mcu;
-use godwit_types::{Scheduling, Share};
 use godwit_world::{
     HostId, HostSpec, JobId, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
 };
@@ -32,7 +31,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
             start_ns: host.timer_start_ns,
             context_layout: CONTEXT_LAYOUT,
             engines: host.engines,
-            scheduling: Scheduling::DEFAULT,
+            scheduling: host.scheduling,
         })?;
         if host.stops_on_crash {
             world.set_on_crash(id, OnCrash::STOP);
@@ -44,7 +43,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
             name: vgpu.name.clone(),
             host: ids.hosts[vgpu.host.index()],
             profile: vgpu.profile,
-            share: Share::DEFAULT,
+            share: vgpu.share,
         })?);
     }
     for job in &scenario.jobs {

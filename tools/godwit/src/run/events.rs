@@ -146,6 +146,8 @@ fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
         Action::UpdateFirmware { host, image, .. } => {
             world::Action::UpdateFirmware(ids.hosts[host.index()], image.clone())
         }
+        Action::Schedule { host, how } => world::Action::Schedule(ids.hosts[host.index()], *how),
+        Action::Share { vgpu, share } => world::Action::Share(ids.vgpus[vgpu.index()], *share),
     };
     (trigger, action)
 }

@@ -9,7 +9,9 @@ use crate::report::{self, Bases, Bytes, Kind, Report, Stopped};
 use crate::scenario::{Action, Event, Expect, Expected, Job, Scenario, Trigger};
 use crate::units::exact_time;
 use godwit_shim::Loss;
-use godwit_world::{HostId, JobReport, MoveKind, MoveReport, NeighbourReport, Place, World};
+use godwit_world::{
+    HostId, JobReport, MoveKind, MoveReport, NeighbourReport, Place, ShareReport, World,
+};
 use sha2::{Digest, Sha256};
 
 /// Writes the report of a run that is over; `in_time`: before its limit.
@@ -73,10 +75,27 @@ pub(super) fn report(
         moves,
         jobs,
         firmware_losses: world.losses().map(|it| lost(world, it)).collect(),
+        shares: world.share_reports().iter().map(|it| share(world, it)).collect(),
         neighbours: world.neighbour_reports().iter().map(|it| neighbour(world, it)).collect(),
         costs: report::costs(&scenario.costs),
         verified: problems.is_empty(),
         problems,
+    }
+}
+
+/// What a vGPU had of the engines, in percent of the run.
+fn share(world: &World, it: &ShareReport) -> report::Share {
+    let percent = |ns: u64| {
+        // Hundredths, rounded, so that no float's last digit matters.
+        let hundredths = u128::from(ns) * 10_000 / u128::from(world.now_ns().max(1));
+        hundredths as f64 / 100.0
+    };
+    report::Share {
+        vgpu: world.vgpu_name(it.vgpu).to_owned(),
+        compute_percent: percent(it.compute_ns),
+        copy_percent: percent(it.copy_ns),
+        preemptions: it.preemptions,
+        abuses: it.abuses.clone(),
     }
 }
 
@@ -103,8 +122,10 @@ fn moved(
         Action::Fault { .. }
         | Action::RestartFirmware { .. }
         | Action::CrashFirmware { .. }
-        | Action::UpdateFirmware { .. } => {
-            unreachable!("the world reports on events of vGPUs")
+        | Action::UpdateFirmware { .. }
+        | Action::Schedule { .. }
+        | Action::Share { .. } => {
+            unreachable!("the world reports on transfers")
         }
     };
     let outcome = match &it.outcome {

@@ -2,7 +2,7 @@
 
 use godwit_shim::Mishap;
 use godwit_sim_gpu::{CostRow, Costs, Fault};
-use godwit_types::{Engines, PreemptMode, Profile};
+use godwit_types::{Engines, PreemptMode, Profile, Scheduling, Share};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -77,6 +77,8 @@ pub struct Host {
     pub engines: Engines,
     /// Whether they stand still while there is no firmware, after one that ended by itself.
     pub stops_on_crash: bool,
+    /// How its vGPUs take turns.
+    pub scheduling: Scheduling,
 }
 
 /// A vGPU and where it starts.
@@ -88,8 +90,8 @@ pub struct Vgpu {
     pub host: HostRef,
     /// What it is.
     pub profile: Profile,
-    /// Weight in the scheduler, from 1. Kept for policies that look at it.
-    pub share: u32,
+    /// What it is due of the engines.
+    pub share: Share,
 }
 
 /// A program on a vGPU.
@@ -234,10 +236,24 @@ pub enum Action {
         /// An ELF file.
         image: Arc<[u8]>,
     },
+    /// A host's vGPUs take turns in another way.
+    Schedule {
+        /// Which host.
+        host: HostRef,
+        /// How.
+        how: Scheduling,
+    },
+    /// A vGPU is due something else.
+    Share {
+        /// Which vGPU.
+        vgpu: VgpuRef,
+        /// What.
+        share: Share,
+    },
 }
 
 impl Action {
-    /// The vGPU that it is about, if it is about one.
+    /// The vGPU that it transfers, if it does: such events happen one after the other.
     pub const fn vgpu(&self) -> Option<VgpuRef> {
         match self {
             Self::Move { vgpu, .. } | Self::Suspend { vgpu, .. } | Self::Resume { vgpu, .. } => {
@@ -246,7 +262,9 @@ impl Action {
             Self::Fault { .. }
             | Self::RestartFirmware { .. }
             | Self::CrashFirmware { .. }
-            | Self::UpdateFirmware { .. } => None,
+            | Self::UpdateFirmware { .. }
+            | Self::Schedule { .. }
+            | Self::Share { .. } => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is believed; `check` makes a [`super::Scenario`] of it.
 
-use super::value::{Bytes, Count, Digest, Fraction, Nanos};
+use super::value::{Bytes, Count, Digest, Fraction, Nanos, Percent};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -79,6 +79,18 @@ pub(super) struct Host {
     #[serde(rename = "firmware")]
     pub(super) _firmware: Option<Firmware>,
     pub(super) on_crash: Option<OnCrash>,
+    pub(super) policy: Option<Policy>,
+    pub(super) slice: Field<Nanos>,
+    pub(super) averaging: Field<Count>,
+}
+
+/// How a host's vGPUs take turns.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Policy {
+    BestEffort,
+    EqualShare,
+    FixedShare,
 }
 
 /// Where a host's firmware runs.
@@ -94,7 +106,9 @@ pub(super) struct Vgpu {
     pub(super) name: Field<String>,
     pub(super) host: Field<String>,
     pub(super) profile: Field<Table<Profile>>,
-    pub(super) share: Field<Count>,
+    pub(super) weight: Field<Count>,
+    pub(super) share: Field<Percent>,
+    pub(super) cap: Field<Percent>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -178,6 +192,8 @@ pub(super) struct Event {
     pub(super) restart_firmware: Field<Table<RestartFirmware>>,
     pub(super) crash_firmware: Field<Table<CrashFirmware>>,
     pub(super) update_firmware: Field<Table<UpdateFirmware>>,
+    pub(super) schedule: Field<Table<Schedule>>,
+    pub(super) share: Field<Table<ShareChange>>,
     pub(super) expect: Field<Expect>,
 }
 
@@ -297,6 +313,24 @@ pub(super) enum OnCrash {
 pub(super) struct UpdateFirmware {
     pub(super) host: Field<String>,
     pub(super) image: Field<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Schedule {
+    pub(super) host: Field<String>,
+    pub(super) policy: Option<Policy>,
+    pub(super) slice: Field<Nanos>,
+    pub(super) averaging: Field<Count>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShareChange {
+    pub(super) vgpu: Field<String>,
+    pub(super) weight: Field<Count>,
+    pub(super) share: Field<Percent>,
+    pub(super) cap: Field<Percent>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

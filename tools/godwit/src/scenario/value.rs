@@ -31,6 +31,10 @@ pub(super) struct Fraction {
     pub(super) denominator: u64,
 }
 
+/// A part of a whole, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Percent(pub(super) u16);
+
 /// A SHA-256 digest in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digest(pub(super) [u8; 32]);
@@ -90,6 +94,22 @@ impl Written for Fraction {
             numerator: digits(numerator.trim())?,
             denominator: digits(denominator.trim())?,
         })
+    }
+}
+
+impl Written for Percent {
+    const ALLOWED: &'static str = "a part such as \"25 %\" or \"12.5 %\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let number = text.strip_suffix('%')?.trim_end();
+        let (whole, rest) = number.split_once('.').unwrap_or((number, "0"));
+        let tenths = match rest.len() {
+            1 => digits(rest)?.checked_mul(10)?,
+            2 => digits(rest)?,
+            _ => return None,
+        };
+        let hundredths = digits(whole)?.checked_mul(100)?.checked_add(tenths)?;
+        u16::try_from(hundredths).ok().map(Self)
     }
 }
 
@@ -169,7 +189,7 @@ macro_rules! deserialize_written {
     };
 }
 
-deserialize_written!(Bytes, Nanos, Count, Fraction, Digest);
+deserialize_written!(Bytes, Nanos, Count, Fraction, Percent, Digest);
 
 #[cfg(test)]
 mod tests {

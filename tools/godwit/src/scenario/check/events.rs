@@ -113,6 +113,7 @@ impl Course<'_> {
     ) -> Option<Action> {
         let raw::Event { move_, suspend, resume, fault, .. } = event;
         let raw::Event { restart_firmware, crash_firmware, update_firmware, .. } = event;
+        let raw::Event { schedule, share, .. } = event;
         let is_there = [
             move_.is_some(),
             suspend.is_some(),
@@ -121,6 +122,8 @@ impl Course<'_> {
             restart_firmware.is_some(),
             crash_firmware.is_some(),
             update_firmware.is_some(),
+            schedule.is_some(),
+            share.is_some(),
         ];
         match is_there.into_iter().filter(|it| *it).count() {
             0 => return checker.wrong(at.clone(), "the event does nothing", one_action()),
@@ -145,6 +148,12 @@ impl Course<'_> {
         if let Some(table) = crash_firmware {
             return self.crash_firmware(&table.span(), table.get_ref(), checker);
         }
+        if let Some(table) = schedule {
+            return self.schedule(&table.span(), table.get_ref(), checker);
+        }
+        if let Some(table) = share {
+            return self.share(&table.span(), table.get_ref(), checker);
+        }
         let table = update_firmware.as_ref()?;
         self.update_firmware(&table.span(), table.get_ref(), checker)
     }
@@ -160,7 +169,7 @@ impl Course<'_> {
         self.names.hosts.find(name, checker).map(HostRef)
     }
 
-    fn vgpu(
+    pub(super) fn vgpu(
         &self,
         at: &Span,
         field: &raw::Field<String>,
@@ -361,6 +370,9 @@ fn impossible(action: &Action, expect: Expect) -> Option<(&'static str, &'static
         (Action::UpdateFirmware { .. }, _) => {
             Some(("an update can be done or fail", "`done` or `failed`"))
         }
+        (Action::Schedule { .. } | Action::Share { .. }, _) => {
+            Some(("a change of shares can neither be refused nor fail", "`done`"))
+        }
         (Action::RestartFirmware { .. }, _) => {
             Some(("a restart can neither be refused nor fail", "`done`"))
         }
@@ -379,6 +391,8 @@ fn one_action() -> String {
         "restart_firmware",
         "crash_firmware",
         "update_firmware",
+        "schedule",
+        "share",
     ];
     format!("one of {}", listed(actions.into_iter()))
 }

@@ -1,6 +1,6 @@
 //! Hosts, vGPUs, and whether the ones hold the others.
 
-use super::{Checker, Names, Span, TIME_NS_MAX, raw};
+use super::{Checker, Names, Span, TIME_NS_MAX, raw, shares};
 use crate::scenario::model::{Host, HostRef, Vgpu};
 use crate::scenario::value::{Bytes, Count};
 use crate::units;
@@ -29,8 +29,6 @@ const THREADS: u32 = 256;
 /// Most resident threads: what the largest context buffer holds.
 const THREADS_MAX: u32 =
     (CONTEXT_BYTES_MAX - Profile::CONTEXT_HEADER_BYTES) / Profile::CONTEXT_THREAD_BYTES;
-/// Largest weight.
-const SHARE_MAX: u32 = 1_000;
 /// What a size in a scenario looks like.
 const A_SIZE: &str = "a size such as \"256 MiB\"";
 
@@ -76,7 +74,10 @@ fn host(at: &Span, host: &raw::Host, checker: &mut Checker<'_>) -> Option<Host> 
         })),
         None => Some(Engines::ALL),
     };
+    let raw::Host { policy, slice, averaging, .. } = host;
+    let scheduling = shares::scheduling(*policy, slice.as_ref(), averaging.as_ref(), checker);
     Some(Host {
+        scheduling: scheduling?,
         engines: engines?,
         name: host.name.as_ref()?.get_ref().clone(),
         fb_bytes: fb_bytes?,
@@ -108,10 +109,8 @@ fn vgpu(at: &Span, vgpu: &raw::Vgpu, names: &Names<'_>, checker: &mut Checker<'_
     let profile = checker
         .required(at, &vgpu.profile, "profile", "a table such as { framebuffer = \"64 MiB\" }")
         .and_then(|table| profile(&table.span(), table.get_ref(), checker));
-    let share = match &vgpu.share {
-        Some(share) => checker.count32(share, "share", 1, SHARE_MAX),
-        None => Some(1),
-    };
+    let raw::Vgpu { weight, share, cap, .. } = vgpu;
+    let share = shares::share(weight.as_ref(), share.as_ref(), cap.as_ref(), checker);
     Some(Vgpu {
         name: vgpu.name.as_ref()?.get_ref().clone(),
         host: HostRef(host?),

@@ -9,6 +9,7 @@ mod jobs;
 mod kernels;
 mod launch;
 mod programs;
+mod shares;
 
 use super::mistake::{Mistake, ScenarioError, from_toml, line_and_column, listed};
 use super::model::Scenario;
