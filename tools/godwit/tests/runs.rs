@@ -275,6 +275,16 @@ fn the_example_of_the_description_is_verified() {
     moved(&run(example.unwrap()), Kind::Live);
 }
 
+#[test]
+fn the_example_of_shares_is_verified_and_has_its_parts() {
+    let text = include_str!("../SCENARIO.md");
+    let example = text.split("```toml").nth(2).and_then(|rest| rest.split("```").next());
+    let report = run(example.unwrap());
+    verified(&report);
+    // Nobody uses the rest, so the cap is what it has.
+    assert!((report.shares[0].compute_percent - 50.0).abs() < 2.0, "{}", report.json());
+}
+
 fn problems(report: &Report) -> Vec<&str> {
     assert!(!report.verified);
     report.problems.iter().map(String::as_str).collect()
