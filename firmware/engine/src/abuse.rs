@@ -3,7 +3,7 @@
 use crate::channel::ChannelState;
 use crate::engine::{Engine, Step, bit};
 use crate::message::Event;
-use godwit_types::{Abuse, ChannelFault, ChannelId, Gfid, Measure};
+use godwit_types::{Abuse, ChannelFault, ChannelId, Gfid, Index, Measure, VGPU_COUNT};
 
 /// What is counted of a vGPU in one window.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +114,17 @@ impl Engine {
         if fresh != 0 {
             self.count(gfid, Abuse::Interrupts, fresh, None);
         }
+    }
+
+    /// Begins to count anew, for all.
+    pub(crate) fn restart_windows(&mut self) {
+        for index in 0..usize::from(VGPU_COUNT) {
+            if let Some(gfid) = Gfid::from_index(index) {
+                self.open_window(gfid);
+                self.vgpus[gfid].watch.end_ns = 0;
+            }
+        }
+        self.lift_due_ns = None;
     }
 
     /// Ends what was done about a vGPU.

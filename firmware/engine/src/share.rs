@@ -134,6 +134,7 @@ impl Engine {
             return Err(Reject::OutOfRange);
         }
         self.rules.limits = limits;
+        self.restart_windows();
         self.act(Action::Retain);
         Ok(())
     }

@@ -81,6 +81,13 @@ impl Account {
         u32::try_from(slice).ok().filter(|slice| *slice >= shortest_ns)
     }
 
+    /// A turn of the round that is under way should have had another length.
+    fn correct(&mut self, was_ns: u32, is_ns: u32) {
+        let more = i64::from(is_ns).saturating_sub(i64::from(was_ns));
+        let more = i32::try_from(more).unwrap_or(0);
+        self.credit_ns = self.credit_ns.saturating_add(more).max(DEBT_MAX_NS.wrapping_neg());
+    }
+
     /// A turn is over: what was not used of it is lost.
     fn end(&mut self) {
         self.credit_ns = self.credit_ns.min(0);
@@ -124,7 +131,7 @@ impl Engine {
         }
         let turn = self.runlists[runlist].turn;
         let slice_ns = turn.end_ns.saturating_sub(self.now_ns);
-        if waiting & turn.bit() != 0 {
+        if waiting & turn.bit() != 0 && slice_ns >= u64::from(self.shortest_ns) {
             let gfid = Gfid::from_index(turn.of.into())?;
             return Some(Choice { gfid, slice_ns, time: Time::Own });
         }
@@ -138,8 +145,8 @@ impl Engine {
         if !turn.open {
             return false;
         }
-        if waiting & turn.bit() != 0 {
-            return left_ns >= u64::from(self.shortest_ns);
+        if waiting & turn.bit() != 0 && left_ns >= u64::from(self.shortest_ns) {
+            return true;
         }
         let kept = turn.of == NOBODY || self.sharing & turn.bit() != 0;
         self.rules.policy.keeps() && kept && left_ns != 0
@@ -344,6 +351,15 @@ impl Engine {
         self.retune();
     }
 
+    /// vGPUs, by bit, that have had a turn on an engine in the round that is under way, or have it.
+    fn had_turn(&self, runlist: RunlistId) -> u32 {
+        let entry = &self.runlists[runlist];
+        let first = u32::MAX.checked_shl(u32::from(entry.turn.of).wrapping_add(1)).unwrap_or(0);
+        let current = (*entry.current).map_or(0, |current| bit(current.gfid));
+        let takes_part = if self.rules.policy.keeps() { self.sharing } else { entry.ready };
+        !first & (takes_part | current)
+    }
+
     /// Computes the turns: of this average length, and as long to one another as parts or weights.
     fn retune(&mut self) {
         let fixed = self.rules.policy == Policy::FixedShare;
@@ -362,9 +378,17 @@ impl Engine {
         let mut round_ns = u64::from(self.nobody_ns);
         let mut elastic = 0;
         let sharing = self.sharing;
+        let had_turns = [RunlistId::COMPUTE, RunlistId::COPY].map(|id| (id, self.had_turn(id)));
         for (gfid, vgpu) in self.vgpus.iter_mut() {
             let own = part(vgpu);
-            vgpu.turn_ns = unit.of(own);
+            let before_ns = core::mem::replace(&mut vgpu.turn_ns, unit.of(own));
+            // The round that is under way is one of the new lengths for those, too, that have had
+            // their turn in it.
+            for (id, had) in had_turns {
+                if before_ns != 0 && had & bit(gfid) != 0 {
+                    vgpu.accounts[id].correct(before_ns, vgpu.turn_ns);
+                }
+            }
             let cap = if fixed { u32::from(vgpu.share.cap) } else { 0 };
             vgpu.elastic_ns = unit.of(cap.saturating_sub(own));
             if sharing & bit(gfid) != 0 {

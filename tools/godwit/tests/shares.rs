@@ -15,7 +15,8 @@ fn run(host: &str, one: &str, two: &str, events: &str) -> Report {
         )
     };
     let text = format!(
-        "seed = 3\ntime_limit = \"2 s\"\n[[host]]\nname = \"alpha\"\nframebuffer = \"64 MiB\"\n{host}\n\
+        "seed = 3\ntime_limit = \"2 s\"\n[[host]]\nname = \"alpha\"\n\
+         framebuffer = \"64 MiB\"\n{host}\n\
          {}{}{events}",
         vgpu("one", one),
         vgpu("two", two),

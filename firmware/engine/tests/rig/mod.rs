@@ -35,6 +35,8 @@ pub(crate) enum Ack {
     Hangs,
     /// It keeps its group, and does not even obey a reset.
     Dead,
+    /// It keeps its group for so long, in nanoseconds, and then obeys.
+    Late(u64),
 }
 
 /// One engine of the device.
@@ -46,6 +48,8 @@ pub(crate) struct Runlist {
     pub(crate) asked: Option<(PreemptMode, u32)>,
     /// A preempt request that comes later.
     pub(crate) timed: Option<(PreemptMode, u32, u64)>,
+    /// An answer that comes later: to which request, and when.
+    late: Option<(u32, u64)>,
     pub(crate) run_seq: u32,
 }
 
@@ -63,6 +67,8 @@ pub(crate) struct Rig {
     pub(crate) runlists: [Runlist; 2],
     pub(crate) events: Vec<Event>,
     pub(crate) switches: Vec<Switch>,
+    /// Vectors that were raised, and whose.
+    pub(crate) injected: Vec<(Gfid, u32)>,
     /// What the device counts of every vGPU's interrupts.
     pub(crate) interrupts: u32,
     /// What was retained last.
@@ -81,7 +87,8 @@ pub(crate) fn channel(raw: u16) -> GuestChannelId {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let idle = Runlist { on: None, ack: Ack::Given, asked: None, timed: None, run_seq: 0 };
+        let idle =
+            Runlist { on: None, ack: Ack::Given, asked: None, timed: None, late: None, run_seq: 0 };
         Self {
             engine: Engine::new(DEVICE),
             now_ns: 0,
@@ -93,6 +100,7 @@ impl Rig {
             runlists: [idle; 2],
             events: Vec::new(),
             switches: Vec::new(),
+            injected: Vec::new(),
             interrupts: 0,
             retained: Vec::new(),
             alarm_ns: None,
@@ -209,15 +217,16 @@ impl Rig {
                 self.switches.push(switch);
                 Some(Input::Interrupts(switch.gfid, self.interrupts))
             }
-            Action::Retain
-            | Action::Bind(..)
-            | Action::Unbind(_)
-            | Action::SetRoute(..)
-            | Action::Inject(..) => None,
+            Action::Retain | Action::Bind(..) | Action::Unbind(_) | Action::SetRoute(..) => None,
+            Action::Inject(gfid, vectors) => {
+                self.injected.push((gfid, vectors));
+                None
+            }
         }
     }
 
     fn preempt(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32) -> Option<Input> {
+        let now_ns = self.now_ns;
         let entry = self.runlist(runlist);
         entry.asked = Some((mode, seq));
         entry.timed = None;
@@ -231,7 +240,22 @@ impl Rig {
                 None
             }
             Ack::Hangs | Ack::Dead => None,
+            Ack::Late(ns) => {
+                // Whoever is asked again is no more obedient.
+                let at_ns = entry.late.map_or(now_ns + ns, |(_, at_ns)| at_ns);
+                entry.late = Some((seq, at_ns));
+                None
+            }
         }
+    }
+
+    /// An answer that is late and comes now.
+    fn take_late(&mut self, runlist: RunlistId) -> Option<Input> {
+        let now_ns = self.now_ns;
+        let entry = self.runlist(runlist);
+        let (seq, _) = entry.late.take_if(|(_, at_ns)| *at_ns <= now_ns)?;
+        entry.on = None;
+        Some(Input::Runlist(runlist, RunlistEvent::Preempted { seq }))
     }
 
     /// A preempt request whose time has come.
@@ -251,11 +275,16 @@ impl Rig {
         loop {
             let timed = self.runlists.iter().filter_map(|runlist| runlist.timed);
             let timed = timed.map(|(_, _, at_ns)| at_ns);
-            let next_ns = timed.chain(self.alarm_ns).min();
+            let late = self.runlists.iter().filter_map(|runlist| runlist.late);
+            let late = late.map(|(_, at_ns)| at_ns);
+            let next_ns = timed.chain(late).chain(self.alarm_ns).min();
             let Some(at_ns) = next_ns.filter(|at_ns| *at_ns <= end_ns) else { break };
             self.now_ns = self.now_ns.max(at_ns);
             for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
                 if let Some(input) = self.take_timed(runlist) {
+                    self.give(input);
+                }
+                if let Some(input) = self.take_late(runlist) {
                     self.give(input);
                 }
             }
@@ -312,6 +341,41 @@ impl Rig {
         let (tsg, runlist) = (GuestTsgId::new(0).unwrap(), RunlistId::COMPUTE);
         self.must(raw, Command::OpenChannel { channel: channel(0), tsg, runlist, ring, grace: 0 });
         self.ring(raw);
+    }
+
+    /// A vGPU that runs and has nothing to do, with its channel 0 open on the compute engine.
+    pub(crate) fn idle(&mut self, raw: u8, share: Share, grace: u8) {
+        let id = self.create(raw);
+        assert_eq!(self.answer(id), Some(Ok(())));
+        self.must(raw, Command::SetShare(share));
+        self.must(raw, Command::Start);
+        let ring = RingConfig::new(0, 4, PROFILE.fb_bytes).unwrap();
+        let (tsg, runlist) = (GuestTsgId::new(0).unwrap(), RunlistId::COMPUTE);
+        self.must(raw, Command::OpenChannel { channel: channel(0), tsg, runlist, ring, grace });
+    }
+
+    /// How long a vGPU had the compute engine since `from_ns`, stays that have ended only.
+    pub(crate) fn attained_ns(&self, raw: u8, from_ns: u64) -> u64 {
+        let stays = self.switches.iter().filter(|switch| switch.gfid == gfid(raw));
+        stays
+            .map(|switch| {
+                let had_ns = u64::from(switch.run_ns) + u64::from(switch.preempt_ns);
+                had_ns.min(switch.at_ns.saturating_sub(from_ns))
+            })
+            .sum()
+    }
+
+    /// Whose group is on the compute engine.
+    pub(crate) fn on(&self) -> Option<u8> {
+        self.runlists[0].on.map(|tsg| gfid_of(tsg).raw())
+    }
+
+    /// Its work on the compute engine is done.
+    pub(crate) fn finish(&mut self) {
+        let entry = &mut self.runlists[0];
+        let seq = entry.run_seq;
+        (entry.on, entry.timed) = (None, None);
+        self.give(Input::Runlist(RunlistId::COMPUTE, RunlistEvent::Idle { seq }));
     }
 
     /// Rings its channel 0.

@@ -1,0 +1,493 @@
+//! Who has an engine, when and for how long.
+
+mod rig;
+
+use godwit_engine::{Command, Event, Input, Reject};
+use godwit_types::{
+    Abuse, ChannelFault, FAULT_VECTOR, GuestTsgId, Limit, Limits, Measure, Policy, PreemptMode,
+    RingConfig, RunlistEvent, RunlistId, Scheduling, Share, SwitchCause,
+};
+use rig::{Ack, MS, PROFILE, Rig, channel, gfid};
+
+const COMPUTE: RunlistId = RunlistId::COMPUTE;
+/// Up to eight vGPUs have slices of this length.
+const SLICE: u64 = 2 * MS;
+
+fn scheduling(policy: Policy) -> Scheduling {
+    Scheduling { policy, ..Scheduling::DEFAULT }
+}
+
+fn part(part: u16, cap: u16) -> Share {
+    Share { part, cap, ..Share::DEFAULT }
+}
+
+fn weight(weight: u8) -> Share {
+    Share { weight, ..Share::DEFAULT }
+}
+
+/// vGPUs that are due this, of which the first ones have work without end.
+fn rig(policy: Policy, shares: &[Share], busy: usize) -> Rig {
+    let mut rig = Rig::new();
+    for (raw, share) in (1..).zip(shares) {
+        rig.idle(raw, *share, 0);
+    }
+    rig.must(1, Command::SetScheduling(scheduling(policy)));
+    (1..).take(busy).for_each(|raw| rig.ring(raw));
+    rig
+}
+
+/// What each has of the next `ns`, in percent.
+fn parts(rig: &mut Rig, count: u8, ns: u64) -> Vec<f64> {
+    let from_ns = rig.now_ns;
+    rig.pass(ns);
+    let part = |raw| rig.attained_ns(raw, from_ns) as f64 * 100.0 / ns as f64;
+    (1..=count).map(part).collect()
+}
+
+fn near(found: &[f64], due: &[f64]) {
+    let off = found.iter().zip(due).any(|(found, due)| (found - due).abs() > 1.0);
+    assert!(!off && found.len() == due.len(), "{found:?}, and {due:?} are due");
+}
+
+#[test]
+fn best_effort_gives_idle_time_to_whoever_has_work() {
+    let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT; 3], 2);
+    near(&parts(&mut rig, 3, 400 * MS), &[50.0, 50.0, 0.0]);
+}
+
+#[test]
+fn equal_share_keeps_the_turn_of_one_that_has_no_work() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 4], 3);
+    near(&parts(&mut rig, 4, 400 * MS), &[25.0, 25.0, 25.0, 0.0]);
+}
+
+#[test]
+fn one_that_runs_alone_with_equal_share_is_never_taken_off() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT], 1);
+    rig.pass(100 * MS);
+    assert_eq!((rig.on(), rig.switches.len()), (Some(1), 0));
+}
+
+#[test]
+fn a_bell_in_a_turn_that_is_kept_starts_its_owner_for_the_rest() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 2], 1);
+    while rig.on().is_some() {
+        rig.pass(MS / 10);
+    }
+    rig.pass(MS / 2);
+    assert_eq!(rig.on(), None);
+    rig.ring(2);
+    assert_eq!(rig.on(), Some(2));
+    rig.pass(SLICE);
+    let switch = rig.switches.last().unwrap();
+    assert_eq!((switch.gfid, switch.cause), (gfid(2), SwitchCause::Slice));
+    assert!(u64::from(switch.run_ns) <= SLICE - MS / 2, "{switch:?}");
+}
+
+#[test]
+fn fixed_share_leaves_what_is_nobodys_part() {
+    let shares = [part(2_500, 0), part(5_000, 0)];
+    let mut rig = rig(Policy::FixedShare, &shares, 2);
+    near(&parts(&mut rig, 2, 800 * MS), &[25.0, 50.0]);
+}
+
+#[test]
+fn without_a_part_a_fixed_share_is_that_of_the_framebuffer() {
+    // A vGPU has one MiB of 64.
+    let mut rig = rig(Policy::FixedShare, &[Share::DEFAULT; 2], 2);
+    near(&parts(&mut rig, 2, 4_000 * MS), &[1.5625, 1.5625]);
+}
+
+#[test]
+fn an_elastic_share_is_lent_up_to_its_cap() {
+    let shares = [part(2_500, 4_000), part(5_000, 0), part(2_500, 0)];
+    let mut rig = rig(Policy::FixedShare, &shares, 2);
+    near(&parts(&mut rig, 3, 800 * MS), &[40.0, 50.0, 0.0]);
+}
+
+#[test]
+fn time_that_was_lent_is_given_back_when_its_owner_has_work() {
+    let shares = [part(2_500, 10_000), part(7_500, 0)];
+    let mut rig = rig(Policy::FixedShare, &shares, 1);
+    // In the turn of the second, the first has borrowed it.
+    let lent =
+        |rig: &Rig| rig.switches.last().is_some_and(|switch| switch.cause == SwitchCause::Slice);
+    while !lent(&rig) {
+        rig.pass(MS / 10);
+    }
+    rig.pass(MS / 10);
+    assert_eq!(rig.on(), Some(1));
+    rig.ring(2);
+    assert_eq!(rig.on(), Some(2));
+    assert_eq!(rig.switches.last().unwrap().cause, SwitchCause::Recall);
+}
+
+#[test]
+fn parts_of_more_than_the_whole_are_shortened_alike() {
+    let mut rig = rig(Policy::FixedShare, &[part(9_000, 0), part(6_000, 0)], 2);
+    near(&parts(&mut rig, 2, 800 * MS), &[60.0, 40.0]);
+}
+
+#[test]
+fn weights_are_how_long_turns_are_to_one_another() {
+    for policy in [Policy::BestEffort, Policy::EqualShare] {
+        let mut rig = rig(policy, &[weight(1), weight(2), weight(5)], 3);
+        near(&parts(&mut rig, 3, 800 * MS), &[12.5, 25.0, 62.5]);
+    }
+}
+
+#[test]
+fn a_light_weight_waits_for_a_turn_that_is_worth_a_switch() {
+    let mut rig = rig(Policy::BestEffort, &[weight(1), weight(100)], 2);
+    near(&parts(&mut rig, 2, 10_000 * MS), &[0.990, 99.010]);
+    assert!(rig.switches.iter().all(|switch| u64::from(switch.run_ns) >= SLICE / 4));
+}
+
+#[test]
+fn whoever_does_not_let_go_has_no_more_than_its_share() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
+    // All are as slow while the first is on, which is asked often enough.
+    let from_ns = rig.now_ns;
+    for _ in 0..40_000 {
+        let late = rig.on() == Some(1);
+        rig.runlist(COMPUTE).ack = if late { Ack::Late(900_000) } else { Ack::Given };
+        rig.pass(MS / 20);
+    }
+    let total_ns = (rig.now_ns - from_ns) as f64;
+    let part = |raw| rig.attained_ns(raw, from_ns) as f64 * 100.0 / total_ns;
+    for raw in 1..=3 {
+        assert!((part(raw) - 33.33).abs() < 0.4, "{raw}: {}", part(raw));
+    }
+    assert!(rig.switches.iter().any(|switch| switch.preempt_ns == 900_000));
+}
+
+#[test]
+fn a_change_of_everything_costs_nobody_its_share() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
+    let from_ns = rig.now_ns;
+    for round in 0..200u64 {
+        let slice_ns = Some(MS * (1 + round % 7));
+        let policy = if round % 2 == 0 { Policy::BestEffort } else { Policy::EqualShare };
+        let how = Scheduling { slice_ns, policy, averaging: 1 + (round % 60) as u8 };
+        rig.must(1, Command::SetScheduling(how));
+        for raw in 1..=3 {
+            // The same to one another each time.
+            rig.must(raw, Command::SetShare(weight(1 + (round % 5) as u8)));
+        }
+        rig.pass(7 * MS + round * 13_000);
+    }
+    let total_ns = (rig.now_ns - from_ns) as f64;
+    for raw in 1..=3 {
+        let part = rig.attained_ns(raw, from_ns) as f64 * 100.0 / total_ns;
+        assert!((part - 33.33).abs() < 0.7, "{raw}: {part}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT], 0);
+    let slice_ns = Some(MS / 2);
+    let bad = [
+        Command::SetScheduling(Scheduling { slice_ns, ..Scheduling::DEFAULT }),
+        Command::SetShare(weight(0)),
+        Command::SetShare(part(5_000, 4_000)),
+        Command::SetLimits(Limits { window_ms: 0, ..Limits::DEFAULT }),
+    ];
+    for command in bad {
+        let id = rig.ask(1, command);
+        assert_eq!(rig.answer(id), Some(Err(Reject::OutOfRange)), "{command:?}");
+    }
+}
+
+fn hint(rig: &mut Rig, raw: u8) {
+    rig.give(Input::Hint(gfid(raw)));
+    rig.ring(raw);
+}
+
+#[test]
+fn an_urgent_bell_goes_ahead_once_between_two_turns() {
+    let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT; 3], 2);
+    rig.pass(SLICE / 2);
+    let interrupted = rig.on();
+    hint(&mut rig, 3);
+    assert_eq!(rig.on(), Some(3));
+    assert_eq!(rig.switches.last().unwrap().cause, SwitchCause::Hint);
+    rig.pass(MS / 10);
+    rig.finish();
+    // The turn that waited goes on.
+    assert_eq!(rig.on(), interrupted);
+    hint(&mut rig, 3);
+    assert_eq!(rig.on(), interrupted, "once only");
+}
+
+#[test]
+fn whoever_rings_urgently_all_the_time_gains_nothing() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 4], 4);
+    let from_ns = rig.now_ns;
+    for _ in 0..20_000 {
+        hint(&mut rig, 4);
+        rig.pass(MS / 5);
+        if rig.on() == Some(4) {
+            // It has more work at once.
+            rig.finish();
+            hint(&mut rig, 4);
+        }
+    }
+    let total_ns = (rig.now_ns - from_ns) as f64;
+    for raw in 1..=4 {
+        let part = rig.attained_ns(raw, from_ns) as f64 * 100.0 / total_ns;
+        assert!(part <= 25.2 && (raw == 4 || part >= 24.8), "{raw}: {part}");
+    }
+}
+
+/// Two vGPUs that take turns; the first is on the engine, which treats the end of its slice so.
+fn expiry(ack: Ack, grace: u8) -> Rig {
+    let mut rig = Rig::new();
+    rig.idle(1, Share::DEFAULT, grace);
+    rig.idle(2, Share::DEFAULT, 0);
+    rig.ring(1);
+    rig.ring(2);
+    assert_eq!(rig.on(), Some(1));
+    rig.runlist(COMPUTE).ack = ack;
+    rig
+}
+
+#[test]
+fn an_acknowledge_that_is_lost_costs_no_channel() {
+    let mut rig = expiry(Ack::Lost, 0);
+    rig.pass(SLICE);
+    assert_eq!(rig.switches.len(), 0);
+    rig.pass(MS);
+    assert_eq!(rig.on(), Some(2));
+    assert_eq!((rig.engine.counters().lost_acks, rig.engine.counters().resets), (1, 0));
+    assert!(!rig.events.iter().any(|event| matches!(event, Event::ChannelFault { .. })));
+}
+
+#[test]
+fn an_acknowledge_after_the_deadline_and_before_the_reset_is_dropped() {
+    let mut rig = expiry(Ack::Hangs, 0);
+    rig.pass(SLICE);
+    let (_, seq) = rig.runlist(COMPUTE).asked.unwrap();
+    // The deadline: it is looked at, is not empty, and is reset, which this device does at once.
+    rig.pass(MS);
+    assert_eq!(rig.engine.counters().resets, 1);
+    rig.give(Input::Runlist(COMPUTE, RunlistEvent::Preempted { seq }));
+    assert_eq!((rig.engine.counters().stale_acks, rig.on()), (1, Some(2)));
+}
+
+#[test]
+fn an_acknowledge_just_before_the_deadline_is_as_good_as_any() {
+    let mut rig = expiry(Ack::Late(MS - 1), 0);
+    rig.pass(SLICE + MS);
+    assert_eq!((rig.on(), rig.engine.counters().resets), (Some(2), 0));
+    assert_eq!(rig.switches[0].preempt_ns, (MS - 1) as u32);
+}
+
+#[test]
+fn a_second_acknowledge_changes_nothing() {
+    let mut rig = expiry(Ack::Given, 0);
+    rig.pass(SLICE);
+    let seq = 1;
+    rig.give(Input::Runlist(COMPUTE, RunlistEvent::Preempted { seq }));
+    assert_eq!((rig.engine.counters().stale_acks, rig.on()), (1, Some(2)));
+    assert_eq!(rig.switches.len(), 1);
+}
+
+#[test]
+fn an_acknowledge_with_a_wrong_number_is_none() {
+    let mut rig = expiry(Ack::Hangs, 0);
+    rig.pass(SLICE);
+    let (_, seq) = rig.runlist(COMPUTE).asked.unwrap();
+    rig.give(Input::Runlist(COMPUTE, RunlistEvent::Preempted { seq: seq + 0x1000 }));
+    assert_eq!((rig.engine.counters().stale_acks, rig.switches.len()), (1, 0));
+    assert_eq!(rig.on(), Some(1));
+}
+
+#[test]
+fn a_group_without_grace_is_asked_between_two_instructions_at_once() {
+    let mut rig = expiry(Ack::Hangs, 0);
+    let (mode, _, at_ns) = rig.runlist(COMPUTE).timed.unwrap();
+    assert_eq!((mode, at_ns), (PreemptMode::Instruction, SLICE));
+}
+
+#[test]
+fn a_grace_period_tries_milder_boundaries_first_and_a_reset_last() {
+    let mut rig = expiry(Ack::Hangs, 20); // 2 ms
+    let asked = |rig: &mut Rig| rig.runlist(COMPUTE).asked.map(|(mode, _)| mode);
+    rig.pass(SLICE);
+    assert_eq!(asked(&mut rig), Some(PreemptMode::Wfi));
+    rig.pass(MS);
+    assert_eq!(asked(&mut rig), Some(PreemptMode::Cta));
+    rig.pass(MS);
+    assert_eq!(asked(&mut rig), Some(PreemptMode::Instruction));
+    assert_eq!(rig.engine.counters().resets, 0);
+    rig.pass(MS);
+    assert_eq!((rig.engine.counters().resets, rig.on()), (1, Some(2)));
+    let switch = rig.switches[0];
+    assert_eq!((switch.cause, switch.mode), (SwitchCause::Reset, None));
+    // It pays for all of it.
+    assert_eq!(u64::from(switch.debt_ns), 3 * MS);
+}
+
+#[test]
+fn the_channels_of_a_group_have_one_grace_period() {
+    let mut rig = expiry(Ack::Given, 5);
+    let ring = RingConfig::new(4096, 4, PROFILE.fb_bytes).unwrap();
+    let open = |grace| Command::OpenChannel {
+        channel: channel(1),
+        tsg: GuestTsgId::new(0).unwrap(),
+        runlist: COMPUTE,
+        ring,
+        grace,
+    };
+    let id = rig.ask(1, open(6));
+    assert_eq!(rig.answer(id), Some(Err(Reject::Grace)));
+    let id = rig.ask(1, open(101));
+    assert_eq!(rig.answer(id), Some(Err(Reject::OutOfRange)));
+    rig.must(1, open(5));
+}
+
+#[test]
+fn a_guest_is_told_of_a_fault_by_its_vector() {
+    let mut rig = expiry(Ack::Given, 0);
+    let base = PROFILE.channel_count;
+    let guilty = channel(0).at_base(base).unwrap(); // of the second vGPU
+    rig.give(Input::Fault(guilty, ChannelFault::EngineReset));
+    assert_eq!(rig.injected, [(gfid(2), 1 << FAULT_VECTOR)]);
+    let (fault, channel) = (ChannelFault::EngineReset, channel(0));
+    assert!(rig.is_told(Event::ChannelFault { gfid: gfid(2), channel, fault }));
+}
+
+/// One vGPU may do this only so often in 10 ms.
+fn limited(abuse: Abuse, count: u32, measure: Measure) -> Rig {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 2], 2);
+    let mut of = [Limit { count: 0, measure: Measure::Report }; 4];
+    of[abuse as usize] = Limit { count, measure };
+    rig.must(1, Command::SetLimits(Limits { window_ms: 10, of }));
+    rig
+}
+
+fn told(rig: &Rig, abuse: Abuse, measure: Measure) -> usize {
+    let event = Event::Abuse { gfid: gfid(1), abuse, measure };
+    rig.events.iter().filter(|told| **told == event).count()
+}
+
+#[test]
+fn too_many_doorbells_are_told_once_in_a_window() {
+    let mut rig = limited(Abuse::Doorbells, 5, Measure::Report);
+    (0..5).for_each(|_| rig.ring(1));
+    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Report), 0);
+    (0..20).for_each(|_| rig.ring(1));
+    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Report), 1);
+    rig.pass(11 * MS);
+    (0..6).for_each(|_| rig.ring(1));
+    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Report), 2);
+}
+
+#[test]
+fn turns_are_halved_until_the_window_ends() {
+    let mut rig = limited(Abuse::Doorbells, 1, Measure::Shorten);
+    rig.must(
+        1,
+        Command::SetLimits(Limits {
+            window_ms: 400,
+            of: [Limit { count: 1, measure: Measure::Shorten }; 4],
+        }),
+    );
+    (0..3).for_each(|_| rig.ring(1));
+    near(&parts(&mut rig, 2, 390 * MS), &[33.3, 66.6]);
+    rig.pass(30 * MS);
+    near(&parts(&mut rig, 2, 400 * MS), &[50.0, 50.0]);
+}
+
+#[test]
+fn one_that_is_paused_has_no_turns_and_can_be_stopped_and_comes_back() {
+    let mut rig = limited(Abuse::Doorbells, 1, Measure::Pause);
+    (0..3).for_each(|_| rig.ring(1));
+    rig.pass(4 * MS);
+    let from_ns = rig.now_ns;
+    rig.pass(4 * MS);
+    assert_eq!(rig.attained_ns(1, from_ns), 0);
+    let id = rig.stop(1, 10 * MS);
+    assert_eq!(rig.answer(id), Some(Ok(())));
+    rig.must(1, Command::Start);
+    rig.pass(10 * MS);
+    assert!(rig.attained_ns(1, from_ns) > 0);
+}
+
+#[test]
+fn one_that_is_banned_loses_the_channel_and_opens_no_other() {
+    let mut rig = limited(Abuse::Doorbells, 1, Measure::Ban);
+    (0..3).for_each(|_| rig.ring(1));
+    let fault = ChannelFault::Banned;
+    assert!(rig.is_told(Event::ChannelFault { gfid: gfid(1), channel: channel(0), fault }));
+    let open = Command::OpenChannel {
+        channel: channel(1),
+        tsg: GuestTsgId::new(1).unwrap(),
+        runlist: COMPUTE,
+        ring: RingConfig::new(4096, 4, PROFILE.fb_bytes).unwrap(),
+        grace: 0,
+    };
+    let id = rig.ask(1, open);
+    assert_eq!(rig.answer(id), Some(Err(Reject::Banned)));
+    rig.pass(11 * MS);
+    rig.must(1, open);
+}
+
+#[test]
+fn resets_are_counted_to_whoever_was_on_the_engine() {
+    let mut rig = limited(Abuse::Resets, 2, Measure::Pause);
+    rig.must(
+        1,
+        Command::SetLimits(Limits {
+            window_ms: 1_000,
+            of: [Limit { count: 2, measure: Measure::Pause }; 4],
+        }),
+    );
+    for _ in 0..400 {
+        let hangs = rig.on() == Some(1);
+        rig.runlist(COMPUTE).ack = if hangs { Ack::Hangs } else { Ack::Given };
+        rig.pass(MS / 4);
+    }
+    assert_eq!(rig.engine.counters().resets, 3);
+    assert_eq!(told(&rig, Abuse::Resets, Measure::Pause), 1);
+}
+
+#[test]
+fn interrupts_are_counted_from_what_the_device_says() {
+    let mut rig = limited(Abuse::Interrupts, 100, Measure::Report);
+    // Where counting begins says nothing.
+    rig.interrupts = 5_000;
+    rig.pass(2 * SLICE);
+    assert_eq!(told(&rig, Abuse::Interrupts, Measure::Report), 0);
+    rig.interrupts = 5_101;
+    rig.pass(2 * SLICE);
+    assert_eq!(told(&rig, Abuse::Interrupts, Measure::Report), 1);
+}
+
+#[test]
+fn faults_of_channels_are_counted() {
+    let mut rig = limited(Abuse::Faults, 0, Measure::Report);
+    rig.must(
+        1,
+        Command::SetLimits(Limits {
+            window_ms: 1_000,
+            of: [Limit { count: 1, measure: Measure::Ban }; 4],
+        }),
+    );
+    let (first, tsg) = (channel(0).at_base(0).unwrap(), GuestTsgId::new(1).unwrap());
+    rig.give(Input::Fault(first, ChannelFault::BadEntry));
+    let ring = RingConfig::new(4096, 4, PROFILE.fb_bytes).unwrap();
+    let open = |number| Command::OpenChannel {
+        channel: channel(number),
+        tsg,
+        runlist: COMPUTE,
+        ring,
+        grace: 0,
+    };
+    rig.must(1, open(1));
+    rig.give(Input::Fault(channel(1).at_base(0).unwrap(), ChannelFault::BadEntry));
+    assert_eq!(told(&rig, Abuse::Faults, Measure::Ban), 1);
+    let id = rig.ask(1, open(2));
+    assert_eq!(rig.answer(id), Some(Err(Reject::Banned)));
+}
