@@ -238,7 +238,7 @@ impl Engine {
         self.refresh();
         for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
             if self.has_action_room() {
-                self.schedule_idle(runlist);
+                self.schedule(runlist);
                 self.arm_slice(runlist);
             }
         }

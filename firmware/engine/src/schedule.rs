@@ -179,19 +179,13 @@ impl Engine {
     }
 
     /// Puts the next group on an engine that is empty.
-    #[inline(always)] // as all that follows from it: see `left`
+    #[inline(never)] // one function with all that follows from it, as `left` is
     pub(crate) fn schedule(&mut self, runlist: RunlistId) {
         let waiting = self.waiting(runlist);
         let entry = &self.runlists[runlist];
         if waiting != 0 && entry.current.is_none() && !entry.lost {
             self.start_next(runlist, waiting);
         }
-    }
-
-    /// The same, where nobody waits for it.
-    #[inline(never)]
-    pub(crate) fn schedule_idle(&mut self, runlist: RunlistId) {
-        self.schedule(runlist);
     }
 
     #[inline(always)]

@@ -48,37 +48,43 @@ impl Rules {
     }
 }
 
+/// `ns` times a fraction, at most `u32::MAX`; of no denominator 0. One function for all, since a core
+/// of 32 bits divides in software.
+#[inline(never)]
+pub(crate) fn scaled(ns: u32, numerator: u32, denominator: u32) -> u32 {
+    let whole = u64::from(ns).wrapping_mul(numerator.into());
+    u32::try_from(whole.checked_div(denominator.into()).unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
 /// How long a turn is for each unit of a part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unit {
-    slice_ns: u64,
-    parts: u64,
-    total: u64,
+    slice_ns: u32,
+    count: u32,
+    total: u32,
 }
 
 impl Unit {
     /// Turns of `slice_ns` on average, and none longer than a slice may be.
-    pub(crate) fn new(slice_ns: u32, parts: impl Iterator<Item = u32>, total: u32) -> Self {
-        let (count, most) =
-            parts.fold((0u64, 0), |(count, most), part| (count.wrapping_add(1), part.max(most)));
-        let (slice_ns, total) = (u64::from(slice_ns), u64::from(total.max(1)));
-        let unit = Self { slice_ns, parts: count, total };
+    pub(crate) fn new(slice_ns: u32, parts: impl Iterator<Item = u32>) -> Self {
+        let (count, total, most) = parts.fold((0u32, 0u32, 0), |(count, total, most), part| {
+            (count.wrapping_add(1), total.wrapping_add(part), part.max(most))
+        });
+        let unit = Self { slice_ns, count, total };
         if u64::from(unit.of(most)) <= SLICE_NS_MAX {
             return unit;
         }
-        Self { slice_ns: SLICE_NS_MAX, parts: 1, total: most.max(1).into() }
+        Self { slice_ns: SLICE_NS_MAX as u32, count: 1, total: most }
     }
 
     pub(crate) fn of(&self, part: u32) -> u32 {
-        let ns = self.slice_ns.wrapping_mul(part.into()).wrapping_mul(self.parts);
-        // There is no unit without a total, which the type cannot say.
-        let ns = ns.checked_div(self.total).unwrap_or(0);
-        u32::try_from(ns).unwrap_or(u32::MAX)
+        scaled(self.slice_ns, part.wrapping_mul(self.count), self.total)
     }
 }
 
 impl Vgpu {
     /// Its fixed part, in units of a ten-thousandth.
+    #[inline(never)]
     pub(crate) fn part(&self, fb_bytes: u64) -> u32 {
         let whole = u64::from(Share::WHOLE);
         let by_size =
@@ -161,7 +167,7 @@ mod tests {
     use super::*;
 
     fn turns(slice_ns: u32, parts: &[u32]) -> std::vec::Vec<u32> {
-        let unit = Unit::new(slice_ns, parts.iter().copied(), parts.iter().sum());
+        let unit = Unit::new(slice_ns, parts.iter().copied());
         parts.iter().map(|part| unit.of(*part)).collect()
     }
 
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn nobody_has_no_turn() {
-        let unit = Unit::new(1_000_000, std::iter::empty(), 0);
+        let unit = Unit::new(1_000_000, std::iter::empty());
         assert_eq!(unit.of(0), 0);
     }
 }

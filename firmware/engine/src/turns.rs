@@ -5,9 +5,11 @@
 //! resets included. Credit below zero is a *debt*: it makes later turns shorter, and leaves them
 //! out while it is large. So over time each has what its quantum is of a round, whatever it did.
 
-use crate::engine::{Engine, bit};
+use crate::engine::{Engine, bit, each};
 use crate::runlist::{Stint, Time};
-use godwit_types::{Gfid, Index, Policy, RunlistId, VGPU_COUNT};
+use crate::share::{Unit, scaled};
+use crate::vgpu::Vgpu;
+use godwit_types::{Gfid, Index, Policy, RunlistId, Share, VGPU_COUNT};
 
 /// The turn in which a fixed share is nobody's.
 const NOBODY: u8 = VGPU_COUNT;
@@ -81,7 +83,7 @@ impl Account {
         u32::try_from(slice).ok().filter(|slice| *slice >= shortest_ns)
     }
 
-    /// A turn of the round that is under way should have had another length.
+    /// A turn of the round that is under way would have had another length.
     fn correct(&mut self, was_ns: u32, is_ns: u32) {
         let more = i64::from(is_ns).saturating_sub(i64::from(was_ns));
         let more = i32::try_from(more).unwrap_or(0);
@@ -346,9 +348,10 @@ impl Engine {
                 self.sharing |= bit(gfid);
             }
         }
+        let slice_before_ns = self.slice_ns;
         self.slice_ns = self.rules.slice_ns(present);
         self.shortest_ns = self.slice_ns / 4;
-        self.retune();
+        self.retune(slice_before_ns);
     }
 
     /// vGPUs, by bit, that have had a turn on an engine in the round that is under way, or have it.
@@ -361,45 +364,41 @@ impl Engine {
     }
 
     /// Computes the turns: of this average length, and as long to one another as parts or weights.
-    fn retune(&mut self) {
+    fn retune(&mut self, slice_before_ns: u32) {
         let fixed = self.rules.policy == Policy::FixedShare;
-        let fb_bytes = self.device.fb_bytes;
-        let part = |vgpu: &crate::vgpu::Vgpu| {
+        let (fb_bytes, sharing, slice_ns) = (self.device.fb_bytes, self.sharing, self.slice_ns);
+        let part = |vgpu: &Vgpu| {
             if fixed { vgpu.part(fb_bytes) } else { u32::from(vgpu.share.weight) }
         };
-        let takes_part = |gfid| self.sharing & bit(gfid) != 0;
-        let parts =
-            || self.vgpus.iter().filter(|(gfid, _)| takes_part(*gfid)).map(|(_, v)| part(v));
-        let total = parts().fold(0, u32::wrapping_add);
-        let unit = crate::share::Unit::new(self.slice_ns, parts(), total);
-        let whole = u32::from(godwit_types::Share::WHOLE);
-        let left = if fixed && total != 0 { whole.saturating_sub(total) } else { 0 };
-        self.nobody_ns = unit.of(left);
-        let mut round_ns = u64::from(self.nobody_ns);
-        let mut elastic = 0;
-        let sharing = self.sharing;
+        let parts = || each(sharing).map(|gfid| part(&self.vgpus[gfid]));
+        let unit = Unit::new(slice_ns, parts());
+        let left = u32::from(Share::WHOLE).saturating_sub(parts().fold(0, u32::wrapping_add));
+        self.nobody_ns = if fixed && sharing != 0 { unit.of(left) } else { 0 };
+        self.round_ns = self.nobody_ns.into();
+        self.elastic = 0;
         let had_turns = [RunlistId::COMPUTE, RunlistId::COPY].map(|id| (id, self.had_turn(id)));
-        for (gfid, vgpu) in self.vgpus.iter_mut() {
+        for gfid in each(sharing) {
+            let vgpu = &mut self.vgpus[gfid];
             let own = part(vgpu);
             let before_ns = core::mem::replace(&mut vgpu.turn_ns, unit.of(own));
-            // The round that is under way is one of the new lengths for those, too, that have had
-            // their turn in it.
-            for (id, had) in had_turns {
-                if before_ns != 0 && had & bit(gfid) != 0 {
-                    vgpu.accounts[id].correct(before_ns, vgpu.turn_ns);
-                }
-            }
+            self.round_ns = self.round_ns.wrapping_add(vgpu.turn_ns.into());
             let cap = if fixed { u32::from(vgpu.share.cap) } else { 0 };
             vgpu.elastic_ns = unit.of(cap.saturating_sub(own));
-            if sharing & bit(gfid) != 0 {
-                round_ns = round_ns.wrapping_add(vgpu.turn_ns.into());
-                if vgpu.elastic_ns != 0 {
-                    elastic |= bit(gfid);
+            if vgpu.elastic_ns != 0 {
+                self.elastic |= bit(gfid);
+            }
+            if slice_ns == slice_before_ns {
+                continue;
+            }
+            // Those that have had their turn in the round that is under way had one of the length
+            // before, and the others have one of the length that is new.
+            let alike_ns = scaled(before_ns, slice_ns, slice_before_ns);
+            for (id, had) in had_turns {
+                if alike_ns != 0 && had & bit(gfid) != 0 {
+                    vgpu.accounts[id].correct(before_ns, alike_ns);
                 }
             }
         }
-        self.round_ns = round_ns;
-        self.elastic = elastic;
     }
 }
 
