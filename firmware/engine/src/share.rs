@@ -48,8 +48,9 @@ impl Rules {
     }
 }
 
-/// `ns` times a fraction, at most `u32::MAX`; of no denominator 0. One function for all, since a core
-/// of 32 bits divides in software.
+/// `ns` times a fraction, at most `u32::MAX`; of no denominator 0.
+///
+/// One function for all that ask, since a core of 32 bits divides in software.
 #[inline(never)]
 pub(crate) fn scaled(ns: u32, numerator: u32, denominator: u32) -> u32 {
     let whole = u64::from(ns).wrapping_mul(numerator.into());
