@@ -45,7 +45,7 @@ pub(super) fn share(
     let hundredths = |value: Option<&Spanned<Percent>>, key, checker: &mut Checker<'_>| {
         let Some(value) = value else { return Some(0) };
         let Percent(hundredths) = *value.get_ref();
-        if hundredths >= 1 && hundredths <= Share::WHOLE {
+        if (1..=Share::WHOLE).contains(&hundredths) {
             return Some(hundredths);
         }
         let wrong = format!("`{key}` is {} %", shown(hundredths));
