@@ -166,12 +166,28 @@ pub struct Limit {
 
 /// What is too much, for each vGPU of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Limits {
     /// The window, in milliseconds: it begins with the first time that something is counted.
     pub window_ms: u32,
     /// In the order of [`Abuse::ALL`].
     pub of: [Limit; 4],
+}
+
+/// One after the other: a reader of the log believes no text with a list in it.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Limits {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let [resets, faults, doorbells, interrupts] = self.of;
+        defmt::write!(
+            f,
+            "Limits {{ window_ms: {}, resets: {}, faults: {}, doorbells: {}, interrupts: {} }}",
+            self.window_ms,
+            resets,
+            faults,
+            doorbells,
+            interrupts
+        );
+    }
 }
 
 impl Limits {

@@ -154,9 +154,13 @@ fn texts(elf: &[u8]) -> Result<(Table, Locations), LogError> {
     Ok((table, locations))
 }
 
-/// The module of an item's path: what comes before an `impl` or a function's name.
+/// The module of a place in a function: what comes before an `impl`, or before the function's name.
 fn module_of(path: &str) -> &str {
-    path.split("::{").next().unwrap_or(path)
+    if let Some((module, _)) = path.split_once("::{impl") {
+        return module;
+    }
+    let function = path.split("::{").next().unwrap_or(path);
+    function.rsplit_once("::").map_or(function, |(module, _)| module)
 }
 
 /// The decoder's type for it cannot be named.
@@ -191,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn a_module_is_what_functions_are_in() {
+        for path in ["a::b::{impl#3}::f", "a::b::f", "a::b::f::{closure#0}"] {
+            assert_eq!(module_of(path), "a::b", "{path}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_decoded_is_told_and_the_next_frame_is_read() {
         let mut reader = reader();
         for bytes in [&[1u8, 2, 3][..], &[0xff; 40], &[0x7f, 0xfe, 1]] {
@@ -220,7 +231,7 @@ mod tests {
             let index = indices[round % indices.len()] as u16;
             let length = next() as usize % (FRAME_BYTES_MAX + 8);
             // Small numbers are variants and texts; large ones are lengths.
-            let mask = [0x01, 0x0f, 0xff][round % 3];
+            let mask = [0x01, 0x0f, 0xff][round / indices.len() % 3];
             let body = (0..length).map(|_| next() as u8 & mask);
             let frame = index.to_le_bytes().into_iter().chain([0; 8]).chain(body);
             // As the image encodes it: no byte of a frame is zero.
