@@ -5,7 +5,7 @@ use crate::message::Action;
 use crate::message::Reject;
 use crate::vgpu::Vgpu;
 use godwit_types::{
-    Gfid, Limit, Limits, Measure, Policy, SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY,
+    Gfid, Limit, Limits, Measure, Policy, RunlistId, SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY,
     SLICE_NS_MAX, Scheduling, Share,
 };
 
@@ -156,10 +156,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a vGPU's turn on some engine is its own now: for those who check that turns are
-    /// taken.
+    /// Whether a vGPU may have turns now: it runs, and nothing that it did keeps it from the
+    /// engines. For those who check that nobody starves.
     pub fn has_turns(&self, gfid: Gfid) -> bool {
         self.sharing & bit(gfid) != 0 && self.paused & bit(gfid) == 0
+    }
+
+    /// Whether a vGPU that may have turns has work for an engine and is not on it. For those who
+    /// check that nobody starves.
+    pub fn waits(&self, runlist: RunlistId, gfid: Gfid) -> bool {
+        let on = (*self.runlists[runlist].current).is_some_and(|current| current.gfid == gfid);
+        self.has_turns(gfid) && self.waiting(runlist) & bit(gfid) != 0 && !on
     }
 }
 

@@ -53,10 +53,12 @@ pub(crate) struct Account {
     credit_ns: i32,
     /// What it may have of others' time until its next turn.
     loan_ns: u32,
+    /// What it did not use of its last turn.
+    lost_ns: u32,
 }
 
 impl Account {
-    pub(crate) const EMPTY: Self = Self { credit_ns: 0, loan_ns: 0 };
+    pub(crate) const EMPTY: Self = Self { credit_ns: 0, loan_ns: 0, lost_ns: 0 };
 
     pub(crate) fn debt_ns(&self) -> u32 {
         self.credit_ns.min(0).unsigned_abs()
@@ -80,18 +82,25 @@ impl Account {
             quantum.saturating_sub(part.max(over).min(debt))
         };
         self.credit_ns = self.credit_ns.saturating_add(quantum);
+        self.lost_ns = 0;
         u32::try_from(slice).ok().filter(|slice| *slice >= shortest_ns)
     }
 
-    /// A turn of the round that is under way would have had another length.
+    /// A turn of the round that is under way would have had another length. What was not used of
+    /// it is not given back, and whoever did not use all has no use for more.
     fn correct(&mut self, was_ns: u32, is_ns: u32) {
         let more = i64::from(is_ns).saturating_sub(i64::from(was_ns));
+        let more = match self.lost_ns {
+            0 => more,
+            lost_ns => more.saturating_add(lost_ns.into()).min(0),
+        };
         let more = i32::try_from(more).unwrap_or(0);
         self.credit_ns = self.credit_ns.saturating_add(more).max(DEBT_MAX_NS.wrapping_neg());
     }
 
     /// A turn is over: what was not used of it is lost.
     fn end(&mut self) {
+        self.lost_ns = self.credit_ns.max(0).unsigned_abs();
         self.credit_ns = self.credit_ns.min(0);
     }
 }
@@ -375,6 +384,14 @@ impl Engine {
         let left = u32::from(Share::WHOLE).saturating_sub(parts().fold(0, u32::wrapping_add));
         self.nobody_ns = if fixed && sharing != 0 { unit.of(left) } else { 0 };
         self.round_ns = self.nobody_ns.into();
+        // What was nobody's may be somebody's now.
+        let nobody_end_ns = self.after(self.nobody_ns.into());
+        for id in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let turn = &mut self.runlists[id].turn;
+            if turn.of == NOBODY {
+                turn.end_ns = turn.end_ns.min(nobody_end_ns);
+            }
+        }
         self.elastic = 0;
         let had_turns = [RunlistId::COMPUTE, RunlistId::COPY].map(|id| (id, self.had_turn(id)));
         for gfid in each(sharing) {
@@ -394,9 +411,17 @@ impl Engine {
             // before, and the others have one of the length that is new.
             let alike_ns = scaled(before_ns, slice_ns, slice_before_ns);
             for (id, had) in had_turns {
-                if alike_ns != 0 && had & bit(gfid) != 0 {
-                    vgpu.accounts[id].correct(before_ns, alike_ns);
+                if alike_ns == 0 || had & bit(gfid) == 0 {
+                    continue;
                 }
+                let entry = &mut self.runlists[id];
+                let on = (*entry.current).is_some_and(|current| current.gfid == gfid);
+                if entry.turn.is_of(gfid) && !on {
+                    // It is kept for one that has no work: that has no other in this round.
+                    vgpu.accounts[id].end();
+                    entry.turn.open = false;
+                }
+                vgpu.accounts[id].correct(before_ns, alike_ns);
             }
         }
     }
@@ -459,6 +484,19 @@ mod tests {
         });
         let whole = Some(3 * quantum_ns);
         assert_eq!(slices, [None, None, whole, None, None, whole]);
+    }
+
+    #[test]
+    fn whoever_has_not_used_its_turn_owes_nothing_when_turns_become_shorter() {
+        let debts_ns = [0, MS / 2, 5 * MS, 30 * MS].map(|used_ns| {
+            let mut account = Account::EMPTY;
+            account.begin(30 * MS, MS, 33).unwrap();
+            account.charge(used_ns.into());
+            account.end();
+            account.correct(30 * MS, MS);
+            account.debt_ns()
+        });
+        assert_eq!(debts_ns, [0, 0, 4 * MS, 29 * MS]);
     }
 
     #[test]

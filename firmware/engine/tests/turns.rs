@@ -184,6 +184,29 @@ fn a_change_of_everything_costs_nobody_its_share() {
 }
 
 #[test]
+fn what_was_nobodys_part_is_somebodys_when_the_policy_changes() {
+    let mut rig = rig(Policy::FixedShare, &[part(100, 0); 2], 2);
+    rig.pass(10 * MS); // of a round of 400 ms
+    rig.must(1, Command::SetScheduling(scheduling(Policy::EqualShare)));
+    near(&parts(&mut rig, 2, 400 * MS), &[50.0, 50.0]);
+}
+
+/// Two have turns of 30 ms, of which one does not use its own; then turns are of 1 ms.
+#[test]
+fn whoever_did_not_use_a_long_turn_has_all_its_short_ones() {
+    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 3], 0);
+    let slice = |ns| Scheduling { slice_ns: Some(ns), ..scheduling(Policy::EqualShare) };
+    rig.must(1, Command::SetScheduling(slice(30 * MS)));
+    rig.ring(3);
+    rig.pass(500 * MS);
+    rig.must(1, Command::SetScheduling(slice(MS)));
+    rig.ring(1);
+    rig.pass(35 * MS); // the turn that was under way
+    let found = parts(&mut rig, 1, 12 * MS);
+    assert!(found[0] > 32.0, "{found:?}");
+}
+
+#[test]
 fn settings_that_cannot_be_are_refused() {
     let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT], 0);
     let slice_ns = Some(MS / 2);
