@@ -17,9 +17,10 @@ use godwit_regs::bits::ChannelStatus;
 use godwit_regs::guest::DOORBELL_URGENT;
 use godwit_sys::MemFile;
 use godwit_types::{
-    BarMode, CHANNEL_COUNT, ChannelFault, ChannelId, Gfid, Index, PAGE_BYTES, Route, Table,
-    VGPU_COUNT,
+    BarMode, CHANNEL_COUNT, ChannelFault, ChannelId, Gfid, GuestChannelId, Index, PAGE_BYTES,
+    Route, Table, VGPU_COUNT,
 };
+use std::collections::BTreeSet;
 use std::io;
 
 /// A partition and where the VMMU maps it.
@@ -65,6 +66,9 @@ pub(crate) struct Board {
     pub(crate) residues: Vec<Residue>,
     /// Stays of groups on engines that have ended, while somebody wants to know.
     pub(crate) stays: Option<Vec<Stay>>,
+    /// Channels whose engine was reset while their work would not let go of it, and of which nobody
+    /// has taken note.
+    pub(crate) unwilling: BTreeSet<(Gfid, GuestChannelId)>,
 }
 
 /// All vGPUs, in order.
@@ -102,6 +106,7 @@ impl Board {
             raised: false,
             residues: Vec::new(),
             stays: None,
+            unwilling: BTreeSet::new(),
         })
     }
 
@@ -251,6 +256,13 @@ impl Board {
         self.device.set_channel_status(id, status);
         self.device.fault_channel(id, fault);
         self.raised = true;
+    }
+
+    /// An engine is reset since a channel's work would not let go of it.
+    pub(crate) fn note_unwilling(&mut self, id: Option<ChannelId>) {
+        if let Some(slot) = id.and_then(|id| self.channels.get(id)) {
+            self.unwilling.insert((slot.config.gfid, slot.config.guest));
+        }
     }
 
     /// Raises vectors of a vGPU that has a route.

@@ -14,7 +14,8 @@ use godwit_hal::Identity;
 use godwit_mmio::SharedWords;
 use godwit_regs::copy::SLOT_STRIDE;
 use godwit_sys::MemFile;
-use godwit_types::{Gfid, RunlistId, SLOT_COUNT, SlotId};
+use godwit_types::{Gfid, GuestChannelId, RunlistId, SLOT_COUNT, SlotId};
+use std::collections::BTreeSet;
 use std::io;
 
 /// Longest time in which one engine runs while the others stand, so that each sees the
@@ -262,6 +263,12 @@ impl Gpu {
     /// that end from now on.
     pub fn take_stays(&mut self) -> Vec<Stay> {
         self.board.stays.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Takes the channels whose engine was reset since the last call while their work would not let
+    /// go of it, for whatever reason: only these may lose anything by it.
+    pub fn take_unwilling(&mut self) -> BTreeSet<(Gfid, GuestChannelId)> {
+        std::mem::take(&mut self.board.unwilling)
     }
 
     /// Lets something go wrong at its next opportunity.

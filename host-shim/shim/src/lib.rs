@@ -47,6 +47,7 @@ pub use client::Client;
 pub use destination::{Destination, DestinationState};
 pub use file::{FileError, PlaceError, StateFile, read_state, state_reader};
 pub use function::Function;
+pub use godwit_mmio::SwitchRead;
 pub use host::{Host, HostError, Pending, VgpuInfo};
 pub use image::{IMAGE_BYTES_MAX, ImageError, check_image};
 pub use journal::Journal;

@@ -1,6 +1,11 @@
-//! Random worlds: jobs, moves, suspends, faults, restarts and cut links from one seed. Faults
-//! are on while safety is checked at each step; then they are off, and everything must
-//! settle.
+//! Random worlds: jobs, moves, suspends, changes of who gets how much of the engines, faults,
+//! restarts and cut links from one seed. Faults are on while safety is checked at each step; then
+//! they are off, and everything must settle.
+
+mod shares;
+mod totals;
+
+pub use totals::Totals;
 
 use crate::{
     Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
@@ -9,11 +14,11 @@ use crate::{
 use godwit_regs::bits::OnCrash;
 use godwit_shim::{Live, Mishap};
 use godwit_sim_gpu::{Costs, Fault};
-use godwit_types::{Engines, Profile, RunlistId, Scheduling, Share};
+use godwit_types::{Engines, Profile, RunlistId};
 use godwit_wire::mailbox::StopMode;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::fmt;
+use shares::{make_stubborn, plan_changes, random_limits, random_scheduling, random_share};
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
@@ -23,88 +28,6 @@ const CHAOS_NS: u64 = 12_000_000;
 const JOBS_MAX: u16 = 4;
 /// After it everything must settle within this.
 const SETTLE_NS: u64 = 4_000_000_000;
-
-/// What happened in a seed, so that one can see that something did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Transfers that came to pass.
-    pub moved: u32,
-    /// Transfers that were refused or undone.
-    pub undone: u32,
-    /// Restarts of firmware.
-    pub restarts: u32,
-    /// Jobs that ended with the right bytes.
-    pub jobs: u32,
-    /// Jobs that an engine reset or a fault on demand has ended.
-    pub lost_jobs: u32,
-    /// Engine resets.
-    pub resets: u32,
-    /// Preempt acknowledges that were found to be lost.
-    pub lost_acks: u32,
-}
-
-impl Totals {
-    /// Adds another seed's.
-    pub fn add(&mut self, other: &Self) {
-        self.moved += other.moved;
-        self.undone += other.undone;
-        self.restarts += other.restarts;
-        self.jobs += other.jobs;
-        self.lost_jobs += other.lost_jobs;
-        self.resets += other.resets;
-        self.lost_acks += other.lost_acks;
-    }
-}
-
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { moved, undone, restarts, jobs, lost_jobs, resets, lost_acks } = self;
-        write!(
-            f,
-            "transfers: {moved} came to pass, {undone} were refused or undone; jobs: {jobs} right, \
-             {lost_jobs} lost; firmware restarts: {restarts}; engine resets: {resets}; \
-             acknowledges lost: {lost_acks}"
-        )
-    }
-}
-
-/// Fewest seeds of which [`Totals::shortfalls`] tells.
-const SAMPLE_MIN: u64 = 256;
-/// What a thousand seeds must have done at least: less than half of what they do, since a
-/// few hundred may do less than their share. A fault that no longer bites does next to nothing.
-const FLOOR: Totals = Totals {
-    moved: 1_300,
-    undone: 800,
-    restarts: 250,
-    jobs: 4_800,
-    lost_jobs: 45,
-    resets: 60,
-    lost_acks: 110,
-};
-
-impl Totals {
-    /// What happened too rarely in so many seeds for them to have tried what they are to try.
-    pub fn shortfalls(&self, seeds: u64) -> Vec<String> {
-        if seeds < SAMPLE_MIN {
-            return Vec::new();
-        }
-        let counts = [
-            ("transfers came to pass", self.moved, FLOOR.moved),
-            ("transfers were refused or undone", self.undone, FLOOR.undone),
-            ("firmware restarts", self.restarts, FLOOR.restarts),
-            ("jobs ended right", self.jobs, FLOOR.jobs),
-            ("jobs were lost", self.lost_jobs, FLOOR.lost_jobs),
-            ("engine resets", self.resets, FLOOR.resets),
-            ("acknowledges were lost", self.lost_acks, FLOOR.lost_acks),
-        ];
-        let short = counts.into_iter().filter_map(|(what, found, floor)| {
-            let least = u64::from(floor) * seeds / 1_000;
-            let found = u64::from(found);
-            (found < least).then(|| format!("{what}: {found}, at least {least} in {seeds} seeds"))
-        });
-        short.collect()
-    }
-}
 
 /// How a seed ended.
 #[derive(Clone, Debug)]
@@ -124,12 +47,14 @@ pub fn run(seed: u64) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder for state files");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     // Copies take as long as several turns of the firmware, so that much falls into them.
-    let costs = Costs { copied_byte_fs: 100_000, ..Costs::default() };
+    let costs = Costs { copied_byte_fs: 100_000, kernel_instruction_ps: 4_000, ..Costs::default() };
     let mut world = World::new(WorldConfig { seed, costs });
     let hosts = build_hosts(&mut world, &mut rng);
     let (vgpus, homes) = build_vgpus(&mut world, &mut rng, &hosts);
     plan_transfers(&mut world, &mut rng, &hosts, &vgpus, folder.path());
-    let hangs = plan_faults(&mut world, &mut rng, &homes);
+    let changes = plan_changes(&mut world, &mut rng, &hosts, &vgpus);
+    make_stubborn(&mut world, &mut rng, &vgpus);
+    plan_faults(&mut world, &mut rng, &homes);
     let end_ns = CHAOS_NS + rng.random_range(0..CHAOS_NS);
     while world.now_ns() < end_ns {
         world.step();
@@ -145,7 +70,9 @@ pub fn run(seed: u64) -> Outcome {
             problems.push(format!("job {}: {}", job.name, job.state));
         }
     }
-    outcome(&world, problems, hangs)
+    let mut outcome = outcome(&world, problems);
+    outcome.totals.changes = changes;
+    outcome
 }
 
 /// Lets everything come to its end. What is in a file, since its resume met a fault, is
@@ -167,8 +94,9 @@ fn settle(world: &mut World, hosts: &[HostId]) -> bool {
     false
 }
 
-/// Adds up what happened. Only an engine that hung may cost a job.
-fn outcome(world: &World, mut problems: Vec<String>, hangs: u32) -> Outcome {
+/// Adds up what happened. Only a vGPU whose work did not let go of an engine may lose a job; that
+/// it was this job's own doing, the world has checked.
+fn outcome(world: &World, mut problems: Vec<String>) -> Outcome {
     let mut totals = Totals::default();
     for report in world.move_reports() {
         match report.outcome {
@@ -181,17 +109,19 @@ fn outcome(world: &World, mut problems: Vec<String>, hangs: u32) -> Outcome {
             totals.jobs += 1;
         } else if job.state.contains("EngineReset") {
             totals.lost_jobs += 1;
+        } else if is_banned(&job.state) && !world.vgpus[job.vgpu.0].unwilling.is_empty() {
+            totals.banned_jobs += 1;
         } else {
             problems.push(format!("job {} is {}", job.name, job.state));
         }
+        totals.preemptions += job.preemptions as u32;
     }
-    if totals.lost_jobs > hangs {
-        problems.push(format!("{} jobs were lost to {hangs} hangs", totals.lost_jobs));
-    }
+    totals.abuses = world.vgpus.iter().map(|vgpu| vgpu.abuses.len() as u32).sum();
     for node in &world.hosts {
         let Some(pump) = node.host.card().pump() else { continue };
         let counters = pump.engine().counters();
         totals.restarts += node.restarts;
+        totals.longest_wait = totals.longest_wait.max(node.turns.longest);
         totals.resets += counters.resets;
         totals.lost_acks += counters.lost_acks;
         if counters.overruns != 0 {
@@ -199,6 +129,10 @@ fn outcome(world: &World, mut problems: Vec<String>, hangs: u32) -> Outcome {
         }
     }
     Outcome { problems, totals }
+}
+
+fn is_banned(state: &str) -> bool {
+    state.contains("Banned") || state == "refused"
 }
 
 fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
@@ -212,9 +146,11 @@ fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
                 start_ns: rng.random_range(0..1 << 50),
                 context_layout: 1,
                 engines: Engines::ALL,
-                scheduling: Scheduling::DEFAULT,
+                scheduling: random_scheduling(rng),
             };
-            world.add_host(spec).expect("a host")
+            let host = world.add_host(spec).expect("a host");
+            world.act(Action::Limit(host, random_limits(rng)));
+            host
         })
         .collect()
 }
@@ -236,7 +172,7 @@ fn build_vgpus(
         let host = hosts[rng.random_range(0..hosts.len())];
         let name = format!("vgpu{at}");
         let vgpu = world
-            .add_vgpu(VgpuSpec { name, host, profile, share: Share::DEFAULT })
+            .add_vgpu(VgpuSpec { name, host, profile, share: random_share(rng) })
             .expect("a vGPU");
         for (turn, (source, repeat)) in random_jobs(rng).into_iter().enumerate() {
             let name = format!("vgpu{at}.job{turn}");
@@ -317,9 +253,8 @@ fn random_stop(rng: &mut ChaCha8Rng) -> (StopMode, u64) {
     (mode, rng.random_range(1_000_000..20_000_000))
 }
 
-/// Plans faults of hosts on which something runs; returns how many hangs may cost a job.
-fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32 {
-    let mut hangs = 0;
+/// Plans faults of hosts on which something runs.
+fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) {
     for host in homes {
         if rng.random_ratio(1, 2) {
             world.set_on_crash(*host, OnCrash::STOP);
@@ -334,10 +269,7 @@ fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32
             2 => Fault::AckLate(runlist, rng.random_range(1..3_000_000)),
             3 => Fault::AckDoubled(runlist),
             4 => Fault::AckWrong(runlist),
-            5 | 6 => {
-                hangs += 1;
-                Fault::EngineHang(runlist)
-            }
+            5 | 6 => Fault::EngineHang(runlist),
             7 => Fault::CopyError,
             8 => Fault::CopyBadCrc,
             9 => Fault::CopySlow(rng.random_range(2..50)),
@@ -355,7 +287,6 @@ fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) -> u32
         };
         world.schedule(when, Action::Fault(host, fault));
     }
-    hangs
 }
 
 /// A firmware that is restarted, or ends by itself and is restarted then.
@@ -364,19 +295,5 @@ fn restart(rng: &mut ChaCha8Rng, host: HostId) -> Action {
         0 => Action::RestartFirmware(host),
         1 => Action::CrashFirmware(host, Mishap::Cut, 0),
         _ => Action::CrashFirmware(host, Mishap::Trap, 0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_that_no_longer_bite_are_noticed() {
-        assert_eq!(FLOOR.shortfalls(1_000), [] as [String; 0]);
-        assert_eq!(Totals::default().shortfalls(SAMPLE_MIN - 1), [] as [String; 0]);
-        assert_eq!(Totals::default().shortfalls(SAMPLE_MIN).len(), 7);
-        let blunt = Totals { resets: FLOOR.resets - 1, ..FLOOR };
-        assert_eq!(blunt.shortfalls(1_000), ["engine resets: 59, at least 60 in 1000 seeds"]);
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
+use godwit_regs::guest::{DOORBELL, DOORBELL_URGENT};
 use godwit_shim::{Live, Mishap};
 use godwit_sim_gpu::Fault;
-use godwit_types::{Scheduling, Share};
+use godwit_types::{Limits, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +87,10 @@ pub enum Action {
     Schedule(HostId, Scheduling),
     /// A vGPU is due something else from now on; while it is in transfer or in a file, that waits.
     Share(VgpuId, Share),
+    /// On a host something else is too much from now on.
+    Limit(HostId, Limits),
+    /// A guest rings for each of its jobs once more, and says that latency matters.
+    Ring(VgpuId),
     /// The links between two hosts are cut for so many nanoseconds.
     CutLink(HostId, HostId, u64),
     /// The links between two hosts carry nothing for so many nanoseconds, and nobody is told.
@@ -196,6 +201,8 @@ impl World {
             | Action::CrashFirmware(..)
             | Action::UpdateFirmware(..)
             | Action::Schedule(..)
+            | Action::Limit(..)
+            | Action::Ring(_)
             | Action::CutLink(..)
             | Action::StallLink(..) => true,
         }
@@ -218,6 +225,8 @@ impl World {
                 }
             }
             Action::Schedule(host, how) => self.set_scheduling(host, how),
+            Action::Limit(host, limits) => self.set_limits(host, &limits),
+            Action::Ring(vgpu) => self.ring(vgpu),
             Action::Share(vgpu, share) => self.set_share(vgpu, share),
             Action::CutLink(a, b, ns) => self.cut_link(a, b, ns),
             Action::StallLink(a, b, ns) => self.stall_link(a, b, ns),
@@ -225,16 +234,41 @@ impl World {
     }
 
     fn set_scheduling(&mut self, host: HostId, how: Scheduling) {
-        if let Err(error) = self.hosts[host.0].host.set_scheduling(how) {
-            self.problems.push(format!("{}: {error}", self.hosts[host.0].name));
+        let node = &mut self.hosts[host.0];
+        match node.host.set_scheduling(how) {
+            Ok(()) => node.scheduling = how,
+            Err(error) => self.problems.push(format!("{}: {error}", node.name)),
         }
     }
 
     fn set_share(&mut self, vgpu: VgpuId, share: Share) {
+        let node = &mut self.vgpus[vgpu.0];
+        let Home::Host(host, gfid) = node.home else { return };
+        match self.hosts[host.0].host.set_share(gfid, share) {
+            Ok(()) => node.share = share,
+            Err(error) => self.problems.push(format!("{}: {error}", node.name)),
+        }
+    }
+
+    fn set_limits(&mut self, host: HostId, limits: &Limits) {
+        let node = &mut self.hosts[host.0];
+        if let Err(error) = node.host.set_limits(limits) {
+            self.problems.push(format!("{}: {error}", node.name));
+        }
+    }
+
+    /// A guest rings for each of its channels and says that latency matters, as it may at any time.
+    fn ring(&mut self, vgpu: VgpuId) {
         let node = &self.vgpus[vgpu.0];
         let Home::Host(host, gfid) = node.home else { return };
-        if let Err(error) = self.hosts[host.0].host.set_share(gfid, share) {
-            self.problems.push(format!("{}: {error}", node.name));
+        if node.paused {
+            return;
+        }
+        for job in &node.jobs {
+            if let Some(channel) = self.jobs[job.0].channel() {
+                let token = u32::from(channel.id().raw()) | DOORBELL_URGENT;
+                self.hosts[host.0].host.bar0_write(gfid, DOORBELL, token);
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! A host in the world.
 
+use crate::turns::Turns;
 use godwit_shim::{Host, Journal};
-use godwit_types::{Engines, Gfid, Scheduling};
+use godwit_types::{Engines, Gfid, GuestChannelId, Scheduling};
 use std::collections::BTreeMap;
 
 /// A host to be powered on. Sizes are bytes and multiples of 4 KiB.
@@ -32,6 +33,12 @@ pub(crate) struct HostNode {
     pub(crate) host: Host,
     pub(crate) journal: Journal,
     pub(crate) restarts: u32,
+    /// How its vGPUs take turns, as its firmware was told.
+    pub(crate) scheduling: Scheduling,
+    pub(crate) fb_bytes: u64,
+    pub(crate) turns: Turns,
+    /// Channels that did not obey a preempt request, and of which it is not known whose they are.
+    pub(crate) unwilling: Vec<(Gfid, GuestChannelId)>,
     start_ns: u64,
     /// Time of the world that it had reached at the end of the last step.
     stepped_ns: u64,
@@ -42,16 +49,25 @@ pub(crate) struct HostNode {
 
 impl HostNode {
     pub(crate) fn new(spec: HostSpec, host: Host) -> Self {
-        let (name, start_ns) = (spec.name, spec.start_ns);
+        let (name, start_ns, scheduling) = (spec.name, spec.start_ns, spec.scheduling);
         Self {
             name,
             host,
             journal: Journal::new(),
             restarts: 0,
+            scheduling,
+            fb_bytes: spec.fb_bytes,
+            turns: Turns::default(),
+            unwilling: Vec::new(),
             start_ns,
             stepped_ns: 0,
             work: BTreeMap::new(),
         }
+    }
+
+    /// Losses and restarts of its firmware.
+    pub(crate) fn firmware(&self) -> (usize, u32) {
+        (self.host.card().losses().len(), self.restarts)
     }
 
     /// Device time of a time of the world.

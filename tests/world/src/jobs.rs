@@ -202,6 +202,10 @@ impl JobNode {
         self.computes
     }
 
+    pub(crate) fn state(&self) -> JobState {
+        self.job.state()
+    }
+
     /// The guest's end of its channel.
     pub(crate) fn channel(&self) -> Option<&Channel> {
         self.job.channel()
@@ -356,6 +360,7 @@ impl World {
             }
             Ok(JobState::Faulted(_) | JobState::Refused) => {
                 node.ended = Some(counts);
+                self.check_guilt(id);
                 self.close_job(id, gfid, host);
             }
             Err(error) => {

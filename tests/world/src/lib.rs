@@ -19,6 +19,7 @@ mod copies;
 mod doorbells;
 mod events;
 mod firmware;
+mod guilt;
 mod host;
 mod jobs;
 mod link;
@@ -34,6 +35,7 @@ mod samples;
 pub mod sched;
 mod suspend;
 mod time;
+mod turns;
 mod vgpu;
 mod world;
 

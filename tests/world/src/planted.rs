@@ -3,12 +3,13 @@
 
 use crate::bars::HostBars;
 use crate::events::{Action, ResumeSpec, SuspendSpec};
+use crate::host::HostNode;
 use crate::vgpu::Home;
 use crate::{HostId, HostSpec, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig};
 use godwit_guest::Bars;
 use godwit_regs::fifo::USERD_GET;
-use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Gfid, Profile, Scheduling, Share, SlotId};
+use godwit_sim_gpu::{Costs, Fault, Stay};
+use godwit_types::{Engines, Gfid, Policy, Profile, RunlistId, Scheduling, Share, SlotId};
 use godwit_wire::mailbox::StopMode;
 
 const MIB: u64 = 1 << 20;
@@ -191,6 +192,71 @@ fn an_entry_of_which_the_firmware_knows_nothing_is_found() {
     HostBars { host: shim, gfid }.write(userd_get, &[0; 4]).unwrap();
     world.check_doorbells(host.0);
     says(&world, "has lost a doorbell: channel 0 of vgpu0 has 2 entries to do");
+}
+
+/// A kernel without end for a vGPU.
+fn keep_busy(world: &mut World, vgpu: usize) {
+    let source = JobSource::Kernel(godwit_kernels::Job::spinner(2));
+    let name = format!("vgpu{vgpu}.endless");
+    world.add_job(JobSpec { name, vgpu: VgpuId(vgpu), source, repeat: 1, endless: true }).unwrap();
+}
+
+#[test]
+fn a_vgpu_that_starves_is_found() {
+    let mut world = world();
+    (0..2).for_each(|vgpu| keep_busy(&mut world, vgpu));
+    // The firmware is told otherwise than the world knows.
+    for (vgpu, part) in [(0, 1), (1, 9_000)] {
+        let (host, gfid) = home(&world, vgpu);
+        let share = Share { part, ..Share::DEFAULT };
+        world.hosts[host.0].host.set_share(gfid, share).unwrap();
+    }
+    let how = Scheduling { policy: Policy::FixedShare, ..Scheduling::DEFAULT };
+    world.hosts[0].host.set_scheduling(how).unwrap();
+    pass(&mut world, 150_000_000);
+    says(&world, "a: vgpu0 starves: it has waited ");
+}
+
+#[test]
+fn a_job_that_loses_its_channel_for_another_is_found() {
+    let mut world = world();
+    (0..2).for_each(|vgpu| keep_busy(&mut world, vgpu));
+    pass(&mut world, 30_000_000); // to the jobs without end
+    world.inject(HostId(0), Fault::EngineHang(RunlistId::COMPUTE));
+    // Only the card goes on, so that nobody takes note of who does not let go.
+    let node = &mut world.hosts[0];
+    let was_reset = |node: &HostNode| {
+        let gpu = node.host.card().gpu();
+        (1..=2).any(|raw| gpu.stats(Gfid::new(raw).unwrap()).resets != 0)
+    };
+    for _ in 0..10_000 {
+        if !was_reset(node) {
+            let soon_ns = node.host.now_ns() + 1_000;
+            node.host.run(soon_ns);
+        }
+    }
+    assert_eq!(node.host.card_mut().gpu_mut().take_unwilling().len(), 1);
+    pass(&mut world, 3_000_000);
+    says(&world, ": lost to a reset for which others are guilty");
+}
+
+#[test]
+fn an_engine_that_is_reset_too_early_is_found() {
+    let stay = |asked_ns| Stay {
+        runlist: RunlistId::COMPUTE,
+        gfid: Gfid::new(1).unwrap(),
+        start_ns: 0,
+        loaded_ns: 0,
+        asked_ns,
+        saving_ns: 0,
+        empty_ns: 5_000_000,
+        reset: true,
+    };
+    for (asked_ns, early) in [(Some(3_000_000), false), (Some(3_000_001), true), (None, true)] {
+        let mut world = world();
+        world.check_resets(0, &[stay(asked_ns)]);
+        assert_eq!(world.problems().len(), usize::from(early), "{:?}", world.problems());
+    }
 }
 
 #[test]

@@ -85,6 +85,8 @@ impl World {
             let device_ns = node.device_ns(until_ns);
             let stop = node.host.run(device_ns);
             self.check_doorbells(at);
+            self.note_unwilling(at);
+            self.check_turns(at);
             if let Stop::Watch(gfid) = stop {
                 let node = &mut self.hosts[at];
                 node.host.card_mut().gpu_mut().watch(gfid, None);

@@ -8,9 +8,10 @@ use crate::samples::Samples;
 use crate::world::{HostId, JobId, VgpuId, WorldError};
 use godwit_guest::{Bars, Device};
 use godwit_sim_gpu::VgpuStats;
-use godwit_types::{Gfid, PAGE_BYTES, Placement, Profile, Share};
+use godwit_types::{Gfid, GuestChannelId, PAGE_BYTES, Placement, Profile, Share};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// A vGPU to be made.
@@ -43,6 +44,8 @@ pub(crate) struct VgpuNode {
     pub(crate) name: String,
     pub(crate) uuid: [u8; 16],
     pub(crate) profile: Profile,
+    /// What it is due, as firmware was told.
+    pub(crate) share: Share,
     pub(crate) home: Home,
     /// Its last place on a host, and which host.
     pub(crate) last_place: Option<(HostId, Placement)>,
@@ -67,6 +70,8 @@ pub(crate) struct VgpuNode {
     pub(crate) samples: Samples,
     /// What it did too much of, as its hosts were told.
     pub(crate) abuses: Vec<String>,
+    /// Channels whose work did not obey a preempt request.
+    pub(crate) unwilling: BTreeSet<GuestChannelId>,
 }
 
 pub(crate) const CANARY_BYTES: usize = 32;
@@ -95,6 +100,7 @@ impl VgpuNode {
             name: spec.name,
             uuid,
             profile: spec.profile,
+            share: spec.share,
             home: Home::Host(spec.host, gfid),
             last_place: placement,
             device,
@@ -110,7 +116,13 @@ impl VgpuNode {
             registers,
             samples: Samples::default(),
             abuses: Vec::new(),
+            unwilling: BTreeSet::new(),
         })
+    }
+
+    /// Whether it is on this host by this id.
+    pub(crate) fn is_at(&self, host: usize, gfid: Gfid) -> bool {
+        self.home == Home::Host(HostId(host), gfid)
     }
 
     /// What was counted of it in all, with what its present home counts.

@@ -213,6 +213,14 @@ impl World {
         self.hosts[host.0].host.card_mut().gpu_mut().inject(fault);
     }
 
+    /// Makes a vGPU's work go on for so long after it was asked to let go of an engine; until it
+    /// leaves its host.
+    pub fn set_stubborn(&mut self, vgpu: VgpuId, ns: u64) {
+        if let Home::Host(host, gfid) = self.vgpus[vgpu.0].home {
+            self.hosts[host.0].host.card_mut().gpu_mut().set_stubborn(gfid, ns);
+        }
+    }
+
     /// What the firmware of each host has logged since the last time, where its log is read; the
     /// times are those of the world.
     pub fn take_log(&mut self) -> Vec<(HostId, LogLine)> {

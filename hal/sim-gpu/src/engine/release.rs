@@ -58,6 +58,9 @@ impl Engine {
             Phase::Run(mut group) => {
                 group.drop_rebound(board);
                 let guilty = take_guilty(&mut group, hung);
+                if hung || self.obeys_ns > board.now_ns {
+                    board.note_unwilling(guilty);
+                }
                 let images = group.images(board);
                 (Some(group), images, guilty, None)
             }
