@@ -113,8 +113,6 @@ impl Engine {
         self.end_stay(board, false);
         self.view.set_status(CtxStatus::Invalid, None);
         if idle {
-            // What was to come later is void.
-            self.timed.take_if(|timed| timed.run == group.start_seq);
             self.view.finish_idle(group.start_seq);
             board.raised = true;
         } else {

@@ -4,6 +4,7 @@ mod contexts;
 mod entries;
 mod preempt;
 mod release;
+mod slices;
 
 use crate::harness::Rig;
 use godwit_types::{RunlistEvent, RunlistId};
