@@ -5,6 +5,7 @@ mod entries;
 mod preempt;
 mod release;
 mod slices;
+mod stubborn;
 
 use crate::harness::Rig;
 use godwit_types::{RunlistEvent, RunlistId};
