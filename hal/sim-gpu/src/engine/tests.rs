@@ -5,6 +5,7 @@ mod entries;
 mod preempt;
 mod release;
 mod slices;
+mod stays;
 mod stubborn;
 
 use crate::harness::Rig;
