@@ -44,7 +44,7 @@ pub(crate) struct Vgpu {
     /// Changes when something other than a kernel of its own may have written its partition.
     pub(crate) writes: u64,
     contexts: Contexts,
-    /// How long its work goes on after it was asked to let go.
+    /// How long its work goes on after it was asked to let go, while it has its partition.
     pub(crate) stubborn_ns: u64,
 }
 
@@ -168,6 +168,7 @@ impl Board {
     /// Whatever is left in the vGPU's memory now, whoever comes next could read on a real device.
     fn drop_partition(&mut self, gfid: Gfid) {
         let vgpu = &mut self.vgpus[gfid];
+        vgpu.stubborn_ns = 0;
         let contexts = vgpu.contexts.take_residues(gfid, &self.context);
         if let Some(home) = vgpu.home.take() {
             self.residues.extend(residue::in_partition(gfid, home.partition.file()));

@@ -253,8 +253,8 @@ impl Gpu {
         self.board.vgpus[gfid].stats
     }
 
-    /// Makes a vGPU's work go on for so long after it was asked to let go of an engine: 0 as on
-    /// any device. An engine that is reset is free at once.
+    /// Makes a vGPU's work go on for so long after it was asked to let go of an engine, until its
+    /// partition is taken away: 0 as on any device. An engine that is reset is free at once.
     pub fn set_stubborn(&mut self, gfid: Gfid, ns: u64) {
         self.board.vgpus[gfid].stubborn_ns = ns;
     }

@@ -22,10 +22,12 @@ mod restart;
 mod rig;
 mod routes;
 mod runlists;
+mod slices;
+mod switches;
 mod time;
 mod verdict;
 
-pub use bench::{Access, Bench, Trouble, Work};
+pub use bench::{Access, Bench, SwitchRead, Trouble, Work};
 pub use rig::{PATIENCE_NS, PROFILE, SCRATCH_AT, STEP_NS};
 pub use verdict::{Broken, Fact, Unmet, Verdict};
 
@@ -76,6 +78,8 @@ pub fn checks<B: Bench + 'static>() -> impl Iterator<Item = &'static Check<B>> {
         routes::checks(),
         runlists::checks(),
         preempt::checks(),
+        slices::checks(),
+        switches::checks(),
         copies::checks(),
         dirty::checks(),
         restart::checks(),

@@ -39,10 +39,6 @@ impl Engine {
         if group.activity.is_work() && board.faults.take_hang(self.id) {
             self.hung = true;
         }
-        // The boundary of a transfer depends on the mode.
-        if !self.hung && self.obeys_ns <= board.now_ns {
-            aim_transfer(group, preempt.mode);
-        }
     }
 
     /// Empties the engine by force. What waits its turn is saved as it is; the channel that
@@ -82,6 +78,8 @@ impl Engine {
     ) -> (Phase, bool) {
         let works = group.activity.is_work();
         if works && group.current_mut().is_some_and(|at| at.must_go_on(mode)) {
+            // Only now: work that is stubborn goes on as if it were not asked.
+            aim_transfer(&mut group, mode);
             return (Phase::Run(group), false);
         }
         let next = group.residents.iter().position(|resident| resident.must_go_on(mode));
@@ -116,8 +114,6 @@ impl Engine {
         self.end_stay(board, false);
         self.view.set_status(CtxStatus::Invalid, None);
         if idle {
-            // What was to come later is void.
-            self.timed.take_if(|timed| timed.run == group.start_seq);
             self.view.finish_idle(group.start_seq);
             board.raised = true;
         } else {

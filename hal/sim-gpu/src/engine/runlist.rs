@@ -131,9 +131,23 @@ impl Engine {
             let (next, changed) = self.turn(board, phase);
             self.phase = next;
             if !changed {
-                return;
+                break;
             }
         }
+        // What was to come later is void once its group has left, however it has.
+        self.timed = self.timed.filter(|timed| self.has(timed.run));
+    }
+
+    /// Whether the group of this start request waits for the engine or has not left it.
+    fn has(&self, run: u32) -> bool {
+        let on_engine = match &self.phase {
+            Phase::Load { seq, .. } => *seq == run,
+            Phase::Run(group)
+            | Phase::Save { group, .. }
+            | Phase::Reset { group: Some(group), .. } => group.start_seq == run,
+            Phase::Empty | Phase::Reset { group: None, .. } => false,
+        };
+        on_engine || self.held.is_some_and(|start| start.seq == run)
     }
 
     /// One step of [`Self::settle`]: the next phase, and whether there may be more to do.

@@ -4,6 +4,9 @@ mod contexts;
 mod entries;
 mod preempt;
 mod release;
+mod slices;
+mod stays;
+mod stubborn;
 
 use crate::harness::Rig;
 use godwit_types::{RunlistEvent, RunlistId};

@@ -1,5 +1,7 @@
 //! Time, the vGPUs' blocks, doorbells and the BAR.
 
+mod bells;
+
 use super::HORIZON_NS;
 use crate::harness::{
     CODE, DATA, PROFILE, Rig, channel, endless_kernel, gfid, launch, sum, sum_kernel,

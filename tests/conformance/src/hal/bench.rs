@@ -1,7 +1,7 @@
 //! What the suite must do from the other side.
 
 use godwit_hal::{Hardware, MESSAGE_BYTES_MAX};
-use godwit_types::{Gfid, RingConfig, RunlistId, SlotId, Vector};
+use godwit_types::{Gfid, RingConfig, RunlistId, SlotId, Switch, Vector};
 
 /// What an access through a vGPU's aperture met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ pub enum Work {
     Faulty,
     /// Raises a vector to the guest.
     Notify(Vector),
+}
+
+/// What the host finds next in the ring of switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchRead {
+    /// A switch.
+    Switch(Switch),
+    /// So many switches were overwritten before the host came to them.
+    Overrun(u32),
 }
 
 /// Something that goes wrong once, at its next opportunity.
@@ -93,7 +102,8 @@ pub trait Bench {
     /// Puts work behind what is in the ring of a guest's channel, and moves GP_PUT.
     fn push(&mut self, gfid: Gfid, ring: RingConfig, work: Work);
 
-    /// Rings a doorbell as a guest does; `false` when the token names none of its channels.
+    /// Rings a doorbell as a guest does, urgently when the token says so; `false` when it names
+    /// none of the guest's channels.
     fn ring(&mut self, gfid: Gfid, token: u32) -> bool;
 
     /// The guest's clock.
@@ -125,6 +135,9 @@ pub trait Bench {
 
     /// Takes the next event.
     fn receive(&mut self, into: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<usize>;
+
+    /// What the host finds next in the ring of switches, from power-on on.
+    fn next_switch(&mut self) -> Option<SwitchRead>;
 
     /// Whether the attention line is high.
     fn attention(&mut self) -> bool;

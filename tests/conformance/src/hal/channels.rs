@@ -4,7 +4,8 @@ use super::rig::{DATA_AT, PROFILE, Rig, STEP_NS, channel, config, gfid};
 use super::verdict::{Verdict, holds, nothing, same};
 use super::{Bench, Work, rules};
 use godwit_hal::{Channels, Interrupts};
-use godwit_types::{ChannelConfig, ChannelFault, ChannelId, RunlistId};
+use godwit_regs::guest::DOORBELL_URGENT;
+use godwit_types::{ChannelConfig, ChannelFault, ChannelId, Gfid, Index, RunlistId};
 
 rules!("channels":
     a_slot_reads_back_as_it_was_bound,
@@ -14,6 +15,9 @@ rules!("channels":
     a_channel_that_rings_often_rings_at_least_once_more,
     no_doorbell_is_lost_between_others,
     a_bell_after_the_last_poll_is_not_lost,
+    a_plain_doorbell_gives_no_hint,
+    an_urgent_doorbell_gives_the_hint_once_and_rings,
+    each_vgpu_that_rings_urgently_gives_its_own_hint,
     a_fault_is_handed_out_once_with_its_channel,
     a_bind_forgets_the_fault,
     a_channel_that_is_bound_with_a_fault_does_not_run,
@@ -135,6 +139,60 @@ fn a_bell_after_the_last_poll_is_not_lost<B: Bench>(rig: &mut Rig<'_, B>) -> Ver
         }
     }
     holds("both bells", found == [true; 2])
+}
+
+fn hint<B: Bench>(rig: &mut Rig<'_, B>) -> Option<Gfid> {
+    rig.pass(STEP_NS);
+    rig.hardware().poll_hint()
+}
+
+fn a_plain_doorbell_gives_no_hint<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    let gfid = rig.vgpu(0)?;
+    let id = rig.bind(0, 3, COMPUTE);
+    rig.bench.ring(gfid, 3);
+    nothing("a hint of a plain doorbell", hint(rig))?;
+    same("the doorbell", doorbell(rig), Some(id))?;
+    nothing("a hint of a plain doorbell that was handed out", hint(rig))
+}
+
+fn an_urgent_doorbell_gives_the_hint_once_and_rings<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    let gfid = rig.vgpu(0)?;
+    let id = rig.bind(0, 3, COMPUTE);
+    let past = u32::from(PROFILE.channel_count) | DOORBELL_URGENT;
+    same("an urgent token past the route", rig.bench.ring(gfid, past), false)?;
+    nothing("a hint of a token past the route", hint(rig))?;
+    for _ in 0..3 {
+        holds("the guest's urgent token", rig.bench.ring(gfid, 3 | DOORBELL_URGENT))?;
+        same("the hint", hint(rig), Some(gfid))?;
+        same("the doorbell", doorbell(rig), Some(id))?;
+        nothing("the hint again", hint(rig))?;
+        nothing("the doorbell again", doorbell(rig))?;
+    }
+    Ok(())
+}
+
+fn each_vgpu_that_rings_urgently_gives_its_own_hint<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    for index in 0..3 {
+        rig.vgpu(index)?;
+        rig.bind(index, 0, COMPUTE);
+        rig.bind(index, 1, COMPUTE);
+    }
+    // The one in the middle does not; the others do with each of their channels.
+    rig.bench.ring(gfid(1), 0);
+    for (index, token) in [(0, 0), (2, 0), (0, 1), (2, 1)] {
+        rig.bench.ring(gfid(index), token | DOORBELL_URGENT);
+    }
+    let mut found = [0u32; 3];
+    while let Some(hinted) = hint(rig) {
+        let Some(count) = found.get_mut(hinted.index()) else {
+            return nothing("a hint of no vGPU of these", Some(hinted));
+        };
+        *count += 1;
+    }
+    for (count, expected) in found.into_iter().zip([1, 0, 1]) {
+        same("hints of a vGPU", count, expected)?;
+    }
+    Ok(())
 }
 
 fn a_fault_is_handed_out_once_with_its_channel<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {

@@ -20,7 +20,7 @@ rules!("preempt":
 );
 
 const COMPUTE: RunlistId = RunlistId::COMPUTE;
-const BLOCKS: u32 = 8;
+pub(super) const BLOCKS: u32 = 8;
 
 /// Asks for a preemption; the number of the request.
 fn preempt<B: Bench>(rig: &mut Rig<'_, B>, mode: PreemptMode) -> u32 {
@@ -31,7 +31,7 @@ fn preempt<B: Bench>(rig: &mut Rig<'_, B>, mode: PreemptMode) -> u32 {
 }
 
 /// A channel whose work is well under way.
-fn running<B: Bench>(rig: &mut Rig<'_, B>, work: Work) -> Verdict {
+pub(super) fn running<B: Bench>(rig: &mut Rig<'_, B>, work: Work) -> Verdict {
     rig.vgpu(0)?;
     rig.bind(0, 0, COMPUTE);
     rig.push(0, work);
@@ -40,12 +40,12 @@ fn running<B: Bench>(rig: &mut Rig<'_, B>, work: Work) -> Verdict {
     Ok(())
 }
 
-fn blocks() -> Work {
+pub(super) fn blocks() -> Work {
     Work::Blocks { at: DATA_AT, count: BLOCKS }
 }
 
 /// How many blocks have ended.
-fn ended<B: Bench>(rig: &mut Rig<'_, B>) -> u64 {
+pub(super) fn ended<B: Bench>(rig: &mut Rig<'_, B>) -> u64 {
     (0..u64::from(BLOCKS)).map(|index| u64::from(rig.peek(DATA_AT + 8 * index) != 0)).sum()
 }
 

@@ -10,6 +10,7 @@ use godwit_hal::{
     Channels, CopyRing, Interrupts, MESSAGE_BYTES_MAX, MESSAGES_MAX, Mailbox, Retained,
     RetainedSlot, Routes, Runlists, Timer,
 };
+use godwit_regs::guest::DOORBELL_URGENT;
 use godwit_types::{
     CopyOp, CopyRequest, CopyStatus, PreemptMode, RunlistEvent, RunlistId, RunlistState,
 };
@@ -17,6 +18,7 @@ use godwit_types::{
 rules!("restart":
     a_doorbell_before_it_is_handed_out_after_it,
     a_doorbell_that_was_taken_does_not_come_again,
+    a_hint_before_it_is_handed_out_after_it,
     a_fault_before_it_is_handed_out_after_it,
     slots_are_bound_as_they_were,
     an_engine_holds_what_it_held,
@@ -26,6 +28,7 @@ rules!("restart":
     commands_are_taken_once,
     events_that_wait_are_not_lost,
     pending_vectors_stay,
+    interrupts_are_counted_on,
     an_alarm_that_was_taken_does_not_ring_again,
     retained_slots_stay,
     it_can_be_done_again_and_again,
@@ -53,6 +56,18 @@ fn a_doorbell_that_was_taken_does_not_come_again<B: Bench>(rig: &mut Rig<'_, B>)
     // And one that rings after it is not lost.
     rig.bench.ring(gfid, 2);
     same("the next doorbell", rig.until(Channels::poll_doorbell), Some(id))
+}
+
+fn a_hint_before_it_is_handed_out_after_it<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    let gfid = rig.vgpu(0)?;
+    rig.bind(0, 2, COMPUTE);
+    rig.bench.ring(gfid, 2 | DOORBELL_URGENT);
+    rig.bench.pass(STEP_NS);
+    rig.bench.restart();
+    same("the hint", rig.until(Channels::poll_hint), Some(gfid))?;
+    rig.bench.restart();
+    rig.pass(STEP_NS);
+    nothing("the hint again", rig.hardware().poll_hint())
 }
 
 fn a_fault_before_it_is_handed_out_after_it<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
@@ -188,6 +203,17 @@ fn pending_vectors_stay<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     rig.hardware().inject_vectors(gfid, 0b100);
     rig.pass(STEP_NS);
     same("vectors that the host takes", rig.bench.take_vectors(gfid), 0b110)
+}
+
+fn interrupts_are_counted_on<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    let gfid = rig.vgpu(0)?;
+    for count in 1..4 {
+        rig.hardware().inject_vectors(gfid, 1);
+        rig.pass(STEP_NS);
+        rig.bench.restart();
+        same("interrupts of the vGPU", rig.hardware().interrupts(gfid), count)?;
+    }
+    Ok(())
 }
 
 fn an_alarm_that_was_taken_does_not_ring_again<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {

@@ -3,7 +3,7 @@
 use super::rig::{PROFILE, Rig, STEP_NS, gfid, placement, route};
 use super::verdict::{Verdict, holds, same};
 use super::{Bench, Work, rules};
-use godwit_hal::{Channels, Interrupts, Routes, Timer};
+use godwit_hal::{Channels, Interrupts, Partitions, Routes, Timer};
 use godwit_types::{Route, RunlistId, Vector};
 
 rules!("routes":
@@ -15,6 +15,8 @@ rules!("routes":
     vectors_gather_while_the_route_is_closed,
     injections_that_follow_at_once_are_all_raised,
     a_vector_of_the_work_is_raised,
+    each_interrupt_is_counted_for_its_own_vgpu,
+    interrupts_are_counted_for_an_id_whoever_has_it,
 );
 
 const COMPUTE: RunlistId = RunlistId::COMPUTE;
@@ -119,4 +121,37 @@ fn a_vector_of_the_work_is_raised<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     rig.run_idle(COMPUTE, 0)?;
     rig.hardware().collect();
     same("the vector", rig.bench.take_vectors(gfid), 1 << 11)
+}
+
+/// How many interrupts the vGPU in a place has had.
+fn interrupts<B: Bench>(rig: &mut Rig<'_, B>, index: u16) -> u32 {
+    rig.hardware().interrupts(gfid(index))
+}
+
+fn each_interrupt_is_counted_for_its_own_vgpu<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    let gfid = rig.vgpu(0)?;
+    rig.vgpu(1)?;
+    rig.bind(0, 0, COMPUTE);
+    same("interrupts at power-on", interrupts(rig, 0), 0)?;
+    // Nobody takes the vector meanwhile, and each counts all the same.
+    let vector = Vector::new(11).expect("below the count");
+    (0..3).for_each(|_| rig.push(0, Work::Notify(vector)));
+    rig.run_idle(COMPUTE, 0)?;
+    same("interrupts of the work", interrupts(rig, 0), 3)?;
+    rig.hardware().inject_vectors(gfid, 1 << 4);
+    rig.pass(STEP_NS);
+    same("interrupts, that of the firmware included", interrupts(rig, 0), 4)?;
+    rig.bench.take_vectors(gfid);
+    same("interrupts that the host has taken", interrupts(rig, 0), 4)?;
+    same("interrupts of the neighbour", interrupts(rig, 1), 0)
+}
+
+fn interrupts_are_counted_for_an_id_whoever_has_it<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    let gfid = rig.vgpu(0)?;
+    rig.hardware().inject_vectors(gfid, 1);
+    rig.pass(STEP_NS);
+    rig.hardware().clear_partition(gfid);
+    same("answer to `clear_partition`", rig.until(Partitions::poll_partition), Some(gfid))?;
+    rig.vgpu(0)?;
+    same("interrupts since the device came up", interrupts(rig, 0), 1)
 }

@@ -47,8 +47,6 @@ fn drain<H: godwit_hal::Hardware>(hardware: &mut H) -> bool {
     runlists.into_iter().any(|id| hardware.poll_runlist(id).is_some())
         || hardware.poll_hint().is_some()
         || hardware.poll_doorbell().is_some()
-        || hardware.poll_hint().is_some()
-        || hardware.poll_doorbell().is_some()
         || hardware.poll_fault().is_some()
         || hardware.poll_copy().is_some()
         || hardware.poll_partition().is_some()

@@ -1,6 +1,6 @@
 //! How a check ends.
 
-use super::Access;
+use super::{Access, SwitchRead};
 use core::fmt;
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, CopyStatus, Gfid, RunlistEvent, RunlistState,
@@ -31,6 +31,8 @@ pub enum Fact {
     Copy(u16, CopyStatus),
     /// What an access met.
     Access(Access),
+    /// What the host found in the ring of switches.
+    Switch(SwitchRead),
 }
 
 impl fmt::Debug for Fact {
@@ -47,6 +49,7 @@ impl fmt::Debug for Fact {
             Self::Vgpu(gfid) => gfid.fmt(f),
             Self::Copy(tag, status) => write!(f, "{status:?} of copy {tag}"),
             Self::Access(access) => access.fmt(f),
+            Self::Switch(read) => read.fmt(f),
         }
     }
 }
@@ -71,6 +74,7 @@ facts! {
     ChannelFault => Fault,
     Gfid => Vgpu,
     Access => Access,
+    SwitchRead => Switch,
 }
 
 impl From<u32> for Fact {

@@ -1,98 +1,20 @@
 //! Drivers that break one rule each.
 
+use super::flaws::Flaw;
 use super::gpu::Firmware;
 use godwit_hal::{
     Apertures, Attention, Channels, CopyRing, Identity, Interrupts, Liveness, MESSAGE_BYTES_MAX,
     Mailbox, MailboxFull, Partitions, Retained, RetainedSlot, Routes, Runlists, Telemetry, Timer,
 };
 use godwit_mmio::SharedRetained;
+use godwit_regs::map::SWITCH_ENTRIES;
 use godwit_types::{
     Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus, Gfid,
     Placement, PreemptMode, Profile, Route, RunlistEvent, RunlistId, RunlistState, Switch, TsgId,
 };
 
-macro_rules! flaws {
-    ($($(#[doc = $doc:literal])+ $flaw:ident caught_by $check:literal;)+) => {
-        /// What is wrong with a driver.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Flaw {
-            $($(#[doc = $doc])+ $flaw,)+
-        }
-
-        impl Flaw {
-            /// Every flaw.
-            pub(crate) const ALL: &[Self] = &[$(Self::$flaw),+];
-
-            /// The check that has to see it.
-            pub(crate) const fn caught_by(self) -> &'static str {
-                match self {
-                    $(Self::$flaw => $check,)+
-                }
-            }
-        }
-    };
-}
-
-flaws! {
-    /// Every fourth doorbell is lost.
-    DropsADoorbell caught_by "no_doorbell_is_lost_between_others";
-    /// Doorbells come twice.
-    RepeatsADoorbell caught_by "a_doorbell_is_handed_out_once";
-    /// Those that rang before the driver was made are lost.
-    StartsWithoutBells caught_by "a_doorbell_before_it_is_handed_out_after_it";
-    /// Faults are not told.
-    KeepsFaults caught_by "a_fault_is_handed_out_once_with_its_channel";
-    /// A slot reads back without its fault.
-    ReadsBackLess caught_by "a_slot_reads_back_as_it_was_bound";
-    /// Slots stay bound.
-    NeverUnbinds caught_by "a_slot_that_is_unbound_reads_as_nothing";
-    /// Preempt requests are answered with another number.
-    AnswersAnotherNumber caught_by "an_empty_engine_answers_in_each_mode";
-    /// Every preemption is at an instruction.
-    PreemptsTooSoon caught_by "wfi_waits_for_all_of_the_entry";
-    /// So is a preemption at a thread block.
-    PreemptsWithinABlock caught_by "cta_waits_for_the_blocks_in_flight";
-    /// Every preemption waits for the entry's end.
-    PreemptsTooLate caught_by "instruction_does_not_wait";
-    /// Answers of runlists come twice.
-    AnswersTwice caught_by "a_group_runs_until_it_has_no_more_work";
-    /// Resets are not asked for.
-    NeverResets caught_by "a_reset_empties_the_engine";
-    /// Numbers begin at 0 with each driver.
-    ForgetsItsNumbers caught_by "requests_count_on_from_the_last";
-    /// The second retained slot is the first.
-    HasOneRetainedSlot caught_by "retained_slots_are_apart";
-    /// What is retained is in the driver's own memory.
-    RetainsInItsOwnMemory caught_by "retained_slots_stay";
-    /// An alarm cannot be cleared.
-    NeverClearsTheAlarm caught_by "a_cleared_alarm_does_not_ring";
-    /// An alarm of the past is not set.
-    WaitsForTheFuture caught_by "an_alarm_of_the_past_rings_at_once";
-    /// The clock has 32 bits.
-    HasAShortClock caught_by "time_goes_on_with_the_device_and_never_back";
-    /// Apertures are answered before they are bound.
-    AnswersTooEarly caught_by "a_window_that_is_not_bound_yet_is_not_answered";
-    /// Partitions are not cleared.
-    NeverClearsAPartition caught_by "a_cleared_partition_has_no_address";
-    /// Routes are always open.
-    NeverClosesARoute caught_by "vectors_gather_while_the_route_is_closed";
-    /// The clock's offset is not set.
-    ForgetsTheOffset caught_by "the_guests_clock_is_the_devices_and_the_offset";
-    /// Every other injection is lost.
-    LosesInjections caught_by "injections_that_follow_at_once_are_all_raised";
-    /// Of two copies the later is answered first.
-    AnswersCopiesOutOfOrder caught_by "answers_come_in_order_and_once";
-    /// A full ring takes operations and drops them.
-    TakesMoreCopiesThanItCan caught_by "a_full_ring_refuses_and_does_nothing";
-    /// Bad bytes count as good ones.
-    IgnoresTheCrc caught_by "bytes_with_another_crc_are_not_written";
-    /// Events that are too long are cut.
-    CutsEvents caught_by "an_event_that_is_too_long_is_refused";
-    /// Commands lose their last byte.
-    CutsCommands caught_by "commands_come_whole_and_in_order_for_many_rounds";
-    /// Turns are not counted.
-    HasNoHeartbeat caught_by "a_turn_is_counted_and_so_is_one_without_work";
-}
+/// The vGPU in the suite's first place.
+const FIRST: Gfid = Gfid::new(1).unwrap();
 
 /// A driver with one flaw.
 #[derive(Debug)]
@@ -105,6 +27,9 @@ pub(crate) struct Flawed {
     event: Option<RunlistEvent>,
     bound: Option<Gfid>,
     late: Option<CopyDone>,
+    hint: Option<Gfid>,
+    slice: Option<(PreemptMode, u32, u64)>,
+    raised_before: u32,
 }
 
 impl Flawed {
@@ -115,8 +40,27 @@ impl Flawed {
             inner.collect();
             while inner.poll_doorbell().is_some() {}
         }
-        let own = SharedRetained::default();
-        Self { inner, flaw, own, count: 0, bell: None, event: None, bound: None, late: None }
+        if flaw == Flaw::StartsWithoutHints {
+            inner.collect();
+            while inner.poll_hint().is_some() {}
+        }
+        let raised_before = match flaw {
+            Flaw::CountsItsOwnInterrupts => inner.interrupts(FIRST),
+            _ => 0,
+        };
+        Self {
+            inner,
+            flaw,
+            own: SharedRetained::default(),
+            count: 0,
+            bell: None,
+            event: None,
+            bound: None,
+            late: None,
+            hint: None,
+            slice: None,
+            raised_before,
+        }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
@@ -159,9 +103,23 @@ impl Timer for Flawed {
 impl Runlists for Flawed {
     fn start(&mut self, runlist: RunlistId, tsg: TsgId, seq: u32) {
         self.inner.start(runlist, tsg, seq);
+        if let Some((mode, seq, at_ns)) = self.slice.filter(|_| self.has(Flaw::KeepsTheTime)) {
+            self.inner.preempt_at(runlist, mode, seq.wrapping_add(1), at_ns);
+        }
     }
 
     fn preempt_at(&mut self, runlist: RunlistId, mode: PreemptMode, seq: u32, at_ns: u64) {
+        let now_ns = self.inner.now_ns();
+        let earlier = self.slice.replace((mode, seq, at_ns));
+        let (mode, at_ns) = match (self.flaw, earlier) {
+            (Flaw::LetsSlicesRunOn, _) => return,
+            (Flaw::SkipsSlicesThatAreOver, _) if at_ns <= now_ns => return,
+            (Flaw::IgnoresTheTime, _) => (mode, 0),
+            (Flaw::EndsSlicesTooLate, _) => (PreemptMode::Wfi, at_ns),
+            (Flaw::EndsSlicesTooSoon, _) => (PreemptMode::Instruction, at_ns),
+            (Flaw::KeepsTheFirstTime, Some((mode, _, at_ns))) => (mode, at_ns),
+            _ => (mode, at_ns),
+        };
         self.inner.preempt_at(runlist, mode, seq, at_ns);
     }
 
@@ -171,7 +129,10 @@ impl Runlists for Flawed {
             Flaw::PreemptsTooLate => PreemptMode::Wfi,
             _ => mode,
         };
-        self.inner.request_preempt(runlist, mode, seq);
+        match self.slice.filter(|_| self.has(Flaw::WaitsForTheSlice)) {
+            Some((mode, _, at_ns)) => self.inner.preempt_at(runlist, mode, seq, at_ns),
+            None => self.inner.request_preempt(runlist, mode, seq),
+        }
     }
 
     fn request_reset(&mut self, runlist: RunlistId, seq: u32) {
@@ -208,13 +169,32 @@ impl Runlists for Flawed {
 
 impl Telemetry for Flawed {
     fn record(&mut self, switch: &Switch) {
-        self.inner.record(switch);
+        self.count += 1;
+        match self.flaw {
+            Flaw::RecordsLess => self.inner.record(&Switch { mode: None, ..*switch }),
+            Flaw::DropsASwitch if self.count.is_multiple_of(4) => {}
+            Flaw::StopsWhenTheRingIsFull if self.count > SWITCH_ENTRIES => {}
+            _ => self.inner.record(switch),
+        }
     }
 }
 
 impl Channels for Flawed {
     fn poll_hint(&mut self) -> Option<Gfid> {
-        self.inner.poll_hint()
+        if self.has(Flaw::HintsAtEveryDoorbell) && self.bell.is_none() {
+            self.bell = self.inner.poll_doorbell();
+            let config = self.bell.and_then(|bell| self.inner.read_channel(bell));
+            return config.map(|config| config.gfid);
+        }
+        if let Some(again) = self.hint.take() {
+            return Some(again);
+        }
+        let hint = self.inner.poll_hint()?;
+        if self.has(Flaw::DropsHints) && self.counts_to(2) {
+            return self.inner.poll_hint();
+        }
+        self.hint = self.has(Flaw::RepeatsAHint).then_some(hint);
+        Some(hint)
     }
 
     fn identity(&self) -> Identity {
@@ -263,6 +243,9 @@ impl Channels for Flawed {
 
 impl Partitions for Flawed {
     fn set_partition(&mut self, gfid: Gfid, placement: &Placement, profile: &Profile) {
+        if self.has(Flaw::CountsSinceThePartition) {
+            self.raised_before = self.inner.interrupts(gfid);
+        }
         self.inner.set_partition(gfid, placement, profile);
     }
 
@@ -316,7 +299,10 @@ impl Routes for Flawed {
     }
 
     fn interrupts(&self, gfid: Gfid) -> u32 {
-        self.inner.interrupts(gfid)
+        match self.flaw {
+            Flaw::CountsWhatIsPending => self.inner.pending_vectors(gfid).count_ones(),
+            _ => self.inner.interrupts(gfid).wrapping_sub(self.raised_before),
+        }
     }
 }
 

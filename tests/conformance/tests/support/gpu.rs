@@ -1,8 +1,10 @@
 //! The simulated GPU as the other side.
 
-use godwit_conformance::hal::{Access, Bench, SCRATCH_AT, Trouble, Work};
+use godwit_conformance::hal::{Access, Bench, SCRATCH_AT, SwitchRead, Trouble, Work};
 use godwit_hal::{Hardware, Identity, MESSAGE_BYTES_MAX};
-use godwit_mmio::{AttentionWord, HostView, Mmio, SharedRetained, SharedWords, Words};
+use godwit_mmio::{
+    AttentionWord, HostView, Mmio, SharedRetained, SharedWords, SwitchReader, Words,
+};
 use godwit_regs::fifo::{Entry, Launch};
 use godwit_regs::map::{MailWord, command, intr, mailbox};
 use godwit_sim_gpu::{BarError, Costs, Fault, Gpu, GpuConfig, Staging, Stop};
@@ -53,6 +55,7 @@ pub(crate) struct GpuBench<H> {
     words: SharedWords,
     retained: SharedRetained,
     host: HostView<SharedWords>,
+    switches: SwitchReader<SharedWords>,
     hardware: H,
     wrap: Wrap<H>,
 }
@@ -76,7 +79,8 @@ impl<H> GpuBench<H> {
         let retained = SharedRetained::default();
         let hardware = wrap(driver(&words, &retained), with);
         let host = HostView::new(words.clone());
-        Self { gpu, words, retained, host, hardware, wrap: Wrap(wrap, with) }
+        let switches = SwitchReader::new(words.clone());
+        Self { gpu, words, retained, host, switches, hardware, wrap: Wrap(wrap, with) }
     }
 
     fn load(&self, gfid: Gfid, at: u64, code: &[u32]) {
@@ -210,6 +214,13 @@ impl<H: Hardware> Bench for GpuBench<H> {
 
     fn receive(&mut self, into: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<usize> {
         self.host.receive(into)
+    }
+
+    fn next_switch(&mut self) -> Option<SwitchRead> {
+        Some(match self.switches.poll()? {
+            godwit_mmio::SwitchRead::Switch(switch) => SwitchRead::Switch(switch),
+            godwit_mmio::SwitchRead::Overrun(count) => SwitchRead::Overrun(count),
+        })
     }
 
     fn attention(&mut self) -> bool {

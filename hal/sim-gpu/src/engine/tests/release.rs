@@ -48,6 +48,36 @@ fn a_reset_faults_the_channel_that_executes_and_saves_the_rest() {
 }
 
 #[test]
+fn a_reset_is_time_of_the_vgpu_whose_group_it_ends() {
+    let reset_ns = 77_777;
+    let costs = Costs { engine_reset_ns: reset_ns, ..Costs::default() };
+    for asked_twice in [false, true] {
+        let mut rig = Rig::with(0, costs);
+        rig.add_vgpu(gfid(1), 0);
+        rig.bind_plain(0, COMPUTE);
+        rig.load_code(gfid(1), CODE, &endless_kernel());
+        rig.push(gfid(1), 0, &launch(CODE, 1, 1));
+        rig.start(COMPUTE, 0);
+        rig.pass(10_000);
+        let mut seq = rig.reset(COMPUTE);
+        rig.pass(500);
+        if asked_twice {
+            seq = rig.reset(COMPUTE);
+        }
+        assert_eq!(rig.answer(COMPUTE), RunlistEvent::Reset { seq });
+        assert_eq!(rig.gpu.now_ns(), 10_000 + reset_ns, "a second request begins no new one");
+        assert_eq!(rig.gpu.stats(gfid(1)).compute_busy_ns, 10_000 + reset_ns);
+
+        // An engine that holds nothing takes as long, and it is nobody's time.
+        let seq = rig.reset(COMPUTE);
+        assert_eq!(rig.answer(COMPUTE), RunlistEvent::Reset { seq });
+        assert_eq!(rig.gpu.now_ns(), 10_000 + 2 * reset_ns);
+        assert_eq!(rig.gpu.stats(gfid(1)).compute_busy_ns, 10_000 + reset_ns);
+        assert_eq!(rig.gpu.stats(gfid(1)).resets, 1);
+    }
+}
+
+#[test]
 fn a_slot_that_is_bound_anew_during_a_reset_has_no_part_in_it() {
     let mut rig = compute_rig();
     rig.load_code(gfid(1), CODE, &endless_kernel());
