@@ -4,18 +4,12 @@ mod rig;
 
 use godwit_engine::{Command, Event, Input, Reject};
 use godwit_types::{
-    Abuse, ChannelFault, FAULT_VECTOR, GuestTsgId, Limit, Limits, Measure, Policy, PreemptMode,
-    RingConfig, RunlistEvent, RunlistId, Scheduling, Share, SwitchCause,
+    ChannelFault, FAULT_VECTOR, GuestTsgId, Limits, Policy, PreemptMode, RingConfig, RunlistEvent,
+    RunlistId, Scheduling, Share, SwitchCause,
 };
-use rig::{Ack, MS, PROFILE, Rig, channel, gfid};
+use rig::{Ack, MS, PROFILE, Rig, SLICE, channel, gfid, near, parts, scheduling, sharing};
 
 const COMPUTE: RunlistId = RunlistId::COMPUTE;
-/// Up to eight vGPUs have slices of this length.
-const SLICE: u64 = 2 * MS;
-
-fn scheduling(policy: Policy) -> Scheduling {
-    Scheduling { policy, ..Scheduling::DEFAULT }
-}
 
 fn part(part: u16, cap: u16) -> Share {
     Share { part, cap, ..Share::DEFAULT }
@@ -25,52 +19,28 @@ fn weight(weight: u8) -> Share {
     Share { weight, ..Share::DEFAULT }
 }
 
-/// vGPUs that are due this, of which the first ones have work without end.
-fn rig(policy: Policy, shares: &[Share], busy: usize) -> Rig {
-    let mut rig = Rig::new();
-    for (raw, share) in (1..).zip(shares) {
-        rig.idle(raw, *share, 0);
-    }
-    rig.must(1, Command::SetScheduling(scheduling(policy)));
-    (1..).take(busy).for_each(|raw| rig.ring(raw));
-    rig
-}
-
-/// What each has of the next `ns`, in percent.
-fn parts(rig: &mut Rig, count: u8, ns: u64) -> Vec<f64> {
-    let from_ns = rig.now_ns;
-    rig.pass(ns);
-    let part = |raw| rig.attained_ns(raw, from_ns) as f64 * 100.0 / ns as f64;
-    (1..=count).map(part).collect()
-}
-
-fn near(found: &[f64], due: &[f64]) {
-    let off = found.iter().zip(due).any(|(found, due)| (found - due).abs() > 1.0);
-    assert!(!off && found.len() == due.len(), "{found:?}, and {due:?} are due");
-}
-
 #[test]
 fn best_effort_gives_idle_time_to_whoever_has_work() {
-    let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT; 3], 2);
+    let mut rig = sharing(Policy::BestEffort, &[Share::DEFAULT; 3], 2);
     near(&parts(&mut rig, 3, 400 * MS), &[50.0, 50.0, 0.0]);
 }
 
 #[test]
 fn equal_share_keeps_the_turn_of_one_that_has_no_work() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 4], 3);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 4], 3);
     near(&parts(&mut rig, 4, 400 * MS), &[25.0, 25.0, 25.0, 0.0]);
 }
 
 #[test]
 fn one_that_runs_alone_with_equal_share_is_never_taken_off() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT], 1);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT], 1);
     rig.pass(100 * MS);
     assert_eq!((rig.on(), rig.switches.len()), (Some(1), 0));
 }
 
 #[test]
 fn a_bell_in_a_turn_that_is_kept_starts_its_owner_for_the_rest() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 2], 1);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 2], 1);
     while rig.on().is_some() {
         rig.pass(MS / 10);
     }
@@ -87,28 +57,28 @@ fn a_bell_in_a_turn_that_is_kept_starts_its_owner_for_the_rest() {
 #[test]
 fn fixed_share_leaves_what_is_nobodys_part() {
     let shares = [part(2_500, 0), part(5_000, 0)];
-    let mut rig = rig(Policy::FixedShare, &shares, 2);
+    let mut rig = sharing(Policy::FixedShare, &shares, 2);
     near(&parts(&mut rig, 2, 800 * MS), &[25.0, 50.0]);
 }
 
 #[test]
 fn without_a_part_a_fixed_share_is_that_of_the_framebuffer() {
     // A vGPU has one MiB of 64.
-    let mut rig = rig(Policy::FixedShare, &[Share::DEFAULT; 2], 2);
+    let mut rig = sharing(Policy::FixedShare, &[Share::DEFAULT; 2], 2);
     near(&parts(&mut rig, 2, 4_000 * MS), &[1.5625, 1.5625]);
 }
 
 #[test]
 fn an_elastic_share_is_lent_up_to_its_cap() {
     let shares = [part(2_500, 4_000), part(5_000, 0), part(2_500, 0)];
-    let mut rig = rig(Policy::FixedShare, &shares, 2);
+    let mut rig = sharing(Policy::FixedShare, &shares, 2);
     near(&parts(&mut rig, 3, 800 * MS), &[40.0, 50.0, 0.0]);
 }
 
 #[test]
 fn time_that_was_lent_is_given_back_when_its_owner_has_work() {
     let shares = [part(2_500, 10_000), part(7_500, 0)];
-    let mut rig = rig(Policy::FixedShare, &shares, 1);
+    let mut rig = sharing(Policy::FixedShare, &shares, 1);
     // In the turn of the second, the first has borrowed it.
     let lent =
         |rig: &Rig| rig.switches.last().is_some_and(|switch| switch.cause == SwitchCause::Slice);
@@ -124,28 +94,28 @@ fn time_that_was_lent_is_given_back_when_its_owner_has_work() {
 
 #[test]
 fn parts_of_more_than_the_whole_are_shortened_alike() {
-    let mut rig = rig(Policy::FixedShare, &[part(9_000, 0), part(6_000, 0)], 2);
+    let mut rig = sharing(Policy::FixedShare, &[part(9_000, 0), part(6_000, 0)], 2);
     near(&parts(&mut rig, 2, 800 * MS), &[60.0, 40.0]);
 }
 
 #[test]
 fn weights_are_how_long_turns_are_to_one_another() {
     for policy in [Policy::BestEffort, Policy::EqualShare] {
-        let mut rig = rig(policy, &[weight(1), weight(2), weight(5)], 3);
+        let mut rig = sharing(policy, &[weight(1), weight(2), weight(5)], 3);
         near(&parts(&mut rig, 3, 800 * MS), &[12.5, 25.0, 62.5]);
     }
 }
 
 #[test]
 fn a_light_weight_waits_for_a_turn_that_is_worth_a_switch() {
-    let mut rig = rig(Policy::BestEffort, &[weight(1), weight(100)], 2);
+    let mut rig = sharing(Policy::BestEffort, &[weight(1), weight(100)], 2);
     near(&parts(&mut rig, 2, 10_000 * MS), &[0.990, 99.010]);
     assert!(rig.switches.iter().all(|switch| u64::from(switch.run_ns) >= SLICE / 4));
 }
 
 #[test]
 fn whoever_does_not_let_go_has_no_more_than_its_share() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
     // All are as slow while the first is on, which is asked often enough.
     let from_ns = rig.now_ns;
     for _ in 0..40_000 {
@@ -163,7 +133,7 @@ fn whoever_does_not_let_go_has_no_more_than_its_share() {
 
 #[test]
 fn a_change_of_everything_costs_nobody_its_share() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
     let from_ns = rig.now_ns;
     for round in 0..200u64 {
         let slice_ns = Some(MS * (1 + round % 7));
@@ -185,7 +155,7 @@ fn a_change_of_everything_costs_nobody_its_share() {
 
 #[test]
 fn what_was_nobodys_part_is_somebodys_when_the_policy_changes() {
-    let mut rig = rig(Policy::FixedShare, &[part(100, 0); 2], 2);
+    let mut rig = sharing(Policy::FixedShare, &[part(100, 0); 2], 2);
     rig.pass(10 * MS); // of a round of 400 ms
     rig.must(1, Command::SetScheduling(scheduling(Policy::EqualShare)));
     near(&parts(&mut rig, 2, 400 * MS), &[50.0, 50.0]);
@@ -194,7 +164,7 @@ fn what_was_nobodys_part_is_somebodys_when_the_policy_changes() {
 /// Two have turns of 30 ms, of which one does not use its own; then turns are of 1 ms.
 #[test]
 fn whoever_did_not_use_a_long_turn_has_all_its_short_ones() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 3], 0);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 3], 0);
     let slice = |ns| Scheduling { slice_ns: Some(ns), ..scheduling(Policy::EqualShare) };
     rig.must(1, Command::SetScheduling(slice(30 * MS)));
     rig.ring(3);
@@ -208,7 +178,7 @@ fn whoever_did_not_use_a_long_turn_has_all_its_short_ones() {
 
 #[test]
 fn settings_that_cannot_be_are_refused() {
-    let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT], 0);
+    let mut rig = sharing(Policy::BestEffort, &[Share::DEFAULT], 0);
     let slice_ns = Some(MS / 2);
     let bad = [
         Command::SetScheduling(Scheduling { slice_ns, ..Scheduling::DEFAULT }),
@@ -229,7 +199,7 @@ fn hint(rig: &mut Rig, raw: u8) {
 
 #[test]
 fn an_urgent_bell_goes_ahead_once_between_two_turns() {
-    let mut rig = rig(Policy::BestEffort, &[Share::DEFAULT; 3], 2);
+    let mut rig = sharing(Policy::BestEffort, &[Share::DEFAULT; 3], 2);
     rig.pass(SLICE / 2);
     let interrupted = rig.on();
     hint(&mut rig, 3);
@@ -245,7 +215,7 @@ fn an_urgent_bell_goes_ahead_once_between_two_turns() {
 
 #[test]
 fn whoever_rings_urgently_all_the_time_gains_nothing() {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 4], 4);
+    let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 4], 4);
     let from_ns = rig.now_ns;
     for _ in 0..20_000 {
         hint(&mut rig, 4);
@@ -379,138 +349,4 @@ fn a_guest_is_told_of_a_fault_by_its_vector() {
     assert_eq!(rig.injected, [(gfid(2), 1 << FAULT_VECTOR)]);
     let (fault, channel) = (ChannelFault::EngineReset, channel(0));
     assert!(rig.is_told(Event::ChannelFault { gfid: gfid(2), channel, fault }));
-}
-
-/// One vGPU may do this only so often in 10 ms.
-fn limited(abuse: Abuse, count: u32, measure: Measure) -> Rig {
-    let mut rig = rig(Policy::EqualShare, &[Share::DEFAULT; 2], 2);
-    let mut of = [Limit { count: 0, measure: Measure::Report }; 4];
-    of[abuse as usize] = Limit { count, measure };
-    rig.must(1, Command::SetLimits(Limits { window_ms: 10, of }));
-    rig
-}
-
-fn told(rig: &Rig, abuse: Abuse, measure: Measure) -> usize {
-    let event = Event::Abuse { gfid: gfid(1), abuse, measure };
-    rig.events.iter().filter(|told| **told == event).count()
-}
-
-#[test]
-fn too_many_doorbells_are_told_once_in_a_window() {
-    let mut rig = limited(Abuse::Doorbells, 5, Measure::Report);
-    (0..5).for_each(|_| rig.ring(1));
-    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Report), 0);
-    (0..20).for_each(|_| rig.ring(1));
-    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Report), 1);
-    rig.pass(11 * MS);
-    (0..6).for_each(|_| rig.ring(1));
-    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Report), 2);
-}
-
-#[test]
-fn turns_are_halved_until_the_window_ends() {
-    let mut rig = limited(Abuse::Doorbells, 1, Measure::Shorten);
-    rig.must(
-        1,
-        Command::SetLimits(Limits {
-            window_ms: 400,
-            of: [Limit { count: 1, measure: Measure::Shorten }; 4],
-        }),
-    );
-    (0..3).for_each(|_| rig.ring(1));
-    near(&parts(&mut rig, 2, 390 * MS), &[33.3, 66.6]);
-    rig.pass(30 * MS);
-    near(&parts(&mut rig, 2, 400 * MS), &[50.0, 50.0]);
-}
-
-#[test]
-fn one_that_is_paused_has_no_turns_and_can_be_stopped_and_comes_back() {
-    let mut rig = limited(Abuse::Doorbells, 1, Measure::Pause);
-    (0..3).for_each(|_| rig.ring(1));
-    rig.pass(4 * MS);
-    let from_ns = rig.now_ns;
-    rig.pass(4 * MS);
-    assert_eq!(rig.attained_ns(1, from_ns), 0);
-    let id = rig.stop(1, 10 * MS);
-    assert_eq!(rig.answer(id), Some(Ok(())));
-    rig.must(1, Command::Start);
-    rig.pass(10 * MS);
-    assert!(rig.attained_ns(1, from_ns) > 0);
-}
-
-#[test]
-fn one_that_is_banned_loses_the_channel_and_opens_no_other() {
-    let mut rig = limited(Abuse::Doorbells, 1, Measure::Ban);
-    (0..3).for_each(|_| rig.ring(1));
-    let fault = ChannelFault::Banned;
-    assert!(rig.is_told(Event::ChannelFault { gfid: gfid(1), channel: channel(0), fault }));
-    let open = Command::OpenChannel {
-        channel: channel(1),
-        tsg: GuestTsgId::new(1).unwrap(),
-        runlist: COMPUTE,
-        ring: RingConfig::new(4096, 4, PROFILE.fb_bytes).unwrap(),
-        grace: 0,
-    };
-    let id = rig.ask(1, open);
-    assert_eq!(rig.answer(id), Some(Err(Reject::Banned)));
-    rig.pass(11 * MS);
-    rig.must(1, open);
-}
-
-#[test]
-fn resets_are_counted_to_whoever_was_on_the_engine() {
-    let mut rig = limited(Abuse::Resets, 2, Measure::Pause);
-    rig.must(
-        1,
-        Command::SetLimits(Limits {
-            window_ms: 1_000,
-            of: [Limit { count: 2, measure: Measure::Pause }; 4],
-        }),
-    );
-    for _ in 0..400 {
-        let hangs = rig.on() == Some(1);
-        rig.runlist(COMPUTE).ack = if hangs { Ack::Hangs } else { Ack::Given };
-        rig.pass(MS / 4);
-    }
-    assert_eq!(rig.engine.counters().resets, 3);
-    assert_eq!(told(&rig, Abuse::Resets, Measure::Pause), 1);
-}
-
-#[test]
-fn interrupts_are_counted_from_what_the_device_says() {
-    let mut rig = limited(Abuse::Interrupts, 100, Measure::Report);
-    // Where counting begins says nothing.
-    rig.interrupts = 5_000;
-    rig.pass(2 * SLICE);
-    assert_eq!(told(&rig, Abuse::Interrupts, Measure::Report), 0);
-    rig.interrupts = 5_101;
-    rig.pass(2 * SLICE);
-    assert_eq!(told(&rig, Abuse::Interrupts, Measure::Report), 1);
-}
-
-#[test]
-fn faults_of_channels_are_counted() {
-    let mut rig = limited(Abuse::Faults, 0, Measure::Report);
-    rig.must(
-        1,
-        Command::SetLimits(Limits {
-            window_ms: 1_000,
-            of: [Limit { count: 1, measure: Measure::Ban }; 4],
-        }),
-    );
-    let (first, tsg) = (channel(0).at_base(0).unwrap(), GuestTsgId::new(1).unwrap());
-    rig.give(Input::Fault(first, ChannelFault::BadEntry));
-    let ring = RingConfig::new(4096, 4, PROFILE.fb_bytes).unwrap();
-    let open = |number| Command::OpenChannel {
-        channel: channel(number),
-        tsg,
-        runlist: COMPUTE,
-        ring,
-        grace: 0,
-    };
-    rig.must(1, open(1));
-    rig.give(Input::Fault(channel(1).at_base(0).unwrap(), ChannelFault::BadEntry));
-    assert_eq!(told(&rig, Abuse::Faults, Measure::Ban), 1);
-    let id = rig.ask(1, open(2));
-    assert_eq!(rig.answer(id), Some(Err(Reject::Banned)));
 }

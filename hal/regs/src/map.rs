@@ -311,7 +311,7 @@ blocks! {
         /// Number of the preempt request that is done: contexts saved, engine empty.
         preempt_ack @ 0x18 Device;
         /// Number of the start request that the preempt request is for; if that group is not
-        /// on the engine any more, the request is done at once.
+        /// on the engine any more, the request is done at once, and void if it was to come later.
         preempt_run @ 0x28 Firmware;
         /// When the preempt request comes, low half: a time of the timer, in nanoseconds; one that
         /// has passed means at once.
