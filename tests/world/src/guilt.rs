@@ -8,6 +8,8 @@ use godwit_types::{ChannelFault, Gfid};
 
 /// What work has to let go of an engine, if its group has no grace period.
 const DEADLINE_NS: u64 = 1_000_000;
+/// It counts from the firmware's decision, which the device hears of some instructions later.
+const DECISION_NS: u64 = 10_000;
 
 impl World {
     /// Takes note of channels of a host that did not let go of an engine when they were asked to.
@@ -43,7 +45,9 @@ impl World {
         }
         let reset_ns = self.config.costs.engine_reset_ns;
         let had_ns = |stay: &Stay| Some(stay.empty_ns - reset_ns - stay.asked_ns?);
-        let early = |stay: &&Stay| stay.reset && had_ns(stay).is_none_or(|ns| ns < DEADLINE_NS);
+        let early = |stay: &&Stay| {
+            stay.reset && had_ns(stay).is_none_or(|ns| ns < DEADLINE_NS - DECISION_NS)
+        };
         let what = stays.iter().find(early).map(|stay| {
             let (name, gfid, had_ns) = (&node.name, stay.gfid, had_ns(stay));
             format!("{name}: {:?} was reset too early for {gfid:?}: {had_ns:?} ns", stay.runlist)

@@ -252,7 +252,7 @@ fn an_engine_that_is_reset_too_early_is_found() {
         empty_ns: 5_000_000,
         reset: true,
     };
-    for (asked_ns, early) in [(Some(3_000_000), false), (Some(3_000_001), true), (None, true)] {
+    for (asked_ns, early) in [(Some(3_010_000), false), (Some(3_010_001), true), (None, true)] {
         let mut world = world();
         world.check_resets(0, &[stay(asked_ns)]);
         assert_eq!(world.problems().len(), usize::from(early), "{:?}", world.problems());
