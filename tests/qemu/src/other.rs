@@ -42,7 +42,7 @@ fn workspace() -> PathBuf {
 /// When it does not compile.
 pub fn image_that_logs(levels: &str, folder: &Path) -> Vec<u8> {
     let _alone = BUILDS.lock().unwrap_or_else(|held| held.into_inner());
-    build(&workspace(), levels, folder)
+    build(&workspace(), levels, &folder.join("other-images"))
 }
 
 /// The image of firmware that speaks another version of the mailbox's protocol and is the same
@@ -55,13 +55,13 @@ pub fn image_that_speaks(version: u32, folder: &Path) -> Vec<u8> {
     let _alone = BUILDS.lock().unwrap_or_else(|held| held.into_inner());
     let sources = folder.join(format!("protocol-{version}"));
     copy(&workspace(), &sources, version).expect("the sources can be copied");
-    build(&sources, "info", folder)
+    // Of its own: cargo does not tell copies of one workspace from one another.
+    build(&sources, "info", &sources.join("target"))
 }
 
-fn build(sources: &Path, levels: &str, folder: &Path) -> Vec<u8> {
-    let target_dir = folder.join("other-images");
+fn build(sources: &Path, levels: &str, target_dir: &Path) -> Vec<u8> {
     let package = sources.join("firmware/image");
-    let mut cargo = cargo_build(&package, TARGET, PROFILE, &target_dir);
+    let mut cargo = cargo_build(&package, TARGET, PROFILE, target_dir);
     cargo.arg("--locked").env("GODWIT_BOARD", BOARD).env("DEFMT_LOG", levels);
     let output = cargo.output().expect("cargo starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
