@@ -3,7 +3,9 @@
 use crate::channel::ChannelState;
 use crate::engine::{Engine, Step, bit};
 use crate::message::Event;
-use godwit_types::{Abuse, ChannelFault, ChannelId, Gfid, Index, Measure, VGPU_COUNT};
+use godwit_types::{
+    Abuse, ChannelFault, ChannelId, Gfid, Index, Measure, RunlistId, SwitchCause, VGPU_COUNT,
+};
 
 /// What is counted of a vGPU in one window.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,10 @@ impl Watch {
 
     pub(crate) fn is_shortened(&self) -> bool {
         self.measures & measure_bit(Measure::Shorten) != 0
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.measures & measure_bit(Measure::Pause) != 0
     }
 
     pub(crate) fn is_banned(&self) -> bool {
@@ -89,10 +95,22 @@ impl Engine {
                     self.ban(gfid, channel);
                 }
             }
-            Measure::Pause => self.paused |= bit(gfid),
+            Measure::Pause => {
+                for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+                    self.take_off_vgpu(runlist, gfid);
+                }
+            }
         }
+        self.counted = false;
         self.lift_due_ns = self.lift_due_ns.map(|due_ns| due_ns.min(end_ns)).or(Some(end_ns));
         self.wake(gfid);
+    }
+
+    fn take_off_vgpu(&mut self, runlist: RunlistId, gfid: Gfid) {
+        let current = *self.runlists[runlist].current;
+        if current.is_some_and(|current| current.gfid == gfid) {
+            self.take_off(runlist, SwitchCause::Stop);
+        }
     }
 
     /// Stops a channel that is open, on the device, too.
@@ -130,7 +148,7 @@ impl Engine {
     /// Ends what was done about a vGPU.
     fn lift(&mut self, gfid: Gfid) {
         self.vgpus[gfid].watch.measures = 0;
-        self.paused &= !bit(gfid);
+        self.counted = false;
     }
 
     /// Windows in which measures were taken are over.

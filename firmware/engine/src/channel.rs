@@ -234,14 +234,15 @@ impl Engine {
     pub(crate) fn doorbell(&mut self, channel: ChannelId) {
         let entry = self.channels[channel];
         match *entry.state {
-            ChannelState::Open => {
-                self.ring_tsg(entry.tsg);
+            // A fault is told by the error register, not by dropped bells.
+            ChannelState::Open | ChannelState::Faulted(_) => {
+                if *entry.state == ChannelState::Open {
+                    self.ring_tsg(entry.tsg);
+                }
                 if let Some(gfid) = self.tsgs[entry.tsg].gfid {
                     self.count(gfid, Abuse::Doorbells, 1, Some(channel));
                 }
             }
-            // A fault is told by the error register, not by dropped bells.
-            ChannelState::Faulted(_) => {}
             ChannelState::Free | ChannelState::Closing => {
                 self.counters.stray_doorbells = self.counters.stray_doorbells.wrapping_add(1);
             }

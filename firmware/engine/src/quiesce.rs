@@ -29,8 +29,6 @@ impl Engine {
         let deadline_ns = self.after(timeout_ns);
         let stop = Stop { id, mode, deadline_ns, step: StopStep::Engines };
         self.enter_phase(gfid, Phase::Stopping(stop));
-        // Whatever it did too much of, it may still come to its boundary.
-        self.paused &= !crate::engine::bit(gfid);
         self.park(gfid);
         self.preempt_vgpu(gfid);
         self.check_drained(gfid);

@@ -82,6 +82,11 @@ impl Stint {
         armed: false,
     };
 
+    /// How long it was to be.
+    pub(crate) fn slice_ns(&self) -> u64 {
+        self.slice_end_ns.saturating_sub(self.since_ns)
+    }
+
     /// One that begins now.
     pub(crate) fn new(time: Time, now_ns: u64, slice_ns: u64) -> Self {
         Self {
@@ -111,6 +116,7 @@ pub(crate) struct Gone {
     pub(crate) at_ns: u64,
     pub(crate) mode: Option<PreemptMode>,
     pub(crate) cause: SwitchCause,
+    pub(crate) debt_ns: u32,
 }
 
 impl Gone {
@@ -124,6 +130,7 @@ impl Gone {
         at_ns: 0,
         mode: None,
         cause: SwitchCause::Idle,
+        debt_ns: 0,
     };
 }
 

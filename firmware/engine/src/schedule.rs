@@ -4,7 +4,7 @@ use crate::deadline::{ESCALATE_NS, PREEMPT_DEADLINE_NS, RESET_DEADLINE_NS};
 use crate::engine::{Engine, bit};
 use crate::message::Action;
 use crate::message::{Event, StopMode};
-use crate::runlist::{Current, Doing, Gone, Stint, Why};
+use crate::runlist::{Current, Doing, Gone, Stint, Time, Why};
 use crate::trace::trace;
 use crate::tsg::TsgState;
 use crate::turns::Choice;
@@ -30,7 +30,11 @@ impl Engine {
             None => vgpu.may_run(),
         };
         if may_run {
-            vgpu.ready[group.runlist].push(&mut self.tsgs, tsg);
+            if self.hinted & bit(gfid) == 0 {
+                vgpu.ready[group.runlist].push(&mut self.tsgs, tsg);
+            } else {
+                vgpu.ready[group.runlist].push_front(&mut self.tsgs, tsg);
+            }
             self.runlists[group.runlist].ready |= bit(gfid);
             self.tsgs[tsg].state.enter(tsg, TsgState::Queued);
             self.queued(group.runlist, gfid);
@@ -146,14 +150,13 @@ impl Engine {
             return;
         }
         let (mode, wait_ns) = self.mildest(tsg);
-        let (keeps, now_ns) = (self.rules.policy.keeps(), self.now_ns);
+        let now_ns = self.now_ns;
         let entry = &mut self.runlists[runlist];
         let stint = &mut entry.stint;
         stint.armed = true;
-        if !keeps && stint.slice_end_ns < now_ns {
+        if stint.slice_end_ns < now_ns {
             // As long as nobody else wanted the engine, it was free to have.
-            let slice_ns = stint.slice_end_ns.saturating_sub(stint.since_ns);
-            stint.since_ns = stint.since_ns.max(now_ns.saturating_sub(slice_ns));
+            stint.since_ns = now_ns.saturating_sub(stint.slice_ns());
             stint.slice_end_ns = now_ns;
         }
         let at_ns = stint.slice_end_ns;
@@ -281,6 +284,9 @@ impl Engine {
         let stint = self.runlists[runlist].stint;
         self.runlists[runlist].current.enter_here(runlist, None);
         self.charge(runlist, current.gfid, &stint);
+        if stint.cause == SwitchCause::Hint && stint.time == Time::Own {
+            self.charge_ahead(runlist, current.gfid, &stint);
+        }
         let again = *self.tsgs[current.tsg].state == TsgState::Current { again: true };
         self.tsgs[current.tsg].left_at = at;
         self.tsgs[current.tsg].state.enter(current.tsg, TsgState::Idle);
@@ -293,8 +299,9 @@ impl Engine {
         }
         let cause = cause.unwrap_or(stint.cause);
         let Current { tsg, gfid, .. } = current;
+        let debt_ns = self.vgpus[gfid].accounts[runlist].debt_ns();
         self.runlists[runlist].gone =
-            Gone { tsg, gfid: Some(gfid), stint, at_ns: self.now_ns, mode: at, cause };
+            Gone { tsg, gfid: Some(gfid), stint, at_ns: self.now_ns, mode: at, cause, debt_ns };
         // First the next group, then what is told of this one.
         self.refresh();
         self.schedule(runlist);
@@ -303,7 +310,7 @@ impl Engine {
 
     /// What is told of the group that has left an engine last.
     pub fn switch(&self, runlist: RunlistId) -> Option<Switch> {
-        let Gone { tsg, gfid, stint, at_ns, mode, cause } = self.runlists[runlist].gone;
+        let Gone { tsg, gfid, stint, at_ns, mode, cause, debt_ns } = self.runlists[runlist].gone;
         let gfid = gfid?;
         let Stint { since_ns, slice_end_ns, asked_ns, .. } = stint;
         let until_ns = asked_ns.min(at_ns);
@@ -318,7 +325,7 @@ impl Engine {
             run_ns: narrow(until_ns.saturating_sub(since_ns)),
             slice_ns: narrow(slice_end_ns.saturating_sub(since_ns)),
             preempt_ns: narrow(at_ns.saturating_sub(until_ns)),
-            debt_ns: self.vgpus[gfid].accounts[runlist].debt_ns(),
+            debt_ns,
         })
     }
 

@@ -99,6 +99,12 @@ impl TsgQueue {
         };
     }
 
+    /// Puts a group before all others.
+    pub(crate) fn push_front(&mut self, tsgs: &mut Tsgs, tsg: TsgId) {
+        tsgs[tsg].next = self.ends.map(|(first, _)| first);
+        self.ends = Some((tsg, self.ends.map_or(tsg, |(_, last)| last)));
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self, tsgs: &mut Tsgs) -> Option<TsgId> {
         let (first, last) = self.ends?;

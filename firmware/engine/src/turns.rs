@@ -9,13 +9,17 @@ use crate::engine::{Engine, bit, each};
 use crate::runlist::{Stint, Time};
 use crate::share::{Unit, scaled};
 use crate::vgpu::Vgpu;
-use godwit_types::{Gfid, Index, Policy, RunlistId, Share, VGPU_COUNT};
+use godwit_types::{Gfid, Index, Policy, RunlistId, SLICE_NS_MAX, Share, VGPU_COUNT};
 
 /// The turn in which a fixed share is nobody's.
 const NOBODY: u8 = VGPU_COUNT;
 /// What a debt is at most, in nanoseconds: more than any deadline lets one preemption and its
 /// resets take, so that nobody gains by it, and no vGPU waits for its next turn for ever.
 const DEBT_MAX_NS: i32 = 100_000_000;
+/// What going ahead of a group is charged with at most for that group's save, and as much for its
+/// load: more than the slowest published one takes (40 µs), since it may have had other reasons to
+/// be late.
+const SAVE_NS_MAX: u64 = 100_000;
 /// A debt of more than so many quanta is not paid in small parts.
 const DEBT_QUANTA: i32 = 2;
 
@@ -53,12 +57,14 @@ pub(crate) struct Account {
     credit_ns: i32,
     /// What it may have of others' time until its next turn.
     loan_ns: u32,
+    /// What its turn would have beyond what a turn may have: that of the next.
+    over_ns: u32,
     /// What it did not use of its last turn.
     lost_ns: u32,
 }
 
 impl Account {
-    pub(crate) const EMPTY: Self = Self { credit_ns: 0, loan_ns: 0, lost_ns: 0 };
+    pub(crate) const EMPTY: Self = Self { credit_ns: 0, loan_ns: 0, over_ns: 0, lost_ns: 0 };
 
     pub(crate) fn debt_ns(&self) -> u32 {
         self.credit_ns.min(0).unsigned_abs()
@@ -67,6 +73,11 @@ impl Account {
     fn charge(&mut self, ns: u64) {
         let ns = i32::try_from(ns).unwrap_or(i32::MAX);
         self.credit_ns = self.credit_ns.saturating_sub(ns).max(DEBT_MAX_NS.wrapping_neg());
+    }
+
+    fn refund(&mut self, ns: u32) {
+        let ns = i32::try_from(ns).unwrap_or(i32::MAX);
+        self.credit_ns = self.credit_ns.saturating_add(ns);
     }
 
     /// A turn begins: how long it is, or `None` when it is left out for a debt, or since it is
@@ -83,7 +94,9 @@ impl Account {
         };
         self.credit_ns = self.credit_ns.saturating_add(quantum);
         self.lost_ns = 0;
-        u32::try_from(slice).ok().filter(|slice| *slice >= shortest_ns)
+        let slice = u32::try_from(slice).unwrap_or(0);
+        self.over_ns = slice.saturating_sub(SLICE_NS_MAX as u32);
+        Some(slice.wrapping_sub(self.over_ns)).filter(|slice| *slice >= shortest_ns)
     }
 
     /// A turn of the round that is under way would have had another length. What was not used of
@@ -98,10 +111,12 @@ impl Account {
         self.credit_ns = self.credit_ns.saturating_add(more).max(DEBT_MAX_NS.wrapping_neg());
     }
 
-    /// A turn is over: what was not used of it is lost.
-    fn end(&mut self) {
-        self.lost_ns = self.credit_ns.max(0).unsigned_abs();
-        self.credit_ns = self.credit_ns.min(0);
+    /// A turn is over: what was not used of it is lost, but for `kept_ns`, in which its vGPU would
+    /// have run.
+    fn end(&mut self, kept_ns: u32) {
+        let kept = i32::try_from(kept_ns.saturating_add(self.over_ns)).unwrap_or(i32::MAX);
+        self.lost_ns = self.credit_ns.saturating_sub(kept).max(0).unsigned_abs();
+        self.credit_ns = self.credit_ns.min(kept);
     }
 }
 
@@ -156,8 +171,8 @@ impl Engine {
         if !turn.open {
             return false;
         }
-        if waiting & turn.bit() != 0 && left_ns >= u64::from(self.shortest_ns) {
-            return true;
+        if waiting & turn.bit() != 0 {
+            return left_ns >= u64::from(self.shortest_ns);
         }
         let kept = turn.of == NOBODY || self.sharing & turn.bit() != 0;
         self.rules.policy.keeps() && kept && left_ns != 0
@@ -170,7 +185,10 @@ impl Engine {
         if turn.open
             && let Some(gfid) = Gfid::from_index(turn.of.into())
         {
-            self.vgpus[gfid].accounts[runlist].end();
+            // A rest that is not worth a switch is part of its next turn, if it has work for it.
+            let rest_ns = turn.end_ns.saturating_sub(self.now_ns).min(self.shortest_ns.into());
+            let kept_ns = if waiting & turn.bit() != 0 { rest_ns as u32 } else { 0 };
+            self.vgpus[gfid].accounts[runlist].end(kept_ns);
         }
         // Where everybody was idle for a whole round, whoever comes first need not wait.
         let idle_ns = self.now_ns.saturating_sub(turn.end_ns);
@@ -287,8 +305,13 @@ impl Engine {
         let entry = &self.runlists[runlist];
         let current = (*entry.current).map(|current| (current.gfid, entry.stint.time));
         if entry.turn.is_of(gfid) {
-            if current.is_some_and(|(_, time)| time == Time::Lent) {
-                self.take_off(runlist, SwitchCause::Recall);
+            match current {
+                Some((_, Time::Lent)) => self.take_off(runlist, SwitchCause::Recall),
+                // One group of it goes before another.
+                Some((on, Time::Own)) if hinted && on == gfid => {
+                    self.take_off(runlist, SwitchCause::Hint);
+                }
+                _ => {}
             }
             return;
         }
@@ -320,6 +343,8 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn charge(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
         let used_ns = self.now_ns.saturating_sub(stint.since_ns);
+        // As long as nobody else wanted the engine, it was free to have.
+        let used_ns = if stint.armed { used_ns } else { used_ns.min(stint.slice_ns()) };
         let account = &mut self.vgpus[gfid].accounts[runlist];
         match stint.time {
             Time::Own => account.charge(used_ns),
@@ -337,6 +362,21 @@ impl Engine {
         }
     }
 
+    /// A group has left for a vGPU that goes ahead, which pays for that: the group is saved and loaded
+    /// once more.
+    #[cold]
+    pub(crate) fn charge_ahead(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
+        let Some(ahead) = self.runlists[runlist].ahead.filter(|ahead| *ahead != gfid) else {
+            return;
+        };
+        let save_ns = self.now_ns.saturating_sub(stint.asked_ns).min(SAVE_NS_MAX) as u32;
+        let ns = save_ns.saturating_mul(2);
+        self.vgpus[ahead].accounts[runlist].charge(ns.into());
+        self.vgpus[gfid].accounts[runlist].refund(ns);
+        let turn = &mut self.runlists[runlist].turn;
+        turn.end_ns = turn.end_ns.saturating_add(ns.into());
+    }
+
     /// When the first vGPU is late with its phase.
     pub(crate) fn count_phases(&mut self) {
         let dues = self.vgpus.iter().map(|(_, vgpu)| vgpu.phase.deadline_ns());
@@ -349,12 +389,16 @@ impl Engine {
     pub(crate) fn recount(&mut self) {
         self.counted = true;
         self.count_phases();
-        (self.sharing, self.elastic) = (0, 0);
+        (self.sharing, self.elastic, self.paused) = (0, 0, 0);
         let mut present: u32 = 0;
         for (gfid, vgpu) in self.vgpus.iter() {
             present = present.wrapping_add(u32::from(vgpu.is_present()));
             if vgpu.may_run() {
                 self.sharing |= bit(gfid);
+            }
+            // One that is to stop may come to its boundary, whatever it did.
+            if vgpu.watch.is_paused() && vgpu.draining().is_none() {
+                self.paused |= bit(gfid);
             }
         }
         let slice_before_ns = self.slice_ns;
@@ -418,7 +462,7 @@ impl Engine {
                 let on = (*entry.current).is_some_and(|current| current.gfid == gfid);
                 if entry.turn.is_of(gfid) && !on {
                     // It is kept for one that has no work: that has no other in this round.
-                    vgpu.accounts[id].end();
+                    vgpu.accounts[id].end(0);
                     entry.turn.open = false;
                 }
                 vgpu.accounts[id].correct(before_ns, alike_ns);
@@ -443,7 +487,7 @@ mod tests {
                 account.charge(this_ns);
                 used_ns += this_ns;
             }
-            account.end();
+            account.end(0);
         }
         (used_ns, account)
     }
@@ -478,7 +522,7 @@ mod tests {
             let slice_ns = account.begin(quantum_ns, MS / 4, 33);
             if let Some(slice_ns) = slice_ns {
                 account.charge(slice_ns.into());
-                account.end();
+                account.end(0);
             }
             slice_ns
         });
@@ -492,7 +536,7 @@ mod tests {
             let mut account = Account::EMPTY;
             account.begin(30 * MS, MS, 33).unwrap();
             account.charge(used_ns.into());
-            account.end();
+            account.end(0);
             account.correct(30 * MS, MS);
             account.debt_ns()
         });

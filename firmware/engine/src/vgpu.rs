@@ -246,11 +246,11 @@ impl crate::engine::Engine {
     /// Changes a vGPU's phase. Whose turns there are depends on it, and when somebody is late.
     pub(crate) fn enter_phase(&mut self, gfid: Gfid, phase: Phase) {
         let vgpu = &mut self.vgpus[gfid];
-        let before = (vgpu.is_present(), vgpu.may_run());
+        let before = vgpu.takes_part();
         // Too early is no harm: it is looked at again then.
         self.phases_due_ns = self.phases_due_ns.min(phase.deadline_ns());
         vgpu.phase.enter(gfid, phase);
-        self.counted &= before == (vgpu.is_present(), vgpu.may_run());
+        self.counted &= before == vgpu.takes_part();
     }
 }
 
@@ -284,6 +284,11 @@ impl Vgpu {
             *self.phase,
             Phase::Running | Phase::Stopping(Stop { step: StopStep::Engines, .. })
         )
+    }
+
+    /// What turns depend on.
+    fn takes_part(&self) -> (bool, bool, bool) {
+        (self.is_present(), self.may_run(), self.draining().is_some())
     }
 
     pub(crate) fn is_present(&self) -> bool {
