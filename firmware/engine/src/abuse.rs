@@ -147,8 +147,8 @@ impl Engine {
 
     /// Ends what was done about a vGPU.
     fn lift(&mut self, gfid: Gfid) {
-        self.vgpus[gfid].watch.measures = 0;
-        self.counted = false;
+        let measures = core::mem::take(&mut self.vgpus[gfid].watch.measures);
+        self.counted &= measures == 0;
     }
 
     /// Windows in which measures were taken are over.

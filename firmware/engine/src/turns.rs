@@ -76,27 +76,31 @@ impl Account {
     }
 
     fn refund(&mut self, ns: u32) {
-        let ns = i32::try_from(ns).unwrap_or(i32::MAX);
-        self.credit_ns = self.credit_ns.saturating_add(ns);
+        self.add(i32::try_from(ns).unwrap_or(i32::MAX));
     }
 
     /// A turn begins: how long it is, or `None` when it is left out for a debt, or since it is
     /// too short to be worth a switch and the next will be longer.
     fn begin(&mut self, quantum_ns: u32, shortest_ns: u32, averaging: u8) -> Option<u32> {
-        let quantum = i32::try_from(quantum_ns).unwrap_or(i32::MAX);
+        // Credit is a few slices at most, and a slice 30 ms: nothing here can wrap.
+        let quantum = quantum_ns as i32;
         let slice = if self.credit_ns >= 0 {
-            quantum.saturating_add(self.credit_ns)
+            quantum.wrapping_add(self.credit_ns)
         } else {
-            let debt = self.credit_ns.saturating_neg();
-            let part = debt.checked_div(averaging.into()).unwrap_or(debt).saturating_add(1);
-            let over = debt.saturating_sub(quantum.saturating_mul(DEBT_QUANTA));
-            quantum.saturating_sub(part.max(over).min(debt))
+            let debt = self.credit_ns.wrapping_neg();
+            let part = debt.checked_div(averaging.into()).unwrap_or(debt).wrapping_add(1);
+            let over = debt.wrapping_sub(quantum.wrapping_mul(DEBT_QUANTA));
+            quantum.wrapping_sub(part.max(over).min(debt))
         };
-        self.credit_ns = self.credit_ns.saturating_add(quantum);
-        self.lost_ns = 0;
-        let slice = u32::try_from(slice).unwrap_or(0);
-        self.over_ns = slice.saturating_sub(SLICE_NS_MAX as u32);
-        Some(slice.wrapping_sub(self.over_ns)).filter(|slice| *slice >= shortest_ns)
+        self.credit_ns = self.credit_ns.wrapping_add(quantum);
+        (self.over_ns, self.lost_ns) = (0, 0);
+        if slice < shortest_ns as i32 {
+            return None;
+        }
+        if slice > SLICE_NS_MAX as i32 {
+            self.over_ns = slice.wrapping_sub(SLICE_NS_MAX as i32).unsigned_abs();
+        }
+        Some(slice.unsigned_abs().wrapping_sub(self.over_ns))
     }
 
     /// A turn of the round that is under way would have had another length. What was not used of
@@ -107,16 +111,21 @@ impl Account {
             0 => more,
             lost_ns => more.saturating_add(lost_ns.into()).min(0),
         };
-        let more = i32::try_from(more).unwrap_or(0);
-        self.credit_ns = self.credit_ns.saturating_add(more).max(DEBT_MAX_NS.wrapping_neg());
+        self.add(i32::try_from(more).unwrap_or(0));
+    }
+
+    /// Adds to the credit, which is at most as much as a debt.
+    fn add(&mut self, ns: i32) {
+        let credit = self.credit_ns.saturating_add(ns);
+        self.credit_ns = credit.clamp(DEBT_MAX_NS.wrapping_neg(), DEBT_MAX_NS);
     }
 
     /// A turn is over: what was not used of it is lost, but for `kept_ns`, in which its vGPU would
     /// have run.
     fn end(&mut self, kept_ns: u32) {
-        let kept = i32::try_from(kept_ns.saturating_add(self.over_ns)).unwrap_or(i32::MAX);
-        self.lost_ns = self.credit_ns.saturating_sub(kept).max(0).unsigned_abs();
-        self.credit_ns = self.credit_ns.min(kept);
+        let kept = self.credit_ns.min(kept_ns.wrapping_add(self.over_ns) as i32);
+        self.lost_ns = self.credit_ns.wrapping_sub(kept).unsigned_abs();
+        self.credit_ns = kept;
     }
 }
 
@@ -186,8 +195,8 @@ impl Engine {
             && let Some(gfid) = Gfid::from_index(turn.of.into())
         {
             // A rest that is not worth a switch is part of its next turn, if it has work for it.
-            let rest_ns = turn.end_ns.saturating_sub(self.now_ns).min(self.shortest_ns.into());
-            let kept_ns = if waiting & turn.bit() != 0 { rest_ns as u32 } else { 0 };
+            let rest = turn.end_ns > self.now_ns && waiting & turn.bit() != 0;
+            let kept_ns = if rest { self.rest_ns(runlist) } else { 0 };
             self.vgpus[gfid].accounts[runlist].end(kept_ns);
         }
         // Where everybody was idle for a whole round, whoever comes first need not wait.
@@ -197,6 +206,12 @@ impl Engine {
         if !self.try_turn(runlist, among) {
             self.turn_of_many(runlist, among);
         }
+    }
+
+    #[cold]
+    fn rest_ns(&self, runlist: RunlistId) -> u32 {
+        let rest_ns = self.runlists[runlist].turn.end_ns.saturating_sub(self.now_ns);
+        rest_ns.min(self.shortest_ns.into()) as u32
     }
 
     /// Goes on to the next turn that is not left out.
@@ -362,8 +377,8 @@ impl Engine {
         }
     }
 
-    /// A group has left for a vGPU that goes ahead, which pays for that: the group is saved and loaded
-    /// once more.
+    /// A group has left for a vGPU that goes ahead, which pays for that: the group is saved and
+    /// loaded once more.
     #[cold]
     pub(crate) fn charge_ahead(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
         let Some(ahead) = self.runlists[runlist].ahead.filter(|ahead| *ahead != gfid) else {

@@ -1,5 +1,5 @@
-//! What one vGPU does that was free to do costs it nothing later, and what it does beyond that costs
-//! no other.
+//! What a vGPU does that was free to do costs it nothing later, and what it does beyond that costs
+//! nobody else.
 
 mod rig;
 
