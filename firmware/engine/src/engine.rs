@@ -240,6 +240,7 @@ impl Engine {
             if self.has_action_room() {
                 self.schedule(runlist);
                 self.arm_slice(runlist);
+                self.look_ahead(runlist);
             }
         }
         self.arm();

@@ -28,13 +28,17 @@ const DEBT_QUANTA: i32 = 2;
 pub(crate) struct Turn {
     /// Number of the vGPU in the order of turns, or `NOBODY`.
     of: u8,
+    /// That of the last one after it whose turn is known to be left out; else its own.
+    passed: u8,
+    /// Nobody has looked which those are.
+    unseen: bool,
     /// It has begun, and was not found to be over.
     open: bool,
     end_ns: u64,
 }
 
 impl Turn {
-    pub(crate) const NONE: Self = Self { of: 0, open: false, end_ns: 0 };
+    pub(crate) const NONE: Self = Self { of: 0, passed: 0, unseen: false, open: false, end_ns: 0 };
 
     pub(crate) fn is_of(&self, gfid: Gfid) -> bool {
         self.open && usize::from(self.of) == gfid.index()
@@ -79,28 +83,36 @@ impl Account {
         self.add(i32::try_from(ns).unwrap_or(i32::MAX));
     }
 
-    /// A turn begins: how long it is, or `None` when it is left out for a debt, or since it is
-    /// too short to be worth a switch and the next will be longer.
-    fn begin(&mut self, quantum_ns: u32, shortest_ns: u32, averaging: u8) -> Option<u32> {
+    /// How long a turn would be that began now: below zero, for a large debt.
+    #[inline(always)]
+    fn slice_ns(&self, quantum_ns: u32, averaging: u8) -> i32 {
         // Credit is a few slices at most, and a slice 30 ms: nothing here can wrap.
         let quantum = quantum_ns as i32;
-        let slice = if self.credit_ns >= 0 {
+        if self.credit_ns >= 0 {
             quantum.wrapping_add(self.credit_ns)
         } else {
             let debt = self.credit_ns.wrapping_neg();
             let part = debt.checked_div(averaging.into()).unwrap_or(debt).wrapping_add(1);
             let over = debt.wrapping_sub(quantum.wrapping_mul(DEBT_QUANTA));
             quantum.wrapping_sub(part.max(over).min(debt))
-        };
-        self.credit_ns = self.credit_ns.wrapping_add(quantum);
+        }
+    }
+
+    /// A turn begins that would be so long: how long it is.
+    #[inline(always)]
+    fn begin(&mut self, quantum_ns: u32, slice_ns: i32) -> u32 {
+        self.leave_out(quantum_ns);
+        if slice_ns > SLICE_NS_MAX as i32 {
+            self.over_ns = slice_ns.wrapping_sub(SLICE_NS_MAX as i32).unsigned_abs();
+        }
+        slice_ns.unsigned_abs().wrapping_sub(self.over_ns)
+    }
+
+    /// A turn is left out, for a debt or since it is too short to be worth a switch: it makes later
+    /// ones longer.
+    fn leave_out(&mut self, quantum_ns: u32) {
+        self.credit_ns = self.credit_ns.wrapping_add(quantum_ns as i32);
         (self.over_ns, self.lost_ns) = (0, 0);
-        if slice < shortest_ns as i32 {
-            return None;
-        }
-        if slice > SLICE_NS_MAX as i32 {
-            self.over_ns = slice.wrapping_sub(SLICE_NS_MAX as i32).unsigned_abs();
-        }
-        Some(slice.unsigned_abs().wrapping_sub(self.over_ns))
     }
 
     /// A turn of the round that is under way would have had another length. What was not used of
@@ -203,9 +215,27 @@ impl Engine {
         let idle_ns = self.now_ns.saturating_sub(turn.end_ns);
         let keeps = self.rules.policy.keeps() && idle_ns < self.round_ns;
         let among = if keeps { self.sharing } else { waiting };
-        if !self.try_turn(runlist, among) {
-            self.turn_of_many(runlist, among);
+        let mut of = self.turn_after(runlist, among);
+        let mut slice_ns = self.length_ns(runlist, of);
+        if slice_ns < self.shortest_ns as i32 {
+            of = self.leave_out(runlist, among, NOBODY);
+            // If all of them have debts, one has a turn all the same.
+            slice_ns = self.length_ns(runlist, of).max(self.shortest_ns as i32);
         }
+        if self.runlists[runlist].went_ahead != 0 {
+            self.come_round(runlist, of);
+        }
+        let slice_ns = match Gfid::from_index(of.into()) {
+            Some(gfid) => {
+                let vgpu = &mut self.vgpus[gfid];
+                let quantum_ns = vgpu.quantum_ns();
+                vgpu.accounts[runlist].loan_ns = vgpu.elastic_ns;
+                vgpu.accounts[runlist].begin(quantum_ns, slice_ns)
+            }
+            None => self.nobody_ns,
+        };
+        let end_ns = self.after(slice_ns.into());
+        self.runlists[runlist].turn = Turn { of, passed: of, unseen: true, open: true, end_ns };
     }
 
     #[cold]
@@ -214,54 +244,66 @@ impl Engine {
         rest_ns.min(self.shortest_ns.into()) as u32
     }
 
-    /// Goes on to the next turn that is not left out.
+    /// How long a turn would be that began now; below zero, for a large debt. That of nobody is
+    /// never left out.
+    #[inline(always)]
+    fn length_ns(&self, runlist: RunlistId, of: u8) -> i32 {
+        match Gfid::from_index(of.into()) {
+            Some(gfid) => {
+                let vgpu = &self.vgpus[gfid];
+                vgpu.accounts[runlist].slice_ns(vgpu.quantum_ns(), self.rules.averaging())
+            }
+            None => i32::MAX,
+        }
+    }
+
+    /// Leaves turns out that are too short, up to one that is not, or to that of `last`: whose it is.
     #[cold]
-    fn turn_of_many(&mut self, runlist: RunlistId, among: u32) {
-        for _ in 0..NOBODY {
-            if self.try_turn(runlist, among) {
-                return;
-            }
+    #[inline(never)]
+    fn leave_out(&mut self, runlist: RunlistId, among: u32, last: u8) -> u8 {
+        for _ in 0..VGPU_COUNT {
+            let next = self.turn_after(runlist, among);
+            let left_out = self.length_ns(runlist, next) < self.shortest_ns as i32;
+            let Some(gfid) = Gfid::from_index(next.into()).filter(|_| left_out && next != last)
+            else {
+                return next;
+            };
+            let vgpu = &mut self.vgpus[gfid];
+            let quantum_ns = vgpu.quantum_ns();
+            vgpu.accounts[runlist].leave_out(quantum_ns);
+            self.runlists[runlist].turn.passed = next;
         }
-        // All of them have debts: the next has its turn all the same.
-        let of = self.turn_after(runlist, among);
-        self.open_turn(runlist, of, u64::from(self.slice_ns));
+        self.turn_after(runlist, among)
     }
 
-    #[inline(always)]
-    fn open_turn(&mut self, runlist: RunlistId, of: u8, slice_ns: u64) {
-        let end_ns = self.after(slice_ns);
-        self.runlists[runlist].turn = Turn { of, open: true, end_ns };
+    /// The vGPUs from the last turn to this one may go ahead again.
+    #[cold]
+    fn come_round(&mut self, runlist: RunlistId, of: u8) {
+        let after = |of: u8| u32::MAX.checked_shl(u32::from(of).wrapping_add(1)).unwrap_or(0);
+        let entry = &mut self.runlists[runlist];
+        let last = entry.turn.of;
+        let (to_last, to_this) = (!after(last), !after(of));
+        let passed = if of > last { to_this & !to_last } else { to_this | !to_last };
+        entry.went_ahead &= !passed;
     }
 
-    /// Goes on to the turn after the last one. `false`: it is left out.
-    #[inline(always)]
-    fn try_turn(&mut self, runlist: RunlistId, among: u32) -> bool {
-        let of = self.turn_after(runlist, among);
-        let Some(gfid) = Gfid::from_index(of.into()) else {
-            self.open_turn(runlist, of, u64::from(self.nobody_ns));
-            return true;
-        };
-        self.runlists[runlist].turn = Turn { of, ..Turn::NONE };
-        self.runlists[runlist].went_ahead &= !bit(gfid);
-        let averaging = self.rules.averaging();
-        let shortest_ns = self.shortest_ns;
-        let vgpu = &mut self.vgpus[gfid];
-        let quantum_ns = vgpu.quantum_ns();
-        let account = &mut vgpu.accounts[runlist];
-        account.loan_ns = vgpu.elastic_ns;
-        match account.begin(quantum_ns, shortest_ns, averaging) {
-            Some(slice_ns) => {
-                self.open_turn(runlist, of, slice_ns.into());
-                true
-            }
-            None => false,
+    /// Leaves out turns whose time will come when the one that is under way is over: what that
+    /// costs is not spent between two groups.
+    pub(crate) fn look_ahead(&mut self, runlist: RunlistId) {
+        let turn = self.runlists[runlist].turn;
+        if !turn.unseen {
+            return;
         }
+        self.runlists[runlist].turn.unseen = false;
+        let keeps = self.rules.policy.keeps();
+        let among = if keeps { self.sharing } else { self.waiting(runlist) };
+        self.leave_out(runlist, among | turn.bit(), turn.of);
     }
 
     /// The turn after the last one, among those of these vGPUs and of nobody.
     #[inline(always)]
     fn turn_after(&self, runlist: RunlistId, among: u32) -> u8 {
-        let last = self.runlists[runlist].turn.of;
+        let last = self.runlists[runlist].turn.passed;
         let later = u32::MAX.checked_shl(u32::from(last).wrapping_add(1)).unwrap_or(0);
         let rest = among & later;
         if rest != 0 {
@@ -447,6 +489,7 @@ impl Engine {
         let nobody_end_ns = self.after(self.nobody_ns.into());
         for id in [RunlistId::COMPUTE, RunlistId::COPY] {
             let turn = &mut self.runlists[id].turn;
+            turn.unseen = true;
             if turn.of == NOBODY {
                 turn.end_ns = turn.end_ns.min(nobody_end_ns);
             }
@@ -493,11 +536,23 @@ mod tests {
 
     const MS: u32 = 1_000_000;
 
+    impl Account {
+        /// A turn begins, if it is not left out.
+        fn turn(&mut self, quantum_ns: u32, shortest_ns: u32, averaging: u8) -> Option<u32> {
+            let slice_ns = self.slice_ns(quantum_ns, averaging);
+            if slice_ns < shortest_ns as i32 {
+                self.leave_out(quantum_ns);
+                return None;
+            }
+            Some(self.begin(quantum_ns, slice_ns))
+        }
+    }
+
     /// Turns of 1 ms in which a vGPU always takes `over_ns` too much, when it has one.
     fn turns(count: u32, over_ns: u64) -> (u64, Account) {
         let (mut account, mut used_ns) = (Account::EMPTY, 0);
         for _ in 0..count {
-            if let Some(slice_ns) = account.begin(MS, MS / 4, 33) {
+            if let Some(slice_ns) = account.turn(MS, MS / 4, 33) {
                 let this_ns = u64::from(slice_ns) + over_ns;
                 account.charge(this_ns);
                 used_ns += this_ns;
@@ -523,7 +578,7 @@ mod tests {
     fn small_debts_are_paid_in_small_parts() {
         let mut account = Account::EMPTY;
         account.charge(330_000);
-        let slice_ns = account.begin(MS, MS / 4, 33).unwrap();
+        let slice_ns = account.turn(MS, MS / 4, 33).unwrap();
         assert_eq!(slice_ns, MS - 10_001);
         account.charge(slice_ns.into());
         assert_eq!(account.debt_ns(), 330_000 - 10_001);
@@ -534,7 +589,7 @@ mod tests {
         let mut account = Account::EMPTY;
         let quantum_ns = MS / 10;
         let slices: [_; 6] = std::array::from_fn(|_| {
-            let slice_ns = account.begin(quantum_ns, MS / 4, 33);
+            let slice_ns = account.turn(quantum_ns, MS / 4, 33);
             if let Some(slice_ns) = slice_ns {
                 account.charge(slice_ns.into());
                 account.end(0);
@@ -549,7 +604,7 @@ mod tests {
     fn whoever_has_not_used_its_turn_owes_nothing_when_turns_become_shorter() {
         let debts_ns = [0, MS / 2, 5 * MS, 30 * MS].map(|used_ns| {
             let mut account = Account::EMPTY;
-            account.begin(30 * MS, MS, 33).unwrap();
+            account.turn(30 * MS, MS, 33).unwrap();
             account.charge(used_ns.into());
             account.end(0);
             account.correct(30 * MS, MS);

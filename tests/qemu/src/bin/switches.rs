@@ -45,7 +45,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         println!("{}", table(&options.board, &counts));
     }
     let few = counts.first().map_or(0, |count| count.start);
-    let most = counts.last().map_or(0, |count| count.start);
+    let most = counts.get(2).map_or(0, |count| count.start);
     let all_hold = counts.iter().all(|count| count.start <= START_MAX);
     let is_flat = most * 100 <= few * (100 + MORE_MAX);
     if !all_hold {
@@ -60,12 +60,16 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
 fn table(board: &str, counts: &[SwitchCount]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["board", "vGPUs", "channels", "to the next start", "whole call"]);
+    let header =
+        ["board", "vGPUs", "channels", "policy", "turns", "to the next start", "whole call"];
+    table.set_header(header);
     for count in counts {
         table.add_row([
             board.to_owned(),
             count.vgpus.to_string(),
             count.channels.to_string(),
+            count.policy.to_owned(),
+            if count.uneven { "uneven" } else { "alike" }.to_owned(),
             count.start.to_string(),
             count.call.to_string(),
         ]);
