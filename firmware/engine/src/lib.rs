@@ -32,6 +32,8 @@
 extern crate std;
 
 mod abuse;
+mod account;
+mod ahead;
 mod channel;
 mod copy;
 mod deadline;

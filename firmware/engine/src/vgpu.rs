@@ -1,12 +1,12 @@
 //! What the engine knows of one vGPU.
 
 use crate::abuse::Watch;
+use crate::account::Account;
 use crate::message::StopMode;
 use crate::save::Save;
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
 use crate::tsg::TsgQueue;
-use crate::turns::Account;
 use godwit_types::{
     Epoch, Gfid, GuestChannelId, Placement, PreemptMode, Profile, Quiesced, RUNLIST_COUNT,
     RunlistId, Share, Table,

@@ -14,8 +14,8 @@ struct Load {
     /// Of each, that have work.
     channels: u16,
     policy: Policy,
-    /// The last two vGPUs have turns a hundred times as long as the others', which are left out most
-    /// of the time.
+    /// The last two vGPUs have turns a hundred times as long as the others', which are left out
+    /// most of the time.
     uneven: bool,
 }
 

@@ -1,15 +1,18 @@
 //! The engine on a device that answers at once, unless it is told not to.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+mod sharing;
 
 use godwit_engine::{
     Action, Command, Engine, Event, Input, Reject, Request, RetainedPhase, RetainedVgpu, StopMode,
 };
 use godwit_types::{
     ChannelId, CopyDone, CopyOp, CopyRequest, CopyStatus, Engines, Gfid, GuestChannelId,
-    GuestTsgId, Identity, Placement, Policy, PreemptMode, Profile, RingConfig, RunlistEvent,
-    RunlistId, RunlistState, Scheduling, Share, Switch, TsgId,
+    GuestTsgId, Identity, Placement, PreemptMode, Profile, RingConfig, RunlistEvent, RunlistId,
+    RunlistState, Share, Switch, TsgId,
 };
+pub(crate) use sharing::{SLICE, near, parts, scheduling, sharing};
 
 const MIB: u64 = 1 << 20;
 pub(crate) const MS: u64 = 1_000_000;
@@ -468,36 +471,4 @@ fn done(request: &CopyRequest) -> Input {
     let (tag, status) = (request.tag, CopyStatus::Done);
     // A round without pages: the one after the last.
     Input::Copied(CopyDone { tag, status, pages: u32::MAX, byte_count: 0, crc: 0 })
-}
-
-/// Up to eight vGPUs have slices of this length.
-pub(crate) const SLICE: u64 = 2 * MS;
-
-pub(crate) fn scheduling(policy: Policy) -> Scheduling {
-    Scheduling { policy, ..Scheduling::DEFAULT }
-}
-
-/// vGPUs that are due this, of which the first ones have work without end.
-pub(crate) fn sharing(policy: Policy, shares: &[Share], busy: usize) -> Rig {
-    let mut rig = Rig::new();
-    for (raw, share) in (1..).zip(shares) {
-        rig.idle(raw, *share, 0);
-    }
-    rig.must(1, Command::SetScheduling(scheduling(policy)));
-    (1..).take(busy).for_each(|raw| rig.ring(raw));
-    rig
-}
-
-/// What each has of the next `ns`, in percent.
-pub(crate) fn parts(rig: &mut Rig, count: u8, ns: u64) -> Vec<f64> {
-    let from_ns = rig.now_ns;
-    rig.pass(ns);
-    let part = |raw| rig.attained_ns(raw, from_ns) as f64 * 100.0 / ns as f64;
-    (1..=count).map(part).collect()
-}
-
-pub(crate) fn near(found: &[f64], due: &[f64]) {
-    let off =
-        found.iter().zip(due).any(|(found, due)| (found - due).abs() > 0.05f64.max(0.02 * due));
-    assert!(!off && found.len() == due.len(), "{found:?}, and {due:?} are due");
 }
