@@ -41,6 +41,8 @@ mod stepped;
 pub mod stream;
 mod suspend;
 mod symbols;
+mod tally;
+mod update;
 
 pub use card::{Card, CardError};
 pub use client::Client;

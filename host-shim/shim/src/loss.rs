@@ -2,9 +2,10 @@
 
 use crate::mcu::Mishap;
 use godwit_log::LogLine;
-use godwit_regs::crash::{Cause, Record};
+use godwit_regs::crash::{Cause, Record, Shared};
 use godwit_slots::Refusal;
 use godwit_sys::QemuError;
+use godwit_types::Gfid;
 use std::fmt;
 
 /// A firmware that has ended or does not come to rest, and what it was last seen doing.
@@ -32,6 +33,8 @@ pub enum LossCause {
     Arranged(Mishap),
     /// Its microcontroller has ended, or cannot be reached.
     Qemu(QemuError),
+    /// It has started without these vGPUs, which the one before it had: they are lost, and it runs.
+    Vgpus(Vec<Gfid>),
 }
 
 impl Loss {
@@ -65,10 +68,12 @@ impl LossCause {
                 Cause::NoImage { .. } => "no image",
                 Cause::StackOverflow { .. } => "stack overflow",
                 Cause::Stalled { .. } => "stalled",
+                Cause::Version { .. } => "version",
             },
             Self::Silent => "silent",
             Self::Arranged(mishap) => mishap.name(),
             Self::Qemu(_) => "gone",
+            Self::Vgpus(_) => "vGPUs lost",
         }
     }
 }
@@ -83,6 +88,9 @@ impl fmt::Display for Loss {
             }
             LossCause::Arranged(mishap) => {
                 write!(f, "the firmware was made to end: {}", mishap.name())?;
+            }
+            LossCause::Vgpus(gfids) => {
+                write!(f, "the firmware has started without {}", named(gfids))?;
             }
             LossCause::Silent if turns == 0 => write!(f, "the firmware does not start")?,
             LossCause::Silent => write!(f, "the firmware does not come to rest")?,
@@ -99,6 +107,12 @@ impl fmt::Display for Loss {
     }
 }
 
+/// vGPUs by their ids on the card.
+pub(crate) fn named(gfids: &[Gfid]) -> String {
+    let ids: Vec<String> = gfids.iter().map(|gfid| gfid.raw().to_string()).collect();
+    format!("{} {}", if ids.len() == 1 { "vGPU" } else { "vGPUs" }, ids.join(", "))
+}
+
 /// A record as people read it: the cause, and the registers by their names.
 fn told(record: &Record) -> String {
     let cause = match record.cause {
@@ -111,6 +125,7 @@ fn told(record: &Record) -> String {
             format!("the stack has overflown at {at:#x}, reaching for {value:#x}")
         }
         Cause::Stalled { at } => format!("the watchdog has ended it at {at:#x}"),
+        Cause::Version { of, found, known } => return mismatch(of, found, known),
         Cause::NoImage { a, b } => {
             return format!("neither slot boots: slot a: {}; slot b: {}", why(a), why(b));
         }
@@ -119,6 +134,28 @@ fn told(record: &Record) -> String {
     let cause = format!("the firmware has ended: {cause}");
     let registers = names.iter().zip(record.registers);
     registers.fold(cause, |text, (name, value)| format!("{text}, {name} {value:#x}"))
+}
+
+/// That the firmware has met another version than it knows.
+fn mismatch(of: Shared, found: u32, known: u32) -> String {
+    match of {
+        Shared::Map => {
+            format!("the device's registers have version {found}, and this firmware knows {known}")
+        }
+        Shared::Mailbox => version_sentence(known, found),
+        Shared::Retained => {
+            format!("the retained record has version {found}, and this firmware reads {known}")
+        }
+    }
+}
+
+/// That firmware and host speak different versions of the mailbox's protocol.
+pub(crate) fn version_sentence(firmware: u32, host: u32) -> String {
+    let older = if firmware < host { "firmware" } else { "host" };
+    format!(
+        "the firmware speaks version {firmware} of the mailbox's protocol and this host version \
+         {host}: the {older} is too old"
+    )
 }
 
 /// Why a slot does not boot, by the boot stage's number.

@@ -9,7 +9,9 @@ use godwit_log::{LogLine, LogMemory, written};
 use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
 use godwit_regs::boot::{self, Booted};
 use godwit_regs::crash::{NUMBER_AT, Record};
-use godwit_regs::window::{BOOT_AT, Board, CRASH_AT, MAP_AT};
+use godwit_regs::window::{
+    BOOT_AT, Board, CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES,
+};
 use godwit_slots::Header;
 use godwit_sys::{Debugger, ImageFile, MemFile, Qemu, QemuConfig, QemuError};
 use std::path::PathBuf;
@@ -45,6 +47,12 @@ impl LogMemory for Window {
     fn word(&self, at: usize) -> u32 {
         self.at(at).load(Ordering::Acquire)
     }
+}
+
+/// Places of the words of both retained records in the window.
+fn retained_words() -> impl Iterator<Item = usize> {
+    let places = [RETAINED_A_AT, RETAINED_B_AT];
+    places.into_iter().flat_map(|from| (from..from + RETAINED_BYTES).step_by(4))
 }
 
 /// A microcontroller with the firmware's image.
@@ -132,6 +140,18 @@ impl Remote {
         let texts = Texts::of(image.clone());
         self.listener.change(Some(Arc::new(texts)), written(&*self.window));
         self.mcu.program = Program::Image(image);
+    }
+
+    /// What its firmware retains: the words of both places.
+    pub(crate) fn retained(&self) -> Vec<u32> {
+        retained_words().map(|at| self.window.at(at).load(Ordering::Acquire)).collect()
+    }
+
+    /// Puts that back, while it has no power.
+    pub(crate) fn put_retained(&mut self, words: &[u32]) {
+        for (at, word) in retained_words().zip(words) {
+            self.window.at(at).store(*word, Ordering::Release);
+        }
     }
 
     /// Lets this happen once, in place of what was arranged before.
