@@ -6,7 +6,7 @@ use crate::line::Line;
 use embedded_hal::delay::DelayNs;
 use godwit_mmio::{Burst, Callee, Mmio, MmioWords, Words};
 use godwit_pump::{Mismatch, PROTOCOL_VERSION, Pump, RETAINED_VERSION, Turn};
-use godwit_regs::bits::MAGIC;
+use godwit_regs::bits::{MAGIC, MAP_VERSION};
 use godwit_regs::crash::{Cause, Shared};
 use godwit_regs::map::identity;
 use static_cell::ConstStaticCell;
@@ -26,6 +26,12 @@ pub(crate) fn run() -> ! {
     let words = window.words();
     if !comes_up(&words, &mut delay) {
         crash::end(Cause::NoDevice, &NO_REGISTERS);
+    }
+    // Past here every register is used.
+    let found = words.read(identity::version());
+    if found != MAP_VERSION {
+        let cause = Cause::Version { of: Shared::Map, found, known: MAP_VERSION };
+        crash::end(cause, &NO_REGISTERS);
     }
     let callee = Callee::new(words);
     let mut hal = Mmio::new(words, Line::new(words, Uart), window.retained());

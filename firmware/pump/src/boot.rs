@@ -65,10 +65,14 @@ impl Pump {
     ///
     /// # Errors
     ///
-    /// When this firmware is not the one for this device: an earlier one has left what it does not
-    /// read.
+    /// When this firmware is not the one for this device: its host speaks another version, or an
+    /// earlier firmware has left what it does not read.
     pub fn start<H: Hardware>(&mut self, hal: &mut H) -> Result<(), Mismatch> {
-        hal.exchange_version(PROTOCOL_VERSION);
+        // A host that has not said speaks none yet, and will say so before it sends anything.
+        let host = hal.exchange_version(PROTOCOL_VERSION);
+        if host != 0 && host != PROTOCOL_VERSION {
+            return Err(Mismatch::Host(host));
+        }
         self.take_over(hal)?;
         trace!(info, "started, generation {}", self.generation);
         let (identity, now_ns) = (hal.identity(), hal.now_ns());

@@ -1,18 +1,18 @@
 //! A card: a simulated GPU with its firmware beside it.
 
 use crate::image::ImageError;
-use crate::loss::{Loss, LossCause, named, version_sentence};
+use crate::loss::{Loss, LossCause, named, other_protocol, version_sentence};
 use crate::mcu::{Mcu, Mishap, MishapAt};
 use crate::native::Native;
 use crate::remote::Remote;
 use crate::stepped::{SteppedCall, Steps};
 use godwit_log::LogLine;
 use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
-use godwit_pump::{Pump, Turn};
+use godwit_pump::{PROTOCOL_VERSION, Pump, Turn};
 use godwit_regs::Word;
 use godwit_regs::bits::OnCrash;
 use godwit_regs::boot::Booted;
-use godwit_regs::map::{intr, route};
+use godwit_regs::map::{intr, mailbox, route};
 use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
 use godwit_sys::QemuError;
 use godwit_types::Gfid;
@@ -67,13 +67,11 @@ pub enum CardError {
 
 impl From<Loss> for CardError {
     fn from(loss: Loss) -> Self {
-        Self::Firmware(Box::new(loss))
+        match other_protocol(&loss.cause) {
+            Some((firmware, host)) => Self::Version { firmware, host },
+            None => Self::Firmware(Box::new(loss)),
+        }
     }
-}
-
-/// Whether firmware and host understand each other.
-pub(crate) fn check_versions(firmware: u32, host: u32) -> Result<(), CardError> {
-    if firmware == host { Ok(()) } else { Err(CardError::Version { firmware, host }) }
 }
 
 /// What the firmware runs on.
@@ -111,9 +109,14 @@ impl Card {
     /// When the system gives no memory files, or the microcontroller does not start.
     pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
         let Costs { engine_instruction_ps: instruction_ps, .. } = config.costs;
+        // Firmware reads it when it starts, so it must not depend on who is faster.
+        let speak = |words: &SharedWords| {
+            words.publish(mailbox::host_version(), PROTOCOL_VERSION);
+        };
         let (gpu, words, core) = match mcu {
             Mcu::Native => {
                 let words = SharedWords::new();
+                speak(&words);
                 let gpu = Gpu::new(config, words.clone())?;
                 let native = Native::start(words.clone());
                 (gpu, words, Core::Native(Box::new(native)))
@@ -121,6 +124,7 @@ impl Card {
             Mcu::Qemu(mcu) => {
                 let mut remote = Remote::new(mcu.clone())?;
                 let words = remote.words();
+                speak(&words);
                 let gpu = Gpu::new(config, words.clone())?;
                 remote.power_on()?;
                 (gpu, words, Core::Remote(Box::new(remote)))
@@ -435,18 +439,5 @@ impl Card {
             (Stop::Watch(gfid), _) | (_, Some(gfid)) => Stop::Watch(gfid),
             (stop, None) => stop,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_older_side_is_named() {
-        assert!(check_versions(3, 3).is_ok());
-        let why = |firmware, host| check_versions(firmware, host).unwrap_err().to_string();
-        assert!(why(1, 2).ends_with("the firmware is too old"), "{}", why(1, 2));
-        assert!(why(2, 1).ends_with("the host is too old"), "{}", why(2, 1));
     }
 }

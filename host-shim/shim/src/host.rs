@@ -1,6 +1,6 @@
 //! One host: a card, and what the host knows of its vGPUs.
 
-use crate::card::{Card, CardError, check_versions};
+use crate::card::{Card, CardError};
 use crate::client::Client;
 use crate::function::Function;
 use crate::loss::LossCause;
@@ -121,7 +121,6 @@ impl Host {
         // The firmware says that it has started: commands are meant for one start of it.
         host.card.start()?;
         host.take_events();
-        check_versions(host.client.firmware_version(), godwit_pump::PROTOCOL_VERSION)?;
         Ok(host)
     }
 

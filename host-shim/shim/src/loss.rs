@@ -33,6 +33,13 @@ pub enum LossCause {
     Arranged(Mishap),
     /// Its microcontroller has ended, or cannot be reached.
     Qemu(QemuError),
+    /// It speaks another version of the mailbox's protocol than the host, and does not see it.
+    Version {
+        /// The firmware's.
+        firmware: u32,
+        /// The host's.
+        host: u32,
+    },
     /// It has started without these vGPUs, which the one before it had: they are lost, and it runs.
     Vgpus(Vec<Gfid>),
 }
@@ -73,6 +80,7 @@ impl LossCause {
             Self::Silent => "silent",
             Self::Arranged(mishap) => mishap.name(),
             Self::Qemu(_) => "gone",
+            Self::Version { .. } => "version",
             Self::Vgpus(_) => "vGPUs lost",
         }
     }
@@ -88,6 +96,9 @@ impl fmt::Display for Loss {
             }
             LossCause::Arranged(mishap) => {
                 write!(f, "the firmware was made to end: {}", mishap.name())?;
+            }
+            LossCause::Version { firmware, host } => {
+                f.write_str(&version_sentence(*firmware, *host))?;
             }
             LossCause::Vgpus(gfids) => {
                 write!(f, "the firmware has started without {}", named(gfids))?;
@@ -149,6 +160,18 @@ fn mismatch(of: Shared, found: u32, known: u32) -> String {
     }
 }
 
+/// The versions of the mailbox's protocol that firmware and host speak, where that was the end.
+pub(crate) fn other_protocol(cause: &LossCause) -> Option<(u32, u32)> {
+    match cause {
+        LossCause::Version { firmware, host } => Some((*firmware, *host)),
+        LossCause::Crash(record) => match record.cause {
+            Cause::Version { of: Shared::Mailbox, found, known } => Some((known, found)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// That firmware and host speak different versions of the mailbox's protocol.
 pub(crate) fn version_sentence(firmware: u32, host: u32) -> String {
     let older = if firmware < host { "firmware" } else { "host" };
@@ -163,5 +186,17 @@ fn why(code: u32) -> String {
     match Refusal::from_code(code) {
         Some(refusal) => refusal.to_string(),
         None => format!("reason {code}, which this host does not know"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_side_is_named() {
+        let sentence = version_sentence;
+        assert!(sentence(1, 2).ends_with("the firmware is too old"), "{}", sentence(1, 2));
+        assert!(sentence(2, 1).ends_with("the host is too old"), "{}", sentence(2, 1));
     }
 }

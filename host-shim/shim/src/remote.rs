@@ -6,9 +6,11 @@ use crate::mcu::{Core, Mishap, MishapAt, Program, QemuMcu};
 use crate::stepped::Steps;
 use crate::symbols::{Texts, booted_header, slot_headers};
 use godwit_log::{LogLine, LogMemory, written};
-use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
+use godwit_mmio::{Burst, Caller, SharedWords, WordMemory, Words as _};
+use godwit_pump::PROTOCOL_VERSION;
 use godwit_regs::boot::{self, Booted};
 use godwit_regs::crash::{NUMBER_AT, Record};
+use godwit_regs::map::mailbox;
 use godwit_regs::window::{
     BOOT_AT, Board, CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES,
 };
@@ -258,6 +260,9 @@ impl Remote {
             if let Some(burst) = self.caller.answered(call) {
                 self.recognise();
                 self.listener.listen(&*self.window);
+                if self.just_started {
+                    self.check_version()?;
+                }
                 return Ok(Some(burst));
             }
             if let Some(record) = self.record() {
@@ -273,6 +278,16 @@ impl Remote {
                 return Err(self.loss(error));
             }
         }
+    }
+
+    /// Firmware that speaks another version of the protocol is one that is lost: what it sends is
+    /// not what it seems, whether it looks at the host's version itself or not.
+    fn check_version(&mut self) -> Result<(), Loss> {
+        let firmware = self.words().observe(mailbox::firmware_version());
+        if firmware == PROTOCOL_VERSION {
+            return Ok(());
+        }
+        Err(self.loss(LossCause::Version { firmware, host: PROTOCOL_VERSION }))
     }
 
     pub(crate) fn is_answered(&self, call: u32) -> bool {

@@ -59,6 +59,20 @@ pub fn image_that_speaks(version: u32, folder: &Path) -> Vec<u8> {
     image_with(&[protocol(version)], &folder.join(format!("protocol-{version}")))
 }
 
+/// The image of such firmware which does not look at what its host speaks.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn image_that_does_not_ask(version: u32, folder: &Path) -> Vec<u8> {
+    let deaf = Change {
+        file: "firmware/pump/src/boot.rs",
+        text: "return Err(Mismatch::Host(",
+        becomes: "let _ = host".to_owned(),
+    };
+    image_with(&[protocol(version), deaf], &folder.join(format!("unasked-{version}")))
+}
+
 /// The image of firmware that retains another version of the record, likewise.
 ///
 /// # Panics
