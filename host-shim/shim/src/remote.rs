@@ -236,21 +236,22 @@ impl Remote {
         let call = match self.started.take() {
             Some(call) => call,
             None => {
-                // It must sleep before it can see the call.
-                let held = match self.steps.is_some() {
+                let number = self.calls.wrapping_add(1);
+                let due = self.mishap.take_if(|mishap| number >= mishap.call);
+                // It must sleep before it can see the call: what it still does after its last
+                // answer is as long as the host was fast.
+                let held = match due.is_some() || self.steps.is_some() {
                     true => Some(self.hold_asleep().map_err(|error| self.loss(error))?),
                     false => None,
                 };
                 let call = self.caller.call();
-                self.calls = self.calls.wrapping_add(1);
-                let due = self.mishap.take_if(|mishap| self.calls >= mishap.call);
-                match due {
-                    Some(mishap) => self.have(call, mishap)?,
-                    None => match held {
-                        Some(debugger) => self.step_through(debugger, call),
-                        None => self.ring(),
+                self.calls = number;
+                match (held, due) {
+                    (Some(debugger), Some(mishap)) => self.have(debugger, call, mishap)?,
+                    (Some(debugger), None) => {
+                        self.step_through(debugger, call).map_err(|error| self.loss(error))?;
                     }
-                    .map_err(|error| self.loss(error))?,
+                    (None, _) => self.ring().map_err(|error| self.loss(error))?,
                 }
                 call
             }
@@ -305,8 +306,8 @@ impl Remote {
 
     /// Steps the core through the call until the mishap, which it then has. If the call ends
     /// before, the mishap waits for the next.
-    fn have(&mut self, call: u32, mishap: MishapAt) -> Result<(), Loss> {
-        match self.step(call, mishap) {
+    fn have(&mut self, held: Debugger, call: u32, mishap: MishapAt) -> Result<(), Loss> {
+        match self.step(held, call, mishap) {
             Ok(true) if mishap.mishap == Mishap::Cut => {
                 self.qemu = None;
                 Err(self.loss(LossCause::Arranged(Mishap::Cut)))
@@ -321,9 +322,8 @@ impl Remote {
     }
 
     /// Whether it came to the mishap.
-    fn step(&mut self, call: u32, at: MishapAt) -> Result<bool, QemuError> {
+    fn step(&mut self, mut debugger: Debugger, call: u32, at: MishapAt) -> Result<bool, QemuError> {
         let core = self.mcu.board.core;
-        let mut debugger = Debugger::attach(&self.debugger())?;
         // The core sleeps; the byte that wakes it comes while it stands still.
         self.ring()?;
         for _ in 0..at.instructions {
