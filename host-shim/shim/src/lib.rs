@@ -62,4 +62,4 @@ pub use share::AbuseReport;
 pub use source::{Source, SourceState};
 pub use stepped::SteppedCall;
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};
-pub use symbols::{Symbols, SymbolsError, slot_headers};
+pub use symbols::{Symbols, SymbolsError, is_flash_file, slot_headers};
