@@ -261,8 +261,9 @@ impl Remote {
             if let Some(burst) = self.caller.answered(call) {
                 self.recognise();
                 self.listener.listen(&*self.window);
-                if self.just_started {
-                    self.check_version()?;
+                match self.just_started {
+                    true => self.check_version()?,
+                    false => self.mcu.lengths.note(burst.instructions),
                 }
                 return Ok(Some(burst));
             }
