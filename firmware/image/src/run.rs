@@ -5,9 +5,9 @@ use crate::crash::{self, NO_REGISTERS};
 use crate::line::Line;
 use embedded_hal::delay::DelayNs;
 use godwit_mmio::{Burst, Callee, Mmio, MmioWords, Words};
-use godwit_pump::{Pump, Turn};
-use godwit_regs::bits::MAGIC;
-use godwit_regs::crash::Cause;
+use godwit_pump::{Mismatch, PROTOCOL_VERSION, Pump, RETAINED_VERSION, Turn};
+use godwit_regs::bits::{MAGIC, MAP_VERSION};
+use godwit_regs::crash::{Cause, Shared};
 use godwit_regs::map::identity;
 use static_cell::ConstStaticCell;
 
@@ -27,6 +27,12 @@ pub(crate) fn run() -> ! {
     if !comes_up(&words, &mut delay) {
         crash::end(Cause::NoDevice, &NO_REGISTERS);
     }
+    // Past here every register is used.
+    let found = words.read(identity::version());
+    if found != MAP_VERSION {
+        let cause = Cause::Version { of: Shared::Map, found, known: MAP_VERSION };
+        crash::end(cause, &NO_REGISTERS);
+    }
     let callee = Callee::new(words);
     let mut hal = Mmio::new(words, Line::new(words, Uart), window.retained());
     let Some(pump) = PUMP.try_take() else {
@@ -36,7 +42,9 @@ pub(crate) fn run() -> ! {
 
     let mut call = callee.call();
     board.feed();
-    pump.start(&mut hal);
+    if let Err(mismatch) = pump.start(&mut hal) {
+        crash::end(cause(mismatch), &NO_REGISTERS);
+    }
     loop {
         let mut turns = 1;
         board.feed();
@@ -70,4 +78,15 @@ fn comes_up(words: &MmioWords, delay: &mut impl DelayNs) -> bool {
         delay.delay_us(LOOK_US);
     }
     false
+}
+
+/// What is told of firmware that does not begin.
+fn cause(mismatch: Mismatch) -> Cause {
+    let (of, found, known) = match mismatch {
+        Mismatch::Host(found) => (Shared::Mailbox, found, PROTOCOL_VERSION),
+        Mismatch::Retained(found) => {
+            (Shared::Retained, u32::from(found), u32::from(RETAINED_VERSION))
+        }
+    };
+    Cause::Version { of, found, known }
 }

@@ -14,6 +14,16 @@ use godwit_wire::retained::{self, Kept};
 /// Version of the mailbox protocol that this firmware speaks.
 pub const PROTOCOL_VERSION: u32 = 2;
 
+/// Why firmware does not start: what it meets is of another version than it knows. It has written
+/// nothing then but the version that it speaks itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The host speaks this version of the mailbox's protocol.
+    Host(u32),
+    /// What an earlier firmware retained has this version.
+    Retained(u8),
+}
+
 /// The registers as a restarted engine reads them.
 struct Device<'a, H>(&'a H);
 
@@ -36,10 +46,14 @@ impl Pump {
     /// without it the device is taken to be at rest.
     ///
     /// It cannot be placed later: the caller gives it a static home.
-    pub fn boot<H: Hardware>(hal: &mut H) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn boot<H: Hardware>(hal: &mut H) -> Result<Self, Mismatch> {
         let mut pump = Self::with_engine(Engine::new(NOTHING));
-        pump.start(hal);
-        pump
+        pump.start(hal)?;
+        Ok(pump)
     }
 
     /// A pump that has not started, for a `static`. Call [`Self::start`] first.
@@ -48,17 +62,27 @@ impl Pump {
     }
 
     /// See [`Self::boot`].
-    pub fn start<H: Hardware>(&mut self, hal: &mut H) {
-        hal.exchange_version(PROTOCOL_VERSION);
-        self.take_over(hal);
+    ///
+    /// # Errors
+    ///
+    /// When this firmware is not the one for this device: its host speaks another version, or an
+    /// earlier firmware has left what it does not read.
+    pub fn start<H: Hardware>(&mut self, hal: &mut H) -> Result<(), Mismatch> {
+        // A host that has not said speaks none yet, and will say so before it sends anything.
+        let host = hal.exchange_version(PROTOCOL_VERSION);
+        if host != 0 && host != PROTOCOL_VERSION {
+            return Err(Mismatch::Host(host));
+        }
+        self.take_over(hal)?;
         trace!(info, "started, generation {}", self.generation);
         let (identity, now_ns) = (hal.identity(), hal.now_ns());
         self.engine.recover(identity, &Device(&*hal), now_ns);
+        Ok(())
     }
 
     /// Takes over what an earlier firmware retained.
     #[inline(never)]
-    fn take_over<H: Hardware>(&mut self, hal: &mut H) {
+    fn take_over<H: Hardware>(&mut self, hal: &mut H) -> Result<(), Mismatch> {
         let read = |slot| Kept::read(|at, into: &mut [u8]| hal.load(slot, at, into)).ok();
         let (slot, kept) = match (read(RetainedSlot::A), read(RetainedSlot::B)) {
             // A number that counts writes wraps.
@@ -71,7 +95,12 @@ impl Pump {
         self.retained_number = kept.map_or(0, |kept| kept.number);
         // No two starts that have told of themselves have the same, since each retains.
         self.generation = self.retained_number.wrapping_add(1);
-        let Some(kept) = kept else { return };
+        let Some(kept) = kept else { return Ok(()) };
+        if kept.version != retained::VERSION {
+            // Somebody's vGPUs are on the device. Who takes it to be at rest ends their work, and
+            // writes over what says whose they are.
+            return Err(Mismatch::Retained(kept.version));
+        }
         let rules = kept.rules(|at, into| hal.load(slot, at, into)).ok();
         if let Some((scheduling, limits)) = rules.as_ref().and_then(rules_of) {
             self.engine.recover_rules(scheduling, limits);
@@ -83,6 +112,7 @@ impl Pump {
                 self.drain(hal);
             }
         }
+        Ok(())
     }
 }
 

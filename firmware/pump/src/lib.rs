@@ -22,5 +22,6 @@ mod perform;
 mod trace;
 mod turn;
 
-pub use boot::PROTOCOL_VERSION;
+pub use boot::{Mismatch, PROTOCOL_VERSION};
+pub use godwit_wire::retained::VERSION as RETAINED_VERSION;
 pub use turn::{Pump, Turn};

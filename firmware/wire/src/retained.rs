@@ -2,6 +2,10 @@
 //!
 //! Two places are written in turn. Each has a number and a CRC, so that a reset in the
 //! middle of a write leaves the other, which says what was true just before.
+//!
+//! The head is the same in every version from 4 on, and says how long the rest is. So whoever does
+//! not read a record's version still sees that it is there and whole, and does not take the device
+//! to be nobody's.
 
 use crate::codec::{self, WireError};
 use crate::mailbox::{Limits, Placement, Profile, Scheduling, Share};
@@ -21,9 +25,14 @@ pub const RULES_BYTES: usize = RULES_BYTES_MAX.next_multiple_of(4);
 const RULES_BYTES_MAX: usize = (1 + 1 + 10 + 1) + (5 + 4 * (5 + 1));
 /// Bytes of the longest record.
 pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + RULES_BYTES + VGPUS_MAX * ENTRY_BYTES;
+/// Bytes that the longest record of any version may take: a place's.
+const ANY_BYTES_MAX: usize = 4096;
+const _: () = assert!(RECORD_BYTES_MAX <= ANY_BYTES_MAX);
+/// How much of a record is looked at in one piece.
+const PIECE_BYTES: usize = 32;
 
 /// First byte of what is kept by a firmware that writes this shape.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// Where a vGPU stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +73,9 @@ pub struct Rules {
 /// all of it: `store` is given places and bytes, both whole words. The head comes last, so that
 /// a write that was cut leaves no record.
 ///
-/// The head is version, number of vGPUs, two zeros; a number that counts writes; a CRC of both
-/// and of all that follows; a zero. The larger number of two whole records is the newer.
+/// The head is version, number of vGPUs, two zeros; a number that counts writes; a CRC; how many
+/// bytes follow. The CRC is of the other three words and of all that follows. The larger number of
+/// two whole records is the newer.
 ///
 /// # Errors
 ///
@@ -80,8 +90,8 @@ pub fn write(
     if count > VGPUS_MAX {
         return Err(WireError::NoRoom);
     }
-    let head = [VERSION, count as u8, 0, 0];
-    let mut crc = begin(head, number);
+    let (head, length) = ([VERSION, count as u8, 0, 0], body_bytes(count) as u32);
+    let mut crc = begin(head, number, length);
     let mut entry = [0; RULES_BYTES];
     codec::encode(rules, &mut entry)?;
     crc.update(&entry);
@@ -93,29 +103,36 @@ pub fn write(
         store(place(index), &entry);
     }
     let mut bytes = [0; HEAD_BYTES];
-    let crc = crc.finalize().to_le_bytes();
-    for (to, from) in bytes.iter_mut().zip(head.into_iter().chain(number.to_le_bytes()).chain(crc))
-    {
+    let words = [head, number.to_le_bytes(), crc.finalize().to_le_bytes(), length.to_le_bytes()];
+    for (to, from) in bytes.iter_mut().zip(words.into_iter().flatten()) {
         *to = from;
     }
     store(0, &bytes);
     Ok(())
 }
 
-fn begin(head: [u8; 4], number: u32) -> codec::Digest {
+fn begin(head: [u8; 4], number: u32, length: u32) -> codec::Digest {
     let mut crc = codec::digest();
-    crc.update(&head);
-    crc.update(&number.to_le_bytes());
+    for word in [head, number.to_le_bytes(), length.to_le_bytes()] {
+        crc.update(&word);
+    }
     crc
 }
 
 const fn place(index: usize) -> usize {
-    HEAD_BYTES.wrapping_add(RULES_BYTES).wrapping_add(index.wrapping_mul(ENTRY_BYTES))
+    HEAD_BYTES.wrapping_add(body_bytes(index))
 }
 
-/// A whole record, whose vGPUs are read one by one.
+/// Bytes after the head.
+const fn body_bytes(count: usize) -> usize {
+    RULES_BYTES.wrapping_add(count.wrapping_mul(ENTRY_BYTES))
+}
+
+/// A whole record, whose vGPUs are read one by one if it is of this [`VERSION`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
+    /// Its version. Of another than [`VERSION`] only this and the number mean anything.
+    pub version: u8,
     /// Counts writes.
     pub number: u32,
     /// How many vGPUs there are.
@@ -131,23 +148,25 @@ impl Kept {
     pub fn read(mut load: impl FnMut(usize, &mut [u8])) -> Result<Self, WireError> {
         let mut head = [0; HEAD_BYTES];
         load(0, &mut head);
-        let [VERSION, count, 0, 0, n0, n1, n2, n3, c0, c1, c2, c3, 0, 0, 0, 0] = head else {
+        let ([[version, count, 0, 0], number, crc, length], []) = head.as_chunks() else {
             return Err(WireError::Malformed);
         };
-        let kept = Self { number: u32::from_le_bytes([n0, n1, n2, n3]), count: usize::from(count) };
-        if kept.count > VGPUS_MAX {
+        let (number, length) = (u32::from_le_bytes(*number), u32::from_le_bytes(*length));
+        let kept = Self { version: *version, number, count: usize::from(*count) };
+        let end = HEAD_BYTES.saturating_add(length as usize);
+        let ours = *version != VERSION || kept.count <= VGPUS_MAX && end == place(kept.count);
+        if end > ANY_BYTES_MAX || !ours {
             return Err(WireError::Malformed);
         }
-        let mut crc = begin([VERSION, count, 0, 0], kept.number);
-        let mut rules = [0; RULES_BYTES];
-        load(HEAD_BYTES, &mut rules);
-        crc.update(&rules);
-        for index in 0..kept.count {
-            let mut entry = [0; ENTRY_BYTES];
-            load(place(index), &mut entry);
-            crc.update(&entry);
+        let mut digest = begin([*version, *count, 0, 0], number, length);
+        let mut piece = [0; PIECE_BYTES];
+        for at in (HEAD_BYTES..end).step_by(PIECE_BYTES) {
+            let bytes = piece.len().min(end.saturating_sub(at));
+            let piece = piece.get_mut(..bytes).unwrap_or_default();
+            load(at, piece);
+            digest.update(piece);
         }
-        if crc.finalize() != u32::from_le_bytes([c0, c1, c2, c3]) {
+        if digest.finalize() != u32::from_le_bytes(*crc) {
             return Err(WireError::BadCrc);
         }
         Ok(kept)
@@ -228,7 +247,7 @@ mod tests {
     fn the_fullest_table_fits_and_reads_back() {
         let place = written(u32::MAX);
         let kept = Kept::read(from(&place)).unwrap();
-        assert_eq!(kept, Kept { number: u32::MAX, count: VGPUS_MAX });
+        assert_eq!(kept, Kept { version: VERSION, number: u32::MAX, count: VGPUS_MAX });
         for (index, vgpu) in full().enumerate() {
             assert_eq!(kept.vgpu(index, from(&place)), Ok(vgpu));
         }
@@ -263,5 +282,42 @@ mod tests {
             place[at] = byte;
         }
         assert_eq!(place, newer);
+    }
+
+    /// A record of another version: its head, and as many bytes as it says.
+    fn foreign(version: u8, body: &[u8]) -> std::vec::Vec<u8> {
+        let (head, length) = ([version, 200, 0, 0], body.len() as u32);
+        let mut crc = begin(head, 7, length);
+        crc.update(body);
+        let words = [head, 7u32.to_le_bytes(), crc.finalize().to_le_bytes(), length.to_le_bytes()];
+        let mut place = std::vec![0xff; ANY_BYTES_MAX];
+        place[..HEAD_BYTES].copy_from_slice(&words.concat());
+        place[HEAD_BYTES..][..body.len()].copy_from_slice(body);
+        place
+    }
+
+    #[test]
+    fn a_whole_record_of_another_version_is_seen_however_long_it_is() {
+        for version in [0, VERSION - 1, VERSION + 1, u8::MAX] {
+            for length in [0, 4, PIECE_BYTES, PIECE_BYTES + 4, ANY_BYTES_MAX - HEAD_BYTES] {
+                let mut place = foreign(version, &std::vec![0xa5; length]);
+                let kept = Kept::read(from(&place)).unwrap();
+                assert_eq!((kept.version, kept.number), (version, 7));
+                place[HEAD_BYTES + length - usize::from(length != 0)] ^= 1;
+                let damaged = length != 0;
+                assert_eq!(Kept::read(from(&place)).is_err(), damaged, "{version} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_written_is_no_record_of_any_version() {
+        for byte in [0, 0xff] {
+            assert!(Kept::read(from(&[byte; ANY_BYTES_MAX])).is_err());
+        }
+        // One that says that it is longer than its place is not looked for beyond it.
+        let mut place = foreign(VERSION + 1, &[]);
+        place[12..16].copy_from_slice(&4096u32.to_le_bytes());
+        assert_eq!(Kept::read(from(&place)), Err(WireError::Malformed));
     }
 }

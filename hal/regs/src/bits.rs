@@ -7,8 +7,6 @@ use godwit_types::{BarMode, PreemptMode, RunlistId, RunlistState, TsgId};
 pub const MAGIC: u32 = u32::from_le_bytes(*b"GDWT");
 /// `identity.version`.
 pub const MAP_VERSION: u32 = 2;
-/// `mailbox.firmware_version` and `mailbox.host_version`.
-pub const MAILBOX_VERSION: u32 = 2;
 
 flags! {
     /// `intr.bell` and `intr.ack`: what an interrupt is about.

@@ -41,6 +41,28 @@ impl Core {
     }
 }
 
+/// What the firmware shares with others, in a version each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// The register map, with the device.
+    Map = 1,
+    /// The mailbox's protocol, with the host.
+    Mailbox = 2,
+    /// The retained record, with the firmware before it.
+    Retained = 3,
+}
+
+impl Shared {
+    const fn numbered(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Map),
+            2 => Some(Self::Mailbox),
+            3 => Some(Self::Retained),
+            _ => None,
+        }
+    }
+}
+
 /// Why the firmware ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -71,6 +93,15 @@ pub enum Cause {
     Stalled {
         /// Where the program was.
         at: u64,
+    },
+    /// It met what is of another version than it knows, and has not begun.
+    Version {
+        /// What.
+        of: Shared,
+        /// The version that it met.
+        found: u32,
+        /// The one that it knows.
+        known: u32,
     },
     /// Neither slot of the flash boots: why slot a and slot b do not, as `godwit-slots` numbers
     /// it.
@@ -109,6 +140,7 @@ pub fn words(
         Cause::NoDevice => (3, 0, 0, 0),
         Cause::StackOverflow { at, value } => (4, 0, at, value),
         Cause::Stalled { at } => (5, 0, at, 0),
+        Cause::Version { of, found, known } => (6, of as u32, u64::from(found), u64::from(known)),
         Cause::NoImage { a, b } => (16, a, u64::from(b), 0),
     };
     let core = match core {
@@ -136,6 +168,10 @@ impl Record {
             3 => Cause::NoDevice,
             4 => Cause::StackOverflow { at, value },
             5 => Cause::Stalled { at },
+            6 => {
+                let (found, known) = (at as u32, value as u32);
+                Cause::Version { of: Shared::numbered(detail)?, found, known }
+            }
             16 => Cause::NoImage { a: detail, b: at as u32 },
             _ => return None,
         };
@@ -170,9 +206,11 @@ mod tests {
         let stalled = Cause::Stalled { at: 0x100 };
         let none = Cause::NoImage { a: 1, b: 2 };
         let registers = core::array::from_fn(|at| 0x1_0000_0001 * at as u64);
-        for cause in
-            [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice, overflow, stalled, none]
-        {
+        let other = |of| Cause::Version { of, found: 3, known: u32::MAX };
+        let others = [Shared::Map, Shared::Mailbox, Shared::Retained].map(other);
+        let causes =
+            [exception, Cause::Panic { line: 70_000 }, Cause::NoDevice, overflow, stalled, none];
+        for cause in causes.into_iter().chain(others) {
             for core in [Core::RiscV, Core::CortexM] {
                 let record = Record { number: 3, cause, core, registers };
                 assert_eq!(Record::parse(&encode(&record)), Some(record));

@@ -1,23 +1,22 @@
 //! A card: a simulated GPU with its firmware beside it.
 
-use crate::image::{ImageError, check_image};
-use crate::loss::{Loss, LossCause};
-use crate::mcu::{Mcu, Mishap, MishapAt, Program};
+use crate::image::ImageError;
+use crate::loss::{Loss, LossCause, named, other_protocol, version_sentence};
+use crate::mcu::{Mcu, Mishap, MishapAt};
 use crate::native::Native;
 use crate::remote::Remote;
 use crate::stepped::{SteppedCall, Steps};
 use godwit_log::LogLine;
 use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
-use godwit_pump::{Pump, Turn};
+use godwit_pump::{PROTOCOL_VERSION, Pump, Turn};
 use godwit_regs::Word;
 use godwit_regs::bits::OnCrash;
 use godwit_regs::boot::Booted;
 use godwit_regs::map::{intr, mailbox, route};
 use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
-use godwit_sys::{ImageFile, QemuError};
+use godwit_sys::QemuError;
 use godwit_types::Gfid;
 use std::io;
-use std::sync::Arc;
 
 /// Instructions that one turn of the firmware's loop is charged with where nobody counts
 /// them.
@@ -51,22 +50,28 @@ pub enum CardError {
     #[error("this is no image: {0}")]
     Image(#[from] ImageError),
     /// Firmware and host speak different versions of the mailbox's protocol.
-    #[error(
-        "the firmware speaks version {firmware} of the mailbox's protocol and this host version \
-         {host}: the {} is too old",
-        if firmware < host { "firmware" } else { "host" }
-    )]
+    #[error("{}", version_sentence(*firmware, *host))]
     Version {
         /// The firmware's.
         firmware: u32,
         /// The host's.
         host: u32,
     },
+    /// The firmware has come up without vGPUs that the one before it had.
+    #[error("the firmware does not take over {}", named(.0))]
+    Vgpus(Vec<Gfid>),
+    /// The firmware answers, and does not tell that it has taken over.
+    #[error("the firmware does not say that it has started")]
+    NeverStarted,
 }
 
-/// Whether firmware and host understand each other.
-pub(crate) fn check_versions(firmware: u32, host: u32) -> Result<(), CardError> {
-    if firmware == host { Ok(()) } else { Err(CardError::Version { firmware, host }) }
+impl From<Loss> for CardError {
+    fn from(loss: Loss) -> Self {
+        match other_protocol(&loss.cause) {
+            Some((firmware, host)) => Self::Version { firmware, host },
+            None => Self::Firmware(Box::new(loss)),
+        }
+    }
 }
 
 /// What the firmware runs on.
@@ -104,9 +109,14 @@ impl Card {
     /// When the system gives no memory files, or the microcontroller does not start.
     pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
         let Costs { engine_instruction_ps: instruction_ps, .. } = config.costs;
+        // Firmware reads it when it starts, so it must not depend on who is faster.
+        let speak = |words: &SharedWords| {
+            words.publish(mailbox::host_version(), PROTOCOL_VERSION);
+        };
         let (gpu, words, core) = match mcu {
             Mcu::Native => {
                 let words = SharedWords::new();
+                speak(&words);
                 let gpu = Gpu::new(config, words.clone())?;
                 let native = Native::start(words.clone());
                 (gpu, words, Core::Native(Box::new(native)))
@@ -114,6 +124,7 @@ impl Card {
             Mcu::Qemu(mcu) => {
                 let mut remote = Remote::new(mcu.clone())?;
                 let words = remote.words();
+                speak(&words);
                 let gpu = Gpu::new(config, words.clone())?;
                 remote.power_on()?;
                 (gpu, words, Core::Remote(Box::new(remote)))
@@ -139,7 +150,7 @@ impl Card {
     pub(crate) fn start(&mut self) -> Result<(), CardError> {
         self.gpu.service();
         if let Core::Remote(remote) = &mut self.core {
-            let burst = remote.work().map_err(|loss| CardError::Firmware(Box::new(loss)))?;
+            let burst = remote.work()?;
             self.charge(burst);
         }
         self.settle();
@@ -201,8 +212,13 @@ impl Card {
     }
 
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
-    /// on meanwhile.
+    /// on meanwhile. Somebody has asked for it, so it is given its chances again.
     pub fn restart_firmware(&mut self) {
+        self.lost_in_a_row = 0;
+        self.start_again();
+    }
+
+    fn start_again(&mut self) {
         match &mut self.core {
             Core::Native(native) => native.restart(),
             Core::Remote(remote) => {
@@ -286,7 +302,7 @@ impl Card {
     }
 
     /// Every loss of the firmware, with the device's time then, in order. It was restarted after
-    /// each, unless [`Self::is_lost`].
+    /// each, unless [`Self::is_lost`], or it runs and has lost vGPUs.
     pub fn losses(&self) -> &[(u64, Loss)] {
         &self.losses
     }
@@ -295,6 +311,23 @@ impl Card {
     /// with what is on its engines, and nobody takes turns.
     pub fn is_lost(&self) -> bool {
         self.lost_in_a_row > RESTARTS_MAX || self.losses.len() >= LOSSES_MAX
+    }
+
+    /// Notes what is lost with firmware that runs.
+    pub(crate) fn note(&mut self, cause: LossCause) {
+        let loss = match &mut self.core {
+            Core::Native(_) => Loss::native(cause),
+            Core::Remote(remote) => remote.loss(cause),
+        };
+        self.losses.push((self.gpu.now_ns(), loss));
+    }
+
+    /// The microcontroller, where the firmware is an image.
+    pub(crate) fn remote(&mut self) -> Option<&mut Remote> {
+        match &mut self.core {
+            Core::Native(_) => None,
+            Core::Remote(remote) => Some(remote),
+        }
     }
 
     /// Notes a loss, and starts the firmware again.
@@ -310,51 +343,8 @@ impl Card {
         self.losses.push((self.gpu.now_ns(), loss));
         self.lost_in_a_row += 1;
         if !self.is_lost() {
-            self.restart_firmware();
+            self.start_again();
         }
-    }
-
-    /// Replaces the firmware's image by another one, an ELF file, in the same way as it is
-    /// restarted: the vGPUs run on. If the other one does not come up, or speaks another version
-    /// of the protocol, the one before does.
-    ///
-    /// # Errors
-    ///
-    /// When the one before is back or was never gone, or the firmware is in this process.
-    pub fn update_firmware(&mut self, image: &[u8]) -> Result<(), CardError> {
-        self.settle();
-        let Core::Remote(remote) = &mut self.core else { return Err(CardError::NoImage) };
-        let before = match remote.program() {
-            Program::Image(image) => image.clone(),
-            Program::Flash(_) => return Err(CardError::Flashed),
-        };
-        check_image(remote.board(), image)?;
-        let image = Arc::new(ImageFile::from_bytes(image)?);
-        match self.try_image(image) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                if let Core::Remote(remote) = &mut self.core {
-                    remote.set_image(before);
-                }
-                self.restart_firmware();
-                self.settle();
-                Err(error)
-            }
-        }
-    }
-
-    fn try_image(&mut self, image: Arc<ImageFile>) -> Result<(), CardError> {
-        let Core::Remote(remote) = &mut self.core else { return Err(CardError::NoImage) };
-        remote.set_image(image);
-        remote.power_on()?;
-        let lost = |loss| CardError::Firmware(Box::new(loss));
-        let burst = remote.work().map_err(lost)?;
-        // It must live through a call beside that of power-on before the one before is let go.
-        let probed = remote.call().map_err(lost)?;
-        self.charge(burst);
-        self.charge(probed);
-        let firmware = self.words.observe(mailbox::firmware_version());
-        check_versions(firmware, godwit_pump::PROTOCOL_VERSION)
     }
 
     /// Lets the firmware work until it has nothing to do. Its work takes time, in which the
@@ -408,7 +398,7 @@ impl Card {
     }
 
     /// Lets the time pass that the firmware's work took.
-    fn charge(&mut self, burst: Option<Burst>) {
+    pub(crate) fn charge(&mut self, burst: Option<Burst>) {
         let Some(burst) = burst else { return };
         self.longest_call = self.longest_call.max(burst.instructions);
         let instructions = match burst.instructions {
@@ -426,11 +416,11 @@ impl Card {
     fn pass(&mut self, ns: u64) {
         let until_ns = self.gpu.now_ns() + ns;
         while self.gpu.now_ns() < until_ns {
-            self.note(|gpu| gpu.advance(until_ns));
+            self.watch(|gpu| gpu.advance(until_ns));
         }
     }
 
-    fn note(&mut self, advance: impl FnOnce(&mut Gpu) -> Stop) {
+    fn watch(&mut self, advance: impl FnOnce(&mut Gpu) -> Stop) {
         if let Stop::Watch(gfid) = advance(&mut self.gpu) {
             self.watch = Some(gfid);
         }
@@ -449,18 +439,5 @@ impl Card {
             (Stop::Watch(gfid), _) | (_, Some(gfid)) => Stop::Watch(gfid),
             (stop, None) => stop,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_older_side_is_named() {
-        assert!(check_versions(3, 3).is_ok());
-        let why = |firmware, host| check_versions(firmware, host).unwrap_err().to_string();
-        assert!(why(1, 2).ends_with("the firmware is too old"), "{}", why(1, 2));
-        assert!(why(2, 1).ends_with("the host is too old"), "{}", why(2, 1));
     }
 }

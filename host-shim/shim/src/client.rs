@@ -26,11 +26,6 @@ impl Client {
         Self { view, next_id: 0, generation: 0, waiting: VecDeque::new(), messages: 0 }
     }
 
-    /// The version that the firmware speaks; 0 while it has not started.
-    pub fn firmware_version(&mut self) -> u32 {
-        self.view.exchange_version(godwit_pump::PROTOCOL_VERSION)
-    }
-
     /// Sends a command; returns its number.
     pub fn send(&mut self, gfid: Gfid, command: Command) -> u32 {
         self.next_id = self.next_id.wrapping_add(1);

@@ -1,12 +1,14 @@
 //! One host: a card, and what the host knows of its vGPUs.
 
-use crate::card::{Card, CardError, check_versions};
+use crate::card::{Card, CardError};
 use crate::client::Client;
 use crate::function::Function;
+use crate::loss::LossCause;
 use crate::mcu::Mcu;
 use crate::place;
 use crate::share::{self, AbuseReport};
 use crate::slots::Slots;
+use crate::tally::{self, Tally};
 use godwit_mmio::{SharedWords, SwitchReader};
 use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
 use godwit_types::{Gfid, Identity, Placement, Profile, Share, SlotId};
@@ -84,6 +86,7 @@ pub struct Host {
     pub(crate) generation: u32,
     present: u32,
     running: u32,
+    pub(crate) tally: Tally,
     pub(crate) abuses: Vec<AbuseReport>,
     pub(crate) switches: SwitchReader<SharedWords>,
 }
@@ -111,13 +114,13 @@ impl Host {
             generation: 0,
             present: 0,
             running: 0,
+            tally: Tally::default(),
             abuses: Vec::new(),
             switches,
         };
         // The firmware says that it has started: commands are meant for one start of it.
         host.card.start()?;
         host.take_events();
-        check_versions(host.client.firmware_version(), godwit_pump::PROTOCOL_VERSION)?;
         Ok(host)
     }
 
@@ -174,19 +177,17 @@ impl Host {
         self.take_events();
     }
 
-    /// Replaces the firmware under everything by another image.
-    ///
-    /// # Errors
-    ///
-    /// As [`Card::update_firmware`].
-    pub fn update_firmware(&mut self, image: &[u8]) -> Result<(), CardError> {
-        self.take_events();
-        let updated = self.card.update_firmware(image);
-        self.take_events();
-        updated
+    pub(crate) fn take_events(&mut self) {
+        self.take_told();
+        // Whoever has started is what there is: whom it does not have is lost.
+        let missing = self.tally.take_missing();
+        if missing != 0 {
+            self.card.note(LossCause::Vgpus(tally::gfids(missing).collect()));
+        }
     }
 
-    fn take_events(&mut self) {
+    /// The same, and whom a start of the firmware does not have is not given up.
+    pub(crate) fn take_told(&mut self) {
         while let Some(event) = self.client.poll() {
             self.take_event(event);
             self.client.flush();
@@ -256,6 +257,7 @@ impl Host {
                 return;
             }
         }
+        self.tally.answered(id, answer.is_ok());
         self.answers.insert(id, answer);
         // Who gave up did not wait for every answer.
         if self.answers.len() > ANSWERS_MAX {
@@ -268,6 +270,7 @@ impl Host {
         self.client.restarted(generation);
         self.present = present;
         self.running = running;
+        self.tally.restarted(present, running, tally::word(self.vgpus.keys().copied()));
         self.answers.clear();
         self.inbox.clear();
         self.credits.clear();
@@ -292,7 +295,9 @@ impl Host {
 
     /// Sends a command.
     pub(crate) fn send(&mut self, gfid: Gfid, command: Command) -> Pending {
-        Pending { id: self.client.send(gfid, command), generation: self.generation }
+        let id = self.client.send(gfid, command);
+        self.tally.sent(id, gfid, &command);
+        Pending { id, generation: self.generation }
     }
 
     /// What became of a command; an answer is told once.
@@ -388,6 +393,7 @@ impl Host {
 
     /// Forgets a vGPU that the firmware has released.
     pub(crate) fn forget(&mut self, gfid: Gfid) {
+        self.tally.forget(gfid);
         self.vgpus.remove(&gfid);
         self.functions.remove(&gfid);
         self.inbox.remove(&gfid);

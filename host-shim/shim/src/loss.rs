@@ -2,9 +2,10 @@
 
 use crate::mcu::Mishap;
 use godwit_log::LogLine;
-use godwit_regs::crash::{Cause, Record};
+use godwit_regs::crash::{Cause, Record, Shared};
 use godwit_slots::Refusal;
 use godwit_sys::QemuError;
+use godwit_types::Gfid;
 use std::fmt;
 
 /// A firmware that has ended or does not come to rest, and what it was last seen doing.
@@ -32,6 +33,15 @@ pub enum LossCause {
     Arranged(Mishap),
     /// Its microcontroller has ended, or cannot be reached.
     Qemu(QemuError),
+    /// It speaks another version of the mailbox's protocol than the host, and does not see it.
+    Version {
+        /// The firmware's.
+        firmware: u32,
+        /// The host's.
+        host: u32,
+    },
+    /// It has started without these vGPUs, which the one before it had: they are lost, and it runs.
+    Vgpus(Vec<Gfid>),
 }
 
 impl Loss {
@@ -65,10 +75,13 @@ impl LossCause {
                 Cause::NoImage { .. } => "no image",
                 Cause::StackOverflow { .. } => "stack overflow",
                 Cause::Stalled { .. } => "stalled",
+                Cause::Version { .. } => "version",
             },
             Self::Silent => "silent",
             Self::Arranged(mishap) => mishap.name(),
             Self::Qemu(_) => "gone",
+            Self::Version { .. } => "version",
+            Self::Vgpus(_) => "vGPUs lost",
         }
     }
 }
@@ -83,6 +96,12 @@ impl fmt::Display for Loss {
             }
             LossCause::Arranged(mishap) => {
                 write!(f, "the firmware was made to end: {}", mishap.name())?;
+            }
+            LossCause::Version { firmware, host } => {
+                f.write_str(&version_sentence(*firmware, *host))?;
+            }
+            LossCause::Vgpus(gfids) => {
+                write!(f, "the firmware has started without {}", named(gfids))?;
             }
             LossCause::Silent if turns == 0 => write!(f, "the firmware does not start")?,
             LossCause::Silent => write!(f, "the firmware does not come to rest")?,
@@ -99,6 +118,12 @@ impl fmt::Display for Loss {
     }
 }
 
+/// vGPUs by their ids on the card.
+pub(crate) fn named(gfids: &[Gfid]) -> String {
+    let ids: Vec<String> = gfids.iter().map(|gfid| gfid.raw().to_string()).collect();
+    format!("{} {}", if ids.len() == 1 { "vGPU" } else { "vGPUs" }, ids.join(", "))
+}
+
 /// A record as people read it: the cause, and the registers by their names.
 fn told(record: &Record) -> String {
     let cause = match record.cause {
@@ -111,6 +136,7 @@ fn told(record: &Record) -> String {
             format!("the stack has overflown at {at:#x}, reaching for {value:#x}")
         }
         Cause::Stalled { at } => format!("the watchdog has ended it at {at:#x}"),
+        Cause::Version { of, found, known } => return mismatch(of, found, known),
         Cause::NoImage { a, b } => {
             return format!("neither slot boots: slot a: {}; slot b: {}", why(a), why(b));
         }
@@ -121,10 +147,56 @@ fn told(record: &Record) -> String {
     registers.fold(cause, |text, (name, value)| format!("{text}, {name} {value:#x}"))
 }
 
+/// That the firmware has met another version than it knows.
+fn mismatch(of: Shared, found: u32, known: u32) -> String {
+    match of {
+        Shared::Map => {
+            format!("the device's registers have version {found}, and this firmware knows {known}")
+        }
+        Shared::Mailbox => version_sentence(known, found),
+        Shared::Retained => {
+            format!("the retained record has version {found}, and this firmware reads {known}")
+        }
+    }
+}
+
+/// The versions of the mailbox's protocol that firmware and host speak, where that was the end.
+pub(crate) fn other_protocol(cause: &LossCause) -> Option<(u32, u32)> {
+    match cause {
+        LossCause::Version { firmware, host } => Some((*firmware, *host)),
+        LossCause::Crash(record) => match record.cause {
+            Cause::Version { of: Shared::Mailbox, found, known } => Some((known, found)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// That firmware and host speak different versions of the mailbox's protocol.
+pub(crate) fn version_sentence(firmware: u32, host: u32) -> String {
+    let older = if firmware < host { "firmware" } else { "host" };
+    format!(
+        "the firmware speaks version {firmware} of the mailbox's protocol and this host version \
+         {host}: the {older} is too old"
+    )
+}
+
 /// Why a slot does not boot, by the boot stage's number.
 fn why(code: u32) -> String {
     match Refusal::from_code(code) {
         Some(refusal) => refusal.to_string(),
         None => format!("reason {code}, which this host does not know"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_side_is_named() {
+        let sentence = version_sentence;
+        assert!(sentence(1, 2).ends_with("the firmware is too old"), "{}", sentence(1, 2));
+        assert!(sentence(2, 1).ends_with("the host is too old"), "{}", sentence(2, 1));
     }
 }

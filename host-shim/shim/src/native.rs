@@ -10,6 +10,9 @@ use std::rc::Rc;
 
 type Hal = Mmio<Fused<SharedWords>, AttentionWord<Fused<SharedWords>>, Fused<SharedRetained>>;
 
+/// Why firmware in this process meets no other version of anything.
+const BUILT_TOGETHER: &str = "host, device and firmware are one program";
+
 /// The firmware's loop over a map in this process, and what it retains.
 #[derive(Debug)]
 pub(crate) struct Native {
@@ -29,7 +32,7 @@ impl Native {
     pub(crate) fn start(words: SharedWords) -> Self {
         let (retained, fuse) = (SharedRetained::default(), Fuse::default());
         let mut hal = driver(&words, &retained, &fuse);
-        let pump = Pump::boot(&mut hal);
+        let pump = Pump::boot(&mut hal).expect(BUILT_TOGETHER);
         Self { words, retained, fuse, takeover: None, is_taking_over: false, hal, pump }
     }
 
@@ -39,7 +42,7 @@ impl Native {
         self.is_taking_over = takeover.is_some();
         self.fuse.left.set(takeover);
         self.hal = driver(&self.words, &self.retained, &self.fuse);
-        self.pump = Pump::boot(&mut self.hal);
+        self.pump = Pump::boot(&mut self.hal).expect(BUILT_TOGETHER);
     }
 
     /// Whether the device has interrupted it.

@@ -6,10 +6,14 @@ use crate::mcu::{Core, Mishap, MishapAt, Program, QemuMcu};
 use crate::stepped::Steps;
 use crate::symbols::{Texts, booted_header, slot_headers};
 use godwit_log::{LogLine, LogMemory, written};
-use godwit_mmio::{Burst, Caller, SharedWords, WordMemory};
+use godwit_mmio::{Burst, Caller, SharedWords, WordMemory, Words as _};
+use godwit_pump::PROTOCOL_VERSION;
 use godwit_regs::boot::{self, Booted};
 use godwit_regs::crash::{NUMBER_AT, Record};
-use godwit_regs::window::{BOOT_AT, Board, CRASH_AT, MAP_AT};
+use godwit_regs::map::mailbox;
+use godwit_regs::window::{
+    BOOT_AT, Board, CRASH_AT, MAP_AT, RETAINED_A_AT, RETAINED_B_AT, RETAINED_BYTES,
+};
 use godwit_slots::Header;
 use godwit_sys::{Debugger, ImageFile, MemFile, Qemu, QemuConfig, QemuError};
 use std::path::PathBuf;
@@ -45,6 +49,12 @@ impl LogMemory for Window {
     fn word(&self, at: usize) -> u32 {
         self.at(at).load(Ordering::Acquire)
     }
+}
+
+/// Places of the words of both retained records in the window.
+fn retained_words() -> impl Iterator<Item = usize> {
+    let places = [RETAINED_A_AT, RETAINED_B_AT];
+    places.into_iter().flat_map(|from| (from..from + RETAINED_BYTES).step_by(4))
 }
 
 /// A microcontroller with the firmware's image.
@@ -134,6 +144,18 @@ impl Remote {
         self.mcu.program = Program::Image(image);
     }
 
+    /// What its firmware retains: the words of both places.
+    pub(crate) fn retained(&self) -> Vec<u32> {
+        retained_words().map(|at| self.window.at(at).load(Ordering::Acquire)).collect()
+    }
+
+    /// Puts that back, while it has no power.
+    pub(crate) fn put_retained(&mut self, words: &[u32]) {
+        for (at, word) in retained_words().zip(words) {
+            self.window.at(at).store(*word, Ordering::Release);
+        }
+    }
+
     /// Lets this happen once, in place of what was arranged before.
     pub(crate) fn arrange(&mut self, mishap: MishapAt) {
         self.mishap = Some(mishap);
@@ -214,21 +236,22 @@ impl Remote {
         let call = match self.started.take() {
             Some(call) => call,
             None => {
-                // It must sleep before it can see the call.
-                let held = match self.steps.is_some() {
+                let number = self.calls.wrapping_add(1);
+                let due = self.mishap.take_if(|mishap| number >= mishap.call);
+                // It must sleep before it can see the call: what it still does after its last
+                // answer is as long as the host was fast.
+                let held = match due.is_some() || self.steps.is_some() {
                     true => Some(self.hold_asleep().map_err(|error| self.loss(error))?),
                     false => None,
                 };
                 let call = self.caller.call();
-                self.calls = self.calls.wrapping_add(1);
-                let due = self.mishap.take_if(|mishap| self.calls >= mishap.call);
-                match due {
-                    Some(mishap) => self.have(call, mishap)?,
-                    None => match held {
-                        Some(debugger) => self.step_through(debugger, call),
-                        None => self.ring(),
+                self.calls = number;
+                match (held, due) {
+                    (Some(debugger), Some(mishap)) => self.have(debugger, call, mishap)?,
+                    (Some(debugger), None) => {
+                        self.step_through(debugger, call).map_err(|error| self.loss(error))?;
                     }
-                    .map_err(|error| self.loss(error))?,
+                    (None, _) => self.ring().map_err(|error| self.loss(error))?,
                 }
                 call
             }
@@ -238,6 +261,10 @@ impl Remote {
             if let Some(burst) = self.caller.answered(call) {
                 self.recognise();
                 self.listener.listen(&*self.window);
+                match self.just_started {
+                    true => self.check_version()?,
+                    false => self.mcu.lengths.note(burst.instructions),
+                }
                 return Ok(Some(burst));
             }
             if let Some(record) = self.record() {
@@ -255,6 +282,16 @@ impl Remote {
         }
     }
 
+    /// Firmware that speaks another version of the protocol is one that is lost: what it sends is
+    /// not what it seems, whether it looks at the host's version itself or not.
+    fn check_version(&mut self) -> Result<(), Loss> {
+        let firmware = self.words().observe(mailbox::firmware_version());
+        if firmware == PROTOCOL_VERSION {
+            return Ok(());
+        }
+        Err(self.loss(LossCause::Version { firmware, host: PROTOCOL_VERSION }))
+    }
+
     pub(crate) fn is_answered(&self, call: u32) -> bool {
         self.caller.is_answered(call)
     }
@@ -270,8 +307,8 @@ impl Remote {
 
     /// Steps the core through the call until the mishap, which it then has. If the call ends
     /// before, the mishap waits for the next.
-    fn have(&mut self, call: u32, mishap: MishapAt) -> Result<(), Loss> {
-        match self.step(call, mishap) {
+    fn have(&mut self, held: Debugger, call: u32, mishap: MishapAt) -> Result<(), Loss> {
+        match self.step(held, call, mishap) {
             Ok(true) if mishap.mishap == Mishap::Cut => {
                 self.qemu = None;
                 Err(self.loss(LossCause::Arranged(Mishap::Cut)))
@@ -286,9 +323,8 @@ impl Remote {
     }
 
     /// Whether it came to the mishap.
-    fn step(&mut self, call: u32, at: MishapAt) -> Result<bool, QemuError> {
+    fn step(&mut self, mut debugger: Debugger, call: u32, at: MishapAt) -> Result<bool, QemuError> {
         let core = self.mcu.board.core;
-        let mut debugger = Debugger::attach(&self.debugger())?;
         // The core sleeps; the byte that wakes it comes while it stands still.
         self.ring()?;
         for _ in 0..at.instructions {

@@ -3,7 +3,7 @@
 use godwit_log::{LogError, LogReader};
 use godwit_nested::flat;
 use godwit_regs::boot::Booted;
-use godwit_regs::flash::{SLOT_A_AT, SLOT_B_AT};
+use godwit_regs::flash::{PLACES, SLOT_A_AT, SLOT_B_AT};
 use godwit_slots::{HEADER_BYTES, Header, Version};
 use godwit_sys::ImageFile;
 use sha2::{Digest as _, Sha256};
@@ -85,22 +85,32 @@ impl Symbols {
     }
 }
 
+/// Whether this is a plain file as long as a board's flash. Ask before it is opened, since opening
+/// a pipe would wait for its other end.
+///
+/// # Errors
+///
+/// When there is nothing, or nobody may look.
+pub fn is_flash_file(path: &Path) -> io::Result<bool> {
+    let found = std::fs::metadata(path)?;
+    let mut banks = PLACES.iter().filter_map(|place| place.bank);
+    Ok(found.is_file() && banks.any(|bank| bank.bytes as u64 == found.len()))
+}
+
 /// The headers in both slots of a flash file, as far as there are any. Nothing of them is proven:
 /// only the boot stage says that an image is what its header says.
 ///
 /// # Errors
 ///
-/// When the file cannot be read.
+/// When the file cannot be read, or is no flash file.
 pub fn slot_headers(flash: &Path) -> io::Result<[Option<Header>; 2]> {
+    if !is_flash_file(flash)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no flash file"));
+    }
     let file = File::open(flash)?;
     let header = |at: usize| {
         let mut bytes = [0; HEADER_BYTES];
-        match file.read_exact_at(&mut bytes, at as u64) {
-            Ok(()) => Ok(Header::parse(&bytes).ok()),
-            // A file that ends before has nothing there.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-        }
+        file.read_exact_at(&mut bytes, at as u64).map(|()| Header::parse(&bytes).ok())
     };
     Ok([header(SLOT_A_AT)?, header(SLOT_B_AT)?])
 }

@@ -10,9 +10,13 @@ const BOARD: &str = "qemu-virt-rv64";
 const TARGET: &str = "riscv64imac-unknown-none-elf";
 const PROFILE: &str = "firmware";
 
-/// Where the protocol's version stands, relative to the workspace.
-const VERSION_FILE: &str = "firmware/pump/src/boot.rs";
-const VERSION_CONSTANT: &str = "pub const PROTOCOL_VERSION: u32 =";
+/// A change to a copy of the sources: a text, and what follows it up to the next semicolon.
+struct Change {
+    /// Relative to the workspace.
+    file: &'static str,
+    text: &'static str,
+    becomes: String,
+}
 
 /// What of the workspace cargo reads.
 const SOURCES: [&str; 9] = [
@@ -52,11 +56,61 @@ pub fn image_that_logs(levels: &str, folder: &Path) -> Vec<u8> {
 ///
 /// When it does not compile.
 pub fn image_that_speaks(version: u32, folder: &Path) -> Vec<u8> {
+    image_with(&[protocol(version)], &folder.join(format!("protocol-{version}")))
+}
+
+/// The image of such firmware which does not look at what its host speaks.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn image_that_does_not_ask(version: u32, folder: &Path) -> Vec<u8> {
+    let deaf = Change {
+        file: "firmware/pump/src/boot.rs",
+        text: "return Err(Mismatch::Host(",
+        becomes: "let _ = host".to_owned(),
+    };
+    image_with(&[protocol(version), deaf], &folder.join(format!("unasked-{version}")))
+}
+
+/// The image of firmware that retains another version of the record, likewise.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn image_that_retains(version: u8, folder: &Path) -> Vec<u8> {
+    image_with(&[retained(version)], &folder.join(format!("retained-{version}")))
+}
+
+/// The image of such firmware which takes a record that it cannot read for none.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn image_that_forgets(version: u8, folder: &Path) -> Vec<u8> {
+    let forgets = Change {
+        file: "firmware/pump/src/boot.rs",
+        text: "return Err(Mismatch::Retained(",
+        becomes: "return Ok(())".to_owned(),
+    };
+    image_with(&[retained(version), forgets], &folder.join(format!("forgets-{version}")))
+}
+
+fn protocol(version: u32) -> Change {
+    let text = "pub const PROTOCOL_VERSION: u32 =";
+    Change { file: "firmware/pump/src/boot.rs", text, becomes: format!("{text} {version}") }
+}
+
+fn retained(version: u8) -> Change {
+    let text = "pub const VERSION: u8 =";
+    Change { file: "firmware/wire/src/retained.rs", text, becomes: format!("{text} {version}") }
+}
+
+fn image_with(changes: &[Change], sources: &Path) -> Vec<u8> {
     let _alone = BUILDS.lock().unwrap_or_else(|held| held.into_inner());
-    let sources = folder.join(format!("protocol-{version}"));
-    copy(&workspace(), &sources, version).expect("the sources can be copied");
+    copy(&workspace(), sources, changes).expect("the sources can be copied");
     // Of its own: cargo does not tell copies of one workspace from one another.
-    build(&sources, "info", &sources.join("target"))
+    build(sources, "info", &sources.join("target"))
 }
 
 fn build(sources: &Path, levels: &str, target_dir: &Path) -> Vec<u8> {
@@ -70,7 +124,7 @@ fn build(sources: &Path, levels: &str, target_dir: &Path) -> Vec<u8> {
 
 /// Copies the sources. A file that is there as it should be stays as it is, so that cargo builds
 /// nothing twice.
-fn copy(from: &Path, to: &Path, version: u32) -> io::Result<()> {
+fn copy(from: &Path, to: &Path, changes: &[Change]) -> io::Result<()> {
     let mut paths: Vec<PathBuf> = SOURCES.iter().map(PathBuf::from).collect();
     while let Some(path) = paths.pop() {
         let (source, copy) = (from.join(&path), to.join(&path));
@@ -85,8 +139,8 @@ fn copy(from: &Path, to: &Path, version: u32) -> io::Result<()> {
             continue;
         }
         let mut bytes = fs::read(&source)?;
-        if path == Path::new(VERSION_FILE) {
-            bytes = with_version(&bytes, version);
+        for change in changes.iter().filter(|change| path == Path::new(change.file)) {
+            bytes = changed(&bytes, change);
         }
         if fs::read(&copy).ok().as_ref() != Some(&bytes) {
             fs::create_dir_all(to)?;
@@ -96,10 +150,10 @@ fn copy(from: &Path, to: &Path, version: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn with_version(source: &[u8], version: u32) -> Vec<u8> {
+fn changed(source: &[u8], change: &Change) -> Vec<u8> {
     let source = String::from_utf8_lossy(source);
-    let at = source.find(VERSION_CONSTANT).expect("the version is where it is looked for");
+    let at = source.find(change.text).expect("what is changed is where it is looked for");
     let (before, rest) = source.split_at(at);
-    let (_, after) = rest.split_once(';').expect("a constant ends");
-    format!("{before}{VERSION_CONSTANT} {version};{after}").into_bytes()
+    let (_, after) = rest.split_once(';').expect("it ends");
+    format!("{before}{};{after}", change.becomes).into_bytes()
 }

@@ -4,9 +4,10 @@ use clap::Parser as _;
 use godwit::progress::Silent;
 use godwit::{Scenario, execute_on};
 use godwit_log::{Kind, Level};
+use godwit_pump::PROTOCOL_VERSION;
 use godwit_qemu::{
-    booted, flashed, image_file, image_file_of, image_that_logs, json, json_and_log, logging_mcu,
-    mcu,
+    Rig, booted, flashed, image_file, image_file_of, image_that_does_not_ask, image_that_forgets,
+    image_that_logs, json, json_and_log, logging_mcu, mcu,
 };
 use godwit_regs::boot::Booted;
 use godwit_regs::flash::{SLOT_A_AT, SLOT_B_AT};
@@ -14,6 +15,7 @@ use godwit_shim::{Mcu, QemuBoard, QemuMcu, Symbols};
 use godwit_sim_gpu::Costs;
 use godwit_slots::{Flash, HEADER_BYTES, Refusal, Slot, State};
 use godwit_types::{Engines, Profile, Scheduling, Share};
+use godwit_wire::retained;
 use godwit_world::{HostSpec, JobSource, JobSpec, VgpuSpec, World, WorldConfig};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -256,4 +258,48 @@ fn the_other_slot_is_flashed_and_started_while_a_vgpu_runs() {
     assert_eq!(last.kind, Kind::Unreadable);
     assert_eq!(world.problems(), [] as [String; 0]);
     assert!(world.job_reports()[0].ok);
+}
+
+#[test]
+fn a_vgpu_that_a_restarted_firmware_does_not_have_is_told_of() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("a", 1, 1), DONE);
+    let mut rig = Rig::new(&flashed(RV64, &bench.flash())).unwrap();
+    rig.short_work().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let other = image_that_forgets(retained::VERSION + 1, folder);
+    assert_eq!(bench.install_file("b", &image_file_of(&other, RV64, [0, 2, 0], 2)), DONE);
+    rig.host.restart_firmware();
+    rig.pass(100_000);
+    let losses = rig.host.card().losses();
+    let [(_, loss)] = losses else { panic!("{losses:?}") };
+    assert_eq!(loss.cause.name(), "vGPUs lost");
+    assert!(loss.to_string().starts_with("the firmware has started without vGPU 1; "), "{loss}");
+}
+
+#[test]
+fn a_restart_onto_a_slot_of_another_protocol_is_told_and_the_other_slot_goes_on() {
+    let bench = Bench::new(RV64);
+    assert_eq!(bench.install("a", 1, 1), DONE);
+    let mut rig = Rig::new(&flashed(RV64, &bench.flash())).unwrap();
+    let mut work = rig.short_work().unwrap();
+    let older = PROTOCOL_VERSION - 1;
+    let other = image_that_does_not_ask(older, Path::new(env!("CARGO_TARGET_TMPDIR")));
+    assert_eq!(bench.install_file("b", &image_file_of(&other, RV64, [0, 2, 0], 2)), DONE);
+    rig.host.restart_firmware();
+    rig.pass(100_000);
+    let why = format!(
+        "the firmware speaks version {older} of the mailbox's protocol and this host version \
+         {PROTOCOL_VERSION}: the firmware is too old; "
+    );
+    assert!(rig.host.card().is_lost());
+    for (_, loss) in rig.host.card().losses() {
+        assert!(loss.to_string().starts_with(&why), "{loss}");
+    }
+    let losses = rig.host.card().losses().len();
+    assert_eq!(bench.install("a", 3, 2), DONE);
+    rig.host.restart_firmware();
+    work.submit(&mut rig.host).unwrap();
+    rig.finish(&work).unwrap();
+    assert_eq!(rig.host.card().losses().len(), losses);
 }

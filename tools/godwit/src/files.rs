@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::units;
+use godwit_regs::flash::PLACES;
 
 /// The length of a plain file of at most `most` bytes, of which nothing is read; the error goes
 /// on from the file's name.
@@ -31,6 +32,12 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
         return Err(format!("is longer than {}", units::exact_size(most)));
     }
     Ok(bytes)
+}
+
+/// Why a file is no flash file; it goes on from the file's name.
+pub(crate) fn no_flash_file() -> String {
+    let banks = PLACES.iter().filter_map(|place| place.bank.map(|bank| bank.bytes));
+    format!("is no flash file, which has {} bytes", banks.max().unwrap_or_default())
 }
 
 fn failed(error: io::Error) -> String {

@@ -3,7 +3,7 @@
 use crate::files;
 use crate::mcu::McuError;
 use godwit_regs::flash::{END, Place};
-use godwit_shim::{IMAGE_BYTES_MAX, QemuBoard, Symbols, check_image, slot_headers};
+use godwit_shim::{IMAGE_BYTES_MAX, QemuBoard, Symbols, check_image, is_flash_file, slot_headers};
 use godwit_slots::{Choice, Flash, Header};
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -22,6 +22,9 @@ pub(crate) fn of_flash(
         path: flash.to_owned(),
         why: format!("cannot be read: {error}"),
     };
+    if !is_flash_file(flash).map_err(unreadable)? {
+        return Err(McuError::Image { path: flash.to_owned(), why: files::no_flash_file() });
+    }
     let slots = slot_headers(flash).map_err(unreadable)?;
     let fits = |it: &Symbols| slots.iter().flatten().any(|header| it.are_of(header));
     let mut symbols = Vec::new();

@@ -169,6 +169,15 @@ error: no.elf is no image: it is no whole ELF file: Could not read file magic
         .raw(),
     );
     demo(&["--symbols", "other.elf"]).code(2);
+    // Whoever opens a pipe waits for its other end.
+    let pipe = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status();
+    assert!(pipe.unwrap().success());
+    for name in ["pipe", "i.bin", "."] {
+        let why = format!("error: {name} is no flash file, which has 33554432 bytes\n");
+        demo(&["--flash", name]).code(2).stderr_eq(why.raw());
+        let why = format!("error: {name}: it is no flash file, which has 33554432 bytes\n");
+        godwit(folder.path(), &["show", name]).assert().code(2).stderr_eq(why.raw());
+    }
     // The run goes on, as far as it can without a QEMU.
     demo(&["--flash", "flash", "--log"]).code(1).stderr_eq(str![[r#"
 warning: the log of the image in slot b of flash (0.2.0) is not read, since [..] with --symbols

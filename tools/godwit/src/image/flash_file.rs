@@ -1,7 +1,9 @@
 //! A board's flash, as a file.
 
 use super::{Failure, mistake};
+use crate::files;
 use godwit_regs::flash::{BOOT_AT, Bank, END, KEY_AT, PLACES, Place, STATE_A_AT};
+use godwit_shim::is_flash_file;
 use godwit_slots::{BoardName, Flash, Medium, PublicKey, Root, State, Update};
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _};
@@ -22,12 +24,8 @@ impl FlashFile {
     /// Opens a flash file.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| mistake(path, format!("cannot be opened: {error}"));
-        // Asked first, since opening a pipe would wait for its other end.
-        let length = std::fs::metadata(path).map_err(failed)?.len();
-        let banks = PLACES.iter().filter_map(|place| place.bank);
-        if !path.is_file() || !banks.clone().any(|bank| bank.bytes as u64 == length) {
-            let most = banks.map(|bank| bank.bytes).max().unwrap_or_default();
-            return Err(mistake(path, format!("it is no flash file, which has {most} bytes")));
+        if !is_flash_file(path).map_err(failed)? {
+            return Err(mistake(path, format!("it {}", files::no_flash_file())));
         }
         let file = File::options().read(true).write(true).open(path).map_err(failed)?;
         file.try_lock().map_err(|error| mistake(path, format!("somebody writes it: {error}")))?;

@@ -8,7 +8,7 @@ use crate::progress::{JobState, title};
 use crate::report::{self, Bases, Bytes, Kind, Report, Stopped};
 use crate::scenario::{Action, Event, Expect, Expected, Job, Scenario, Trigger};
 use crate::units::exact_time;
-use godwit_shim::Loss;
+use godwit_shim::{Loss, LossCause};
 use godwit_world::{
     HostId, JobReport, MoveKind, MoveReport, NeighbourReport, Place, ShareReport, World,
 };
@@ -58,6 +58,7 @@ pub(super) fn report(
         };
         Some(format!("{}: {wrong}", numbered(scenario, event)))
     }));
+    problems.extend(lost_vgpus(world));
     let suspended: Vec<_> = world.suspended().into_iter().map(|(id, _)| id).collect();
     let jobs = scenario
         .jobs
@@ -81,6 +82,14 @@ pub(super) fn report(
         verified: problems.is_empty(),
         problems,
     }
+}
+
+/// Starts of firmware that had not all vGPUs of the one before.
+fn lost_vgpus(world: &World) -> impl Iterator<Item = String> {
+    world.losses().filter_map(|(host, _, loss)| match &loss.cause {
+        LossCause::Vgpus(_) => Some(format!("{}: {loss}", world.host_name(host))),
+        _ => None,
+    })
 }
 
 /// What a vGPU had of the engines, in percent of the run.
