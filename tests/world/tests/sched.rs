@@ -14,6 +14,7 @@ fn holds(policy: Policy) {
         scale: (1, 1),
         window_ns: 2_000_000_000,
         hangs: false,
+        uneven: false,
         limited: true,
     };
     let figures = measure(&setup).unwrap();
@@ -22,8 +23,12 @@ fn holds(policy: Policy) {
         assert!(engine.hostile_excess <= ERROR_MAX, "{figures:#?}");
         assert!(engine.jain >= JAIN_MIN, "{figures:#?}");
     }
-    // All of them take turns, or the figures say nothing.
+    // All of them take turns, and urgent doorbells act, or the figures say nothing.
     assert!(figures.compute.switches.count > 1_000, "{figures:#?}");
+    for engine in [&figures.compute, &figures.copy] {
+        assert!(engine.causes.hint > 100, "{figures:#?}");
+        assert!(engine.causes.slice > 100, "{figures:#?}");
+    }
     assert!(figures.abuses.iter().any(|told| told.starts_with("faults for ever")), "{figures:#?}");
 }
 
@@ -45,10 +50,11 @@ fn whoever_hangs_its_engine_again_and_again_is_paused() {
         scale: (1, 1),
         window_ns: 500_000_000,
         hangs: true,
+        uneven: false,
         limited: true,
     };
     let figures = measure(&setup).unwrap();
     let told = figures.abuses.iter().find(|told| told.starts_with("ignores preemption"));
     assert_eq!(told.map(String::as_str), Some("ignores preemption: Resets, Pause"), "{figures:#?}");
-    assert_eq!(figures.compute.resets, 0, "{figures:#?}");
+    assert_eq!(figures.compute.causes.reset, 0, "{figures:#?}");
 }

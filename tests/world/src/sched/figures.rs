@@ -1,13 +1,10 @@
 //! Who had an engine for how long, and what switches took.
 
+use super::turns::Turns;
 use godwit_sim_gpu::Stay;
-use godwit_types::{Gfid, RunlistId};
+use godwit_types::{Gfid, RunlistId, Switch, SwitchCause};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Between two stays an engine that is empty for longer than this is not being decided for: the
-/// turn is kept for one that has no work.
-const DECISION_NS_MAX: u64 = 20_000;
 
 /// Of one part of a switch: nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,7 +30,7 @@ impl Quantiles {
 /// A part of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// From the request to let go to the boundary.
+    /// From the request to let go to the boundary, or to the end of the reset that it took.
     Preempt,
     /// Saving the contexts.
     Save,
@@ -48,7 +45,7 @@ pub enum Part {
 pub struct SwitchTimes {
     /// How many there were.
     pub count: u64,
-    /// From the request to let go to the boundary.
+    /// From the request to let go to the boundary, or to the end of the reset that it took.
     pub preempt: Quantiles,
     /// Saving the contexts.
     pub save: Quantiles,
@@ -70,43 +67,117 @@ impl SwitchTimes {
     }
 }
 
+/// Why groups left an engine, by the firmware's own ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Causes {
+    /// No more work.
+    pub idle: u64,
+    /// The slice was over.
+    pub slice: u64,
+    /// The vGPU was stopped.
+    pub stop: u64,
+    /// A vGPU whose latency matters went before it.
+    pub hint: u64,
+    /// The time was lent, and its owner had work after all.
+    pub recall: u64,
+    /// The engine was reset.
+    pub reset: u64,
+}
+
+impl Causes {
+    pub(super) fn note(&mut self, switch: &Switch) {
+        *match switch.cause {
+            SwitchCause::Idle => &mut self.idle,
+            SwitchCause::Slice => &mut self.slice,
+            SwitchCause::Stop => &mut self.stop,
+            SwitchCause::Hint => &mut self.hint,
+            SwitchCause::Recall => &mut self.recall,
+            SwitchCause::Reset => &mut self.reset,
+        } += 1;
+    }
+}
+
+/// Who pays for it that one goes ahead: taking off the group that was on the engine, saving it,
+/// and loading it once more.
+struct Ahead<'a> {
+    /// When the firmware saw that a group was off for it.
+    hints_ns: &'a [u64],
+    /// The stay before.
+    last: Option<Stay>,
+    /// Those that were taken off, with who has to pay for their next load.
+    taken_off: BTreeMap<Gfid, Gfid>,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(hints_ns: &'a [u64]) -> Self {
+        Self { hints_ns, last: None, taken_off: BTreeMap::new() }
+    }
+
+    fn charge(&mut self, stay: &Stay, attained_ns: &mut BTreeMap<Gfid, u64>) {
+        let mut pay = |from: Gfid, by: Gfid, ns: u64| {
+            let had_ns = attained_ns.entry(from).or_insert(0);
+            let paid_ns = ns.min(*had_ns);
+            *had_ns -= paid_ns;
+            *attained_ns.entry(by).or_insert(0) += paid_ns;
+        };
+        if let Some(by) = self.taken_off.remove(&stay.gfid) {
+            pay(stay.gfid, by, stay.loaded_ns.saturating_sub(stay.start_ns));
+        }
+        if let Some(last) = self.last.replace(*stay) {
+            while let [at_ns, rest @ ..] = self.hints_ns
+                && *at_ns <= stay.start_ns
+            {
+                self.hints_ns = rest;
+                if *at_ns >= last.empty_ns && last.gfid != stay.gfid {
+                    let off_ns = last.empty_ns - last.asked_ns.unwrap_or(last.empty_ns);
+                    pay(last.gfid, stay.gfid, off_ns);
+                    self.taken_off.insert(last.gfid, stay.gfid);
+                }
+            }
+        }
+    }
+}
+
 /// One engine's time in a window.
 #[derive(Debug)]
 pub(super) struct Account {
     runlist: RunlistId,
     attained_ns: BTreeMap<Gfid, u64>,
     switches: SwitchTimes,
-    resets: u64,
 }
 
 impl Account {
-    /// From the stays that have ended in the window, in their order.
+    /// From the stays that have ended in the window, in their order, and from the times at which
+    /// the firmware saw that a group was off for one that goes ahead.
     pub(super) fn new(
         stays: &[Stay],
+        hints_ns: &[u64],
         runlist: RunlistId,
         begin_ns: u64,
-        scale: (u64, u64),
+        turns: &Turns,
     ) -> Self {
-        let decision_ns = DECISION_NS_MAX * scale.0.div_ceil(scale.1);
-        let (mut attained_ns, mut resets) = (BTreeMap::new(), 0);
+        let mut attained_ns = BTreeMap::new();
         let [mut preempt, mut save, mut decide, mut load] = [(); 4].map(|()| Vec::new());
-        let mut empty_ns = begin_ns;
+        let (mut empty_ns, mut last) = (begin_ns, None);
+        let mut ahead = Ahead::new(hints_ns);
         for stay in stays.iter().filter(|stay| stay.runlist == runlist) {
             let gap_ns = stay.start_ns.saturating_sub(empty_ns);
-            let from_ns = if gap_ns <= decision_ns { empty_ns } else { stay.start_ns };
+            let decided = turns.is_decision(gap_ns, last, stay.gfid);
+            let from_ns = if decided { empty_ns } else { stay.start_ns };
             let had_ns = stay.empty_ns.saturating_sub(from_ns.max(begin_ns));
             *attained_ns.entry(stay.gfid).or_insert(0) += had_ns;
-            if gap_ns <= decision_ns && stay.start_ns > begin_ns {
+            ahead.charge(stay, &mut attained_ns);
+            if decided && stay.start_ns > begin_ns {
                 decide.push(gap_ns);
             }
             load.push(stay.loaded_ns.saturating_sub(stay.start_ns));
-            if stay.reset {
-                resets += 1;
-            } else {
+            // One that is reset saves nothing: it is being taken off until the reset is over.
+            let boundary_ns = if stay.reset { stay.empty_ns } else { stay.saving_ns };
+            preempt.extend(stay.asked_ns.map(|asked| boundary_ns.saturating_sub(asked)));
+            if !stay.reset {
                 save.push(stay.empty_ns.saturating_sub(stay.saving_ns));
-                preempt.extend(stay.asked_ns.map(|asked| stay.saving_ns.saturating_sub(asked)));
             }
-            empty_ns = stay.empty_ns;
+            (empty_ns, last) = (stay.empty_ns, Some(stay.gfid));
         }
         let switches = SwitchTimes {
             count: load.len() as u64,
@@ -115,7 +186,7 @@ impl Account {
             decide: Quantiles::of(decide),
             load: Quantiles::of(load),
         };
-        Self { runlist, attained_ns, switches, resets }
+        Self { runlist, attained_ns, switches }
     }
 
     pub(super) fn runlist(&self) -> RunlistId {
@@ -129,10 +200,6 @@ impl Account {
 
     pub(super) fn switches(&self) -> &SwitchTimes {
         &self.switches
-    }
-
-    pub(super) fn resets(&self) -> u64 {
-        self.resets
     }
 }
 
@@ -153,15 +220,67 @@ mod tests {
         }
     }
 
+    fn vgpu(number: u8) -> Gfid {
+        Gfid::new(number).unwrap()
+    }
+
+    /// vGPUs 1 and 2 always have work, and turns are kept for 3, which has none.
+    fn turns() -> Turns {
+        let busy = [vgpu(1), vgpu(2)].into();
+        Turns {
+            vgpus: [vgpu(1), vgpu(2), vgpu(3)].into(),
+            busy,
+            kept: true,
+            nobody: false,
+            cut_ns: 500,
+        }
+    }
+
+    fn account(stays: &[Stay]) -> Account {
+        Account::new(stays, &[], RunlistId::COMPUTE, 1_000, &turns())
+    }
+
     #[test]
     fn a_decision_is_charged_to_whoever_comes_next_and_a_kept_turn_to_nobody() {
         let stays = [stay(1, 1_010, 2_000), stay(2, 2_100, 3_000), stay(1, 103_000, 104_000)];
-        let account = Account::new(&stays, RunlistId::COMPUTE, 1_000, (1, 1));
-        assert_eq!(account.attained_ns(Gfid::new(1).unwrap()), 1_000 + 1_000);
-        assert_eq!(account.attained_ns(Gfid::new(2).unwrap()), 1_000);
+        let account = account(&stays);
+        assert_eq!(account.attained_ns(vgpu(1)), 1_000 + 1_000);
+        assert_eq!(account.attained_ns(vgpu(2)), 1_000);
         assert_eq!(account.switches().preempt.max_ns, 3);
         assert_eq!(account.switches().save.max_ns, 2);
         assert_eq!(account.switches().decide.max_ns, 100);
+    }
+
+    #[test]
+    fn a_decision_counts_however_long_it_takes() {
+        // From 1 to 2 no turn lies between that could be kept.
+        let account = account(&[stay(1, 1_010, 2_000), stay(2, 92_000, 93_000)]);
+        assert_eq!(account.switches().decide.max_ns, 90_000);
+        assert_eq!(account.attained_ns(vgpu(2)), 91_000);
+    }
+
+    #[test]
+    fn a_preemption_that_takes_a_reset_lasts_until_it_is_over() {
+        let reset =
+            Stay { asked_ns: Some(2_000), saving_ns: 1_010, reset: true, ..stay(1, 1_010, 9_000) };
+        let account = account(&[reset]);
+        assert_eq!(account.switches().preempt.max_ns, 7_000);
+        assert_eq!(account.switches().save, Quantiles::default());
+    }
+
+    #[test]
+    fn whoever_goes_ahead_pays_for_taking_off_and_loading_again() {
+        // 1 is asked 5 before it is off, and loads in 1.
+        let stays = [stay(1, 1_000, 2_000), stay(2, 2_100, 3_000), stay(1, 3_000, 4_000)];
+        let off_ns = |hints_ns: &[u64]| {
+            let compute = RunlistId::COMPUTE;
+            let account = Account::new(&stays, hints_ns, compute, 1_000, &turns());
+            [1, 2].map(|number| account.attained_ns(vgpu(number)))
+        };
+        assert_eq!(off_ns(&[]), [2_000, 1_000]);
+        assert_eq!(off_ns(&[2_050]), [2_000 - 5 - 1, 1_000 + 5 + 1]);
+        // Of a time when nobody was between the two.
+        assert_eq!(off_ns(&[2_500]), [2_000, 1_000]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use godwit_kernels::{Job, LAUNCH_BASE};
 use godwit_regs::fifo::{Entry, Launch};
 use godwit_regs::guest::{DOORBELL, DOORBELL_URGENT};
 use godwit_shim::{CardError, Host, HostError};
-use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Profile, RunlistId, Share, Vector};
+use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Index, Profile, RunlistId, Share, Vector};
+use std::collections::BTreeSet;
 
 const MIB: u64 = 1 << 20;
 // Places in the part of a partition that kernels leave to whoever launches them.
@@ -18,15 +19,31 @@ const BIG_RING_AT: u64 = LAUNCH_BASE + 0x10_0000;
 const BIG_RING_LOG2: u8 = 12;
 const ARGS_AT: u64 = LAUNCH_BASE + 0x18_0000;
 const COPIES_AT: u64 = 4 * MIB;
-/// Bytes of each endless copy job's copies.
+/// Bytes of each copy of an endless copy job, and of one that is large.
 const COPY_BYTES: u64 = MIB;
-/// A preemption that is ignored for so long is obeyed just before the engine counts as hung.
-const JUST_IN_TIME_NS: u64 = 999_000;
+const LARGE_COPY_BYTES: u64 = 6 * MIB;
+/// Short jobs, of those that are done at once and of those late in a turn: semaphores that they
+/// release on the compute engine, half a microsecond each; bytes that they fill on the copy engine.
+const SHORTS: [(usize, u64); 2] = [(16, 64 << 10), (200, MIB)];
+const SHORT_RING_LOG2: u8 = 8;
+/// An engine counts as hung when it has not let go after so long, its contexts saved.
+const DEADLINE_NS: u64 = 1_000_000;
+/// How long before that it is obeyed by whoever makes the most of it.
+const MARGIN_NS: u64 = 1_000;
 /// Longer than any deadline.
 const NEVER_NS: u64 = 1 << 50;
-/// Channels that ring in a storm, and channels of the large group.
-const STORM_CHANNELS: u16 = 8;
+/// Channels of most guests; of these, those that ring in a storm without work.
+const CHANNELS: u16 = 8;
+const STORM_CHANNELS: u16 = 6;
+/// Channels of the large group.
 const GROUP_CHANNELS: u16 = 128;
+/// Threads of a kernel, and of each kernel of the large group: its contexts are small ones, which
+/// together are as long as anybody else's.
+pub(super) const THREADS: u32 = 256;
+const GROUP_THREADS: u32 = 1;
+/// A context buffer of so many threads, in whole pages, and one of the large group's.
+const CONTEXT_BYTES: u32 = 80 << 10;
+const GROUP_CONTEXT_BYTES: u32 = 4 << 10;
 /// How far time goes on while a guest is set up.
 const SETUP_STEP_NS: u64 = 10_000;
 const SETUP_STEPS_MAX: u32 = 100_000;
@@ -57,11 +74,15 @@ pub enum SchedError {
 /// What a hostile guest does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hostile {
-    /// Its kernel never ends and ignores preemption until just before its deadline.
+    /// Its kernel never ends, its copies are large, and both ignore preemption until just before
+    /// the deadline.
     Stubborn,
-    /// It rings all of its channels all the time, and says that each is urgent.
+    /// It has short jobs on both engines, and says that each is urgent. It gives out one at once
+    /// when the one before is done, and rings channels without work all the time until that is
+    /// done too; then one late in a neighbour's turn; then only a doorbell late in such a turn.
     Doorbells,
-    /// Its work raises interrupts all the time, beside a kernel that never ends.
+    /// Its work raises interrupts all the time, beside a kernel that never ends and large copies,
+    /// and it rings all the time that this is urgent.
     Interrupts,
     /// Its kernel faults, and it opens its channel anew and launches again.
     Faults,
@@ -81,16 +102,30 @@ enum Kind {
     Hostile(Hostile),
 }
 
+/// How one hostile guest is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mischief {
+    /// Work that ignores preemption never obeys.
+    pub(super) hangs: bool,
+    /// How long saving a context takes, which counts against the deadline too.
+    pub(super) save_ns: u64,
+}
+
 /// A guest.
 #[derive(Debug)]
 pub(super) struct Guest {
     pub(super) gfid: Gfid,
+    pub(super) share: Share,
     kind: Kind,
+    /// It does not let go of an engine.
+    hangs: bool,
     device: Device,
     channels: Vec<Channel>,
     launch: Launch,
-    /// A channel of it is being closed or opened.
-    reopening: bool,
+    /// Channels of it that are being closed or opened.
+    reopening: BTreeSet<usize>,
+    /// Short jobs that it has given each engine.
+    shorts: [u32; 2],
     /// Its guest's work was asked to be done over again: how often.
     look: u32,
 }
@@ -105,31 +140,42 @@ impl Guest {
         let mut guest = Self::new(host, Kind::WellBehaved { copies }, share)?;
         guest.open_endless(host, 1, false)?;
         if copies {
-            guest.open(host, 1, 1, RunlistId::COPY, (RINGS_AT + RING_STRIDE, RING_LOG2))?;
+            guest.open_small(host, 1, RunlistId::COPY)?;
         }
         Ok(guest)
     }
 
-    /// One of a hostile kind; `hangs`: its kernel does not obey at all.
+    /// One of a hostile kind.
     pub(super) fn hostile(
         host: &mut Host,
         what: Hostile,
         share: Share,
-        hangs: bool,
+        how: Mischief,
     ) -> Result<Self, SchedError> {
         let mut guest = Self::new(host, Kind::Hostile(what), share)?;
         let gfid = guest.gfid;
         match what {
             Hostile::Stubborn => {
-                let ns = if hangs { NEVER_NS } else { JUST_IN_TIME_NS };
+                let in_time_ns = DEADLINE_NS.saturating_sub(how.save_ns + MARGIN_NS);
+                guest.hangs = how.hangs;
+                let ns = if how.hangs { NEVER_NS } else { in_time_ns };
                 host.card_mut().gpu_mut().set_stubborn(gfid, ns);
                 guest.open_endless(host, 1, false)?;
+                guest.open_small(host, 1, RunlistId::COPY)?;
             }
-            Hostile::Doorbells => guest.open_endless(host, STORM_CHANNELS, false)?,
+            Hostile::Doorbells => {
+                for number in 0..STORM_CHANNELS {
+                    guest.open_small(host, number, RunlistId::COMPUTE)?;
+                }
+                let ring = (BIG_RING_AT, SHORT_RING_LOG2);
+                guest.open(host, STORM_CHANNELS, STORM_CHANNELS, RunlistId::COMPUTE, ring)?;
+                guest.open_small(host, STORM_CHANNELS + 1, RunlistId::COPY)?;
+            }
             Hostile::Interrupts => {
                 guest.open_endless(host, 1, false)?;
                 let ring = (BIG_RING_AT, BIG_RING_LOG2);
                 guest.open(host, 1, 1, RunlistId::COMPUTE, ring)?;
+                guest.open_small(host, 2, RunlistId::COPY)?;
             }
             Hostile::Faults => {
                 // There is no code at the partition's start.
@@ -142,20 +188,16 @@ impl Guest {
     }
 
     fn new(host: &mut Host, kind: Kind, share: Share) -> Result<Self, SchedError> {
-        let channel_count = match kind {
-            Kind::Hostile(Hostile::Group) => GROUP_CHANNELS,
-            Kind::Hostile(_) | Kind::WellBehaved { .. } => STORM_CHANNELS,
+        let (channel_count, threads, context_bytes) = match kind {
+            Kind::Hostile(Hostile::Group) => (GROUP_CHANNELS, GROUP_THREADS, GROUP_CONTEXT_BYTES),
+            Kind::Hostile(_) | Kind::WellBehaved { .. } => (CHANNELS, THREADS, CONTEXT_BYTES),
         };
-        let profile = Profile {
-            fb_bytes: 8 * MIB,
-            bar_bytes: 8 * MIB,
-            channel_count,
-            context_bytes: 32 * 1024,
-        };
+        let profile =
+            Profile { fb_bytes: 16 * MIB, bar_bytes: 8 * MIB, channel_count, context_bytes };
         let gfid = host.create_running(profile, share, None).map_err(SchedError::Host)?;
         let mut bars = HostBars { host, gfid };
         let device = Device::probe(&mut bars)?;
-        let job = Job::spinner(64);
+        let job = Job::spinner(threads);
         let kernel = Kernel::parse(job.elf)?;
         kernel.load(&mut bars)?;
         let args: Vec<u8> = job.args.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -171,7 +213,11 @@ impl Guest {
             shared: 0,
         };
         let channels = Vec::new();
-        Ok(Self { gfid, kind, device, channels, launch, reopening: false, look: 0 })
+        let reopening = BTreeSet::new();
+        let (hangs, shorts, look) = (false, [0; 2], 0);
+        let guest =
+            Self { gfid, share, kind, hangs, device, channels, launch, reopening, shorts, look };
+        Ok(guest)
     }
 
     /// Its name in reports.
@@ -179,7 +225,7 @@ impl Guest {
         match self.kind {
             Kind::WellBehaved { .. } => "well-behaved",
             Kind::Hostile(Hostile::Stubborn) => "ignores preemption",
-            Kind::Hostile(Hostile::Doorbells) => "doorbell storm",
+            Kind::Hostile(Hostile::Doorbells) => "urgent storm",
             Kind::Hostile(Hostile::Interrupts) => "interrupt storm",
             Kind::Hostile(Hostile::Faults) => "faults for ever",
             Kind::Hostile(Hostile::Group) => "group of 128",
@@ -190,11 +236,16 @@ impl Guest {
         matches!(self.kind, Kind::Hostile(_))
     }
 
-    /// Whether it behaves well and always has work for an engine.
-    pub(super) fn uses(&self, runlist: RunlistId) -> bool {
+    /// Whether it always has work for an engine.
+    pub(super) fn is_busy(&self, runlist: RunlistId) -> bool {
+        let computes = runlist == RunlistId::COMPUTE;
         match self.kind {
-            Kind::WellBehaved { copies } => runlist == RunlistId::COMPUTE || copies,
-            Kind::Hostile(_) => false,
+            Kind::WellBehaved { copies } => computes || copies,
+            // One that is reset has no work until it has opened its channel anew.
+            Kind::Hostile(Hostile::Stubborn) => !self.hangs,
+            Kind::Hostile(Hostile::Interrupts) => true,
+            Kind::Hostile(Hostile::Group) => computes,
+            Kind::Hostile(Hostile::Doorbells | Hostile::Faults) => false,
         }
     }
 
@@ -214,6 +265,17 @@ impl Guest {
             self.launch(host, number)?;
         }
         Ok(())
+    }
+
+    /// Opens a channel with a ring of usual size, in a group of its own.
+    fn open_small(
+        &mut self,
+        host: &mut Host,
+        number: u16,
+        runlist: RunlistId,
+    ) -> Result<(), SchedError> {
+        let ring_at = RINGS_AT + u64::from(number) * RING_STRIDE;
+        self.open(host, number, number, runlist, (ring_at, RING_LOG2))
     }
 
     fn open(
@@ -250,45 +312,117 @@ impl Guest {
         Ok(())
     }
 
-    /// Looks at what has become of its work, and goes on with its mischief.
-    pub(super) fn look(&mut self, host: &mut Host) -> Result<(), SchedError> {
+    /// Looks at what has become of its work, and goes on with its mischief. `late`: of each engine,
+    /// who of the well-behaved has it and has had most of a turn.
+    pub(super) fn look(
+        &mut self,
+        host: &mut Host,
+        late: [Option<Gfid>; 2],
+    ) -> Result<(), SchedError> {
         self.look = self.look.wrapping_add(1);
         match self.kind {
             Kind::WellBehaved { copies } => self.look_well(host, copies),
-            Kind::Hostile(Hostile::Doorbells) => self.storm(host),
-            Kind::Hostile(Hostile::Interrupts) => self.notify(host),
-            Kind::Hostile(Hostile::Faults | Hostile::Stubborn) => self.reopen(host),
+            Kind::Hostile(Hostile::Doorbells) => {
+                if self.hurry(host, STORM_CHANNELS, late, RunlistId::COMPUTE)? {
+                    self.ring_urgently(host, STORM_CHANNELS);
+                }
+                self.hurry(host, STORM_CHANNELS + 1, late, RunlistId::COPY)?;
+                Ok(())
+            }
+            Kind::Hostile(Hostile::Interrupts) => {
+                self.notify(host)?;
+                self.ring_urgently(host, STORM_CHANNELS);
+                self.copy(host, 2, LARGE_COPY_BYTES)
+            }
+            Kind::Hostile(Hostile::Faults) => self.reopen(host, 0),
+            Kind::Hostile(Hostile::Stubborn) => {
+                self.reopen(host, 0)?;
+                self.reopen(host, 1)?;
+                if self.hangs {
+                    self.copy_again(host)
+                } else {
+                    self.copy(host, 1, LARGE_COPY_BYTES)
+                }
+            }
             Kind::Hostile(Hostile::Group) => Ok(()),
         }
     }
 
     fn look_well(&mut self, host: &mut Host, copies: bool) -> Result<(), SchedError> {
-        let mut bars = HostBars { host, gfid: self.gfid };
+        let bars = &mut HostBars { host, gfid: self.gfid };
         if self.look.is_multiple_of(256) {
             for channel in &self.channels {
-                match channel.poll_ready(&mut bars)? {
+                match channel.poll_ready(bars)? {
                     ChannelStatus::Ready => {}
                     other => return Err(SchedError::Lost(other)),
                 }
             }
         }
-        if copies && let Some(channel) = self.channels.get_mut(1) {
-            let room = channel.room(&mut bars)?;
-            let byte_count = COPY_BYTES;
-            let copy = Entry::Copy { from: COPIES_AT, to: COPIES_AT + COPY_BYTES, byte_count };
-            if room > channel.ring().entry_count() / 2 {
-                channel.submit(&mut bars, &vec![copy; room as usize])?;
-            }
+        if copies { self.copy(host, 1, COPY_BYTES) } else { Ok(()) }
+    }
+
+    /// Fills a channel's ring with copies when it is half empty.
+    fn copy(&mut self, host: &mut Host, index: usize, byte_count: u64) -> Result<(), SchedError> {
+        let mut bars = HostBars { host, gfid: self.gfid };
+        let Some(channel) = self.channels.get_mut(index) else { return Ok(()) };
+        let room = channel.room(&mut bars)?;
+        let copy = Entry::Copy { from: COPIES_AT, to: COPIES_AT + byte_count, byte_count };
+        if room > channel.ring().entry_count() / 2 {
+            channel.submit(&mut bars, &vec![copy; room as usize])?;
         }
         Ok(())
     }
 
-    fn storm(&mut self, host: &mut Host) -> Result<(), SchedError> {
-        for channel in &self.channels {
+    /// The same for a channel that is reset now and then.
+    fn copy_again(&mut self, host: &mut Host) -> Result<(), SchedError> {
+        let Some(channel) = self.channels.get(1) else { return Ok(()) };
+        let status = channel.poll_ready(&mut HostBars { host, gfid: self.gfid })?;
+        if status == ChannelStatus::Ready && !self.reopening.contains(&1) {
+            self.copy(host, 1, LARGE_COPY_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Rings its first channels.
+    fn ring_urgently(&self, host: &mut Host, count: u16) {
+        for channel in self.channels.iter().take(count.into()) {
             let token = u32::from(channel.id().raw()) | DOORBELL_URGENT;
             host.bar0_write(self.gfid, DOORBELL, token);
         }
-        Ok(())
+    }
+
+    /// Gives a channel its next short job when the one before is done, and when it hurts most.
+    /// Whether one is under way that was given to it at once.
+    fn hurry(
+        &mut self,
+        host: &mut Host,
+        number: u16,
+        late: [Option<Gfid>; 2],
+        runlist: RunlistId,
+    ) -> Result<bool, SchedError> {
+        let mut bars = HostBars { host, gfid: self.gfid };
+        let Some(channel) = self.channels.get_mut(usize::from(number)) else { return Ok(false) };
+        let is_late = late[runlist.index()].is_some();
+        let given = &mut self.shorts[runlist.index()];
+        if channel.pending(&mut bars)? > 0 {
+            return Ok(*given % 3 == 1);
+        }
+        let kind = *given as usize % 3;
+        if kind > 0 && !is_late {
+            return Ok(false);
+        }
+        *given = given.wrapping_add(1);
+        if let Some((releases, byte_count)) = SHORTS.get(kind).copied() {
+            let (at, value) = (COPIES_AT, 0);
+            let entries = match runlist {
+                RunlistId::COPY => vec![Entry::Fill { at, byte_count, value }],
+                _ => vec![Entry::Release { at, value: 0 }; releases],
+            };
+            channel.submit(&mut bars, &entries)?;
+        }
+        let token = u32::from(channel.id().raw()) | DOORBELL_URGENT;
+        host.bar0_write(self.gfid, DOORBELL, token);
+        Ok(false)
     }
 
     fn notify(&mut self, host: &mut Host) -> Result<(), SchedError> {
@@ -303,33 +437,28 @@ impl Guest {
         Ok(())
     }
 
-    /// Opens its channel anew when it has faulted, and launches again.
-    fn reopen(&mut self, host: &mut Host) -> Result<(), SchedError> {
+    /// Opens a channel anew when it has faulted; the first one launches its kernel again.
+    fn reopen(&mut self, host: &mut Host, index: usize) -> Result<(), SchedError> {
         let mut bars = HostBars { host, gfid: self.gfid };
-        let Some(channel) = self.channels.first() else { return Ok(()) };
+        let Some(channel) = self.channels.get_mut(index) else { return Ok(()) };
+        let is_reopening = self.reopening.contains(&index);
         match channel.poll_ready(&mut bars)? {
-            ChannelStatus::Faulted(_) if !self.reopening => {
+            ChannelStatus::Faulted(_) if !is_reopening => {
                 channel.destroy(&mut bars)?;
-                self.reopening = true;
+                self.reopening.insert(index);
             }
-            ChannelStatus::Free if self.reopening => {
+            ChannelStatus::Free if is_reopening => {
                 let (id, ring) = (channel.id(), channel.ring());
-                let group = GuestTsgId::new(0).ok_or(SchedError::Channel)?;
-                let at = (ring.base(), ring.entries_log2());
-                let again = Channel::create(
-                    &mut bars,
-                    &self.device,
-                    id,
-                    group,
-                    RunlistId::COMPUTE,
-                    at.0,
-                    at.1,
-                )?;
-                self.channels = vec![again];
+                let group = GuestTsgId::new(id.raw()).ok_or(SchedError::Channel)?;
+                let runlist = if index == 0 { RunlistId::COMPUTE } else { RunlistId::COPY };
+                let (at, log2) = (ring.base(), ring.entries_log2());
+                *channel = Channel::create(&mut bars, &self.device, id, group, runlist, at, log2)?;
             }
-            ChannelStatus::Ready if self.reopening => {
-                self.reopening = false;
-                self.launch(host, 0)?;
+            ChannelStatus::Ready if is_reopening => {
+                self.reopening.remove(&index);
+                if index == 0 {
+                    self.launch(host, 0)?;
+                }
             }
             // One that is banned is refused, and does not try again.
             ChannelStatus::Faulted(_)
