@@ -26,6 +26,10 @@ const MIB: u64 = 1 << 20;
 const CHAOS_NS: u64 = 12_000_000;
 /// Jobs of a vGPU; each has a channel of its own.
 const JOBS_MAX: u16 = 4;
+/// Every preemption ends within this: a stop that is pinned to a boundary has 20 ms in these
+/// worlds, one that is refused for it asks anew, and what does not let go then is reset, which is
+/// tried three times.
+const LET_GO_NS: u64 = 55_000_000;
 /// After it everything must settle within this.
 const SETTLE_NS: u64 = 4_000_000_000;
 
@@ -124,6 +128,10 @@ fn outcome(world: &World, mut problems: Vec<String>) -> Outcome {
         totals.longest_wait = totals.longest_wait.max(node.turns.longest);
         totals.resets += counters.resets;
         totals.lost_acks += counters.lost_acks;
+        if node.turns.slowest_ns > LET_GO_NS {
+            let (name, slowest_ns) = (&node.name, node.turns.slowest_ns);
+            problems.push(format!("{name}: an engine was let go of after {slowest_ns} ns"));
+        }
         if counters.overruns != 0 {
             problems.push(format!("{}: a queue of the engine overran", node.name));
         }

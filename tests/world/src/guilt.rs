@@ -44,10 +44,12 @@ impl World {
             return;
         }
         let reset_ns = self.config.costs.engine_reset_ns;
-        let had_ns = |stay: &Stay| Some(stay.empty_ns - reset_ns - stay.asked_ns?);
+        let had_ns = |stay: &Stay| stay.empty_ns.checked_sub(reset_ns)?.checked_sub(stay.asked_ns?);
         let early = |stay: &&Stay| {
             stay.reset && had_ns(stay).is_none_or(|ns| ns < DEADLINE_NS - DECISION_NS)
         };
+        let took_ns = |stay: &Stay| Some(stay.empty_ns.saturating_sub(stay.asked_ns?));
+        let slowest_ns = stays.iter().filter_map(took_ns).max().unwrap_or(0);
         let what = stays.iter().find(early).map(|stay| {
             let (name, gfid, had_ns) = (&node.name, stay.gfid, had_ns(stay));
             format!("{name}: {:?} was reset too early for {gfid:?}: {had_ns:?} ns", stay.runlist)
@@ -55,6 +57,8 @@ impl World {
         if let Some(what) = what {
             self.problem(what);
         }
+        let turns = &mut self.hosts[at].turns;
+        turns.slowest_ns = turns.slowest_ns.max(slowest_ns);
     }
 
     /// A job has ended: if an engine reset has ended it, that was its own doing.

@@ -37,6 +37,8 @@ pub(crate) struct Turns {
     changed_ns: u64,
     /// The longest wait, in percent of what it might have been.
     pub(crate) longest: u64,
+    /// The longest time from a request to let go of an engine until it was empty.
+    pub(crate) slowest_ns: u64,
 }
 
 /// A vGPU waits for an engine.
