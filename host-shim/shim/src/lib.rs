@@ -55,7 +55,7 @@ pub use image::{IMAGE_BYTES_MAX, ImageError, check_image};
 pub use journal::Journal;
 pub use link::{LinkMessage, Token};
 pub use loss::{Loss, LossCause};
-pub use mcu::{Mcu, Mishap, MishapAt, QemuBoard, QemuMcu};
+pub use mcu::{CallLengths, Mcu, Mishap, MishapAt, QemuBoard, QemuMcu};
 pub use restore::{RestoreError, RestoreState, Restorer, Wanted};
 pub use save::{Live, SaveError, SavePlan, SaveState, SaveStats, Saver};
 pub use share::AbuseReport;

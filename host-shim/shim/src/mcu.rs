@@ -5,7 +5,7 @@ use godwit_log::LogReader;
 use godwit_regs::window::{BOARDS, Board, MPS2_AN386, QEMU_VIRT_RV32, QEMU_VIRT_RV64};
 use godwit_sys::{ImageFile, QemuStart};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a card's firmware runs on.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,27 @@ pub struct QemuMcu {
     pub(crate) board: QemuBoard,
     pub(crate) program: Program,
     pub(crate) log: Arc<LogSource>,
+    pub(crate) lengths: Option<CallLengths>,
+}
+
+/// Instructions of each call to a microcontroller but those of its power-ons, in order. Copies are
+/// of one list, which goes on in every card that is made with one of them.
+#[derive(Clone, Debug, Default)]
+pub struct CallLengths(Arc<Mutex<Vec<u32>>>);
+
+impl CallLengths {
+    /// All so far.
+    pub fn so_far(&self) -> Vec<u32> {
+        self.list().clone()
+    }
+
+    pub(crate) fn note(&self, instructions: u32) {
+        self.list().push(instructions);
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.0.lock().unwrap_or_else(|held| held.into_inner())
+    }
 }
 
 /// What the log of a firmware is read by.
@@ -85,12 +106,18 @@ impl QemuMcu {
     pub fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
         let texts = Some(Arc::new(Texts::of(image.clone())));
         let log = Arc::new(LogSource { texts, ..LogSource::default() });
-        Self { board, program: Program::Image(image), log }
+        Self { board, program: Program::Image(image), log, lengths: None }
     }
 
     /// What boots from this flash file; the board has a flash.
     pub fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
-        Self { board, program: Program::Flash(flash), log: Arc::default() }
+        Self { board, program: Program::Flash(flash), log: Arc::default(), lengths: None }
+    }
+
+    /// The same, and the length of each call is noted here.
+    #[must_use]
+    pub fn with_call_lengths(self, lengths: CallLengths) -> Self {
+        Self { lengths: Some(lengths), ..self }
     }
 
     /// The same image, and its log is read: take it with [`crate::Card::take_log`]. The reader is

@@ -263,6 +263,8 @@ impl Remote {
                 self.listener.listen(&*self.window);
                 if self.just_started {
                     self.check_version()?;
+                } else if let Some(lengths) = &self.mcu.lengths {
+                    lengths.note(burst.instructions);
                 }
                 return Ok(Some(burst));
             }

@@ -8,7 +8,7 @@
 //! bytes.
 
 use godwit_kernels::Job;
-use godwit_shim::{Live, Mcu, Mishap, MishapAt};
+use godwit_shim::{CallLengths, Live, Mcu, Mishap, MishapAt};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
@@ -63,10 +63,23 @@ pub struct Shown {
     pub cut_again: bool,
     /// The transfer went through all the same.
     pub went_through: bool,
-    /// Calls to the firmware that was to lose its power, while the transfer went on.
-    pub calls: u32,
+    /// Calls to the firmware that was to lose its power, while the transfer went on, by their
+    /// instructions; none in the host's process.
+    pub calls: Vec<u32>,
     /// What is wrong.
     pub problems: Vec<String>,
+}
+
+/// Keeps the instructions of one cut apart from those of the next.
+const INSTRUCTIONS_APART: u32 = 2_654_435_761;
+
+/// The cuts of a scene in QEMU, by number: in its calls in turn, and each time at another
+/// instruction of the whole call.
+pub fn spread(number: u32, calls: &[u32]) -> Cut {
+    let call = number % (calls.len() as u32).max(1);
+    let length = calls.get(call as usize).copied().unwrap_or_default().max(1);
+    let instructions = 1 + number.wrapping_mul(INSTRUCTIONS_APART) % length;
+    Cut { calls: 1 + call, instructions, takeover: None }
 }
 
 /// Runs a scene. Files go into `folder`.
@@ -75,7 +88,8 @@ pub struct Shown {
 ///
 /// When the simulated hosts cannot be made.
 pub fn run(scene: Scene, mcu: &Mcu, cut: Option<Cut>, folder: &Path) -> Result<Shown, WorldError> {
-    let mut stage = Stage::new(mcu, folder)?;
+    let lengths = CallLengths::default();
+    let mut stage = Stage::new(scene, mcu, &lengths, folder)?;
     let mut shown = Shown::default();
     stage.until_in_work();
     if scene == Scene::Resume {
@@ -99,7 +113,7 @@ pub fn run(scene: Scene, mcu: &Mcu, cut: Option<Cut>, folder: &Path) -> Result<S
     stage.transfer(action.clone());
     shown.cut = cut.is_some() && !stage.world.call_off(host);
     shown.cut_again = stage.world.losses().filter(|(lost, ..)| *lost == host).count() > 1;
-    shown.calls = stage.world.calls(host).unwrap_or_default() - before;
+    shown.calls = lengths.so_far().split_off(before as usize);
     shown.went_through = stage.last_failure().is_none();
     if !shown.went_through {
         if !shown.cut {
@@ -128,11 +142,23 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(mcu: &Mcu, folder: &Path) -> Result<Self, WorldError> {
+    fn new(
+        scene: Scene,
+        mcu: &Mcu,
+        lengths: &CallLengths,
+        folder: &Path,
+    ) -> Result<Self, WorldError> {
         let costs = Costs { kernel_instruction_ps: 20_000, ..Costs::default() };
         let mut world = World::new(WorldConfig { seed: 7, costs });
-        world.set_mcu(mcu.clone());
+        let cut = match mcu {
+            Mcu::Native => Mcu::Native,
+            Mcu::Qemu(mcu) => Mcu::Qemu(mcu.clone().with_call_lengths(lengths.clone())),
+        };
+        let at_source = matches!(scene, Scene::MoveFrom | Scene::Suspend);
+        let (at_from, at_to) = if at_source { (&cut, mcu) } else { (mcu, &cut) };
+        world.set_mcu(at_from.clone());
         let from = host(&mut world, "from", 1_000_000_007)?;
+        world.set_mcu(at_to.clone());
         let to = host(&mut world, "to", 77)?;
         for (name, home, seed) in [("near", from, 3), ("far", to, 4)] {
             vgpu(&mut world, name, home, Job::sha256_chain(seed, 2, 2, 4))?;
@@ -241,4 +267,26 @@ fn vgpu(
         endless: false,
     })?;
     Ok((vgpu, job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_are_spread_over_every_call_and_all_of_it() {
+        let calls = [1, 300, 22_000];
+        let mut parts = [[0; 10]; 3];
+        for number in 0..3_000 {
+            let Cut { calls: call, instructions, .. } = spread(number, &calls);
+            let (at, length) = (call as usize - 1, calls[call as usize - 1]);
+            assert!((1..=length).contains(&instructions), "{instructions} of {length}");
+            parts[at][((instructions - 1) * 10 / length) as usize] += 1;
+        }
+        assert_eq!(parts[0][0], 1_000);
+        for tenth in parts[1..].iter().flatten() {
+            assert!((50..200).contains(tenth), "{parts:?}");
+        }
+        assert_eq!(spread(5, &[]).calls, 1, "without calls there is nothing to choose from");
+    }
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use godwit_qemu::resets::{Cut, Scene, Shown, run};
+use godwit_qemu::resets::{Cut, Scene, Shown, run, spread};
 use godwit_qemu::{at_once, mcu};
 use godwit_shim::Mcu;
 use std::process::ExitCode;
@@ -33,13 +33,8 @@ struct Args {
     only: Option<Vec<u32>>,
 }
 
-/// Most instructions of a call that are stepped before a cut; nearly all calls have fewer.
-const INSTRUCTIONS_MAX: u32 = 4_000;
 /// The shortest scene has some more words than these.
 const FIRST_MAX: u32 = 400;
-/// Keeps the instructions of one cut apart from those of the next; it shares no factor with their
-/// range.
-const INSTRUCTIONS_APART: u32 = 1_237;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -160,7 +155,7 @@ fn every_takeover(scene: Scene, args: &Args) -> Totals {
     totals.into_inner().unwrap_or_default()
 }
 
-/// Cuts at instructions that are spread over all calls of the transfer.
+/// Cuts at instructions that are spread over all of each call of the transfer.
 fn in_qemu(scene: Scene, count: u32, board: &Mcu, jobs: u32) -> Totals {
     let next = AtomicU32::new(0);
     let totals = Mutex::new(Totals::default());
@@ -168,17 +163,14 @@ fn in_qemu(scene: Scene, count: u32, board: &Mcu, jobs: u32) -> Totals {
         let totals = totals.lock().unwrap_or_else(|held| held.into_inner());
         totals.cuts >= count || totals.runs >= 2 * count
     };
-    let calls = shown(scene, board, None).calls.max(1);
+    let calls = shown(scene, board, None).calls;
     at_once(jobs, || {
         loop {
             if is_enough() {
                 return;
             }
             let number = next.fetch_add(1, Ordering::Relaxed);
-            // Calls in turn, and each time at another instruction.
-            let call = 1 + number % calls;
-            let instructions = 1 + number.wrapping_mul(INSTRUCTIONS_APART) % INSTRUCTIONS_MAX;
-            let cut = Cut { calls: call, instructions, takeover: None };
+            let cut = spread(number, &calls);
             let shown = shown(scene, board, Some(cut));
             note(&totals, scene, cut, &shown);
         }
