@@ -46,17 +46,36 @@ impl QemuStart<'_> {
         match self {
             Self::Kernel(image) => ["-kernel".into(), image.path.clone().into()],
             Self::Flash(path) => {
-                let mut drive = OsString::from("if=pflash,unit=0,format=raw,readonly=on,file=");
-                // A comma in a name is written twice.
-                for (at, part) in path.as_os_str().as_bytes().split(|b| *b == b',').enumerate() {
-                    drive.push(if at == 0 { "" } else { ",," });
-                    drive.push(OsStr::from_bytes(part));
-                }
-                ["-drive".into(), drive]
+                let drive = "if=pflash,unit=0,format=raw,readonly=on,file=";
+                ["-drive".into(), with_path(drive, path)]
             }
         }
     }
 }
+
+/// An option that ends with a path: a comma in it is written twice.
+fn with_path(option: &str, path: &Path) -> OsString {
+    let mut option = OsString::from(option);
+    for (at, part) in path.as_os_str().as_bytes().split(|b| *b == b',').enumerate() {
+        option.push(if at == 0 { "" } else { ",," });
+        option.push(OsStr::from_bytes(part));
+    }
+    option
+}
+
+/// Where to listen for a debugger, as QEMU is told.
+fn debugger_arg(socket: &Path) -> Result<OsString, QemuError> {
+    let bytes = socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX {
+        return Err(QemuError::SocketPath { path: socket.to_owned(), bytes });
+    }
+    let mut option = with_path("unix:", socket);
+    option.push(",server=on,wait=off");
+    Ok(option)
+}
+
+/// Longest path of a UNIX socket: Linux has 108 bytes for it, of which one ends it (`man 7 unix`).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// What went wrong with QEMU.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +98,17 @@ pub enum QemuError {
         program: String,
         /// Why.
         error: io::Error,
+    },
+    /// The debugger's socket cannot have this name.
+    #[error(
+        "the debugger's socket would be {path:?}, whose path has {bytes} bytes; a socket's has up \
+         to {SOCKET_PATH_BYTES_MAX}: let TMPDIR name a folder with a shorter path"
+    )]
+    SocketPath {
+        /// Its path.
+        path: PathBuf,
+        /// How long it is.
+        bytes: usize,
     },
     /// It has ended by itself.
     #[error("QEMU has ended, {status}, and said: {said}")]
@@ -178,7 +208,7 @@ impl Qemu {
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::from(said.try_clone()?));
         if let Some(socket) = config.debugger {
-            command.arg("-gdb").arg(format!("unix:{},server=on,wait=off", socket.display()));
+            command.arg("-gdb").arg(debugger_arg(socket)?);
         }
         die_with_us(&mut command);
         let child = command.spawn().map_err(|error| start_error(config, error))?;
@@ -262,6 +292,7 @@ fn start_error(config: &QemuConfig<'_>, error: io::Error) -> QemuError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
     fn start(program: &str) -> Result<Qemu, QemuError> {
         let ram = MemFile::new("test", 1 << 20).unwrap();
@@ -283,6 +314,19 @@ mod tests {
         assert_eq!(option, "-drive");
         let expected = "if=pflash,unit=0,format=raw,readonly=on,file=a,,b/c,,,,d";
         assert_eq!(drive, expected);
+    }
+
+    #[test]
+    fn a_debuggers_socket_is_named_so_that_qemu_understands_or_is_refused() {
+        let option = debugger_arg(Path::new("/a,b/socket")).unwrap();
+        assert_eq!(option, "unix:/a,,b/socket,server=on,wait=off");
+        let path = PathBuf::from(format!("/{}", "x".repeat(SOCKET_PATH_BYTES_MAX - 1)));
+        // As the system has it.
+        let bound = |path: &Path| UnixListener::bind(path).unwrap_err().kind();
+        assert!(debugger_arg(&path).is_ok());
+        assert_ne!(bound(&path.join("socket")), bound(Path::new("/no-such-folder/socket")));
+        let error = debugger_arg(&path.join("socket")).unwrap_err().to_string();
+        assert!(error.contains("whose path has 114 bytes; a socket's has up to 107"), "{error}");
     }
 
     #[test]
