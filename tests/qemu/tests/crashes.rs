@@ -33,7 +33,9 @@ fn a_loss_is_told_with_the_registers_and_the_last_events() {
     let path = Path::new("test.toml");
     let scenario = Scenario::parse(path, SCENARIO, folder.path(), None).unwrap();
     let report = execute_on(&scenario, &mcu("qemu-virt-rv64"), &mut Silent).unwrap();
-    for loss in report.firmware_losses.iter().filter(|loss| loss.cause != "cut") {
+    let told: Vec<_> = report.firmware_losses.iter().filter(|loss| loss.cause != "cut").collect();
+    assert_eq!(told.len(), 6, "a trap, a hang and a stack overflow of each host");
+    for loss in told {
         // Code and stack of this board are in the first MiB of its RAM.
         assert!(loss.told.contains(" at 0x8000"), "{}", loss.told);
         assert!(loss.told.contains(", sp 0x800f"), "{}", loss.told);
