@@ -23,7 +23,7 @@ pub struct QemuMcu {
     pub(crate) board: QemuBoard,
     pub(crate) program: Program,
     pub(crate) log: Arc<LogSource>,
-    pub(crate) lengths: CallLengths,
+    pub(crate) lengths: Option<CallLengths>,
 }
 
 /// Instructions of each call to a microcontroller but those of its power-ons, in order. Copies are
@@ -106,19 +106,18 @@ impl QemuMcu {
     pub fn new(board: QemuBoard, image: Arc<ImageFile>) -> Self {
         let texts = Some(Arc::new(Texts::of(image.clone())));
         let log = Arc::new(LogSource { texts, ..LogSource::default() });
-        Self { board, program: Program::Image(image), log, lengths: CallLengths::default() }
+        Self { board, program: Program::Image(image), log, lengths: None }
     }
 
     /// What boots from this flash file; the board has a flash.
     pub fn with_flash(board: QemuBoard, flash: PathBuf) -> Self {
-        let (log, lengths) = (Arc::default(), CallLengths::default());
-        Self { board, program: Program::Flash(flash), log, lengths }
+        Self { board, program: Program::Flash(flash), log: Arc::default(), lengths: None }
     }
 
     /// The same, and the length of each call is noted here.
     #[must_use]
     pub fn with_call_lengths(self, lengths: CallLengths) -> Self {
-        Self { lengths, ..self }
+        Self { lengths: Some(lengths), ..self }
     }
 
     /// The same image, and its log is read: take it with [`crate::Card::take_log`]. The reader is

@@ -261,9 +261,10 @@ impl Remote {
             if let Some(burst) = self.caller.answered(call) {
                 self.recognise();
                 self.listener.listen(&*self.window);
-                match self.just_started {
-                    true => self.check_version()?,
-                    false => self.mcu.lengths.note(burst.instructions),
+                if self.just_started {
+                    self.check_version()?;
+                } else if let Some(lengths) = &self.mcu.lengths {
+                    lengths.note(burst.instructions);
                 }
                 return Ok(Some(burst));
             }
