@@ -15,6 +15,8 @@ pub(crate) struct Account {
     credit_ns: i32,
     /// What it may have of others' time until its next turn.
     pub(crate) loan_ns: u32,
+    /// What it has had since its last turn, and before its next.
+    ahead_ns: u32,
     /// What its turn would have beyond what a turn may have: that of the next.
     over_ns: u32,
     /// What it did not use of its last turn.
@@ -22,7 +24,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) const EMPTY: Self = Self { credit_ns: 0, loan_ns: 0, over_ns: 0, lost_ns: 0 };
+    pub(crate) const EMPTY: Self =
+        Self { credit_ns: 0, loan_ns: 0, ahead_ns: 0, over_ns: 0, lost_ns: 0 };
 
     pub(crate) fn credit_ns(&self) -> i32 {
         self.credit_ns
@@ -37,6 +40,13 @@ impl Account {
         self.credit_ns = self.credit_ns.saturating_sub(ns).max(DEBT_MAX_NS.wrapping_neg());
     }
 
+    /// It has had time before its turn.
+    pub(crate) fn charge_ahead(&mut self, ns: u64) {
+        self.charge(ns);
+        let ns = u32::try_from(ns).unwrap_or(u32::MAX);
+        self.ahead_ns = self.ahead_ns.saturating_add(ns).min(DEBT_MAX_NS.unsigned_abs());
+    }
+
     pub(crate) fn refund(&mut self, ns: u32) {
         self.add(i32::try_from(ns).unwrap_or(i32::MAX));
     }
@@ -49,10 +59,13 @@ impl Account {
         if self.credit_ns >= 0 {
             quantum.wrapping_add(self.credit_ns)
         } else {
+            // What was had ahead comes off in full, so that no round is longer for it.
             let debt = self.credit_ns.wrapping_neg();
-            let part = debt.checked_div(averaging.into()).unwrap_or(debt).wrapping_add(1);
-            let over = debt.wrapping_sub(quantum.wrapping_mul(DEBT_QUANTA));
-            quantum.wrapping_sub(part.max(over).min(debt))
+            let ahead = debt.min(self.ahead_ns as i32);
+            let rest = debt.wrapping_sub(ahead);
+            let part = rest.checked_div(averaging.into()).unwrap_or(rest).wrapping_add(1);
+            let over = rest.wrapping_sub(quantum.wrapping_mul(DEBT_QUANTA));
+            quantum.wrapping_sub(ahead).wrapping_sub(part.max(over).min(rest))
         }
     }
 
@@ -70,7 +83,7 @@ impl Account {
     /// ones longer.
     pub(crate) fn leave_out(&mut self, quantum_ns: u32) {
         self.credit_ns = self.credit_ns.wrapping_add(quantum_ns as i32);
-        (self.over_ns, self.lost_ns) = (0, 0);
+        (self.ahead_ns, self.over_ns, self.lost_ns) = (0, 0, 0);
     }
 
     /// A turn of the round that is under way would have had another length. What was not used of

@@ -75,7 +75,7 @@ impl Engine {
         };
         let save_ns = self.now_ns.saturating_sub(stint.asked_ns).min(SAVE_NS_MAX) as u32;
         let ns = save_ns.saturating_mul(2);
-        self.vgpus[ahead].accounts[runlist].charge(ns.into());
+        self.vgpus[ahead].accounts[runlist].charge_ahead(ns.into());
         self.vgpus[gfid].accounts[runlist].refund(ns);
         self.runlists[runlist].turn.prolong(ns.into());
     }

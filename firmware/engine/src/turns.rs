@@ -258,7 +258,7 @@ impl Engine {
         match stint.time {
             Time::Own => account.charge(used_ns),
             Time::Ahead => {
-                account.charge(used_ns);
+                account.charge_ahead(used_ns);
                 // The turn that waited is as long as it would have been.
                 self.runlists[runlist].turn.prolong(used_ns);
             }
