@@ -12,6 +12,10 @@
 //! - a jump by a word from a read-only table goes to one of the table's entries, and one into a
 //!   run of jumps to one of them;
 //! - functions keep the registers and the stack pointer that their core's convention says;
+//! - whoever has a pointer into a function's frame writes there and above, but not to where the
+//!   function has saved its return address;
+//! - what a Cortex-M takes from the stack into its program counter or its link register was saved
+//!   there;
 //! - RISC-V takes one trap at a time: the handler does not fault, and does not enable interrupts;
 //! - a Cortex-M's priorities are as after a reset, so that one interrupt or fault, one hard fault
 //!   and one NMI can be on the stack at the same time, each with the largest frame there is.

@@ -6,13 +6,15 @@ use godwit_types::CHANNEL_COUNT;
 use super::budget::Sizes;
 use super::graph::{Deepest, Graph};
 use super::image::Image;
-use super::roots::Roots;
+use super::roots::{Level, Roots};
 
 /// The symbol whose value is the size of a channel's entries in the engine's tables.
 const CHANNEL_BYTES: &str = "_godwit_channel_bytes";
 /// The symbol of the stack's first byte, which is its highest.
 const STACK_START: &str = "_stack_start";
-/// The first byte above the guard.
+/// The guard's first byte, and the first above it.
+const GUARD: &str = "_stack_guard";
+/// See [`GUARD`].
 const GUARD_END: &str = "_stack_guard_end";
 /// Bytes of the small stack on which an overflow is handled.
 const EMERGENCY_BYTES: &str = "_emergency_stack_bytes";
@@ -67,8 +69,9 @@ pub(crate) fn image(bytes: &[u8]) -> Result<Findings> {
     Ok(Findings { sizes, deepest, problems })
 }
 
-/// Where the linker script has a guard below the stack: whether the stack ends above it, and its
-/// overflow can be handled on the small stack below.
+/// Where the linker script has a guard below the stack: whether the stack ends above it, no
+/// function's frame reaches beyond it, and an overflow can be handled on the small stack below, or
+/// else in the guard.
 fn beyond_guard(
     image: &Image,
     graph: &Graph<'_>,
@@ -79,9 +82,24 @@ fn beyond_guard(
     if start.saturating_sub(guard) < stack_bytes {
         return Some(format!("the stack reaches into its guard, below {guard:#x}"));
     }
-    let room = image.symbol(EMERGENCY_BYTES)?;
-    let handlers = roots.levels.iter().flat_map(|level| &level.handlers);
-    let deepest = handlers.filter_map(|at| graph.deepest(*at).ok()).map(|it| it.bytes).max()?;
+    let guard_bytes = guard.saturating_sub(image.symbol(GUARD)?);
+    let frame = graph.largest_frame(&roots.all());
+    let of = |level: &Level| {
+        let handlers = level.handlers.iter().filter_map(|at| graph.deepest(*at).ok());
+        handlers.map(|it| it.bytes).max().unwrap_or(0)
+    };
+    let Some(room) = image.symbol(EMERGENCY_BYTES) else {
+        // A function may have moved the stack pointer down to its frame's end when it faults.
+        let faults = roots.levels.iter().filter(|level| level.is_fault);
+        let handled: u64 = faults.map(|level| level.frame_bytes + of(level)).sum();
+        return (frame + handled > guard_bytes).then(|| {
+            format!("a frame takes {frame} bytes and faults {handled}, the guard has {guard_bytes}")
+        });
+    };
+    if frame > guard_bytes {
+        return Some(format!("a frame takes {frame} bytes, and the guard has {guard_bytes}"));
+    }
+    let deepest = roots.levels.iter().map(of).max()?;
     (deepest > room)
         .then(|| format!("a handler takes {deepest} bytes, and an overflow's has {room}"))
 }

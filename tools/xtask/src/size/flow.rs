@@ -159,8 +159,8 @@ impl Walk<'_> {
         for (reg, expr) in &insn.sets {
             after.set(*reg, before.value(*expr, self.isa, self.image));
         }
-        if let Some((reg, base, disp)) = insn.store {
-            after.store(reg, base, disp, self.image);
+        if let Some(store) = insn.store {
+            after.store(store, self.isa, self.image);
         }
         // A stack pointer that is set to an address begins a stack: the start-up code's.
         if let Some(Value::Known(_)) = after.get(self.isa.sp) {
@@ -223,8 +223,7 @@ impl Walk<'_> {
                     self.labels(table, width, table)
                 }
                 Some(Value::Indexed(first)) if plus == 0 => self.branches(first),
-                // A core with a return register of its own jumps by it to return.
-                _ if Some(reg) == self.isa.link && plus == 0 => {
+                Some(Value::Return) if plus == 0 => {
                     self.facts.returns = true;
                     return Vec::new();
                 }

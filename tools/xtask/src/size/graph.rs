@@ -103,6 +103,12 @@ impl<'a> Graph<'a> {
         self.depth_of(root, &mut Vec::new(), &mut HashMap::new())
     }
 
+    /// Bytes of stack that one function at most takes itself.
+    pub(crate) fn largest_frame(&self, roots: &[u64]) -> u64 {
+        let reached = self.reached(roots);
+        reached.keys().filter_map(|at| self.facts.get(at)).map(|f| f.depth).max().unwrap_or(0)
+    }
+
     fn depth_of(
         &self,
         at: u64,

@@ -27,8 +27,22 @@ pub(crate) enum Expr {
     High(Reg, u16),
     /// A word of memory.
     Load { base: Reg, index: Option<Reg>, disp: i64, width: u8 },
-    /// Anything.
+    /// A return address that the function saved itself.
+    Saved,
+    /// Something made of two registers.
+    From(Reg, Reg),
+    /// Anything that is no address on the stack.
     Any,
+}
+
+/// A register that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Store {
+    pub(crate) reg: Reg,
+    pub(crate) base: Reg,
+    pub(crate) disp: i64,
+    /// Bytes.
+    pub(crate) width: u8,
 }
 
 /// Where control may go from an instruction.
@@ -69,8 +83,8 @@ pub(crate) struct Insn {
     pub(crate) condition: Option<u8>,
     /// Registers that it sets, each from values before it.
     pub(crate) sets: Vec<(Reg, Expr)>,
-    /// A register that it stores, and where: a base and a displacement.
-    pub(crate) store: Option<(Reg, Reg, i64)>,
+    /// What it stores, on cores that put constants aside on the stack.
+    pub(crate) store: Option<Store>,
     pub(crate) flow: Flow,
 }
 
@@ -80,8 +94,8 @@ pub(crate) struct Isa {
     decode: fn(&Capstone, &capstone::Insn<'_>) -> Insn,
     /// The stack pointer.
     pub(crate) sp: Reg,
-    /// The register that `Jump` returns by, where `Return` does not say so.
-    pub(crate) link: Option<Reg>,
+    /// The register with the return address.
+    pub(crate) link: Reg,
     /// A register that counts as 0 where it is read.
     pub(crate) zero: Reg,
     /// The register with the conditions, if there is one.

@@ -29,6 +29,8 @@ pub(crate) struct Roots {
 pub(crate) struct Level {
     pub(crate) name: &'static str,
     pub(crate) handlers: Vec<u64>,
+    /// They handle an overflow of the stack, or what may interrupt that.
+    pub(crate) is_fault: bool,
     /// Bytes that the core itself puts on the stack.
     pub(crate) frame_bytes: u64,
 }
@@ -51,7 +53,7 @@ impl Roots {
     /// One handler takes all traps, saves registers itself, and interrupts stay disabled in it.
     fn riscv(image: &Image) -> Result<Self> {
         let trap = image.symbol(RISCV_TRAP).with_context(|| format!("no `{RISCV_TRAP}`"))?;
-        let level = Level { name: "trap", handlers: vec![trap], frame_bytes: 0 };
+        let level = Level { name: "trap", handlers: vec![trap], is_fault: true, frame_bytes: 0 };
         Ok(Self { start: image.entry, levels: vec![level] })
     }
 
@@ -73,7 +75,10 @@ impl Roots {
         }
         rest.sort_unstable();
         rest.dedup();
-        let level = |name, handlers| Level { name, handlers, frame_bytes: CORTEX_M_FRAME_BYTES };
+        let level = |name, handlers| {
+            let (is_fault, frame_bytes) = (name != "interrupt", CORTEX_M_FRAME_BYTES);
+            Level { name, handlers, is_fault, frame_bytes }
+        };
         let one = |number| vector(number).into_iter().collect();
         let levels =
             vec![level("interrupt", rest), level("hard fault", one(3)), level("NMI", one(2))];

@@ -185,6 +185,131 @@ fn a_trap_that_can_be_reached_is_named() {
 }
 
 #[test]
+fn a_call_of_a_supervisor_is_a_trap() {
+    problem(RISCV, &[("start", "beqz a0, 1f\n ecall\n 1: j 1b")], &["a trap instruction"]);
+    problem(ARM, &[("start", "cbz r0, 1f\n svc #0\n 1: b 1b")], &["a trap instruction"]);
+}
+
+/// A program that puts the address of a constant pointer to `one` on the stack, does something,
+/// and calls what it finds there. One of the others calls `two`, which takes much.
+fn put_aside(between: &str, functions: &[(&str, &str)]) -> Findings {
+    let start = format!(
+        "addi sp, sp, -32\n la a1, tablea\n sd a1, 8(sp)
+        {between}
+        ld a1, 8(sp)\n ld a1, 0(a1)\n jalr a1
+        1: j 1b
+        .pushsection .rodata.table, \"a\"
+        .balign 8
+        .type tablea, @object
+        tablea: .dword one
+        .size tablea, . - tablea
+        .type tableb, @object
+        tableb: .dword two
+        .size tableb, . - tableb
+        .popsection"
+    );
+    let two = "lui a1, 16\n sub sp, sp, a1\n add sp, sp, a1\n ret";
+    let mut all = vec![("start", start.as_str()), ("one", "ret"), ("two", two)];
+    all.extend(functions);
+    found(RISCV, &all)
+}
+
+#[test]
+fn what_is_put_aside_is_known_across_a_call_that_cannot_change_it() {
+    // Not by a number, and not by a pointer to what lies above.
+    for pointer in ["li a0, 8", "addi a0, sp, 16", "addi a0, sp, 16\n add a0, a0, a2"] {
+        let found = put_aside(&format!("{pointer}\n call other"), &[("other", "ret")]);
+        assert_eq!(found.problems, [""; 0], "{pointer}");
+        assert_eq!(found.sizes.stack_bytes, 32 + 128);
+    }
+}
+
+#[test]
+fn what_a_function_may_change_by_a_pointer_is_not_known_afterwards() {
+    let change = [("change", "la a1, tableb\n sd a1, 0(a0)\n ret")];
+    let pointers = [
+        "addi a0, sp, 8\n call change",
+        // One that is not known exactly.
+        "slli a2, a2, 3\n add a0, sp, a2\n call change",
+        "ori a0, sp, 8\n call change",
+        "addi a0, sp, 8\n beqz a2, 3f\n li a0, 0\n 3: call change",
+        // One that was put where others find it.
+        "addi a0, sp, 8\n sd a0, 0(a3)\n li a0, 0\n call change",
+    ];
+    for pointer in pointers {
+        let problems = put_aside(pointer, &change).problems;
+        assert_eq!(problems.len(), 1, "{pointer}: {problems:?}");
+        assert!(problems[0].contains("it calls what nothing says"), "{pointer}: {problems:?}");
+    }
+}
+
+#[test]
+fn what_another_store_may_change_is_not_known_afterwards() {
+    let stores = [
+        "sb a2, 9(sp)",
+        "sw a2, 12(sp)",
+        "sd a2, 4(sp)",
+        "add a3, sp, a2\n sd a4, 0(a3)",
+        "addi a3, sp, 8\n sd a3, 0(a4)\n ld a3, 0(a4)\n sd a2, 0(a3)",
+    ];
+    for store in stores {
+        let problems = put_aside(store, &[]).problems;
+        assert_eq!(problems.len(), 1, "{store}: {problems:?}");
+        assert!(problems[0].contains("it calls what nothing says"), "{store}: {problems:?}");
+    }
+    // Beside it, and by a pointer that cannot be one to the stack.
+    for store in ["sd a2, 16(sp)", "sd a2, 0(sp)", "sb a2, 7(sp)", "sd a2, 0(a3)"] {
+        assert_eq!(put_aside(store, &[]).problems, [""; 0], "{store}");
+    }
+}
+
+#[test]
+fn a_return_is_one_to_the_caller_only() {
+    let start = "addi sp, sp, -16\n call work\n 1: j 1b";
+    let wild = [
+        "ld ra, 0(a0)\n ret",
+        "call leaf\n ret",
+        "addi sp, sp, -16\n sd ra, 8(sp)\n sd a0, 8(sp)\n ld ra, 8(sp)\n addi sp, sp, 16\n ret",
+    ];
+    for work in wild {
+        let functions = [("start", start), ("work", work), ("leaf", "ret")];
+        problem(RISCV, &functions, &["work, 0x", "it jumps to where nothing says"]);
+    }
+    let saved = "addi sp, sp, -16\n sd ra, 8(sp)\n mv a0, sp\n call leaf\n ld ra, 8(sp)
+        addi sp, sp, 16\n ret";
+    let functions = [("start", start), ("work", saved), ("leaf", "mv t0, ra\n jr t0")];
+    assert_eq!(found(RISCV, &functions).problems, [""; 0]);
+    let start = "bl work\n 1: b 1b";
+    for work in ["bl leaf\n bx lr", "ldm r0, {r4, pc}", "ldr pc, [r0]"] {
+        let functions = [("start", start), ("work", work), ("leaf", "bx lr")];
+        problem(ARM, &functions, &["work, 0x", "it jumps to where nothing says"]);
+    }
+    let saved = "push {r4, lr}\n bl leaf\n pop {r4, lr}\n bx lr";
+    let functions = [("start", start), ("work", saved), ("leaf", "bx lr")];
+    assert_eq!(found(ARM, &functions).problems, [""; 0]);
+}
+
+#[test]
+fn a_guard_holds_the_largest_frame_and_what_handles_its_overflow() {
+    // A frame of the core's own and the handler's 8 bytes, and the NMI's frame.
+    let faults = 2 * 108 + 8;
+    let of = |guard_bytes: u64, frame: u64| {
+        let guard = 0x2000_8000 - guard_bytes;
+        let start = format!(
+            ".globl _stack_start\n .set _stack_start, 0x20009000
+            .globl _stack_guard_end\n .set _stack_guard_end, 0x20008000
+            .globl _stack_guard\n .set _stack_guard, {guard:#x}
+            sub sp, #{frame}\n 1: b 1b"
+        );
+        found(ARM, &[("start", &start)]).problems
+    };
+    assert_eq!(of(64 + faults, 64), [""; 0]);
+    let problems = of(64 + faults, 68);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("a frame takes 68 bytes"), "{problems:?}");
+}
+
+#[test]
 fn a_panic_is_named_with_its_callers() {
     let start = "call work\n 1: j 1b";
     let panics = [

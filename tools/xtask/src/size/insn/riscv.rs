@@ -6,7 +6,7 @@ use capstone::arch::DetailsArchInsn;
 use capstone::arch::riscv::{ArchExtraMode, ArchMode, RiscVOperand, RiscVReg};
 use capstone::prelude::{BuildsCapstone, BuildsCapstoneExtraMode};
 
-use super::{Expr, Flow, Goal, Insn, Isa, Reg};
+use super::{Expr, Flow, Goal, Insn, Isa, Reg, Store};
 
 const ZERO: Reg = reg(RiscVReg::RISCV_REG_ZERO);
 const RA: Reg = reg(RiscVReg::RISCV_REG_RA);
@@ -39,7 +39,7 @@ pub(super) fn isa(word: u8) -> Result<Isa> {
         disassembler,
         decode,
         sp: SP,
-        link: Some(RA),
+        link: RA,
         zero: ZERO,
         flags: None,
         is_kept,
@@ -51,6 +51,8 @@ pub(super) fn isa(word: u8) -> Result<Isa> {
 /// What stands behind a mnemonic.
 #[derive(Debug, Default)]
 struct Operands {
+    /// The instruction has two bytes.
+    short: bool,
     regs: Vec<Reg>,
     imm: Option<i64>,
     /// Base and displacement.
@@ -59,7 +61,7 @@ struct Operands {
 
 impl Operands {
     fn of(disassembler: &Capstone, insn: &capstone::Insn<'_>) -> Self {
-        let mut all = Self::default();
+        let mut all = Self { short: insn.bytes().len() == 2, ..Self::default() };
         let Ok(detail) = disassembler.insn_detail(insn) else { return all };
         let detail = detail.arch_detail();
         for operand in detail.riscv().into_iter().flat_map(|d| d.operands()) {
@@ -101,10 +103,7 @@ fn decode(disassembler: &Capstone, insn: &capstone::Insn<'_>) -> Insn {
         sets.clear(); // the call itself forgets what it clobbers
     }
     sets.retain(|(reg, _)| *reg != ZERO);
-    let store = ["sw", "sd", "swsp", "sdsp"].contains(&name).then(|| {
-        let (base, disp) = operands.address();
-        (operands.reg(0), base, disp)
-    });
+    let store = store(name, &operands);
     Insn { at, len: insn.bytes().len() as u64, condition: None, sets, store, flow }
 }
 
@@ -128,10 +127,27 @@ fn flow(name: &str, at: u64, operands: &Operands) -> Flow {
             _ => Flow::Call(Goal::Register(ZERO, 0)),
         },
         "mret" | "sret" | "uret" => Flow::Return,
-        "ebreak" | "unimp" => Flow::Trap,
+        "ebreak" | "ecall" | "unimp" => Flow::Trap,
         _ if is_branch(name) => Flow::Branch(there),
         _ => Flow::Next,
     }
+}
+
+/// What goes to memory, and where; an atomic instruction may write twice the word.
+fn store(name: &str, operands: &Operands) -> Option<Store> {
+    let width = match name {
+        "sb" => 1,
+        "sh" => 2,
+        "sw" | "swsp" | "fsw" | "fswsp" => 4,
+        "sd" | "sdsp" | "fsd" | "fsdsp" => 8,
+        _ if name.starts_with("amo") || name.starts_with("sc.") => {
+            let (base, disp) = operands.memory.unwrap_or((operands.reg(2), 0));
+            return Some(Store { reg: operands.reg(1), base, disp, width: 8 });
+        }
+        _ => return None,
+    };
+    let (base, disp) = operands.address();
+    Some(Store { reg: operands.reg(0), base, disp, width })
 }
 
 fn is_branch(name: &str) -> bool {
@@ -178,7 +194,16 @@ fn expr(name: &str, at: u64, operands: &Operands) -> Expr {
         "andi" => Expr::And(one, imm),
         "lw" | "lwu" | "lwsp" => load(4),
         "ld" | "ldsp" => load(8),
-        _ => Expr::Any,
+        "lb" | "lbu" | "lh" | "lhu" => Expr::Any,
+        // Whether it is so: a number.
+        "seqz" | "snez" | "sltz" | "sgtz" | "slt" | "sltu" | "slti" | "sltiu" => Expr::Any,
+        _ => match operands.regs.as_slice() {
+            // The short forms set a register from itself.
+            [one, two] if operands.short => Expr::From(*one, *two),
+            [_, one] => Expr::From(*one, *one),
+            [_, one, two] => Expr::From(*one, *two),
+            _ => Expr::Any,
+        },
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn isa() -> Result<Isa> {
         disassembler,
         decode,
         sp: SP,
-        link: None,
+        link: LR,
         zero: PC,
         flags: Some(FLAGS),
         is_kept,
@@ -135,18 +135,18 @@ fn flow(name: Name<'_>, at: u64, operands: &[ArmOperand]) -> Flow {
         ("blx", None) => Flow::Call(Goal::Register(first(operands), 0)),
         ("b", Some(goal)) => Flow::Jump(Goal::At(goal)),
         ("cbz" | "cbnz", Some(goal)) => Flow::Branch(goal),
-        ("bx", None) if first(operands) == LR => Flow::Return,
         ("bx", None) => Flow::Jump(Goal::Register(first(operands), 0)),
         ("tbb", _) => Flow::Jump(Goal::Offsets { origin, width: 1 }),
         ("tbh", _) => Flow::Jump(Goal::Offsets { origin, width: 2 }),
-        ("udf" | "bkpt", _) => Flow::Trap,
-        ("pop" | "ldm", _) if pops_pc => Flow::Return,
+        ("udf" | "bkpt" | "svc" | "hlt", _) => Flow::Trap,
+        ("pop", _) if pops_pc => Flow::Return,
+        ("ldm", _) if pops_pc && first(operands) == SP => Flow::Return,
         // What it loads into the program counter was saved from the link register.
         ("ldr", _) if first(operands) == PC && base(operands) == SP => Flow::Return,
         ("mov", _) if first(operands) == PC => Flow::Jump(Goal::Register(second(operands), 0)),
-        ("ldr" | "add", _) if first(operands) == PC => {
-            Flow::Jump(Goal::Register(NONE, 0)) // what nothing resolves
-        }
+        // What nothing resolves.
+        ("ldm" | "ldmdb", _) if pops_pc => Flow::Jump(Goal::Register(NONE, 0)),
+        ("ldr" | "add", _) if first(operands) == PC => Flow::Jump(Goal::Register(NONE, 0)),
         _ => Flow::Next,
     }
 }
@@ -156,6 +156,11 @@ fn first(operands: &[ArmOperand]) -> Reg {
         Some(ArmOperandType::Reg(reg)) => *reg,
         _ => NONE,
     }
+}
+
+/// Whether it loads from the stack.
+fn by_stack(operands: &[ArmOperand]) -> bool {
+    first(operands) == SP || base(operands) == SP
 }
 
 fn second(operands: &[ArmOperand]) -> Reg {
@@ -176,6 +181,9 @@ fn value(name: Name<'_>, written: Reg, at: u64, operands: &[ArmOperand]) -> Expr
         && let Some(moved) = stack_move(name, operands)
     {
         return Expr::Plus(SP, moved);
+    }
+    if written == LR && (name.is(&["pop"]) || (name.is(&["ldm", "ldr"]) && by_stack(operands))) {
+        return Expr::Saved;
     }
     if first(operands) != written {
         return Expr::Any;
