@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, bit};
 use crate::runlist::{Stint, Time};
-use godwit_types::{Gfid, RunlistId, SwitchCause};
+use godwit_types::{Gfid, RunlistId, SwitchCause, Throttle};
 
 /// What going ahead of a group is charged with at most for that group's save, and as much for its
 /// load: more than the slowest published one takes (40 µs), since it may have had other reasons to
@@ -60,6 +60,9 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn slice_ahead(&self, runlist: RunlistId, gfid: Gfid) -> Option<u64> {
         let vgpu = &self.vgpus[gfid];
+        if vgpu.throttle != Throttle::NONE {
+            return None;
+        }
         let quantum = i32::try_from(vgpu.quantum_ns()).unwrap_or(i32::MAX);
         let own = quantum.saturating_add(vgpu.accounts[runlist].credit_ns());
         let slice_ns = u32::try_from(own).ok()?.min(self.slice_ns);

@@ -3,7 +3,7 @@
 use godwit_types::{
     Abuse, ChannelFault, ChannelId, CopyDone, CopyStatus, Gfid, GuestChannelId, GuestTsgId, Limits,
     Measure, Placement, PlacementError, PreemptMode, Profile, ProfileError, RingConfig,
-    RunlistEvent, RunlistId, RunlistState, Scheduling, Share, SlotId, SlotRange, TsgId,
+    RunlistEvent, RunlistId, RunlistState, Scheduling, Share, SlotId, SlotRange, Throttle, TsgId,
 };
 use static_assertions::const_assert;
 
@@ -103,8 +103,9 @@ pub enum Command {
     },
     /// Starts to save: logs writes, then goes through the first round.
     SaveBegin,
-    /// Another round of the pages written since the last.
-    SaveRound,
+    /// Another round of the pages written since the last. From now on until the save has ended
+    /// the vGPU has this part of its turns.
+    SaveRound(Throttle),
     /// The rest: vGPU, channels and contexts. The vGPU must stand still and a round must
     /// have ended since it does.
     SaveState,

@@ -11,7 +11,7 @@ use crate::transition::{State, Transition};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
-    CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId, SLOT_BYTES, SlotId, SlotRange,
+    CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId, SLOT_BYTES, SlotId, SlotRange, Throttle,
 };
 
 /// How far a save has come.
@@ -135,15 +135,21 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn save_round(&mut self, gfid: Gfid) -> Result<(), Reject> {
+    pub(crate) fn save_round(&mut self, gfid: Gfid, throttle: Throttle) -> Result<(), Reject> {
         if !matches!(*self.vgpus[gfid].save, Save::Between) {
             return Err(Reject::WrongPhase);
         }
         if !self.may_copy() {
             return Err(self.no_room());
         }
+        self.throttle(gfid, throttle);
         self.flip(gfid);
         Ok(())
+    }
+
+    fn throttle(&mut self, gfid: Gfid, throttle: Throttle) {
+        self.vgpus[gfid].throttle = throttle;
+        self.counted = false; // what it may have of others' turns, too
     }
 
     fn flip(&mut self, gfid: Gfid) {
@@ -198,6 +204,7 @@ impl Engine {
             | Save::Contexts { .. }
             | Save::Complete
             | Save::Failed => {
+                self.throttle(gfid, Throttle::NONE);
                 self.vgpus[gfid]
                     .save
                     .enter(gfid, Save::Ending { id: Some(id), step: Ending::Drain });

@@ -9,7 +9,7 @@ use crate::engine::{Engine, bit, each};
 use crate::runlist::{Stint, Time};
 use crate::share::{Unit, scaled};
 use crate::vgpu::Vgpu;
-use godwit_types::{Gfid, Index, Policy, RunlistId, Share, VGPU_COUNT};
+use godwit_types::{Gfid, Index, Policy, RunlistId, Share, Throttle, VGPU_COUNT};
 
 /// The turn in which a fixed share is nobody's.
 const NOBODY: u8 = VGPU_COUNT;
@@ -26,10 +26,13 @@ pub(crate) struct Turn {
     /// It has begun, and was not found to be over.
     open: bool,
     end_ns: u64,
+    /// Its last part, which a throttled vGPU does not have and nobody else.
+    tail_ns: u32,
 }
 
 impl Turn {
-    pub(crate) const NONE: Self = Self { of: 0, passed: 0, unseen: false, open: false, end_ns: 0 };
+    pub(crate) const NONE: Self =
+        Self { of: 0, passed: 0, unseen: false, open: false, end_ns: 0, tail_ns: 0 };
 
     pub(crate) fn is_of(&self, gfid: Gfid) -> bool {
         self.open && usize::from(self.of) == gfid.index()
@@ -66,7 +69,7 @@ impl Engine {
 
     /// Whether a group must leave the engine when its slice is over.
     pub(crate) fn contended(&self, runlist: RunlistId, gfid: Gfid) -> bool {
-        if self.waiting(runlist) != 0 {
+        if self.waiting(runlist) != 0 || self.vgpus[gfid].throttle != Throttle::NONE {
             return true;
         }
         // Others' turns are kept for them.
@@ -87,9 +90,10 @@ impl Engine {
         }
         let turn = self.runlists[runlist].turn;
         let slice_ns = turn.end_ns.saturating_sub(self.now_ns);
-        if waiting & turn.bit() != 0 && slice_ns >= u64::from(self.shortest_ns) {
+        let own_ns = slice_ns.saturating_sub(turn.tail_ns.into());
+        if waiting & turn.bit() != 0 && own_ns >= u64::from(self.shortest_of(turn)) {
             let gfid = Gfid::from_index(turn.of.into())?;
-            return Some(Choice { gfid, slice_ns, time: Time::Own });
+            return Some(Choice { gfid, slice_ns: own_ns, time: Time::Own });
         }
         self.borrower(runlist, waiting, slice_ns)
     }
@@ -102,7 +106,7 @@ impl Engine {
             return false;
         }
         if waiting & turn.bit() != 0 {
-            return left_ns >= u64::from(self.shortest_ns);
+            return left_ns >= u64::from(self.shortest_of(*turn));
         }
         let kept = turn.of == NOBODY || self.sharing & turn.bit() != 0;
         self.rules.policy.keeps() && kept && left_ns != 0
@@ -134,17 +138,25 @@ impl Engine {
         if self.runlists[runlist].went_ahead != 0 {
             self.come_round(runlist, of);
         }
-        let slice_ns = match Gfid::from_index(of.into()) {
+        let (slice_ns, tail_ns) = match Gfid::from_index(of.into()) {
             Some(gfid) => {
                 let vgpu = &mut self.vgpus[gfid];
                 let quantum_ns = vgpu.quantum_ns();
                 vgpu.accounts[runlist].loan_ns = vgpu.elastic_ns;
-                vgpu.accounts[runlist].begin(quantum_ns, slice_ns)
+                let slice_ns = vgpu.accounts[runlist].begin(quantum_ns, slice_ns);
+                (slice_ns, vgpu.throttle.tail_ns(slice_ns))
             }
-            None => self.nobody_ns,
+            None => (self.nobody_ns, 0),
         };
         let end_ns = self.after(slice_ns.into());
-        self.runlists[runlist].turn = Turn { of, passed: of, unseen: true, open: true, end_ns };
+        self.runlists[runlist].turn =
+            Turn { of, passed: of, unseen: true, open: true, end_ns, tail_ns };
+    }
+
+    /// What is left of a turn is worth a switch from this length on.
+    #[inline(always)]
+    fn shortest_of(&self, turn: Turn) -> u32 {
+        if turn.tail_ns == 0 { self.shortest_ns } else { Throttle::PART_NS_MIN }
     }
 
     #[cold]
@@ -337,7 +349,8 @@ impl Engine {
             let own = part(vgpu);
             let before_ns = core::mem::replace(&mut vgpu.turn_ns, unit.of(own));
             self.round_ns = self.round_ns.wrapping_add(vgpu.turn_ns.into());
-            let cap = if fixed { u32::from(vgpu.share.cap) } else { 0 };
+            let lent = fixed && vgpu.throttle == Throttle::NONE;
+            let cap = if lent { u32::from(vgpu.share.cap) } else { 0 };
             vgpu.elastic_ns = unit.of(cap.saturating_sub(own));
             if vgpu.elastic_ns != 0 {
                 self.elastic |= bit(gfid);

@@ -9,7 +9,7 @@ use crate::transition::{Now, State, Transition};
 use crate::tsg::TsgQueue;
 use godwit_types::{
     Epoch, Gfid, GuestChannelId, Placement, PreemptMode, Profile, Quiesced, RUNLIST_COUNT,
-    RunlistId, Share, Table,
+    RunlistId, Share, Table, Throttle,
 };
 
 /// A stop that is under way.
@@ -216,6 +216,8 @@ pub(crate) struct Vgpu {
     pub(crate) share: Share,
     /// How long its turns are: its quantum, unless it did too much of something.
     pub(crate) turn_ns: u32,
+    /// Which part of its turns it has while it is being saved.
+    pub(crate) throttle: Throttle,
     /// How much of others' time it may have between two turns.
     pub(crate) elastic_ns: u32,
     pub(crate) accounts: Table<RunlistId, Account, { RUNLIST_COUNT as usize }>,
@@ -261,6 +263,7 @@ impl Vgpu {
         placement: Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 },
         share: Share { weight: 0, part: 0, cap: 0 },
         turn_ns: 0,
+        throttle: Throttle::NONE,
         elastic_ns: 0,
         accounts: Table::new([Account::EMPTY; RUNLIST_COUNT as usize]),
         watch: Watch::NOTHING,

@@ -4,7 +4,7 @@
 mod rig;
 
 use godwit_engine::{Command, Event, Failure, Reject, StopMode};
-use godwit_types::{CopyOp, GuestTsgId, PreemptMode, RingConfig, RunlistId, SlotId};
+use godwit_types::{CopyOp, GuestTsgId, PreemptMode, RingConfig, RunlistId, SlotId, Throttle};
 use rig::{MS, PROFILE, Rig, channel, gfid};
 
 const SECOND: u64 = 1_000 * MS;
@@ -26,7 +26,7 @@ fn a_round_of_an_earlier_standstill_does_not_complete_a_save() {
     rig.must(1, stop(PreemptMode::Instruction, 50 * MS));
     let saved = rig.ask(1, Command::SaveState);
     assert_eq!(rig.answer(saved), Some(Err(Reject::WrongPhase)));
-    rig.must(1, Command::SaveRound);
+    rig.must(1, Command::SaveRound(Throttle::NONE));
     rig.must(1, Command::Credit { slot: SlotId::new(0).unwrap() });
     rig.must(1, Command::SaveState);
 }

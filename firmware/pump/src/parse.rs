@@ -4,7 +4,7 @@ use godwit_engine::{ChannelRecord, Command, Request, StopMode, VgpuRecord};
 use godwit_types::{
     ChannelFault, GRACE_MAX, Gfid, GuestChannelId, GuestTsgId, Limit, Limits, Measure, Placement,
     Policy, PreemptMode, Profile, RingConfig, RunlistId, SLOT_BYTES, Scheduling, Share, SlotId,
-    SlotRange,
+    SlotRange, Throttle,
 };
 use godwit_wire::{mailbox, record};
 
@@ -42,7 +42,9 @@ fn command(command: &mailbox::Command) -> Option<Command> {
             Command::CloseChannel { channel: GuestChannelId::new(channel)? }
         }
         mailbox::Command::SaveBegin => Command::SaveBegin,
-        mailbox::Command::SaveRound => Command::SaveRound,
+        mailbox::Command::SaveRound { throttle } => {
+            Command::SaveRound(Throttle::new(throttle)?)
+        }
         mailbox::Command::SaveState => Command::SaveState,
         mailbox::Command::SaveEnd => Command::SaveEnd,
         mailbox::Command::Credit { slot } => Command::Credit { slot: SlotId::new(slot)? },

@@ -137,7 +137,10 @@ pub enum Command {
         channel: u16,
     },
     SaveBegin,
-    SaveRound,
+    SaveRound {
+        /// The vGPU's own turns are shorter from now on, by powers of two; 0: they are not.
+        throttle: u8,
+    },
     SaveState,
     SaveEnd,
     Credit {

@@ -37,7 +37,7 @@ pub use limits::{
 };
 pub use proof::Quiesced;
 pub use runlist::{PreemptMode, RunlistEvent, RunlistState};
-pub use share::{Abuse, Limit, Limits, Measure, Policy, Scheduling, Share};
+pub use share::{Abuse, Limit, Limits, Measure, Policy, Scheduling, Share, Throttle};
 pub use switch::{Switch, SwitchCause};
 pub use table::{Index, Table};
 pub use vgpu::{

@@ -2,6 +2,47 @@
 
 use crate::limits::{SLICE_NS_MAX, SLICE_NS_MIN};
 
+/// Which part of its own turns a vGPU has while it is being saved, so that it writes less: the
+/// rest of each is nobody's, and others lose and gain nothing by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Throttle(u8);
+
+impl Throttle {
+    /// All of its turns.
+    pub const NONE: Self = Self(0);
+    /// As little as can be: a 256th of each turn.
+    pub const MOST: Self = Self(8);
+    /// No part is shorter than this, in nanoseconds, so that its work goes on.
+    pub const PART_NS_MIN: u32 = 10_000;
+
+    /// A part of `1 / 2^shift`; `None` when that is beyond [`Self::MOST`].
+    pub const fn new(shift: u8) -> Option<Self> {
+        if shift <= Self::MOST.0 { Some(Self(shift)) } else { None }
+    }
+
+    /// The next step, if there is one.
+    #[must_use]
+    pub const fn harder(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(shift) => Self::new(shift),
+            None => None,
+        }
+    }
+
+    /// The part as a power of two: `1 / 2^shift`.
+    pub const fn shift(self) -> u8 {
+        self.0
+    }
+
+    /// How much of a turn it does not have, in nanoseconds.
+    #[inline]
+    pub fn tail_ns(self, turn_ns: u32) -> u32 {
+        let part_ns = turn_ns.checked_shr(self.0.into()).unwrap_or(0);
+        turn_ns.saturating_sub(part_ns.max(Self::PART_NS_MIN))
+    }
+}
+
 /// Who gets an engine's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -232,6 +273,19 @@ mod tests {
         assert!(Scheduling::DEFAULT.is_valid());
         assert!(Share::DEFAULT.is_valid());
         assert!(Limits::DEFAULT.is_valid());
+    }
+
+    #[test]
+    fn a_throttled_turn_is_shorter_step_by_step_and_never_too_short() {
+        let mut throttle = Throttle::NONE;
+        for part_ns in [2_000_000, 1_000_000, 500_000, 250_000, 125_000, 62_500, 31_250, 15_625] {
+            assert_eq!(throttle.tail_ns(2_000_000), 2_000_000 - part_ns);
+            throttle = throttle.harder().unwrap();
+        }
+        assert_eq!((throttle, throttle.harder()), (Throttle::MOST, None));
+        assert_eq!(throttle.tail_ns(2_000_000), 2_000_000 - Throttle::PART_NS_MIN);
+        assert_eq!(throttle.tail_ns(5_000), 0);
+        assert_eq!(Throttle::new(9), None);
     }
 
     #[test]

@@ -380,7 +380,7 @@ impl Saver {
             Next::Stopped => {
                 self.stopped = true;
                 if self.begun {
-                    let pending = host.send(self.gfid, Command::SaveRound);
+                    let pending = host.send(self.gfid, Command::SaveRound { throttle: 0 });
                     self.phase = Phase::Awaiting(pending, Next::Round { stopped: true });
                 } else {
                     self.begin(host, true);
@@ -457,7 +457,7 @@ impl Saver {
         self.phase = if enough {
             Phase::WantsPause
         } else {
-            let pending = host.send(self.gfid, Command::SaveRound);
+            let pending = host.send(self.gfid, Command::SaveRound { throttle: 0 });
             Phase::Awaiting(pending, Next::Round { stopped: false })
         };
     }
