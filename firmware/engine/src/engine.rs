@@ -337,9 +337,7 @@ impl Engine {
                 self.close_channel(gfid, channel).map(|()| self.done(id))
             }
             Command::SaveBegin => self.save_begin(gfid).map(|()| self.done(id)),
-            Command::SaveRound(throttle) => {
-                self.save_round(gfid, throttle).map(|()| self.done(id))
-            }
+            Command::SaveRound(throttle) => self.save_round(gfid, throttle).map(|()| self.done(id)),
             Command::SaveState => self.save_state(gfid).map(|()| self.done(id)),
             Command::SaveEnd => self.save_end(id, gfid),
             Command::Credit { slot } => self.credit(gfid, slot).map(|()| self.done(id)),

@@ -5,8 +5,7 @@ use crate::message::Action;
 use crate::message::Reject;
 use crate::vgpu::Vgpu;
 use godwit_types::{
-    Gfid, Limit, Limits, Measure, Policy, RunlistId, SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY,
-    SLICE_NS_MAX, Scheduling, Share,
+    Gfid, Limit, Limits, Measure, Policy, RunlistId, SLICE_NS_MAX, Scheduling, Share,
 };
 
 /// What holds for all vGPUs. Zero is what a device starts with.
@@ -36,8 +35,7 @@ impl Rules {
     /// A turn of average length among so many vGPUs.
     pub(crate) fn slice_ns(&self, present: u32) -> u32 {
         let slice_ns = match self.slice_ns {
-            0 if present <= SLICE_FEW_VGPUS => SLICE_NS_FEW,
-            0 => SLICE_NS_MANY,
+            0 => Scheduling::default_slice_ns(present),
             set => set,
         };
         slice_ns.min(SLICE_NS_MAX) as u32

@@ -42,9 +42,7 @@ fn command(command: &mailbox::Command) -> Option<Command> {
             Command::CloseChannel { channel: GuestChannelId::new(channel)? }
         }
         mailbox::Command::SaveBegin => Command::SaveBegin,
-        mailbox::Command::SaveRound { throttle } => {
-            Command::SaveRound(Throttle::new(throttle)?)
-        }
+        mailbox::Command::SaveRound { throttle } => Command::SaveRound(Throttle::new(throttle)?),
         mailbox::Command::SaveState => Command::SaveState,
         mailbox::Command::SaveEnd => Command::SaveEnd,
         mailbox::Command::Credit { slot } => Command::Credit { slot: SlotId::new(slot)? },

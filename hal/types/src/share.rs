@@ -1,6 +1,6 @@
 //! How vGPUs share an engine's time, and what is done about those that abuse it.
 
-use crate::limits::{SLICE_NS_MAX, SLICE_NS_MIN};
+use crate::limits::{SLICE_FEW_VGPUS, SLICE_NS_FEW, SLICE_NS_MANY, SLICE_NS_MAX, SLICE_NS_MIN};
 
 /// Which part of its own turns a vGPU has while it is being saved, so that it writes less: the
 /// rest of each is nobody's, and others lose and gain nothing by it.
@@ -98,6 +98,12 @@ impl Scheduling {
     pub const AVERAGING: u8 = 33;
     /// See [`Self::AVERAGING`].
     pub const AVERAGING_MAX: u8 = 60;
+
+    /// A turn of average length among so many vGPUs, unless one is set, in nanoseconds.
+    #[inline]
+    pub const fn default_slice_ns(count: u32) -> u64 {
+        if count <= SLICE_FEW_VGPUS { SLICE_NS_FEW } else { SLICE_NS_MANY }
+    }
 
     /// Whether slice and averaging factor are in their ranges.
     pub const fn is_valid(&self) -> bool {

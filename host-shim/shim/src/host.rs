@@ -11,7 +11,7 @@ use crate::slots::Slots;
 use crate::tally::{self, Tally};
 use godwit_mmio::{SharedWords, SwitchReader};
 use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
-use godwit_types::{Gfid, Identity, Placement, Profile, Share, SlotId};
+use godwit_types::{Gfid, Identity, Placement, Profile, Scheduling, Share, SlotId};
 use godwit_wire::mailbox::{self, Command, Event, Reject};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -89,6 +89,8 @@ pub struct Host {
     pub(crate) tally: Tally,
     pub(crate) abuses: Vec<AbuseReport>,
     pub(crate) switches: SwitchReader<SharedWords>,
+    /// How its vGPUs take turns.
+    pub(crate) scheduling: Scheduling,
 }
 
 impl Host {
@@ -117,6 +119,7 @@ impl Host {
             tally: Tally::default(),
             abuses: Vec::new(),
             switches,
+            scheduling: Scheduling::DEFAULT,
         };
         // The firmware says that it has started: commands are meant for one start of it.
         host.card.start()?;

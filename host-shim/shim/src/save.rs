@@ -1,36 +1,32 @@
 //! Saving a vGPU: drives the firmware's save and turns what it tells into a state stream.
+//!
+//! How many rounds there are, and when the vGPU is stopped, is for the caller to say.
+
+mod error;
+mod undo;
+
+pub use error::SaveError;
 
 use crate::host::{Answer, Host, Pending, VgpuInfo};
-use crate::release::Start;
 use crate::share;
 use crate::stream::Writer;
-use godwit_sim_gpu::{Staging, StagingError};
-use godwit_types::{Gfid, SlotId};
-use godwit_wire::mailbox::{Command, Event, Failure, Reject, SlotData, StopMode};
+use godwit_sim_gpu::Staging;
+use godwit_types::{Gfid, SlotId, Throttle};
+use godwit_wire::mailbox::{Command, Event, Reject, SlotData, StopMode};
 use godwit_wire::record::{self, Descriptor, Kind};
 use std::collections::VecDeque;
+use undo::Undo;
 
 /// Bytes that may wait for the link before no more slots are lent: bounds the memory.
 const BUFFERED_MAX: usize = 2 * 1024 * 1024;
 
-/// When a live move stops the vGPU.
+/// What is saved, and how it is brought to a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Live {
-    /// After this many rounds at the latest; at least one is made.
-    pub rounds_max: u32,
-    /// As soon as a round had this many pages or fewer.
-    pub pages_enough: u32,
-}
-
-/// How to save.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SavePlan {
+pub struct SaveOptions {
     /// The vGPU's own id.
     pub uuid: [u8; 16],
     /// Number of this transfer; larger than that of any before of this vGPU.
     pub token: u64,
-    /// Rounds while the vGPU runs; `None`: it is stopped first.
-    pub live: Option<Live>,
     /// How it is stopped.
     pub stop: StopMode,
     /// How long that may take, in nanoseconds.
@@ -38,7 +34,7 @@ pub struct SavePlan {
 }
 
 /// What a save has produced so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaveStats {
     /// Rounds that began while the vGPU ran.
     pub rounds: u32,
@@ -48,40 +44,19 @@ pub struct SaveStats {
     pub stop_bytes: u64,
     /// Bytes of everything else.
     pub state_bytes: u64,
+    /// The hardest throttle that the vGPU had.
+    pub throttle: Throttle,
 }
 
-/// Why a save ended without a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SaveError {
-    /// The vGPU could not be stopped at the boundary in time; it runs on.
-    #[error("refused: the boundary was not reached in time")]
-    Deadline,
-    /// The firmware refused a step.
-    #[error("refused by the firmware: {0:?}")]
-    Refused(Reject),
-    /// The copy engine failed.
-    #[error("failed: {0:?}")]
-    Failed(Failure),
-    /// Bytes in a slot do not have the CRC that the copy engine computed.
-    #[error("failed: bytes in a staging slot do not have their CRC")]
-    BadCrc,
-    /// A slot's table of runs makes no sense.
-    #[error("failed: a staging slot is malformed")]
-    BadSlot,
-    /// The firmware was restarted in the middle.
-    #[error("failed: the firmware was restarted")]
-    Restarted,
-    /// The caller gave up.
-    #[error("given up")]
-    GivenUp,
-    /// The vGPU stands still, and the firmware refuses to let it run again.
-    #[error("failed, and the vGPU cannot be started again: {0:?}")]
-    NotStarted(Reject),
-}
-
-impl From<StagingError> for SaveError {
-    fn from(_: StagingError) -> Self {
-        Self::BadSlot
+impl Default for SaveStats {
+    fn default() -> Self {
+        Self {
+            rounds: 0,
+            precopy_bytes: 0,
+            stop_bytes: 0,
+            state_bytes: 0,
+            throttle: Throttle::NONE,
+        }
     }
 }
 
@@ -92,8 +67,8 @@ pub enum SaveState {
     Described,
     /// Under way.
     Working,
-    /// The guest is to be paused, since its vGPU stops next; then [`Saver::guest_paused`].
-    WantsPause,
+    /// The vGPU runs and nothing is under way: [`Saver::round`], or [`Saver::stop`].
+    Between,
     /// The whole state is written. The vGPU stands still.
     Complete,
     /// It is over without a state. The vGPU is as it was before.
@@ -106,10 +81,9 @@ enum Phase {
     /// A command is awaited, then `then`.
     Awaiting(Pending, Next),
     /// A round's pages come, until its end.
-    Round {
-        stopped: bool,
-    },
-    WantsPause,
+    Round,
+    /// A round has ended, or none has begun.
+    Between,
     /// Records and contexts come.
     Records,
     Complete,
@@ -120,30 +94,28 @@ enum Phase {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    Round { stopped: bool },
+    Round,
     Stopped,
     Records,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Undo {
-    /// A stop is under way; whether it comes to pass decides what is to be done.
-    Stop(Pending),
-    End(Pending),
-    Start(Start),
+    /// The vGPU runs again, and the round that began in its standstill goes on.
+    RunsOn,
 }
 
 /// A save that is under way.
 #[derive(Debug)]
 pub struct Saver {
     gfid: Gfid,
-    plan: SavePlan,
+    options: SaveOptions,
     phase: Phase,
     writer: Writer,
     out: VecDeque<u8>,
     staging: Staging,
     round: u32,
-    round_pages: u32,
+    /// Pages of the round that is under way or was last, once they are counted.
+    round_pages: Option<u32>,
+    throttle: Throttle,
+    /// Slots are lent, so that a round's pages come.
+    lends: bool,
     stats: SaveStats,
     generation: u32,
     /// The firmware has agreed to save, and has to be told of the end.
@@ -155,11 +127,11 @@ impl Saver {
     /// Starts to save a vGPU that runs: writes the descriptor.
     ///
     /// `None`: the host has no such vGPU.
-    pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan) -> Option<Self> {
+    pub fn new(host: &mut Host, gfid: Gfid, options: SaveOptions) -> Option<Self> {
         let VgpuInfo { profile, share, .. } = *host.vgpu(gfid)?;
         let descriptor = Descriptor {
-            uuid: plan.uuid,
-            token: plan.token,
+            uuid: options.uuid,
+            token: options.token,
             fb_bytes: profile.fb_bytes,
             bar_bytes: profile.bar_bytes,
             channel_count: profile.channel_count,
@@ -169,13 +141,15 @@ impl Saver {
         };
         let mut saver = Self {
             gfid,
-            plan,
+            options,
             phase: Phase::Described,
             writer: Writer::new(),
             out: VecDeque::new(),
             staging: host.staging(),
             round: 0,
-            round_pages: 0,
+            round_pages: None,
+            throttle: Throttle::NONE,
+            lends: true,
             stats: SaveStats::default(),
             generation: host.generation(),
             begun: false,
@@ -206,43 +180,69 @@ impl Saver {
         self.out.drain(..count).collect()
     }
 
+    /// Pages of the round that is under way or was last, as they were counted at its beginning;
+    /// `None` until then. Those of a round that began in a standstill are what is left to save.
+    pub fn round_pages(&self) -> Option<u32> {
+        self.round_pages
+    }
+
+    /// Whether the vGPU stands still.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// Whoever gets the stream has agreed to the descriptor.
     pub fn go_on(&mut self, host: &mut Host) {
         self.notice_restart(host);
         if self.phase == Phase::Described {
-            if self.plan.live.is_some() {
-                self.begin(host, false);
-            } else {
-                self.phase = Phase::WantsPause;
-            }
+            self.phase = Phase::Between;
         }
     }
 
-    fn begin(&mut self, host: &mut Host, stopped: bool) {
-        self.begun = true;
-        let pending = host.send(self.gfid, Command::SaveBegin);
-        self.phase = Phase::Awaiting(pending, Next::Round { stopped });
-        self.lend(host);
+    /// Makes a round: of all pages that may hold data, or of those that were written since the
+    /// last. From now on the vGPU has this part of its own turns.
+    pub fn round(&mut self, host: &mut Host, throttle: Throttle) {
+        self.notice_restart(host);
+        if self.phase == Phase::Between {
+            self.throttle = throttle;
+            self.stats.throttle = self.stats.throttle.max(throttle);
+            self.begin_round(host);
+        }
     }
 
-    /// The guest does not run any more.
-    pub fn guest_paused(&mut self, host: &mut Host) {
+    fn begin_round(&mut self, host: &mut Host) {
+        self.round_pages = None;
+        let throttle = self.throttle.shift();
+        let command = if self.begun { Command::SaveRound { throttle } } else { Command::SaveBegin };
+        self.begun = true;
+        self.phase = Phase::Awaiting(host.send(self.gfid, command), Next::Round);
+    }
+
+    /// Whether pages are fetched now, or only counted. What was lent before is used.
+    pub fn set_fetching(&mut self, fetching: bool) {
+        self.lends = fetching;
+    }
+
+    /// Stops the vGPU, makes the last round and saves the rest. The guest does not run any more.
+    pub fn stop(&mut self, host: &mut Host) {
         self.notice_restart(host);
-        if self.phase == Phase::WantsPause {
-            let mode = self.plan.stop;
-            let timeout_ns = self.plan.stop_timeout_ns;
+        if self.phase == Phase::Between {
+            let SaveOptions { stop: mode, stop_timeout_ns: timeout_ns, .. } = self.options;
             let pending = host.send(self.gfid, Command::Stop { mode, timeout_ns });
             self.phase = Phase::Awaiting(pending, Next::Stopped);
         }
     }
 
-    /// Gives up, unless it is over: the vGPU runs on when [`Self::step`] says that it is
-    /// undone. A complete save is given up too.
-    pub fn give_up(&mut self, host: &mut Host) {
+    /// Takes the stop back during the last round: the vGPU runs again, and the round becomes one of
+    /// many. `false`: it is too late for that.
+    pub fn run_on(&mut self, host: &mut Host) -> bool {
         self.notice_restart(host);
-        if !matches!(self.phase, Phase::Undoing(..) | Phase::Undone(_)) {
-            self.undo(host, SaveError::GivenUp);
+        let may = self.phase == Phase::Round && self.stopped;
+        if may {
+            let pending = host.send(self.gfid, Command::Start);
+            self.phase = Phase::Awaiting(pending, Next::RunsOn);
         }
+        may
     }
 
     /// Goes on as far as it can.
@@ -252,72 +252,26 @@ impl Saver {
         self.lend(host);
         match self.phase {
             Phase::Described => SaveState::Described,
-            Phase::WantsPause => SaveState::WantsPause,
+            Phase::Between => SaveState::Between,
             Phase::Complete => SaveState::Complete,
             Phase::Undone(why) => SaveState::Undone(why),
-            Phase::Awaiting(..) | Phase::Round { .. } | Phase::Records | Phase::Undoing(..) => {
+            Phase::Awaiting(..) | Phase::Round | Phase::Records | Phase::Undoing(..) => {
                 SaveState::Working
             }
-        }
-    }
-
-    /// A firmware that has restarted knows nothing of a save. Noticed before anything is sent,
-    /// so that what is sent to the new one is not taken for void.
-    fn notice_restart(&mut self, host: &mut Host) {
-        if host.generation() == self.generation {
-            return;
-        }
-        self.generation = host.generation();
-        let stands_still = !host.was_running(self.gfid);
-        match self.phase {
-            // All bytes are out and the vGPU stands still: nothing is lost.
-            Phase::Complete => self.begun = false,
-            // A start is asked for again by itself.
-            Phase::Undone(_) | Phase::Described | Phase::Undoing(_, Undo::Start(_)) => {}
-            Phase::WantsPause if !self.begun => {}
-            Phase::Undoing(why, _) => self.resume(host, why, stands_still),
-            _ => self.resume(host, SaveError::Restarted, stands_still),
-        }
-    }
-
-    /// Lets the vGPU run again if it stands still; then it is undone.
-    fn resume(&mut self, host: &mut Host, why: SaveError, stands_still: bool) {
-        self.begun = false;
-        self.phase = if stands_still {
-            Phase::Undoing(why, Undo::Start(Start::new(host, self.gfid)))
-        } else {
-            Phase::Undone(why)
-        };
-    }
-
-    fn undo(&mut self, host: &mut Host, why: SaveError) {
-        if let Phase::Awaiting(pending, Next::Stopped) = self.phase
-            && why == SaveError::GivenUp
-        {
-            self.phase = Phase::Undoing(why, Undo::Stop(pending));
-            return;
-        }
-        if self.begun {
-            self.begun = false;
-            host.slots.end(self.gfid);
-            let pending = host.send(self.gfid, Command::SaveEnd);
-            self.phase = Phase::Undoing(why, Undo::End(pending));
-        } else {
-            self.resume(host, why, self.stopped);
         }
     }
 
     /// One step. Returns whether there may be more.
     fn advance(&mut self, host: &mut Host) -> bool {
         match self.phase {
-            Phase::Described | Phase::WantsPause | Phase::Complete | Phase::Undone(_) => false,
+            Phase::Described | Phase::Between | Phase::Complete | Phase::Undone(_) => false,
             Phase::Awaiting(pending, next) => match host.poll_answer(&pending) {
                 Answer::Waiting | Answer::Void => false,
                 Answer::Done => {
                     self.answered(host, next);
                     true
                 }
-                Answer::Refused(Reject::Deadline) => {
+                Answer::Refused(Reject::Deadline) if next == Next::Stopped => {
                     self.undo(host, SaveError::Deadline);
                     true
                 }
@@ -326,7 +280,7 @@ impl Saver {
                     true
                 }
             },
-            Phase::Round { .. } | Phase::Records => match host.poll_event(self.gfid) {
+            Phase::Round | Phase::Records => match host.poll_event(self.gfid) {
                 None => false,
                 Some(event) => {
                     if let Err(why) = self.event(host, &event) {
@@ -339,61 +293,25 @@ impl Saver {
         }
     }
 
-    fn advance_undo(&mut self, host: &mut Host, why: SaveError, undo: Undo) -> bool {
-        // What an ended save still tells is for nobody.
-        while host.poll_event(self.gfid).is_some() {}
-        match undo {
-            Undo::Stop(pending) => match host.poll_answer(&pending) {
-                Answer::Waiting | Answer::Void => false,
-                answer @ (Answer::Done | Answer::Refused(_)) => {
-                    self.stopped = answer == Answer::Done;
-                    self.phase = Phase::Undone(why);
-                    self.undo(host, why);
-                    true
-                }
-            },
-            Undo::End(pending) => match host.poll_answer(&pending) {
-                Answer::Waiting | Answer::Void => false,
-                Answer::Done | Answer::Refused(_) => {
-                    let stopped = self.stopped;
-                    self.resume(host, why, stopped);
-                    true
-                }
-            },
-            Undo::Start(mut start) => match start.step(host) {
-                Ok(done) => {
-                    let undoing = Phase::Undoing(why, Undo::Start(start));
-                    self.phase = if done { Phase::Undone(why) } else { undoing };
-                    done
-                }
-                Err(refusal) => {
-                    self.phase = Phase::Undone(SaveError::NotStarted(refusal));
-                    true
-                }
-            },
-        }
-    }
-
     fn answered(&mut self, host: &mut Host, next: Next) {
         match next {
-            Next::Round { stopped } => self.phase = Phase::Round { stopped },
+            Next::Round => self.phase = Phase::Round,
             Next::Stopped => {
                 self.stopped = true;
-                if self.begun {
-                    let pending = host.send(self.gfid, Command::SaveRound { throttle: 0 });
-                    self.phase = Phase::Awaiting(pending, Next::Round { stopped: true });
-                } else {
-                    self.begin(host, true);
-                }
+                self.begin_round(host);
             }
             Next::Records => self.phase = Phase::Records,
+            Next::RunsOn => {
+                self.stopped = false;
+                self.phase = Phase::Round;
+            }
         }
     }
 
     fn event(&mut self, host: &mut Host, event: &Event) -> Result<(), SaveError> {
         match *event {
             Event::Round { pages, .. } => {
-                self.round_pages = pages;
+                self.round_pages = Some(pages);
                 self.stats.rounds += u32::from(!self.stopped);
             }
             Event::Pages { data, .. } => self.pages(host, &data)?,
@@ -449,17 +367,9 @@ impl Saver {
         if self.stopped {
             let pending = host.send(self.gfid, Command::SaveState);
             self.phase = Phase::Awaiting(pending, Next::Records);
-            return;
-        }
-        let enough = self.plan.live.is_none_or(|live| {
-            self.round_pages <= live.pages_enough || self.round >= live.rounds_max
-        });
-        self.phase = if enough {
-            Phase::WantsPause
         } else {
-            let pending = host.send(self.gfid, Command::SaveRound { throttle: 0 });
-            Phase::Awaiting(pending, Next::Round { stopped: false })
-        };
+            self.phase = Phase::Between;
+        }
     }
 
     fn saved(&mut self, host: &mut Host) {
@@ -483,10 +393,9 @@ impl Saver {
     fn lend(&mut self, host: &mut Host) {
         let working = matches!(
             self.phase,
-            Phase::Awaiting(_, Next::Round { .. } | Next::Records)
-                | Phase::Round { .. }
-                | Phase::Records
+            Phase::Awaiting(_, Next::Round | Next::Records) | Phase::Round | Phase::Records
         );
-        while self.begun && working && self.out.len() < BUFFERED_MAX && host.lend_slot(self.gfid) {}
+        let lends = self.begun && working && self.lends;
+        while lends && self.out.len() < BUFFERED_MAX && host.lend_slot(self.gfid) {}
     }
 }

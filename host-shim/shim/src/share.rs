@@ -55,8 +55,27 @@ impl Host {
     /// When a number is out of its range.
     pub fn set_scheduling(&mut self, how: Scheduling) -> Result<(), HostError> {
         let Scheduling { policy, slice_ns, averaging } = how;
-        let how = mailbox::Scheduling { policy: policy as u8, slice_ns, averaging };
-        self.settled(any(), Command::SetScheduling(how))
+        let wire = mailbox::Scheduling { policy: policy as u8, slice_ns, averaging };
+        self.settled(any(), Command::SetScheduling(wire))?;
+        self.scheduling = how;
+        Ok(())
+    }
+
+    /// How long it takes until all have had a turn, at most, in nanoseconds; 0 for one that is
+    /// alone.
+    pub(crate) fn round_ns(&self) -> u64 {
+        let count = u32::try_from(self.vgpus.len()).unwrap_or(u32::MAX);
+        let default_ns = Scheduling::default_slice_ns(count);
+        let slice_ns = self.scheduling.slice_ns.unwrap_or(default_ns);
+        if count <= 1 { 0 } else { slice_ns * u64::from(count) }
+    }
+
+    /// Bytes of the contexts of a vGPU's channels, in use or not.
+    pub(crate) fn context_bytes(&self, gfid: Gfid) -> u64 {
+        let profile = self.vgpu(gfid).map(|info| info.profile);
+        profile.map_or(0, |profile| {
+            u64::from(profile.channel_count) * u64::from(profile.context_bytes)
+        })
     }
 
     /// Changes how much of something is too much.

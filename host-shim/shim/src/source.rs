@@ -3,8 +3,9 @@
 use crate::host::Host;
 use crate::journal::Journal;
 use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token};
+use crate::pace::{Estimate, Far, Live, PaceState, PacedSaver};
 use crate::release::Release;
-use crate::save::{SavePlan, SaveState, SaveStats, Saver};
+use crate::save::{SaveOptions, SaveStats};
 use godwit_types::Gfid;
 use std::collections::VecDeque;
 
@@ -15,6 +16,9 @@ pub enum SourceState {
     Working,
     /// The guest is to be paused; then [`Source::guest_paused`].
     WantsPause,
+    /// The vGPU was stopped and runs again, since what is left does not fit into the bound yet: the
+    /// guest is to go on. Said once.
+    RunsOn,
     /// Committed: the vGPU is the destination's, and stands still here until it says so.
     Committed,
     /// It runs at the destination; nothing of it is left here.
@@ -25,7 +29,7 @@ pub enum SourceState {
 
 #[derive(Debug)]
 enum Phase {
-    Offering { deadline_ns: u64 },
+    Offering { since_ns: u64 },
     Saving,
     AwaitingReady { deadline_ns: u64 },
     Committed,
@@ -39,7 +43,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Source {
     token: Token,
-    saver: Saver,
+    saver: PacedSaver,
     phase: Phase,
     out: VecDeque<LinkMessage>,
     /// Messages that the link took: so many, and so many when it was looked at last, and when
@@ -50,15 +54,22 @@ pub struct Source {
 }
 
 impl Source {
-    /// Offers a vGPU. `None`: the host has no such vGPU.
-    pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan) -> Option<Self> {
-        let token = Token { uuid: plan.uuid, number: plan.token };
-        let saver = Saver::new(host, gfid, plan)?;
+    /// Offers a vGPU. `live`: rounds while it runs; `None`: it is stopped first.
+    ///
+    /// `None`: the host has no such vGPU.
+    pub fn new(
+        host: &mut Host,
+        gfid: Gfid,
+        options: SaveOptions,
+        live: Option<Live>,
+    ) -> Option<Self> {
+        let token = Token { uuid: options.uuid, number: options.token };
+        let saver = PacedSaver::new(host, gfid, options, live)?;
         let now_ns = host.now_ns();
         Some(Self {
             token,
             saver,
-            phase: Phase::Offering { deadline_ns: now_ns + SILENCE_MAX_NS },
+            phase: Phase::Offering { since_ns: now_ns },
             out: VecDeque::from([LinkMessage::Offer(token)]),
             taken: 0,
             taken_before: 0,
@@ -79,6 +90,11 @@ impl Source {
     /// What was sent so far.
     pub fn stats(&self) -> SaveStats {
         self.saver.stats()
+    }
+
+    /// What is known of how long it still takes.
+    pub fn estimate(&self, host: &Host) -> Estimate {
+        self.saver.estimate(host)
     }
 
     /// The next message to the destination. Take no more than the link carries: what is not
@@ -115,11 +131,18 @@ impl Source {
         }
         match (message, &self.phase) {
             (LinkMessage::Accept(_), Phase::Offering { .. }) => {
+                let Phase::Offering { since_ns } = self.phase else { return };
+                let far = Far { round_trip_ns: host.now_ns() - since_ns };
                 self.phase = Phase::Saving;
-                self.saver.go_on(host);
+                self.saver.go_on(host, far);
             }
             (LinkMessage::Decline(_, why), _) => {
                 self.abort(host, &format!("the destination declines: {why}"));
+            }
+            (LinkMessage::Ready(_), Phase::AwaitingReady { .. })
+                if !self.saver.is_in_time(host) =>
+            {
+                self.abort(host, "it would have stood still for too long");
             }
             (LinkMessage::Ready(_), Phase::AwaitingReady { .. }) => {
                 // Written before it is said: from here on the vGPU is the destination's.
@@ -179,21 +202,22 @@ impl Source {
             _ => Some(self.saver.step(host)),
         };
         match (&mut self.phase, saved) {
-            (Phase::Undoing(why), Some(SaveState::Undone(_))) => {
+            (Phase::Undoing(why), Some(PaceState::Undone(_))) => {
                 self.phase = Phase::Undone(std::mem::take(why));
             }
-            (_, Some(SaveState::Undone(error))) => {
+            (_, Some(PaceState::Undone(error))) => {
                 // The save ended by itself and has put everything back.
                 self.out.push_back(LinkMessage::Abort(self.token));
                 self.phase = Phase::Undone(error.to_string());
             }
-            (Phase::Saving, Some(SaveState::Complete)) => {
+            (Phase::Saving, Some(PaceState::Complete)) => {
                 let deadline_ns = host.now_ns() + SILENCE_MAX_NS;
                 self.phase = Phase::AwaitingReady { deadline_ns };
             }
-            (Phase::Offering { deadline_ns } | Phase::AwaitingReady { deadline_ns }, _)
-                if *deadline_ns <= host.now_ns() =>
-            {
+            (Phase::Offering { since_ns }, _) if *since_ns + SILENCE_MAX_NS <= host.now_ns() => {
+                self.abort(host, "the destination does not answer");
+            }
+            (Phase::AwaitingReady { deadline_ns }, _) if *deadline_ns <= host.now_ns() => {
                 self.abort(host, "the destination does not answer");
             }
             (Phase::Releasing(release), _) => {
@@ -205,7 +229,8 @@ impl Source {
             _ => {}
         }
         match &self.phase {
-            Phase::Saving if saved == Some(SaveState::WantsPause) => SourceState::WantsPause,
+            Phase::Saving if saved == Some(PaceState::WantsPause) => SourceState::WantsPause,
+            Phase::Saving if saved == Some(PaceState::RunsOn) => SourceState::RunsOn,
             Phase::Offering { .. }
             | Phase::Saving
             | Phase::AwaitingReady { .. }

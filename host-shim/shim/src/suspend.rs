@@ -2,9 +2,10 @@
 
 use crate::file::{FileError, StateFile, state_reader};
 use crate::host::Host;
+use crate::pace::{Far, Live, PaceState, PacedSaver};
 use crate::release::{Release, Start};
 use crate::restore::{RestoreState, Restorer, Wanted};
-use crate::save::{SavePlan, SaveState, SaveStats, Saver};
+use crate::save::{SaveOptions, SaveStats};
 use crate::stream::StreamError;
 use godwit_types::{Gfid, Placement};
 use std::fs::File;
@@ -20,6 +21,8 @@ pub enum SuspendState {
     Working,
     /// The guest is to be paused; then [`Suspend::guest_paused`].
     WantsPause,
+    /// The vGPU was stopped and runs again: the guest is to go on. Said once.
+    RunsOn,
     /// The file is whole and on the disk; what is on the host is being scrubbed.
     Committed,
     /// Nothing of the vGPU is left on the host.
@@ -40,24 +43,31 @@ enum SuspendPhase {
 /// A suspend that is under way.
 #[derive(Debug)]
 pub struct Suspend {
-    saver: Saver,
+    saver: PacedSaver,
     file: Option<StateFile>,
     path: PathBuf,
     phase: SuspendPhase,
 }
 
 impl Suspend {
-    /// Starts to suspend a vGPU to `path`.
+    /// Starts to suspend a vGPU to `path`. `live`: rounds while it runs; `None`: it is stopped
+    /// first.
     ///
     /// # Errors
     ///
     /// When the file cannot be made, or the host has no such vGPU.
-    pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan, path: &Path) -> io::Result<Self> {
+    pub fn new(
+        host: &mut Host,
+        gfid: Gfid,
+        options: SaveOptions,
+        live: Option<Live>,
+        path: &Path,
+    ) -> io::Result<Self> {
         let file = StateFile::create(path)?;
-        let mut saver = Saver::new(host, gfid, plan)
+        let mut saver = PacedSaver::new(host, gfid, options, live)
             .ok_or_else(|| io::Error::other("there is no such vGPU"))?;
         // A file takes whatever it is given.
-        saver.go_on(host);
+        saver.go_on(host, Far::default());
         let path = path.to_path_buf();
         Ok(Self { saver, file: Some(file), path, phase: SuspendPhase::Saving })
     }
@@ -88,10 +98,11 @@ impl Suspend {
                     return SuspendState::Working;
                 }
                 match state {
-                    SaveState::WantsPause => return SuspendState::WantsPause,
-                    SaveState::Complete => self.commit(host),
-                    SaveState::Undone(why) => self.phase = SuspendPhase::Undone(why.to_string()),
-                    SaveState::Described | SaveState::Working => {}
+                    PaceState::WantsPause => return SuspendState::WantsPause,
+                    PaceState::RunsOn => return SuspendState::RunsOn,
+                    PaceState::Complete => self.commit(host),
+                    PaceState::Undone(why) => self.phase = SuspendPhase::Undone(why.to_string()),
+                    PaceState::Described | PaceState::Working => {}
                 }
             }
             SuspendPhase::Releasing(release) => {
@@ -100,7 +111,7 @@ impl Suspend {
                 }
             }
             SuspendPhase::Undoing(why) => {
-                if let SaveState::Undone(_) = self.saver.step(host) {
+                if let PaceState::Undone(_) = self.saver.step(host) {
                     self.phase = SuspendPhase::Undone(std::mem::take(why));
                 }
             }

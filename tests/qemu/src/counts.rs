@@ -2,7 +2,7 @@
 
 use crate::switches::least_switch_count;
 use crate::{Rig, Work, mcu};
-use godwit_shim::{Live, Resume, ResumeState, SavePlan, Suspend, SuspendState, Wanted};
+use godwit_shim::{Live, Resume, ResumeState, SaveOptions, Suspend, SuspendState, Wanted};
 use godwit_types::Gfid;
 use godwit_wire::mailbox::StopMode;
 use serde::Serialize;
@@ -87,21 +87,21 @@ fn worst_slice(rig: &mut Rig, pair: &mut [Work; 2]) -> Result<u32, Box<dyn Error
 }
 
 fn worst_save(rig: &mut Rig, gfid: Gfid, path: &Path) -> Result<u32, Box<dyn Error>> {
-    let plan = SavePlan {
+    let live = Some(Live { rounds_max: 2, pages_enough: 0, downtime: None });
+    let options = SaveOptions {
         uuid: [1; 16],
         token: 1,
-        live: Some(Live { rounds_max: 2, pages_enough: 0 }),
         stop: StopMode::Escalate,
         stop_timeout_ns: 10_000_000,
     };
     rig.take_longest_call();
-    let mut suspend = Suspend::new(&mut rig.host, gfid, plan, path)?;
+    let mut suspend = Suspend::new(&mut rig.host, gfid, options, live, path)?;
     rig.until("a vGPU is suspended", |host| match suspend.step(host) {
         SuspendState::WantsPause => {
             suspend.guest_paused(host);
             Ok(false)
         }
-        SuspendState::Working | SuspendState::Committed => Ok(false),
+        SuspendState::Working | SuspendState::RunsOn | SuspendState::Committed => Ok(false),
         SuspendState::Suspended => Ok(true),
         SuspendState::Undone(why) => Err(why.into()),
     })?;

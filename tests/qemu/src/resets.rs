@@ -182,7 +182,7 @@ impl Stage {
         Action::Move(MoveSpec {
             vgpu: self.vgpu,
             to: self.to,
-            live: Some(Live { rounds_max: 2, pages_enough: 4 }),
+            live: Some(Live { rounds_max: 2, pages_enough: 4, downtime: None }),
             stop: StopMode::Escalate,
             stop_timeout_ns: STOP_TIMEOUT_NS,
         })

@@ -242,6 +242,7 @@ fn plan_transfers(
             let live = rng.random_ratio(1, 2).then(|| Live {
                 rounds_max: rng.random_range(1..4),
                 pages_enough: rng.random_range(0..64),
+                downtime: None,
             });
             let (stop, stop_timeout_ns) = random_stop(rng);
             let to = hosts[rng.random_range(0..hosts.len())];

@@ -6,7 +6,7 @@ use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_shim::{
-    Destination, DestinationState, LinkMessage, SavePlan, SaveStats, Source, SourceState, Token,
+    Destination, DestinationState, LinkMessage, SaveOptions, SaveStats, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, Placement};
@@ -70,10 +70,9 @@ impl World {
             return self.refuse(spec.vgpu, kind, "it is there already");
         }
         node.token += 1;
-        let plan = SavePlan {
+        let options = SaveOptions {
             uuid: node.uuid,
             token: node.token,
-            live: spec.live,
             stop: spec.stop,
             stop_timeout_ns: spec.stop_timeout_ns,
         };
@@ -81,7 +80,7 @@ impl World {
         let Some(old) = host.vgpu(gfid).map(|info| info.placement) else {
             return self.refuse(spec.vgpu, kind, "its host does not know it");
         };
-        let Some(source) = Source::new(host, gfid, plan) else {
+        let Some(source) = Source::new(host, gfid, options, spec.live) else {
             return self.refuse(spec.vgpu, kind, "its host does not know it");
         };
         self.vgpus[spec.vgpu.0].in_transfer = true;
@@ -193,7 +192,7 @@ impl World {
                 }
             }
             SourceState::Moved => one.source = None,
-            SourceState::Undone(_) => self.unpause(one.vgpu),
+            SourceState::Undone(_) | SourceState::RunsOn => self.unpause(one.vgpu),
             SourceState::Working | SourceState::WantsPause => {}
         }
     }

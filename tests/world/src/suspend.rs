@@ -4,7 +4,7 @@ use crate::events::{ResumeSpec, SuspendSpec};
 use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
-use godwit_shim::{Resume, ResumeState, SavePlan, SaveStats, Suspend, SuspendState, Wanted};
+use godwit_shim::{Resume, ResumeState, SaveOptions, SaveStats, Suspend, SuspendState, Wanted};
 use godwit_types::{Gfid, Placement};
 use std::path::{Path, PathBuf};
 
@@ -73,16 +73,15 @@ impl World {
         }
         let node = &mut self.vgpus[spec.vgpu.0];
         node.token += 1;
-        let plan = SavePlan {
+        let options = SaveOptions {
             uuid: node.uuid,
             token: node.token,
-            live: None,
             stop: spec.stop,
             stop_timeout_ns: spec.stop_timeout_ns,
         };
         let shim = &mut self.hosts[host.0].host;
         let old = shim.vgpu(gfid).map(|info| info.placement);
-        match (Suspend::new(shim, gfid, plan, &spec.path), old) {
+        match (Suspend::new(shim, gfid, options, None, &spec.path), old) {
             (Ok(suspend), Some(old)) => {
                 self.vgpus[spec.vgpu.0].in_transfer = true;
                 let (vgpu, path, began_ns) = (spec.vgpu, spec.path.clone(), now_ns);
@@ -134,6 +133,10 @@ impl World {
             }
             match state {
                 SuspendState::Working | SuspendState::WantsPause => self.suspends.push(one),
+                SuspendState::RunsOn => {
+                    self.unpause(one.vgpu);
+                    self.suspends.push(one);
+                }
                 SuspendState::Committed => {
                     self.leave_host(one.vgpu, Home::File(one.path.clone()));
                     self.suspends.push(one);

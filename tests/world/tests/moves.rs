@@ -93,7 +93,8 @@ impl Scene {
     /// Moves the vGPU, every second `turn` live, and checks all that must hold then.
     fn run(&mut self, turn: u64, stop: StopMode, when: Trigger) -> MoveReport {
         let (vgpu, to) = (self.vgpu, self.to);
-        let live = (turn % 2 == 1).then_some(Live { rounds_max: 2, pages_enough: 4 });
+        let live =
+            (turn % 2 == 1).then_some(Live { rounds_max: 2, pages_enough: 4, downtime: None });
         let spec = MoveSpec { vgpu, to, live, stop, stop_timeout_ns: 640_000_000 };
         self.world.schedule(when, Action::Move(spec));
         let settled = self.world.run_until_settled(10_000_000_000);
@@ -303,7 +304,7 @@ fn a_spinner_pinned_to_wfi_is_refused_and_spins_on() {
 #[test]
 fn a_spinner_moves_between_two_instructions() {
     let Scene { mut world, to, vgpu, job } = Scene::of_kernel(&godwit_kernels::Job::spinner(4), 1);
-    let live = Some(Live { rounds_max: 3, pages_enough: 1 });
+    let live = Some(Live { rounds_max: 3, pages_enough: 1, downtime: None });
     let stop = StopMode::Instruction;
     let spec = MoveSpec { vgpu, to, live, stop, stop_timeout_ns: 1_000_000 };
     world.schedule(Trigger::After { job, instructions: 500_001 }, Action::Move(spec));

@@ -68,7 +68,7 @@ impl Rig {
 
     /// Moves one and, for as long as what it costs is of interest, lets the world go on.
     fn run(mut self, stop: StopMode) -> (Self, Vec<NeighbourReport>) {
-        let live = Some(Live { rounds_max: 2, pages_enough: 4 });
+        let live = Some(Live { rounds_max: 2, pages_enough: 4, downtime: None });
         let spec = MoveSpec {
             vgpu: self.moved,
             to: self.hosts[1],

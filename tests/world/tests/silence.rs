@@ -60,7 +60,7 @@ impl Rig {
 
     /// Moves it live at 1 ms, and something else happens at `at_ns`.
     fn run(&mut self, stop: StopMode, stop_timeout_ns: u64, at_ns: u64, other: Action) {
-        let live = Some(Live { rounds_max: 2, pages_enough: 0 });
+        let live = Some(Live { rounds_max: 2, pages_enough: 0, downtime: None });
         let spec = MoveSpec { vgpu: self.vgpu, to: self.to, live, stop, stop_timeout_ns };
         self.world.schedule(Trigger::At(1_000_000), Action::Move(spec));
         self.world.schedule(Trigger::At(at_ns), other);

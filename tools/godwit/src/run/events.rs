@@ -10,7 +10,7 @@ use godwit_world::{self as world, EventId, MoveSpec, ResumeSpec, SuspendSpec, Wo
 use std::collections::VecDeque;
 
 /// When a live move stops the vGPU: after so many rounds, or when a round had so few pages.
-const LIVE: Live = Live { rounds_max: 8, pages_enough: 64 };
+const LIVE: Live = Live { rounds_max: 8, pages_enough: 64, downtime: None };
 
 /// Which event is under way, and how those before it ended.
 pub(super) struct Course {
