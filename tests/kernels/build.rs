@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const TARGET: &str = "riscv64imac-unknown-none-elf";
 
 /// The programs; `src/elf.rs` includes each by this name.
-const PROGRAMS: [&str; 4] = ["sha256_chain", "matmul", "histogram", "spinner"];
+const PROGRAMS: [&str; 5] = ["sha256_chain", "matmul", "histogram", "page_writer", "spinner"];
 
 /// How they are compiled: small, fast, and without the paths and symbols of
 /// the machine that does it.

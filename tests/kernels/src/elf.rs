@@ -22,14 +22,18 @@ pub const MATMUL: &[u8] = include_elf!("matmul");
 /// Histogram of bytes: atomic additions and compare-exchange loops.
 pub const HISTOGRAM: &[u8] = include_elf!("histogram");
 
+/// A word in each page of a range, over and over: dirties pages as fast as can be.
+pub const PAGE_WRITER: &[u8] = include_elf!("page_writer");
+
 /// An endless loop without a barrier or a call.
 pub const SPINNER: &[u8] = include_elf!("spinner");
 
 /// Every kernel, by name.
-pub const KERNELS: [(&str, &[u8]); 4] = [
+pub const KERNELS: [(&str, &[u8]); 5] = [
     ("sha256_chain", SHA256_CHAIN),
     ("matmul", MATMUL),
     ("histogram", HISTOGRAM),
+    ("page_writer", PAGE_WRITER),
     ("spinner", SPINNER),
 ];
 

@@ -20,9 +20,10 @@ mod histogram;
 mod job;
 mod layout;
 mod matmul;
+mod page_writer;
 mod sha256_chain;
 mod spinner;
 
-pub use elf::{HISTOGRAM, KERNELS, MATMUL, SHA256_CHAIN, SPINNER, by_name};
+pub use elf::{HISTOGRAM, KERNELS, MATMUL, PAGE_WRITER, SHA256_CHAIN, SPINNER, by_name};
 pub use job::Job;
 pub use layout::{DATA_BASE, IMAGE_BASE, LAUNCH_BASE};

@@ -43,6 +43,13 @@ fn histograms_match() {
 }
 
 #[test]
+fn page_writers_match() {
+    check(&Job::page_writer(1, 1, 1));
+    check(&Job::page_writer(3, 4, 5));
+    check(&Job::page_writer(100, 8, 30));
+}
+
+#[test]
 fn a_spinner_counts_and_never_ends() {
     let job = Job::spinner(4);
     let counters = |budget| {

@@ -17,6 +17,7 @@ mod check;
 mod clock;
 mod copies;
 mod doorbells;
+pub mod downtime;
 mod events;
 mod firmware;
 mod guilt;

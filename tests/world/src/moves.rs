@@ -9,7 +9,7 @@ use godwit_shim::{
     Destination, DestinationState, LinkMessage, SaveOptions, SaveStats, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
-use godwit_types::{Gfid, Placement};
+use godwit_types::{Gfid, Placement, Throttle};
 
 /// Bytes that a destination may hold before the link waits for it.
 const DESTINATION_BUFFER: usize = 1024 * 1024;
@@ -114,6 +114,7 @@ impl World {
             blackout_ns: None,
             total_ns: 0,
             rounds: 0,
+            throttle: Throttle::NONE,
             bytes: PhaseBytes::default(),
             instructions: 0,
             job: None,
@@ -325,6 +326,7 @@ impl World {
             blackout_ns: first_ns.zip(one.last_ns).map(|(first, last)| first.saturating_sub(last)),
             total_ns: self.now_ns - one.began_ns,
             rounds: one.stats.rounds,
+            throttle: one.stats.throttle,
             bytes: PhaseBytes {
                 precopy: one.stats.precopy_bytes,
                 stop: one.stats.stop_bytes,

@@ -1,7 +1,7 @@
 //! What the world tells of what has happened. Times are virtual.
 
 use crate::world::{HostId, JobId, VgpuId};
-use godwit_types::Placement;
+use godwit_types::{Placement, Throttle};
 
 /// What kind of transfer it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct MoveReport {
     pub total_ns: u64,
     /// Rounds that began while it ran.
     pub rounds: u32,
+    /// The part of its own turns that it had at least meanwhile, so that it wrote less.
+    pub throttle: Throttle,
     /// Bytes sent.
     pub bytes: PhaseBytes,
     /// Instructions that it had run in all when it left a host; 0 if it did not.

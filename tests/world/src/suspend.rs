@@ -44,6 +44,7 @@ fn ended(
         blackout_ns: None,
         total_ns,
         rounds: stats.rounds,
+        throttle: stats.throttle,
         bytes: PhaseBytes {
             precopy: stats.precopy_bytes,
             stop: stats.stop_bytes,

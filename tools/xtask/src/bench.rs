@@ -18,6 +18,9 @@ pub(crate) enum Bench {
     /// The scheduler: what vGPUs attain beside hostile ones, in virtual time, and the instructions
     /// from the end of a slice to the next start. Fails when a bar is missed.
     Sched(SchedBench),
+    /// Moves: how long a vGPU stands still that writes all the time, with and without a bound, and
+    /// what moves cost the vGPUs beside it, in virtual time. Fails when a bar is missed.
+    Downtime(DowntimeBench),
 }
 
 /// How to measure the scheduler.
@@ -40,6 +43,21 @@ pub(crate) struct SchedBench {
     json: bool,
 }
 
+/// How to measure moves.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DowntimeBench {
+    /// Passed on: see `--help` of it.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+impl DowntimeBench {
+    fn command(&self) -> Cmd {
+        let run = ["run", "--release", "--package", "godwit-world", "--bin", "downtime", "--"];
+        Cmd::cargo(run).args(self.options.iter().cloned())
+    }
+}
+
 /// How to measure images.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ImageBench {
@@ -58,6 +76,7 @@ impl Bench {
         match self {
             Self::Image(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
             Self::Sched(bench) => bench.run(workspace),
+            Self::Downtime(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
         }
     }
 }

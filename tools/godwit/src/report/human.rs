@@ -129,7 +129,7 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
             it.stopped.as_ref().map_or_else(|| "-".to_owned(), stopped),
             it.blackout_ns.map_or_else(|| "-".to_owned(), about_time),
             about_time(it.total_ns),
-            it.rounds.to_string(),
+            rounds(it),
             about_size(it.bytes.precopy),
             about_size(it.bytes.stop),
             about_size(it.bytes.state),
@@ -139,6 +139,13 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
         ]);
     }
     table.to_string()
+}
+
+fn rounds(it: &Move) -> String {
+    match it.turns_kept {
+        1.0 => it.rounds.to_string(),
+        part => format!("{}, with 1/{} of its turns", it.rounds, 1.0 / part),
+    }
 }
 
 fn stopped(it: &Stopped) -> String {

@@ -61,7 +61,7 @@ pub struct FirmwareLoss {
 }
 
 /// A vGPU that left a host, came to one, or both.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Move {
     /// Which vGPU.
     pub vgpu: String,
@@ -82,6 +82,9 @@ pub struct Move {
     pub total_ns: u64,
     /// Rounds of pages that were copied while it ran.
     pub rounds: u32,
+    /// The part of its own turns that it had at least meanwhile: 1, unless it wrote faster than it
+    /// could be copied.
+    pub turns_kept: f64,
     /// What was copied.
     pub bytes: Bytes,
     /// Where it was last.

@@ -3,14 +3,18 @@
 use super::build::Ids;
 use crate::progress::Progress;
 use crate::scenario::{Action, Event, MoveKind, Scenario, Stop, Trigger};
-use godwit_shim::Live;
+use godwit_shim::{Downtime, Live};
 use godwit_types::PreemptMode;
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{self as world, EventId, MoveSpec, ResumeSpec, SuspendSpec, World};
 use std::collections::VecDeque;
 
-/// When a live move stops the vGPU: after so many rounds, or when a round had so few pages.
-const LIVE: Live = Live { rounds_max: 8, pages_enough: 64, downtime: None };
+/// When a live move stops the vGPU: after so many rounds, or when a round had so few pages. With a
+/// bound there are more, since each may have to be smaller than the one before.
+const fn live(downtime: Option<Downtime>) -> Live {
+    let rounds_max = if downtime.is_some() { 40 } else { 8 };
+    Live { rounds_max, pages_enough: 64, downtime }
+}
 
 /// Which event is under way, and how those before it ended.
 pub(super) struct Course {
@@ -117,11 +121,11 @@ fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
         }
     };
     let action = match &event.action {
-        Action::Move { vgpu, to, kind, stop } => world::Action::Move(MoveSpec {
+        Action::Move { vgpu, to, kind, downtime, stop } => world::Action::Move(MoveSpec {
             vgpu: ids.vgpus[vgpu.index()],
             to: ids.hosts[to.index()],
             live: match kind {
-                MoveKind::Live => Some(LIVE),
+                MoveKind::Live => Some(live(*downtime)),
                 MoveKind::StopAndCopy => None,
             },
             stop: stop_mode(*stop),

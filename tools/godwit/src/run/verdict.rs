@@ -167,6 +167,7 @@ fn moved(
         blackout_ns: it.blackout_ns,
         total_ns: it.total_ns,
         rounds: it.rounds,
+        turns_kept: 1.0 / f64::from(1_u32 << it.throttle.shift()),
         bytes: Bytes { precopy: it.bytes.precopy, stop: it.bytes.stop, state: it.bytes.state },
         old: it.old.map(bases),
         new: it.new.map(bases),

@@ -1,6 +1,6 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
-use godwit_shim::Mishap;
+use godwit_shim::{Downtime, Mishap};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
 use godwit_types::{Engines, PreemptMode, Profile, Scheduling, Share};
 use std::borrow::Cow;
@@ -185,6 +185,8 @@ pub enum Action {
         to: HostRef,
         /// Whether it runs on meanwhile.
         kind: MoveKind,
+        /// How long it may stand still.
+        downtime: Option<Downtime>,
         /// How it is stopped.
         stop: Stop,
     },

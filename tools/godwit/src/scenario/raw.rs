@@ -134,6 +134,7 @@ pub(super) struct Job {
     pub(super) tile: Field<Count>,
     pub(super) bytes: Field<Bytes>,
     pub(super) rounds: Field<Count>,
+    pub(super) pages: Field<Count>,
     // A program of one's own.
     pub(super) elf: Field<String>,
     pub(super) grid: Field<Count>,
@@ -155,6 +156,7 @@ pub(super) enum Kernel {
     Sha256Chain,
     Matmul,
     Histogram,
+    PageWriter,
     Spinner,
 }
 
@@ -212,6 +214,16 @@ pub(super) struct Move {
     pub(super) kind: Option<MoveKind>,
     pub(super) preempt: Option<Preempt>,
     pub(super) timeout: Field<Nanos>,
+    pub(super) max_downtime: Field<Nanos>,
+    pub(super) otherwise: Field<Otherwise>,
+}
+
+/// What happens when a bound on the downtime cannot be kept.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Otherwise {
+    GiveUp,
+    Move,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -8,6 +8,7 @@ use crate::scenario::model::{
 };
 use crate::scenario::raw::{Engine, FaultKind};
 use crate::scenario::value::Nanos;
+use godwit_shim::{Downtime, Otherwise};
 use godwit_sim_gpu::Fault;
 use godwit_types::{PreemptMode, RunlistId};
 use toml::Spanned;
@@ -247,7 +248,8 @@ impl Course<'_> {
             None | Some(raw::MoveKind::Live) => MoveKind::Live,
             Some(raw::MoveKind::StopAndCopy) => MoveKind::StopAndCopy,
         };
-        Some(Action::Move { vgpu, to, kind, stop: stop? })
+        let downtime = downtime(move_, kind, checker)?;
+        Some(Action::Move { vgpu, to, kind, downtime, stop: stop? })
     }
 
     fn suspend(
@@ -395,6 +397,33 @@ fn one_action() -> String {
         "share",
     ];
     format!("one of {}", listed(actions.into_iter()))
+}
+
+/// The bound on how long a live move lets its vGPU stand still, if there is one.
+fn downtime(
+    move_: &raw::Move,
+    kind: MoveKind,
+    checker: &mut Checker<'_>,
+) -> Option<Option<Downtime>> {
+    let otherwise = match move_.otherwise.as_ref().map(Spanned::get_ref) {
+        None | Some(raw::Otherwise::GiveUp) => Otherwise::GiveUp,
+        Some(raw::Otherwise::Move) => Otherwise::Move,
+    };
+    match (&move_.max_downtime, &move_.otherwise) {
+        (None, None) => Some(None),
+        (None, Some(written)) => {
+            let wrong = "`otherwise` says what happens when a bound cannot be kept";
+            checker.wrong(written.span(), wrong, "it beside `max_downtime`")
+        }
+        (Some(written), _) if kind == MoveKind::StopAndCopy => {
+            let wrong = "a vGPU that is stopped first stands still as long as it takes";
+            checker.wrong(written.span(), wrong, "`max_downtime` with `kind = \"live\"`")
+        }
+        (Some(written), _) => {
+            let max_ns = checker.time(written, "max_downtime", 1..=TIME_NS_MAX)?;
+            Some(Some(Downtime { max_ns, otherwise }))
+        }
+    }
 }
 
 fn stop(

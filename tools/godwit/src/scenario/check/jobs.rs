@@ -109,6 +109,7 @@ fn written_keys(job: &raw::Job) -> impl Iterator<Item = (&'static str, Span)> {
         ("tile", place(&job.tile)),
         ("bytes", place(&job.bytes)),
         ("rounds", place(&job.rounds)),
+        ("pages", place(&job.pages)),
         ("elf", place(&job.elf)),
         ("grid", place(&job.grid)),
         ("args", place(&job.args)),

@@ -16,6 +16,8 @@ const ROUNDS_MAX: u64 = 1_000_000_000;
 const SIDE_MAX: u32 = 1_024;
 /// Side of a tile.
 const TILE_MAX: u32 = 32;
+/// Pages that are written.
+const PAGES_MAX: u32 = 1 << 20;
 /// Bytes of a histogram's input.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
 
@@ -25,6 +27,7 @@ pub(super) enum KernelJob {
     Sha256Chain { seed: u64, threads: u32, block: u32, iterations: u64 },
     Matmul { seed: u64, n: u32, tile: u32 },
     Histogram { seed: u64, bytes: u32, threads: u32, block: u32, rounds: u64 },
+    PageWriter { pages: u32, threads: u32, rounds: u64 },
     Spinner { threads: u32 },
 }
 
@@ -34,6 +37,7 @@ impl Kernel {
             Self::Sha256Chain => "sha256_chain",
             Self::Matmul => "matmul",
             Self::Histogram => "histogram",
+            Self::PageWriter => "page_writer",
             Self::Spinner => "spinner",
         }
     }
@@ -48,6 +52,7 @@ impl Kernel {
             Self::Sha256Chain => &["kernel", "seed", "threads", "block", "iterations"],
             Self::Matmul => &["kernel", "seed", "n", "tile"],
             Self::Histogram => &["kernel", "seed", "bytes", "threads", "block", "rounds"],
+            Self::PageWriter => &["kernel", "pages", "threads", "rounds"],
             Self::Spinner => &["kernel", "threads"],
         }
     }
@@ -95,6 +100,12 @@ impl KernelJob {
                     rounds: rounds?,
                 }
             }
+            Kernel::PageWriter => {
+                let pages = number(at, &job.pages, "pages", 1, PAGES_MAX, checker);
+                let threads = number(at, &job.threads, "threads", 1, THREADS_MAX, checker);
+                let rounds = wide(at, &job.rounds, "rounds", 1, checker);
+                Self::PageWriter { pages: pages?, threads: threads?, rounds: rounds? }
+            }
             Kernel::Spinner => Self::Spinner {
                 threads: number(at, &job.threads, "threads", 1, THREADS_MAX, checker)?,
             },
@@ -123,6 +134,7 @@ impl KernelJob {
             Self::Histogram { seed, bytes, threads, block, rounds } => {
                 Job::histogram(seed, bytes, threads, block, rounds)
             }
+            Self::PageWriter { pages, threads, rounds } => Job::page_writer(pages, threads, rounds),
             Self::Spinner { threads } => Job::spinner(threads),
         }
     }
@@ -136,6 +148,9 @@ impl KernelJob {
             Self::Matmul { n, .. } => Some(u64::from(n).pow(3) * 11),
             Self::Histogram { bytes, rounds, .. } => {
                 Some(rounds.saturating_mul(u64::from(bytes) * 35))
+            }
+            Self::PageWriter { pages, rounds, .. } => {
+                Some(rounds.saturating_mul(u64::from(pages) * 8))
             }
             Self::Spinner { .. } => None,
         }
