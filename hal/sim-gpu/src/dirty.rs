@@ -55,11 +55,23 @@ pub(crate) struct Gathered {
 }
 
 impl Dirty {
-    /// Starts to log, with every page that may hold data in the log.
+    /// Starts to log, with every page that may hold data in the log, and those of a log that was
+    /// not stopped: a page may have been taken and have become a hole since.
     pub(crate) fn start(&mut self, partition: &mut Partition) -> io::Result<()> {
         let words = (partition.page_count() as usize).div_ceil(64);
-        *self = Self { taken: vec![0; words], gathered: vec![0; words], digests: Vec::new() };
-        partition.start_log()
+        let before = partition.is_logging().then(|| partition.flip_log());
+        partition.start_log()?;
+        let mut taken = vec![0; words];
+        if let Some(log) = before {
+            for ((all, log), taken) in taken.iter_mut().zip(log).zip(&self.taken) {
+                *all = log | taken;
+            }
+        } else {
+            self.digests.clear();
+        }
+        self.taken = taken;
+        self.gathered = vec![0; words];
+        Ok(())
     }
 
     /// Stops to log and forgets everything.
@@ -336,6 +348,22 @@ mod tests {
         dirty.settle(&found.runs);
         partition.file().zero(PAGE_U64, PAGE_U64).unwrap();
         assert_eq!(flip(&mut dirty, &mut partition, 4 * PAGE_U64), 1);
+    }
+
+    #[test]
+    fn a_log_that_is_started_again_has_what_was_in_it() {
+        let (mut partition, mut dirty) = started(8);
+        partition.write(0, &[1; 4 * PAGE]).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 4);
+        dirty.settle(&[run(0, 2, false)]);
+        // Two are holes again, one of which is in a log of its own.
+        partition.file().zero(0, PAGE_U64).unwrap();
+        partition.zero(3 * PAGE_U64, PAGE_U64).unwrap();
+        dirty.start(&mut partition).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 4);
+        dirty.stop(&mut partition);
+        dirty.start(&mut partition).unwrap();
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 2);
     }
 
     #[test]

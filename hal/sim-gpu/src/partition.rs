@@ -148,6 +148,11 @@ impl Partition {
         Ok(())
     }
 
+    /// Whether writes are logged.
+    pub(crate) fn is_logging(&self) -> bool {
+        self.logging
+    }
+
     /// Takes the log and goes on with an empty one, in one step.
     pub fn flip_log(&mut self) -> Vec<u64> {
         let words = self.dirty.len();

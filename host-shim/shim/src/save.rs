@@ -121,6 +121,12 @@ pub struct Saver {
     /// The firmware has agreed to save, and has to be told of the end.
     begun: bool,
     stopped: bool,
+    /// A vGPU that stands still is left so when the save is taken back.
+    stays: bool,
+    /// A firmware that restarts while the vGPU runs costs the save its rounds, and not more.
+    begins_anew: bool,
+    /// Rounds had to begin anew since this was asked last.
+    began_anew: bool,
 }
 
 impl Saver {
@@ -154,6 +160,9 @@ impl Saver {
             generation: host.generation(),
             begun: false,
             stopped: false,
+            stays: false,
+            begins_anew: false,
+            began_anew: false,
         };
         saver.write(Kind::Descriptor, &descriptor, &[]);
         Some(saver)
@@ -231,6 +240,31 @@ impl Saver {
             let pending = host.send(self.gfid, Command::Stop { mode, timeout_ns });
             self.phase = Phase::Awaiting(pending, Next::Stopped);
         }
+    }
+
+    /// Saves a vGPU that stands still already, and leaves it so in the end, whatever comes of it.
+    pub fn save_still(&mut self, host: &mut Host) {
+        self.notice_restart(host);
+        if self.phase == Phase::Between {
+            (self.stopped, self.stays) = (true, true);
+            self.begin_round(host);
+        }
+    }
+
+    /// Leaves the vGPU standing still, if it does when the save is taken back.
+    pub fn stay(&mut self) {
+        self.stays = true;
+    }
+
+    /// From now on a firmware that restarts while the vGPU runs costs the save its rounds, and not
+    /// more: the next one is of everything there is.
+    pub fn begin_anew_after_restarts(&mut self) {
+        self.begins_anew = true;
+    }
+
+    /// Whether rounds had to begin anew since this was asked last.
+    pub fn take_began_anew(&mut self) -> bool {
+        std::mem::take(&mut self.began_anew)
     }
 
     /// Takes the stop back during the last round: the vGPU runs again, and the round becomes one of

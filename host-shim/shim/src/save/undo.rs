@@ -38,6 +38,14 @@ impl Saver {
             // A start is asked for again by itself.
             Phase::Undone(_) | Phase::Described | Phase::Undoing(_, Undo::Start(_)) => {}
             Phase::Between if !self.begun => {}
+            // What was written meanwhile is in the device's log: see `CopyOp::DirtyStart`.
+            Phase::Between | Phase::Round | Phase::Awaiting(_, Next::Round)
+                if self.begins_anew && !self.stopped && !stands_still =>
+            {
+                (self.begun, self.began_anew) = (false, true);
+                self.round_pages = None;
+                self.phase = Phase::Between;
+            }
             Phase::Undoing(why, _) => self.resume(host, why, stands_still),
             _ => self.resume(host, SaveError::Restarted, stands_still),
         }
@@ -46,7 +54,7 @@ impl Saver {
     /// Lets the vGPU run again if it stands still; then it is undone.
     fn resume(&mut self, host: &mut Host, why: SaveError, stands_still: bool) {
         self.begun = false;
-        self.phase = if stands_still {
+        self.phase = if stands_still && !self.stays {
             Phase::Undoing(why, Undo::Start(Start::new(host, self.gfid)))
         } else {
             Phase::Undone(why)

@@ -20,6 +20,7 @@ rules!("dirty log":
     scattered_pages_are_where_they_were,
     a_scatter_with_another_crc_writes_nothing,
     a_log_that_is_stopped_can_be_started_again,
+    a_log_that_is_started_again_keeps_what_was_in_it,
 );
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -214,4 +215,14 @@ fn a_log_that_is_stopped_can_be_started_again<B: Bench>(rig: &mut Rig<'_, B>) ->
     start(rig)?;
     flip(rig)?;
     holds("a page with data", taken(rig, FAR / PAGE)?)
+}
+
+fn a_log_that_is_started_again_keeps_what_was_in_it<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    second_round(rig)?;
+    // Holds no data when the log is started again.
+    let zeros = CopyOp::FillFb { at: FAR, byte_count: PAGE };
+    rig.copy_ends(0, zeros, CopyStatus::Done)?;
+    start(rig)?;
+    flip(rig)?;
+    holds("a page that was in the log", taken(rig, FAR / PAGE)?)
 }
