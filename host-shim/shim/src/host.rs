@@ -68,6 +68,8 @@ pub(crate) enum Answer {
     Void,
 }
 
+/// Where nothing is known to happen on a card, somebody looks again after so long.
+const IDLE_STEP_NS: u64 = 100_000;
 /// Answers that are kept for those who wait: far more than commands can be under way.
 const ANSWERS_MAX: usize = 1024;
 
@@ -447,6 +449,13 @@ impl Host {
         let lost: Vec<String> =
             self.card.losses().iter().map(|(_, loss)| loss.to_string()).collect();
         panic!("a command of start-up is never answered; firmware that was lost: {lost:?}");
+    }
+
+    /// Lets the card go on to the next thing that happens there.
+    pub(crate) fn go_on(&mut self) {
+        let now_ns = self.now_ns();
+        let next_ns = self.card.gpu().next_event_ns().unwrap_or(now_ns + IDLE_STEP_NS);
+        self.run(next_ns.clamp(now_ns + 1, now_ns + IDLE_STEP_NS));
     }
 
     pub(crate) fn note_share(&mut self, gfid: Gfid, share: Share) {

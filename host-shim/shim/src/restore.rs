@@ -7,7 +7,7 @@ use crate::share;
 use crate::stream::{Body, Reader, Record, StreamError};
 use godwit_regs::copy::PageRun;
 use godwit_sim_gpu::Staging;
-use godwit_types::{Gfid, Identity, Placement, Profile, ProfileError, SlotId};
+use godwit_types::{Gfid, Identity, Placement, Profile, ProfileError, Share, SlotId};
 use godwit_wire::mailbox::{Command, Event, Failure, Reject, SlotData};
 use godwit_wire::record::{Context, Descriptor, Function};
 
@@ -235,6 +235,15 @@ impl Restorer {
             }
         }
         Ok(record)
+    }
+
+    /// Goes on with the vGPU that the descriptor names, at this place, which is free.
+    pub fn accept_at(&mut self, host: &mut Host, gfid: Gfid, placement: Placement, share: Share) {
+        self.notice_restart(host);
+        let (Phase::Described, Some(descriptor)) = (&self.phase, &self.descriptor) else { return };
+        let profile = profile(descriptor);
+        self.home = Some((gfid, placement));
+        self.phase = Phase::Creating(host.create(gfid, profile, placement, share));
     }
 
     /// Goes on with the vGPU that the descriptor names, at a place away from `avoid`.

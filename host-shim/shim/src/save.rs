@@ -116,6 +116,9 @@ pub struct Saver {
     throttle: Throttle,
     /// Slots are lent, so that a round's pages come.
     lends: bool,
+    /// A round has begun and not ended; and the last one began in the standstill.
+    in_round: bool,
+    last: bool,
     stats: SaveStats,
     generation: u32,
     /// The firmware has agreed to save, and has to be told of the end.
@@ -156,6 +159,8 @@ impl Saver {
             round_pages: None,
             throttle: Throttle::NONE,
             lends: true,
+            in_round: false,
+            last: false,
             stats: SaveStats::default(),
             generation: host.generation(),
             begun: false,
@@ -224,6 +229,7 @@ impl Saver {
         let throttle = self.throttle.shift();
         let command = if self.begun { Command::SaveRound { throttle } } else { Command::SaveBegin };
         self.begun = true;
+        (self.in_round, self.last) = (true, self.stopped);
         self.phase = Phase::Awaiting(host.send(self.gfid, command), Next::Round);
     }
 
@@ -232,10 +238,11 @@ impl Saver {
         self.lends = fetching;
     }
 
-    /// Stops the vGPU, makes the last round and saves the rest. The guest does not run any more.
+    /// Stops the vGPU, makes the last round and saves the rest. A round that is under way ends
+    /// before. The guest does not run any more.
     pub fn stop(&mut self, host: &mut Host) {
         self.notice_restart(host);
-        if self.phase == Phase::Between {
+        if matches!(self.phase, Phase::Between | Phase::Round) && !self.stopped {
             let SaveOptions { stop: mode, stop_timeout_ns: timeout_ns, .. } = self.options;
             let pending = host.send(self.gfid, Command::Stop { mode, timeout_ns });
             self.phase = Phase::Awaiting(pending, Next::Stopped);
@@ -271,7 +278,7 @@ impl Saver {
     /// many. `false`: it is too late for that.
     pub fn run_on(&mut self, host: &mut Host) -> bool {
         self.notice_restart(host);
-        let may = self.phase == Phase::Round && self.stopped;
+        let may = self.phase == Phase::Round && self.last;
         if may {
             let pending = host.send(self.gfid, Command::Start);
             self.phase = Phase::Awaiting(pending, Next::RunsOn);
@@ -332,11 +339,15 @@ impl Saver {
             Next::Round => self.phase = Phase::Round,
             Next::Stopped => {
                 self.stopped = true;
-                self.begin_round(host);
+                if self.in_round {
+                    self.phase = Phase::Round;
+                } else {
+                    self.begin_round(host);
+                }
             }
             Next::Records => self.phase = Phase::Records,
             Next::RunsOn => {
-                self.stopped = false;
+                (self.stopped, self.last) = (false, false);
                 self.phase = Phase::Round;
             }
         }
@@ -398,7 +409,10 @@ impl Saver {
 
     fn round_end(&mut self, host: &mut Host) {
         self.round += 1;
-        if self.stopped {
+        self.in_round = false;
+        if self.stopped && !self.last {
+            self.begin_round(host);
+        } else if self.stopped {
             let pending = host.send(self.gfid, Command::SaveState);
             self.phase = Phase::Awaiting(pending, Next::Records);
         } else {

@@ -43,7 +43,7 @@ impl Saver {
                 if self.begins_anew && !self.stopped && !stands_still =>
             {
                 (self.begun, self.began_anew) = (false, true);
-                self.round_pages = None;
+                (self.round_pages, self.in_round) = (None, false);
                 self.phase = Phase::Between;
             }
             Phase::Undoing(why, _) => self.resume(host, why, stands_still),

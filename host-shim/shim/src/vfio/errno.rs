@@ -1,0 +1,94 @@
+//! Why a device refuses, as error numbers: one table for all front ends.
+
+use crate::restore::RestoreError;
+use crate::save::SaveError;
+use godwit_wire::mailbox::{Failure, Reject};
+use rustix::io::Errno;
+
+/// What the caller of a migration call is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MigrationError {
+    /// There is no such state, no way to it, or the call is not for the state that it is in.
+    #[error("not in this state")]
+    WrongState,
+    /// There is no more data just now.
+    #[error("there is no more data just now")]
+    NoData,
+    /// The state is not one that this device can take.
+    #[error("{0}")]
+    Restore(#[from] RestoreError),
+    /// The state could not be saved.
+    #[error("{0}")]
+    Save(#[from] SaveError),
+    /// The firmware refuses.
+    #[error("refused by the firmware: {0:?}")]
+    Refused(Reject),
+    /// The firmware has not done what it was asked for in time.
+    #[error("the device does not answer")]
+    Late,
+}
+
+impl MigrationError {
+    /// The number, positive, of `errno`. Those that the uAPI names are its own: EINVAL for a
+    /// transition or a call that is not possible, ENOMSG for the end of data for now.
+    pub fn errno(&self) -> i32 {
+        let errno = match self {
+            Self::WrongState => Errno::INVAL,
+            Self::NoData => Errno::NOMSG,
+            Self::Late => Errno::TIMEDOUT,
+            Self::Refused(why) => refused(*why),
+            Self::Save(why) => match why {
+                SaveError::Deadline => Errno::BUSY,
+                SaveError::Refused(why) | SaveError::NotStarted(why) => refused(*why),
+                SaveError::Failed(why) => failed(*why),
+                SaveError::BadCrc | SaveError::BadSlot | SaveError::Restarted => Errno::IO,
+                SaveError::Downtime { .. } => Errno::TIME,
+                SaveError::GivenUp => Errno::CANCELED,
+            },
+            Self::Restore(why) => match why {
+                RestoreError::Refused(why) => refused(*why),
+                RestoreError::Failed(why) => failed(*why),
+                RestoreError::Restarted => Errno::IO,
+                RestoreError::NoRoom(_) => Errno::NOSPC,
+                RestoreError::GivenUp => Errno::CANCELED,
+                // What is in the stream.
+                RestoreError::Stream(_)
+                | RestoreError::Profile(_)
+                | RestoreError::OtherProfile { .. }
+                | RestoreError::OtherVgpu { .. }
+                | RestoreError::OtherTransfer { .. }
+                | RestoreError::Layout { .. }
+                | RestoreError::BadRecord => Errno::INVAL,
+            },
+        };
+        errno.raw_os_error()
+    }
+}
+
+fn refused(why: Reject) -> Errno {
+    match why {
+        Reject::NoSuchVgpu | Reject::NoSuchChannel | Reject::ChannelClosed => Errno::NOENT,
+        Reject::NoSuchEngine => Errno::NODEV,
+        Reject::VgpuExists | Reject::ChannelOpen => Errno::EXIST,
+        Reject::Placement(_) => Errno::NOSPC,
+        Reject::WrongPhase | Reject::SlotInUse => Errno::BUSY,
+        Reject::TsgFull => Errno::NOSPC,
+        Reject::Deadline => Errno::TIMEDOUT,
+        Reject::Banned => Errno::ACCESS,
+        Reject::Profile(_)
+        | Reject::TsgElsewhere
+        | Reject::Ring
+        | Reject::Incomplete
+        | Reject::Record
+        | Reject::OutOfRange
+        | Reject::Grace => Errno::INVAL,
+    }
+}
+
+fn failed(why: Failure) -> Errno {
+    match why {
+        Failure::Copy | Failure::BadCrc => Errno::IO,
+        Failure::OutOfRange => Errno::INVAL,
+        Failure::Late => Errno::TIMEDOUT,
+    }
+}
