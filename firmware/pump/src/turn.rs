@@ -153,8 +153,7 @@ impl Pump {
             });
             let Some(event) = next else { break };
             let mut buffer = [0; MESSAGE_BYTES_MAX];
-            let sent =
-                godwit_wire::encode(&event, &mut buffer).is_ok_and(|bytes| hal.send(bytes).is_ok());
+            let sent = event.encode(&mut buffer).is_ok_and(|bytes| hal.send(bytes).is_ok());
             if !sent {
                 self.unsent.put(event);
                 break;
@@ -201,7 +200,7 @@ impl Pump {
 
     /// A command that makes no sense is answered, and ends nothing.
     fn parse_command(&mut self, bytes: &[u8]) -> Option<Request> {
-        let answer = match godwit_wire::decode::<mailbox::Request>(bytes) {
+        let answer = match mailbox::Request::decode(bytes) {
             // Sent to a firmware before this one, which told of its end by our start.
             Ok(request) if request.generation != self.generation => return None,
             Ok(request) => match parse::request(&request) {
