@@ -25,22 +25,25 @@ pub enum Turn {
 }
 
 /// The loop's state: the engine, and what waits to be taken or sent.
+///
+/// The small things come first: see [`Engine`].
 #[derive(Debug)]
+#[repr(C)]
 pub struct Pump {
-    pub(crate) engine: Engine,
     /// An input of the device that the engine could not take yet.
     held: Held<Input>,
     /// A command that the engine could not take yet.
     held_command: Held<Request>,
-    /// Copies that the ring had no room for, since a firmware before this one has left
-    /// something in it. The engine never has more under way than this holds.
-    held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
     /// An event that found no room.
     unsent: Held<mailbox::Event>,
     /// Number of the last retained record.
     pub(crate) retained_number: u32,
     /// Names this start: the number of the first record that it retains.
     pub(crate) generation: u32,
+    pub(crate) engine: Engine,
+    /// Copies that the ring had no room for, since a firmware before this one has left
+    /// something in it. The engine never has more under way than this holds.
+    held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
 }
 
 impl Pump {
