@@ -149,18 +149,17 @@ impl Pump {
     fn send<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
         while hal.event_room() != 0 {
-            let next = self.unsent.take().or_else(|| {
-                let event = self.engine.poll_event()?;
+            if !self.unsent.is_there() {
+                let Some(event) = self.engine.poll_event() else { break };
                 trace!(debug, "tell {}", event);
-                Some(encode::event(&event, self.generation))
-            });
-            let Some(event) = next else { break };
+                self.unsent.put(encode::event(&event, self.generation));
+            }
             let mut buffer = [0; MESSAGE_BYTES_MAX];
-            let sent = event.encode(&mut buffer).is_ok_and(|bytes| hal.send(bytes).is_ok());
-            if !sent {
-                self.unsent.put(event);
+            let bytes = self.unsent.get().and_then(|event| event.encode(&mut buffer).ok());
+            if bytes.is_none_or(|bytes| hal.send(bytes).is_err()) {
                 break;
             }
+            self.unsent.clear();
             any = true;
         }
         if any {
@@ -176,28 +175,28 @@ impl Pump {
     #[inline(never)]
     fn take_command<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let fresh = !self.held_command.is_there();
-        let request = match self.held_command.take() {
-            Some(request) => request,
-            None => {
-                if self.unsent.is_there() {
-                    return false;
-                }
-                let mut message = [0; MESSAGE_BYTES_MAX];
-                let Some(length) = hal.receive(&mut message) else {
-                    return false;
-                };
-                match self.parse_command(message.get(..length).unwrap_or_default()) {
-                    Some(request) => request,
-                    None => return true,
-                }
+        if fresh {
+            if self.unsent.is_there() {
+                return false;
             }
+            let mut message = [0; MESSAGE_BYTES_MAX];
+            let Some(length) = hal.receive(&mut message) else {
+                return false;
+            };
+            match self.parse_command(message.get(..length).unwrap_or_default()) {
+                Some(request) => self.held_command.put(request),
+                None => return true,
+            }
+        }
+        let Some(request) = self.held_command.get() else {
+            return true;
         };
         trace!(debug, "command {}", request);
-        if self.engine.request(&request, hal.now_ns()).is_err() {
-            self.held_command.put(request);
+        if self.engine.request(request, hal.now_ns()).is_err() {
             // Turning again helps only if the engine was not asked before.
             return fresh;
         }
+        self.held_command.clear();
         true
     }
 
