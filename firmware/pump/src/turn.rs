@@ -183,10 +183,7 @@ impl Pump {
             let Some(length) = hal.receive(&mut message) else {
                 return false;
             };
-            match self.parse_command(message.get(..length).unwrap_or_default()) {
-                Some(request) => self.held_command.put(request),
-                None => return true,
-            }
+            self.parse_command(message.get(..length).unwrap_or_default());
         }
         let Some(request) = self.held_command.get() else {
             return true;
@@ -201,12 +198,12 @@ impl Pump {
     }
 
     /// A command that makes no sense is answered, and ends nothing.
-    fn parse_command(&mut self, bytes: &[u8]) -> Option<Request> {
+    fn parse_command(&mut self, bytes: &[u8]) {
         let answer = match mailbox::Request::decode(bytes) {
             // Sent to a firmware before this one, which told of its end by our start.
-            Ok(request) if request.generation != self.generation => return None,
+            Ok(request) if request.generation != self.generation => return,
             Ok(request) => match parse::request(&request) {
-                Some(request) => return Some(request),
+                Some(request) => return self.held_command.put(request),
                 None => {
                     let why = mailbox::Reject::OutOfRange;
                     mailbox::Event::Refused { id: request.id, why }
@@ -215,7 +212,6 @@ impl Pump {
             Err(_) => mailbox::Event::Malformed,
         };
         self.unsent.put(answer);
-        None
     }
 }
 

@@ -89,6 +89,11 @@ struct Writer<'a> {
 impl Writer<'_> {
     #[inline(never)]
     fn byte(&mut self, byte: u8) {
+        self.byte_here(byte);
+    }
+
+    #[inline(always)]
+    fn byte_here(&mut self, byte: u8) {
         if let Some(place) = self.into.get_mut(self.at) {
             *place = byte;
         }
@@ -99,10 +104,10 @@ impl Writer<'_> {
     #[inline(never)]
     fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
-            self.byte(number as u8 | 0x80);
+            self.byte_here(number as u8 | 0x80);
             number >>= 7;
         }
-        self.byte(number as u8);
+        self.byte_here(number as u8);
     }
 }
 
@@ -300,6 +305,11 @@ struct Reader<'a> {
 impl Reader<'_> {
     #[inline(never)]
     fn byte(&mut self) -> u8 {
+        self.byte_here()
+    }
+
+    #[inline(always)]
+    fn byte_here(&mut self) -> u8 {
         let Some((byte, rest)) = self.rest.split_first() else {
             self.failed = true;
             return 0;
@@ -321,7 +331,7 @@ impl Reader<'_> {
     fn number(&mut self, bits: u32) -> u64 {
         let mut number = 0;
         for shift in (0..bits).step_by(7) {
-            let byte = self.byte();
+            let byte = self.byte_here();
             let left = bits.wrapping_sub(shift);
             if left < u8::BITS && byte.wrapping_shr(left) != 0 {
                 break;
