@@ -18,6 +18,14 @@ impl<T> Held<T> {
         self.0.pop()
     }
 
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.first()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Holds this one instead of what was there.
     pub(crate) fn put(&mut self, thing: T) {
         self.0.clear();

@@ -25,22 +25,25 @@ pub enum Turn {
 }
 
 /// The loop's state: the engine, and what waits to be taken or sent.
+///
+/// The small things come first: see [`Engine`].
 #[derive(Debug)]
+#[repr(C)]
 pub struct Pump {
-    pub(crate) engine: Engine,
     /// An input of the device that the engine could not take yet.
     held: Held<Input>,
     /// A command that the engine could not take yet.
     held_command: Held<Request>,
-    /// Copies that the ring had no room for, since a firmware before this one has left
-    /// something in it. The engine never has more under way than this holds.
-    held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
     /// An event that found no room.
     unsent: Held<mailbox::Event>,
     /// Number of the last retained record.
     pub(crate) retained_number: u32,
     /// Names this start: the number of the first record that it retains.
     pub(crate) generation: u32,
+    pub(crate) engine: Engine,
+    /// Copies that the ring had no room for, since a firmware before this one has left
+    /// something in it. The engine never has more under way than this holds.
+    held_copies: Deque<CopyRequest, { COPY_RING_ENTRIES as usize }>,
 }
 
 impl Pump {
@@ -146,19 +149,17 @@ impl Pump {
     fn send<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let mut any = false;
         while hal.event_room() != 0 {
-            let next = self.unsent.take().or_else(|| {
-                let event = self.engine.poll_event()?;
+            if !self.unsent.is_there() {
+                let Some(event) = self.engine.poll_event() else { break };
                 trace!(debug, "tell {}", event);
-                Some(encode::event(&event, self.generation))
-            });
-            let Some(event) = next else { break };
+                self.unsent.put(encode::event(&event, self.generation));
+            }
             let mut buffer = [0; MESSAGE_BYTES_MAX];
-            let sent =
-                godwit_wire::encode(&event, &mut buffer).is_ok_and(|bytes| hal.send(bytes).is_ok());
-            if !sent {
-                self.unsent.put(event);
+            let bytes = self.unsent.get().and_then(|event| event.encode(&mut buffer).ok());
+            if bytes.is_none_or(|bytes| hal.send(bytes).is_err()) {
                 break;
             }
+            self.unsent.clear();
             any = true;
         }
         if any {
@@ -174,38 +175,35 @@ impl Pump {
     #[inline(never)]
     fn take_command<H: Hardware>(&mut self, hal: &mut H) -> bool {
         let fresh = !self.held_command.is_there();
-        let request = match self.held_command.take() {
-            Some(request) => request,
-            None => {
-                if self.unsent.is_there() {
-                    return false;
-                }
-                let mut message = [0; MESSAGE_BYTES_MAX];
-                let Some(length) = hal.receive(&mut message) else {
-                    return false;
-                };
-                match self.parse_command(message.get(..length).unwrap_or_default()) {
-                    Some(request) => request,
-                    None => return true,
-                }
+        if fresh {
+            if self.unsent.is_there() {
+                return false;
             }
+            let mut message = [0; MESSAGE_BYTES_MAX];
+            let Some(length) = hal.receive(&mut message) else {
+                return false;
+            };
+            self.parse_command(message.get(..length).unwrap_or_default());
+        }
+        let Some(request) = self.held_command.get() else {
+            return true;
         };
         trace!(debug, "command {}", request);
-        if self.engine.request(&request, hal.now_ns()).is_err() {
-            self.held_command.put(request);
+        if self.engine.request(request, hal.now_ns()).is_err() {
             // Turning again helps only if the engine was not asked before.
             return fresh;
         }
+        self.held_command.clear();
         true
     }
 
     /// A command that makes no sense is answered, and ends nothing.
-    fn parse_command(&mut self, bytes: &[u8]) -> Option<Request> {
-        let answer = match godwit_wire::decode::<mailbox::Request>(bytes) {
+    fn parse_command(&mut self, bytes: &[u8]) {
+        let answer = match mailbox::Request::decode(bytes) {
             // Sent to a firmware before this one, which told of its end by our start.
-            Ok(request) if request.generation != self.generation => return None,
+            Ok(request) if request.generation != self.generation => return,
             Ok(request) => match parse::request(&request) {
-                Some(request) => return Some(request),
+                Some(request) => return self.held_command.put(request),
                 None => {
                     let why = mailbox::Reject::OutOfRange;
                     mailbox::Event::Refused { id: request.id, why }
@@ -214,7 +212,6 @@ impl Pump {
             Err(_) => mailbox::Event::Malformed,
         };
         self.unsent.put(answer);
-        None
     }
 }
 

@@ -18,6 +18,7 @@
 extern crate std;
 
 mod codec;
+mod lean;
 pub mod mailbox;
 pub mod record;
 pub mod retained;

@@ -1,6 +1,7 @@
 //! What the host and the firmware say to each other.
 
-use crate::record;
+use crate::codec::WireError;
+use crate::{lean, record};
 use serde::{Deserialize, Serialize};
 
 /// Longest message in bytes; what a slot of a mailbox ring holds.
@@ -18,6 +19,18 @@ pub struct Request {
     pub gfid: u8,
     /// What to do.
     pub command: Command,
+}
+
+impl Request {
+    /// As [`decode`](crate::decode), in less code.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline(never)]
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        lean::decode(bytes)
+    }
 }
 
 /// How large a vGPU is. Bytes.
@@ -315,6 +328,18 @@ pub enum Event {
         /// As in [`Limit`].
         measure: u8,
     },
+}
+
+impl Event {
+    /// As [`encode`](crate::encode), in less code.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline(never)]
+    pub fn encode<'a>(&self, into: &'a mut [u8]) -> Result<&'a [u8], WireError> {
+        lean::encode(self, into)
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! to be nobody's.
 
 use crate::codec::{self, WireError};
+use crate::lean;
 use crate::mailbox::{Limits, Placement, Profile, Scheduling, Share};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,30 @@ pub struct Rules {
     pub limits: Limits,
 }
 
+impl Vgpu {
+    #[inline(never)]
+    fn encode(&self, into: &mut [u8; ENTRY_BYTES]) -> Result<(), WireError> {
+        lean::encode(self, into).map(drop)
+    }
+
+    #[inline(never)]
+    fn decode(bytes: &[u8; ENTRY_BYTES]) -> Result<Self, WireError> {
+        lean::decode_first(bytes).map(|(vgpu, _)| vgpu)
+    }
+}
+
+impl Rules {
+    #[inline(never)]
+    fn encode(&self, into: &mut [u8; RULES_BYTES]) -> Result<(), WireError> {
+        lean::encode(self, into).map(drop)
+    }
+
+    #[inline(never)]
+    fn decode(bytes: &[u8; RULES_BYTES]) -> Result<Self, WireError> {
+        lean::decode_first(bytes).map(|(rules, _)| rules)
+    }
+}
+
 /// Writes what is to be kept, piece by piece, since a microcontroller's stack has no room for
 /// all of it: `store` is given places and bytes, both whole words. The head comes last, so that
 /// a write that was cut leaves no record.
@@ -93,12 +118,12 @@ pub fn write(
     let (head, length) = ([VERSION, count as u8, 0, 0], body_bytes(count) as u32);
     let mut crc = begin(head, number, length);
     let mut entry = [0; RULES_BYTES];
-    codec::encode(rules, &mut entry)?;
+    rules.encode(&mut entry)?;
     crc.update(&entry);
     store(HEAD_BYTES, &entry);
     for (index, vgpu) in vgpus.enumerate() {
         let mut entry = [0; ENTRY_BYTES];
-        codec::encode(&vgpu, &mut entry)?;
+        vgpu.encode(&mut entry)?;
         crc.update(&entry);
         store(place(index), &entry);
     }
@@ -180,7 +205,7 @@ impl Kept {
     pub fn rules(&self, mut load: impl FnMut(usize, &mut [u8])) -> Result<Rules, WireError> {
         let mut entry = [0; RULES_BYTES];
         load(HEAD_BYTES, &mut entry);
-        codec::decode_first(&entry).map(|(rules, _)| rules)
+        Rules::decode(&entry)
     }
 
     /// One of the vGPUs.
@@ -198,7 +223,7 @@ impl Kept {
         }
         let mut entry = [0; ENTRY_BYTES];
         load(place(index), &mut entry);
-        codec::decode_first(&entry).map(|(vgpu, _)| vgpu)
+        Vgpu::decode(&entry)
     }
 }
 
