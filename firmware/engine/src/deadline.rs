@@ -51,10 +51,11 @@ impl Engine {
         if self.phases_due_ns > now_ns {
             return;
         }
-        let late = self.mask(|phase| phase.deadline_ns() <= now_ns);
+        let late = self.mask(|vgpu| vgpu.deadline_ns() <= now_ns);
         for gfid in each(late) {
             // The alarm is set again for those that there is no room for now.
             if self.has_action_room() {
+                self.peers_late(gfid);
                 self.vgpu_deadline(gfid);
             }
         }
@@ -123,6 +124,9 @@ impl Engine {
     /// told, and the vGPU is where it can be asked again.
     #[inline(never)] // where the goals of its jumps are known is where their table is at hand
     fn vgpu_deadline(&mut self, gfid: Gfid) {
+        if self.vgpus[gfid].phase.deadline_ns() > self.now_ns {
+            return;
+        }
         match *self.vgpus[gfid].phase {
             Phase::Stopping(stop) => self.stop_deadline(gfid, stop),
             Phase::Creating { id, .. } => {

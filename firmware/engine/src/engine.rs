@@ -81,7 +81,8 @@ pub struct Engine {
     pub(crate) shortest_ns: u32,
     pub(crate) nobody_ns: u32,
     pub(crate) round_ns: u64,
-    /// When the first vGPU is late with its phase; `u64::MAX`: none will be.
+    /// When the first vGPU is late with its phase, or the device with its peers; `u64::MAX`: none
+    /// will be.
     pub(crate) phases_due_ns: u64,
     /// When the first window ends in which something is done about a vGPU.
     pub(crate) lift_due_ns: Option<u64>,
@@ -196,6 +197,7 @@ impl Engine {
             Input::Copied(done) => self.copied(done),
             Input::PartitionSet(gfid) => self.partition_set(gfid),
             Input::ApertureSet(gfid) => self.aperture_set(gfid),
+            Input::PeersSet(gfid) => self.peers_set(gfid),
             Input::Vectors(gfid, vectors) => self.vectors_read(gfid, vectors),
             Input::Interrupts(gfid, raised) => self.interrupts(gfid, raised),
         }
@@ -362,6 +364,7 @@ impl Engine {
             Command::SetShare(share) => self.set_share(gfid, share).map(|()| self.done(id)),
             Command::SetScheduling(how) => self.set_scheduling(how).map(|()| self.done(id)),
             Command::SetLimits(limits) => self.set_limits(limits).map(|()| self.done(id)),
+            Command::SetPeer { open } => self.set_peer(id, gfid, open),
         }
     }
 

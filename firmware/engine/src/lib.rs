@@ -39,6 +39,7 @@ mod copy;
 mod deadline;
 mod engine;
 mod message;
+mod peers;
 mod queue;
 mod quiesce;
 mod recover;

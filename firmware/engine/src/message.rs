@@ -29,6 +29,8 @@ pub enum Input {
     PartitionSet(Gfid),
     /// An aperture is bound as asked, and quiet.
     ApertureSet(Gfid),
+    /// A vGPU's way to its peers is as asked, and no access is under way that is not to be.
+    PeersSet(Gfid),
     /// Vectors that were pending when [`Action::ReadVectors`] was performed.
     Vectors(Gfid, u32),
     /// How many interrupts the device had raised for a vGPU, wrapping, when [`Action::Record`] of
@@ -148,6 +150,12 @@ pub enum Command {
     SetScheduling(Scheduling),
     /// Changes what is too much of something, likewise.
     SetLimits(Limits),
+    /// Opens or closes the way of the vGPU's channels to its peers. It is done when no access to
+    /// a peer is under way. One that stands still is started with what was asked last.
+    SetPeer {
+        /// Whether it is open, as it is at first.
+        open: bool,
+    },
 }
 
 /// A vGPU's state, as the guest would know it: nothing in it belongs to one host.
@@ -232,6 +240,8 @@ pub enum Action {
     BindAperture(Gfid, Window),
     /// Bind the guest's view ([`Engine::route`](crate::Engine::route)), with vectors open or not.
     SetRoute(Gfid, bool),
+    /// Open or close its way to its peers.
+    SetPeers(Gfid, bool),
     /// Raise vectors.
     Inject(Gfid, u32),
     /// Record that a group has left an engine ([`Engine::switch`](crate::Engine::switch)), then

@@ -8,7 +8,7 @@ use crate::message::Event;
 use crate::message::{Action, Window};
 use crate::runlist::{Current, Doing, Stint, Time, Why};
 use crate::tsg::TsgState;
-use crate::vgpu::Phase;
+use crate::vgpu::{Phase, Vgpu};
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, CopyOp, Epoch, Gfid, Identity, Index, Placement,
     PreemptMode, Profile, RunlistId, RunlistState, SLOT_COUNT, Share, SlotId, SwitchCause, TsgId,
@@ -63,6 +63,9 @@ pub trait Registers {
     /// Why a channel stands still, if it does.
     fn fault(&self, channel: ChannelId) -> Option<ChannelFault>;
 
+    /// Whether the way of a vGPU's channels to its peers is open, or was to be.
+    fn are_peers_open(&self, gfid: Gfid) -> bool;
+
     /// What an engine holds, and the numbers of its last start, preempt and reset requests.
     fn runlist(&self, runlist: RunlistId) -> (RunlistState, (u32, u32, u32));
 }
@@ -96,6 +99,7 @@ impl Engine {
     /// Takes over one vGPU of a firmware that is gone. Take its actions before the next.
     pub fn recover_vgpu(&mut self, retained: &RetainedVgpu, registers: &impl Registers) {
         self.recover_phase(retained);
+        self.vgpus[retained.gfid].peers_closed = !registers.are_peers_open(retained.gfid);
         self.recover_channels(retained.gfid, registers);
     }
 
@@ -141,8 +145,8 @@ impl Engine {
     }
 
     fn tell_started(&mut self) {
-        let present = self.mask(|phase| !matches!(phase, Phase::Absent));
-        let running = self.mask(|phase| matches!(phase, Phase::Running));
+        let present = self.mask(Vgpu::is_present);
+        let running = self.mask(|vgpu| matches!(*vgpu.phase, Phase::Running));
         self.tell(Event::Started { present, running });
         // After it, since the host counts the scrubs from there.
         self.scrub_all_slots();

@@ -182,6 +182,7 @@ impl Engine {
             }
             ReleaseStep::Channels(from) => {
                 if from >= self.vgpus[gfid].profile.channel_count {
+                    self.release_peers(gfid);
                     self.act(Action::SetRoute(gfid, false));
                     self.act(Action::BindAperture(gfid, Window::Gone));
                     ReleaseStep::Scrub(FILLS)
@@ -267,11 +268,11 @@ impl Engine {
         }
     }
 
-    /// vGPUs whose phase is one of those meant, by bit.
-    pub(crate) fn mask(&self, meant: impl Fn(&Phase) -> bool) -> u32 {
+    /// The vGPUs that are meant, by bit.
+    pub(crate) fn mask(&self, meant: impl Fn(&Vgpu) -> bool) -> u32 {
         self.vgpus
             .iter()
-            .filter(|(_, vgpu)| meant(&vgpu.phase))
+            .filter(|(_, vgpu)| meant(vgpu))
             .fold(0, |mask, (gfid, _)| mask | crate::engine::bit(gfid))
     }
 }

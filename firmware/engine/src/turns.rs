@@ -284,7 +284,7 @@ impl Engine {
 
     /// When the first vGPU is late with its phase.
     pub(crate) fn count_phases(&mut self) {
-        let dues = self.vgpus.iter().map(|(_, vgpu)| vgpu.phase.deadline_ns());
+        let dues = self.vgpus.iter().map(|(_, vgpu)| vgpu.deadline_ns());
         self.phases_due_ns = dues.fold(u64::MAX, u64::min);
     }
 

@@ -3,6 +3,7 @@
 use crate::abuse::Watch;
 use crate::account::Account;
 use crate::message::StopMode;
+use crate::peers::PeersWait;
 use crate::save::Save;
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
@@ -223,6 +224,9 @@ pub(crate) struct Vgpu {
     pub(crate) accounts: Table<RunlistId, Account, { RUNLIST_COUNT as usize }>,
     pub(crate) watch: Watch,
     pub(crate) epoch: Epoch,
+    /// Its channels may not reach peers.
+    pub(crate) peers_closed: bool,
+    pub(crate) peers_wait: Option<PeersWait>,
     /// Guest time less device time, while it runs.
     pub(crate) time_offset_ns: u64,
     /// Vectors that were pending when it stopped and are raised when it starts elsewhere.
@@ -268,6 +272,8 @@ impl Vgpu {
         accounts: Table::new([Account::EMPTY; RUNLIST_COUNT as usize]),
         watch: Watch::NOTHING,
         epoch: Epoch(0),
+        peers_closed: false,
+        peers_wait: None,
         time_offset_ns: 0,
         vectors: 0,
         save: Now::new(Save::None),
@@ -292,6 +298,12 @@ impl Vgpu {
     /// What turns depend on.
     fn takes_part(&self) -> (bool, bool, bool) {
         (self.is_present(), self.may_run(), self.draining().is_some())
+    }
+
+    /// When something that it waits for is late; `u64::MAX`: nothing will be.
+    pub(crate) fn deadline_ns(&self) -> u64 {
+        let peers_ns = self.peers_wait.map_or(u64::MAX, |wait| wait.deadline_ns());
+        peers_ns.min(self.phase.deadline_ns())
     }
 
     pub(crate) fn is_present(&self) -> bool {

@@ -2,7 +2,9 @@
 //! Method: what is retained is written when all vGPUs are taken over, and not before: two tables
 //! of some of them would be all that is left.
 
-use godwit_engine::{Action, Engine, Registers, RetainedPhase, RetainedVgpu};
+use godwit_engine::{
+    Action, Command, Engine, Input, Registers, Request, RetainedPhase, RetainedVgpu,
+};
 use godwit_types::{
     ChannelConfig, ChannelFault, ChannelId, Engines, Epoch, Gfid, Identity, Placement, Profile,
     RunlistId, RunlistState, Share,
@@ -17,7 +19,7 @@ const DEVICE: Identity = Identity {
     engines: Engines::ALL,
 };
 
-/// A device without channels.
+/// A device without channels, on which vGPU 3 may not reach its peers.
 struct Quiet;
 
 impl Registers for Quiet {
@@ -27,6 +29,10 @@ impl Registers for Quiet {
 
     fn fault(&self, _: ChannelId) -> Option<ChannelFault> {
         None
+    }
+
+    fn are_peers_open(&self, gfid: Gfid) -> bool {
+        gfid.raw() != 3
     }
 
     fn runlist(&self, _: RunlistId) -> (RunlistState, (u32, u32, u32)) {
@@ -65,4 +71,39 @@ fn nothing_is_retained_before_all_are_taken_over() {
     assert_eq!(actions.iter().filter(|action| **action == Action::Retain).count(), 1);
     let kept: Vec<RetainedPhase> = engine.retained().map(|vgpu| vgpu.phase).collect();
     assert_eq!(kept, phases);
+}
+
+#[test]
+fn the_way_to_peers_is_as_the_registers_have_it() {
+    let mut engine = Engine::new(DEVICE);
+    for raw in 2..=3 {
+        engine.recover_vgpu(&retained(raw, RetainedPhase::Running { time_offset_ns: 0 }), &Quiet);
+    }
+    engine.recover(DEVICE, &Quiet, 100);
+    for raw in 2..=3 {
+        let gfid = Gfid::new(raw).unwrap();
+        engine.handle(&Input::ApertureSet(gfid), 100).unwrap();
+    }
+    while engine.poll_action().is_some() {}
+    // A release opens what is closed.
+    let mut opened = Vec::new();
+    for raw in 2..=3 {
+        let gfid = Gfid::new(raw).unwrap();
+        let release = Request { id: raw.into(), gfid, command: Command::Release };
+        engine.request(&release, 100).unwrap();
+        for _ in 0..100 {
+            let _ = engine.proceed(100);
+            while let Some(action) = engine.poll_action() {
+                match action {
+                    Action::BindAperture(gfid, _) => {
+                        engine.handle(&Input::ApertureSet(gfid), 100).unwrap();
+                    }
+                    Action::SetPeers(gfid, open) => opened.push((gfid.raw(), open)),
+                    Action::Copy => drop(engine.poll_copy()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert_eq!(opened, [(3, true)]);
 }

@@ -12,7 +12,7 @@ use godwit_types::{
 use godwit_wire::retained::{self, Kept};
 
 /// Version of the mailbox protocol that this firmware speaks.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Why firmware does not start: what it meets is of another version than it knows. It has written
 /// nothing then but the version that it speaks itself.
@@ -34,6 +34,10 @@ impl<H: Hardware> Registers for Device<'_, H> {
 
     fn fault(&self, channel: ChannelId) -> Option<ChannelFault> {
         self.0.channel_fault(channel)
+    }
+
+    fn are_peers_open(&self, gfid: Gfid) -> bool {
+        self.0.are_peers_open(gfid)
     }
 
     fn runlist(&self, runlist: RunlistId) -> (RunlistState, (u32, u32, u32)) {

@@ -62,6 +62,7 @@ fn command(command: &mailbox::Command) -> Option<Command> {
         mailbox::Command::RestoreEnd => Command::RestoreEnd,
         mailbox::Command::SetShare(due) => Command::SetShare(share(due)?),
         mailbox::Command::SetScheduling(how) => Command::SetScheduling(scheduling(how)?),
+        mailbox::Command::SetPeer { open } => Command::SetPeer { open },
         mailbox::Command::SetLimits(ref limits) => Command::SetLimits(self::limits(limits)?),
     })
 }

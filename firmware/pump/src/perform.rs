@@ -35,6 +35,7 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: Action)
             hal.bind_aperture(gfid, &engine.aperture(gfid, window));
         }
         Action::SetRoute(gfid, open) => hal.set_route(gfid, &engine.route(gfid, open)),
+        Action::SetPeers(gfid, open) => hal.set_peers(gfid, open),
         Action::Inject(gfid, vectors) => hal.inject_vectors(gfid, vectors),
         Action::Record(runlist) => {
             let switch = engine.switch(runlist)?;

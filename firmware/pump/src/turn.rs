@@ -238,6 +238,9 @@ fn poll_device<H: Hardware>(hal: &mut H) -> Option<Input> {
     if let Some(gfid) = hal.poll_aperture() {
         return Some(Input::ApertureSet(gfid));
     }
+    if let Some(gfid) = hal.poll_peers() {
+        return Some(Input::PeersSet(gfid));
+    }
     if let Some(gfid) = hal.poll_hint() {
         return Some(Input::Hint(gfid));
     }

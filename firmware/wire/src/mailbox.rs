@@ -174,6 +174,9 @@ pub enum Command {
     SetScheduling(Scheduling),
     /// Likewise.
     SetLimits(Limits),
+    SetPeer {
+        open: bool,
+    },
 }
 
 /// Why a command was refused. The numbers are frozen with the protocol's version.

@@ -9,7 +9,7 @@ mod vgpus;
 
 pub use copies::{CopyPoll, CopyView};
 pub use runlists::{PreemptRequest, RunlistView, StartRequest};
-pub use vgpus::{ApertureRequest, PartitionRequest, RouteRequest, VgpuView};
+pub use vgpus::{ApertureRequest, PartitionRequest, PeersRequest, RouteRequest, VgpuView};
 
 use crate::words::Words;
 use godwit_hal::Identity;

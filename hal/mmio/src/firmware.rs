@@ -39,6 +39,7 @@ pub struct Mmio<W, L, R> {
     /// vGPUs, by bit, whose partition or window is being changed.
     partitions_awaited: u32,
     apertures_awaited: u32,
+    peers_awaited: u32,
 }
 
 impl<W: Words, L, R> Mmio<W, L, R> {
@@ -62,6 +63,7 @@ impl<W: Words, L, R> Mmio<W, L, R> {
             hints: 0,
             partitions_awaited: 0,
             apertures_awaited: 0,
+            peers_awaited: 0,
         };
         mmio.load_numbers();
         mmio

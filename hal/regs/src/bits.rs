@@ -6,7 +6,7 @@ use godwit_types::{BarMode, PreemptMode, RunlistId, RunlistState, TsgId};
 /// `identity.magic`: "GDWT", little-endian.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"GDWT");
 /// `identity.version`.
-pub const MAP_VERSION: u32 = 2;
+pub const MAP_VERSION: u32 = 3;
 
 flags! {
     /// `intr.bell` and `intr.ack`: what an interrupt is about.
@@ -29,6 +29,8 @@ flags! {
         VMMU = 7;
         /// A guest has said that latency matters.
         HINT = 8;
+        /// A vGPU's way to its peers is closed or open.
+        PEERS = 9;
     }
 }
 
@@ -184,6 +186,16 @@ fields! {
     route_open {
         /// Vectors may be raised to the host.
         OPEN @ 0, 1;
+    }
+}
+
+fields! {
+    /// `route.peers` and `route.peers_ack`.
+    route_peers {
+        /// No access to a peer may begin; what of one is under way ends.
+        CLOSED @ 0, 1;
+        /// Number of the request.
+        NUMBER @ 1, 31;
     }
 }
 

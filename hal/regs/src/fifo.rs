@@ -32,21 +32,66 @@ pub struct Launch {
     pub shared: u64,
 }
 
+/// Which memory an address is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Target {
+    /// The vGPU's partition; addresses count from its first byte.
+    Framebuffer = 0,
+    /// Guest memory, at the addresses that the bus has for it (IOVA). A peer's aperture has such
+    /// addresses, too.
+    Bus = 1,
+}
+
+/// An address, and the memory that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The memory.
+    pub target: Target,
+    /// The address there.
+    pub at: u64,
+}
+
+impl Address {
+    /// An address in the partition.
+    pub const fn fb(at: u64) -> Self {
+        Self { target: Target::Framebuffer, at }
+    }
+
+    /// An address of the bus.
+    pub const fn bus(at: u64) -> Self {
+        Self { target: Target::Bus, at }
+    }
+
+    /// Whether it is one of the bus.
+    pub const fn is_bus(self) -> bool {
+        matches!(self.target, Target::Bus)
+    }
+
+    const fn parse(target: u32, at: u64) -> Option<Self> {
+        match target {
+            0 => Some(Self::fb(at)),
+            1 => Some(Self::bus(at)),
+            _ => None,
+        }
+    }
+}
+
 /// One entry of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Run a kernel (compute engine).
     Launch(Launch),
-    /// Copy within the partition (copy engine); source and destination may not overlap.
+    /// Copy (copy engine); source and destination may not overlap.
     Copy {
         /// First byte to read.
-        from: u64,
+        from: Address,
         /// First byte to write.
-        to: u64,
+        to: Address,
         /// Number of bytes.
         byte_count: u64,
     },
-    /// Write one byte value to a range (copy engine).
+    /// Write one byte value to a range of the partition (copy engine).
     Fill {
         /// First byte to write.
         at: u64,
@@ -58,14 +103,14 @@ pub enum Entry {
     /// Wait until the u32 at `at` equals `value`.
     Acquire {
         /// Address, a multiple of 4.
-        at: u64,
+        at: Address,
         /// Value to wait for.
         value: u32,
     },
     /// Write `value` to the u32 at `at`.
     Release {
         /// Address, a multiple of 4.
-        at: u64,
+        at: Address,
         /// Value to write.
         value: u32,
     },
@@ -113,19 +158,24 @@ impl Entry {
                 0,
                 0,
             ],
-            Self::Copy { from, to, byte_count } => Self::plain(COPY, 0, [from, to, byte_count]),
+            Self::Copy { from, to, byte_count } => Self::plain(COPY, 0, [from, to], byte_count),
             Self::Fill { at, byte_count, value } => {
-                Self::plain(FILL, value as u32, [0, at, byte_count])
+                Self::plain(FILL, value as u32, [Address::fb(0), Address::fb(at)], byte_count)
             }
-            Self::Acquire { at, value } => Self::plain(ACQUIRE, value, [at, 0, 0]),
-            Self::Release { at, value } => Self::plain(RELEASE, value, [at, 0, 0]),
-            Self::Notify(vector) => Self::plain(NOTIFY, vector.raw() as u32, [0; 3]),
+            Self::Acquire { at, value } => Self::plain(ACQUIRE, value, [at, Address::fb(0)], 0),
+            Self::Release { at, value } => Self::plain(RELEASE, value, [at, Address::fb(0)], 0),
+            Self::Notify(vector) => {
+                Self::plain(NOTIFY, vector.raw() as u32, [Address::fb(0), Address::fb(0)], 0)
+            }
         }
     }
 
-    const fn plain(op: u32, value: u32, wide: [u64; 3]) -> EntryWords {
-        let [a, b, c] = wide;
-        [op, value, 0, 0, lo(a), hi(a), lo(b), hi(b), lo(c), hi(c), 0, 0, 0, 0, 0, 0]
+    const fn plain(op: u32, value: u32, places: [Address; 2], byte_count: u64) -> EntryWords {
+        let [a, b] = places;
+        let (a_lo, a_hi, b_lo, b_hi) = (lo(a.at), hi(a.at), lo(b.at), hi(b.at));
+        let (low, high) = (lo(byte_count), hi(byte_count));
+        let (a, b) = (a.target as u32, b.target as u32);
+        [op, value, a, b, a_lo, a_hi, b_lo, b_hi, low, high, 0, 0, 0, 0, 0, 0]
     }
 
     /// Reads an entry. `None` for an unknown operation, a word that must be zero and is not,
@@ -135,21 +185,28 @@ impl Entry {
         let [op, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, 0, 0, 0] = *words else {
             return None;
         };
-        let (a, b, c) = (whole(w4, w5), whole(w6, w7), whole(w8, w9));
         if op == LAUNCH {
             return match Launch::parse(words) {
                 Some(launch) => Some(Self::Launch(launch)),
                 None => None,
             };
         }
-        if w2 != 0 || w3 != 0 || w10 != 0 || w11 != 0 || w12 != 0 {
+        if w10 != 0 || w11 != 0 || w12 != 0 {
             return None;
         }
-        Some(match (op, w1, a, b, c) {
-            (COPY, 0, from, to, byte_count) => Self::Copy { from, to, byte_count },
+        let (a, b) = (Address::parse(w2, whole(w4, w5)), Address::parse(w3, whole(w6, w7)));
+        let (Some(a), Some(b)) = (a, b) else { return None };
+        let byte_count = whole(w8, w9);
+        if op == COPY && w1 == 0 {
+            return Some(Self::Copy { from: a, to: b, byte_count });
+        }
+        if b.is_bus() || (op != ACQUIRE && op != RELEASE && a.is_bus()) {
+            return None;
+        }
+        Some(match (op, w1, a.at, b.at, byte_count) {
             (FILL, 0..=255, 0, at, byte_count) => Self::Fill { at, byte_count, value: w1 as u8 },
-            (ACQUIRE, value, at, 0, 0) if at % 4 == 0 => Self::Acquire { at, value },
-            (RELEASE, value, at, 0, 0) if at % 4 == 0 => Self::Release { at, value },
+            (ACQUIRE, value, at, 0, 0) if at % 4 == 0 => Self::Acquire { at: a, value },
+            (RELEASE, value, at, 0, 0) if at % 4 == 0 => Self::Release { at: a, value },
             (NOTIFY, 0..=255, 0, 0, 0) => match Vector::new(w1 as u8) {
                 Some(vector) => Self::Notify(vector),
                 None => return None,
@@ -202,10 +259,15 @@ mod tests {
                 shared_bytes: 1024,
                 shared: wide + 3,
             }),
-            Entry::Copy { from: wide, to: 1, byte_count: wide },
+            Entry::Copy { from: Address::fb(wide), to: Address::fb(1), byte_count: wide },
+            Entry::Copy { from: Address::bus(wide), to: Address::fb(1), byte_count: 1 },
+            Entry::Copy { from: Address::fb(1), to: Address::bus(u64::MAX), byte_count: 1 },
+            Entry::Copy { from: Address::bus(0), to: Address::bus(wide), byte_count: wide },
             Entry::Fill { at: wide, byte_count: 9, value: 0xa5 },
-            Entry::Acquire { at: wide & !3, value: u32::MAX },
-            Entry::Release { at: 4, value: 0 },
+            Entry::Acquire { at: Address::fb(wide & !3), value: u32::MAX },
+            Entry::Acquire { at: Address::bus(wide & !3), value: 0 },
+            Entry::Release { at: Address::fb(4), value: 0 },
+            Entry::Release { at: Address::bus(4), value: 9 },
             Entry::Notify(Vector::new(31).unwrap()),
         ] {
             assert_eq!(Entry::parse(&entry.encode()), Some(entry));
@@ -218,8 +280,26 @@ mod tests {
         let mut notify = Entry::Notify(Vector::new(0).unwrap()).encode();
         notify[1] = 32;
         assert_eq!(Entry::parse(&notify), None);
-        let mut copy = Entry::Copy { from: 0, to: 64, byte_count: 64 }.encode();
-        copy[15] = 1;
-        assert_eq!(Entry::parse(&copy), None);
+        let (from, to) = (Address::fb(0), Address::fb(64));
+        for (word, value) in [(15, 1), (2, 2), (3, u32::MAX)] {
+            let mut copy = Entry::Copy { from, to, byte_count: 64 }.encode();
+            copy[word] = value;
+            assert_eq!(Entry::parse(&copy), None);
+        }
+    }
+
+    #[test]
+    fn only_copies_and_semaphores_leave_the_framebuffer() {
+        let value = Vector::new(1).unwrap();
+        for entry in [Entry::Fill { at: 0, byte_count: 9, value: 1 }, Entry::Notify(value)] {
+            for word in [2, 3] {
+                let mut words = entry.encode();
+                words[word] = Target::Bus as u32;
+                assert_eq!(Entry::parse(&words), None);
+            }
+        }
+        let mut release = Entry::Release { at: Address::bus(4), value: 1 }.encode();
+        release[3] = 1;
+        assert_eq!(Entry::parse(&release), None);
     }
 }

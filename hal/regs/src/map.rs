@@ -229,6 +229,11 @@ blocks! {
         taken @ 0x28 Host;
         /// Counts interrupts: each time that vectors are raised, pending or not; wraps.
         raised @ 0x2c Device;
+        /// Whether the guest's channels may reach its peers.
+        peers @ 0x30 Firmware [bits::route_peers::FIELDS];
+        /// The request that is in effect, as it was written: with no access to a peer under way
+        /// where it closes the way to them.
+        peers_ack @ 0x34 Device [bits::route_peers::FIELDS];
     }
     /// The BAR block of a vGPU's aperture.
     bar @ 0x3000 [Gfid; VGPU_COUNT; 0x40] {

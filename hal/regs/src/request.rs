@@ -49,7 +49,7 @@ fields! {
 
 const FAULTS: &[Value] = variants!(
     ChannelFault: OutOfPartition, IllegalInstruction, BadEntry, BadPut, TooLarge, Deadlock,
-    BadContext, EngineReset, NoAperture, Banned
+    BadContext, EngineReset, NoAperture, Banned, Dma
 );
 
 const_assert!((GRACE_MAX as u32) < config::GRACE.value_count());

@@ -64,6 +64,13 @@ impl BarBlock {
         })
     }
 
+    /// The place in the partition of bytes of the window, counted from its start; `None` unless
+    /// accesses reach it.
+    pub(crate) fn reach(&self, into: u64, byte_count: u64) -> Option<u64> {
+        let at = self.window?.bar_base.checked_add(into)?;
+        self.resolve(at, byte_count)?.ok()
+    }
+
     /// What an access to `byte_count` bytes at `at` of the BAR meets: the place in the
     /// partition, or why it does not pass. `None` when `at` is not in the window.
     pub(crate) fn resolve(&self, at: u64, byte_count: u64) -> Option<Result<u64, BarError>> {

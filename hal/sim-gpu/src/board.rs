@@ -4,6 +4,7 @@ use crate::bar::{BarBlock, BarError};
 use crate::channel::Channels;
 use crate::costs::Costs;
 use crate::dirty::Dirty;
+use crate::dma::{self, Windows};
 use crate::fault::Faults;
 use crate::gpu::GpuConfig;
 use crate::partition::Partition;
@@ -12,7 +13,7 @@ use crate::staging::Staging;
 use crate::stats::{Stay, VgpuStats};
 use godwit_hal::Identity;
 use godwit_mmio::SharedWords;
-use godwit_mmio::device::{DeviceView, VgpuView};
+use godwit_mmio::device::{DeviceView, PeersRequest, VgpuView};
 use godwit_regs::bits::ChannelStatus;
 use godwit_regs::guest::DOORBELL_URGENT;
 use godwit_sys::MemFile;
@@ -37,7 +38,12 @@ pub(crate) struct Vgpu {
     view: VgpuView<SharedWords>,
     pub(crate) home: Option<Home>,
     route: Option<Route>,
-    bar: BarBlock,
+    pub(crate) bar: BarBlock,
+    /// What it reaches over the bus.
+    pub(crate) dma: Windows,
+    /// Which guest memory it has written, while somebody wants to know.
+    pub(crate) dma_log: Option<dma::Log>,
+    pub(crate) peers: Peers,
     pub(crate) stats: VgpuStats,
     /// Count of instructions at which to stop.
     pub(crate) watch: Option<u64>,
@@ -46,6 +52,15 @@ pub(crate) struct Vgpu {
     contexts: Contexts,
     /// How long its work goes on after it was asked to let go, while it has its partition.
     pub(crate) stubborn_ns: u64,
+}
+
+/// A vGPU's way to its peers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peers {
+    /// No access may begin.
+    pub(crate) closed: bool,
+    /// A request that is not answered, and when it can be at the earliest.
+    asked: Option<(PeersRequest, u64)>,
 }
 
 /// See the module.
@@ -87,6 +102,9 @@ impl Board {
             home: None,
             route: None,
             bar: BarBlock::default(),
+            dma: Windows::default(),
+            dma_log: None,
+            peers: Peers::default(),
             stats: VgpuStats::default(),
             watch: None,
             writes: 0,
@@ -173,6 +191,16 @@ impl Board {
         if let Some(home) = vgpu.home.take() {
             self.residues.extend(residue::in_partition(gfid, home.partition.file()));
             self.residues.extend(contexts);
+            self.drop_windows(gfid);
+        }
+    }
+
+    /// No window outlives the partitions at its ends: who has this id next is somebody else.
+    fn drop_windows(&mut self, gfid: Gfid) {
+        self.vgpus[gfid].dma.clear();
+        self.vgpus[gfid].dma_log = None;
+        for (_, vgpu) in self.vgpus.iter_mut() {
+            vgpu.dma.forget_peer(gfid);
         }
     }
 
@@ -186,6 +214,7 @@ impl Board {
             vgpu.view.raise_vectors(vectors);
             self.raised = true;
         }
+        self.serve_peers(gfid);
     }
 
     fn serve_aperture(&mut self, gfid: Gfid) {
@@ -218,6 +247,35 @@ impl Board {
             self.vgpus[gfid].view.finish_aperture(request.seq);
             self.raised = true;
         }
+    }
+
+    /// Takes up a request to close or open a vGPU's way to its peers. It holds at once, and is
+    /// answered by [`Self::settle_peers`].
+    fn serve_peers(&mut self, gfid: Gfid) {
+        let Some(request) = self.vgpus[gfid].view.poll_peers() else { return };
+        let stuck_ns = self.faults.take_peers_stuck().unwrap_or(0);
+        let at_ns = self.now_ns.saturating_add(stuck_ns);
+        self.vgpus[gfid].peers = Peers { closed: request.closed, asked: Some((request, at_ns)) };
+    }
+
+    /// Answers such requests, once no access is under way that is not to be; `busy`: whether one
+    /// is for this vGPU.
+    pub(crate) fn settle_peers(&mut self, busy: impl Fn(&Self, Gfid) -> bool) {
+        for gfid in gfids() {
+            let Some((request, at_ns)) = self.vgpus[gfid].peers.asked else { continue };
+            if at_ns > self.now_ns || (request.closed && busy(self, gfid)) {
+                continue;
+            }
+            let vgpu = &mut self.vgpus[gfid];
+            vgpu.peers.asked = None;
+            vgpu.view.finish_peers(request.word);
+            self.raised = true;
+        }
+    }
+
+    pub(crate) fn next_peers_ns(&self) -> Option<u64> {
+        let asked = self.vgpus.iter().filter_map(|(_, vgpu)| vgpu.peers.asked);
+        asked.map(|(_, at_ns)| at_ns).filter(|at_ns| *at_ns > self.now_ns).min()
     }
 
     pub(crate) fn next_aperture_ns(&self) -> Option<u64> {

@@ -8,7 +8,7 @@
 //! A buffer may have been written by a restore, so nothing in it is believed.
 
 use crate::compute::LaunchRun;
-use godwit_regs::fifo::{Entry, EntryWords};
+use godwit_regs::fifo::{Address, Entry, EntryWords};
 use godwit_sys::MemFile;
 use godwit_types::{ChannelFault, Profile, RunlistId};
 
@@ -24,7 +24,7 @@ const _: () = assert!(HEADER_BYTES + LAUNCH_HEADER_BYTES == Profile::CONTEXT_HEA
 /// A copy or fill of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transfer {
-    Copy { from: u64, to: u64, byte_count: u64 },
+    Copy { from: Address, to: Address, byte_count: u64 },
     Fill { at: u64, byte_count: u64, value: u8 },
 }
 
@@ -32,6 +32,14 @@ impl Transfer {
     pub(crate) const fn byte_count(self) -> u64 {
         match self {
             Self::Copy { byte_count, .. } | Self::Fill { byte_count, .. } => byte_count,
+        }
+    }
+
+    /// Whether its bytes go over the bus.
+    pub(crate) const fn is_over_bus(self) -> bool {
+        match self {
+            Self::Copy { from, to, .. } => from.is_bus() || to.is_bus(),
+            Self::Fill { .. } => false,
         }
     }
 
@@ -53,13 +61,21 @@ pub(crate) enum Flight {
     /// A copy or fill, and how many of its bytes are done.
     Transfer { transfer: Transfer, done: u64 },
     /// A semaphore that has not had its value yet.
-    Acquire { at: u64, value: u32 },
+    Acquire { at: Address, value: u32 },
 }
 
 impl Flight {
     /// Whether the engine works at it, rather than waits or has nothing to do.
     pub(crate) const fn is_work(&self) -> bool {
         matches!(self, Self::Launch(_) | Self::Transfer { .. })
+    }
+
+    /// Whether its bytes go over the bus.
+    pub(crate) const fn is_over_bus(&self) -> bool {
+        match self {
+            Self::Transfer { transfer, .. } => transfer.is_over_bus(),
+            Self::Clear | Self::Launch(_) | Self::Acquire { .. } => false,
+        }
     }
 
     const fn kind(&self) -> u32 {
@@ -213,13 +229,19 @@ mod tests {
     }
 
     fn contexts() -> Vec<(RunlistId, Context)> {
-        let transfer = Transfer::Copy { from: 0, to: 1 << 20, byte_count: 1 << 16 };
-        let acquire = Flight::Acquire { at: 64, value: 9 };
+        let transfer = |from, to| {
+            let transfer = Transfer::Copy { from, to, byte_count: 1 << 16 };
+            Flight::Transfer { transfer, done: 77 }
+        };
+        let acquire = |at| Flight::Acquire { at, value: 9 };
+        let (fb, bus) = (Address::fb(1 << 20), Address::bus(1 << 40));
         [
             (RunlistId::COPY, Flight::Clear),
             (RunlistId::COMPUTE, launch()),
-            (RunlistId::COPY, Flight::Transfer { transfer, done: 77 }),
-            (RunlistId::COMPUTE, acquire),
+            (RunlistId::COPY, transfer(Address::fb(0), fb)),
+            (RunlistId::COMPUTE, acquire(Address::fb(64))),
+            (RunlistId::COPY, transfer(fb, bus)),
+            (RunlistId::COMPUTE, acquire(bus)),
         ]
         .into_iter()
         .map(|(runlist, flight)| (runlist, Context { get: 5, flight }))
@@ -272,6 +294,7 @@ mod tests {
     #[test]
     fn work_of_another_engine_is_refused() {
         let other = [RunlistId::COPY, RunlistId::COMPUTE];
+        // A launch and a copy; nothing else is for one engine alone.
         for ((_, context), runlist) in contexts().into_iter().skip(1).zip(other) {
             let memory = stored(&context.encode(LAYOUT));
             assert!(BUFFER.load(&memory, LAYOUT, runlist).is_err());

@@ -61,7 +61,7 @@ costs! {
     /// One byte copied or filled within the framebuffer.
     copied_byte_fs = 1_286,
         "A100 40 GB data sheet: 1,555 GB/s of memory bandwidth; each byte is read and written";
-    /// One byte between the framebuffer and a staging slot.
+    /// One byte over the bus: between the framebuffer and a staging slot, guest memory or a peer.
     staged_byte_ps = 40,
         "PCIe 4.0 x16: 31.5 GB/s on the wire, about 25 GB/s of payload in copies";
     /// One byte of an aperture page that is compared by digest.
@@ -107,9 +107,16 @@ impl Costs {
         transfer_ns(byte_count, self.copied_byte_fs)
     }
 
-    /// Bytes that are copied in that time.
-    pub(crate) fn copied_bytes(&self, ns: u64) -> u64 {
-        let total = u128::from(ns) * FS_PER_NS / u128::from(self.copied_byte_fs.max(1));
+    /// How long a guest's copy of so many bytes takes, within the framebuffer or over the bus.
+    pub(crate) fn guest_copy_ns(&self, byte_count: u64, over_bus: bool) -> u64 {
+        if over_bus { self.staged_ns(byte_count) } else { self.copied_ns(byte_count) }
+    }
+
+    /// Bytes that are copied for a guest in that time.
+    pub(crate) fn guest_copy_bytes(&self, ns: u64, over_bus: bool) -> u64 {
+        let bus_byte_fs = self.staged_byte_ps.saturating_mul(1_000);
+        let byte_fs = if over_bus { bus_byte_fs } else { self.copied_byte_fs };
+        let total = u128::from(ns) * FS_PER_NS / u128::from(byte_fs.max(1));
         u64::try_from(total).unwrap_or(u64::MAX)
     }
 
@@ -151,10 +158,14 @@ mod tests {
     #[test]
     fn the_bytes_of_a_time_are_copied_by_then() {
         let costs = Costs::default();
-        for bytes in [0, 1, 4_095, 65_536, 1 << 33] {
-            assert!(costs.copied_bytes(costs.copied_ns(bytes)) >= bytes);
+        for over_bus in [false, true] {
+            for bytes in [0, 1, 4_095, 65_536, 1 << 33] {
+                let ns = costs.guest_copy_ns(bytes, over_bus);
+                assert!(costs.guest_copy_bytes(ns, over_bus) >= bytes);
+            }
+            let early_ns = costs.guest_copy_ns(65_536, over_bus) - 1;
+            assert_eq!(costs.guest_copy_bytes(early_ns, over_bus) / 65_536, 0);
         }
-        assert_eq!(costs.copied_bytes(costs.copied_ns(65_536) - 1) / 65_536, 0);
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub enum Fault {
     CopySlow(u64),
     /// The next bind of a BAR block stays pending for this much longer, in nanoseconds.
     BarStuckNs(u64),
+    /// The next request that closes or opens a vGPU's way to its peers is answered this much
+    /// later, in nanoseconds.
+    PeersStuckNs(u64),
+    /// At the next write to guest memory that is logged, the log loses track of what was written.
+    DmaLogLost,
 }
 
 /// What an acknowledge does.
@@ -98,6 +103,17 @@ impl Faults {
             Fault::BarStuckNs(ns) => Some(ns),
             _ => None,
         })
+    }
+
+    pub(crate) fn take_peers_stuck(&mut self) -> Option<u64> {
+        self.take(|fault| match fault {
+            Fault::PeersStuckNs(ns) => Some(ns),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn take_dma_log_lost(&mut self) -> bool {
+        self.take(|fault| (fault == Fault::DmaLogLost).then_some(())).is_some()
     }
 }
 

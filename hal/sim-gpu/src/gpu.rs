@@ -4,6 +4,7 @@ use crate::bar::BarError;
 use crate::board::{Board, gfids};
 use crate::copy_ring::CopyEngine;
 use crate::costs::Costs;
+use crate::dma::{DmaError, DmaLogError, DmaRange, DmaTarget, DmaWindow, Log};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::partition::Partition;
@@ -127,6 +128,10 @@ impl Gpu {
             engine.settle(&mut self.board);
         }
         self.copy_ring.settle(&mut self.board);
+        let engines = &self.engines;
+        self.board.settle_peers(|board, gfid| {
+            engines.iter().any(|engine| engine.is_at_peer(board, gfid))
+        });
     }
 
     /// Takes up all requests, then lets time pass until `until_ns` at most.
@@ -180,6 +185,7 @@ impl Gpu {
             .into_iter()
             .chain(self.copy_ring.next_ns())
             .chain(self.board.next_aperture_ns())
+            .chain(self.board.next_peers_ns())
     }
 
     fn pass(&mut self, ns: u64) {
@@ -235,6 +241,101 @@ impl Gpu {
         written.map_err(|_| BarError::Crosses)?;
         self.board.note_write(gfid);
         Ok(())
+    }
+
+    /// Maps a window for a vGPU: its copies and semaphores reach what is behind it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be as asked, or overlaps another; nothing has changed.
+    pub fn dma_map(&mut self, gfid: Gfid, window: DmaWindow) -> Result<(), DmaError> {
+        if self.board.partition(gfid).is_none() {
+            return Err(DmaError::NoVgpu(gfid));
+        }
+        let target_bytes = match &window.target {
+            DmaTarget::Memory { memory, .. } => memory.len(),
+            DmaTarget::Peer { gfid: peer, .. } if *peer == gfid => {
+                return Err(DmaError::Own(gfid));
+            }
+            DmaTarget::Peer { gfid: peer, .. } => {
+                let partition = self.board.partition(*peer).ok_or(DmaError::NoPeer(*peer))?;
+                partition.file().len()
+            }
+        };
+        window.check(target_bytes)?;
+        self.board.vgpus[gfid].dma.map(window)
+    }
+
+    /// Unmaps a window, which is named by exactly its addresses. What uses it faults from then on.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of these.
+    pub fn dma_unmap(&mut self, gfid: Gfid, iova: u64, byte_count: u64) -> Result<(), DmaError> {
+        self.board.vgpus[gfid].dma.unmap(iova, byte_count)
+    }
+
+    /// Unmaps all windows of a vGPU.
+    pub fn dma_unmap_all(&mut self, gfid: Gfid) {
+        self.board.vgpus[gfid].dma.clear();
+    }
+
+    /// The windows of a vGPU, in the order of their addresses.
+    pub fn dma_windows(&self, gfid: Gfid) -> impl Iterator<Item = &DmaWindow> {
+        self.board.vgpus[gfid].dma.iter()
+    }
+
+    /// Logs from now on which guest memory a vGPU writes, by pages of so many bytes. Returns the
+    /// bytes of the pages that it is logged by: more than asked for where the log would be too
+    /// long otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When a log is kept already, or the ranges or the page cannot be.
+    pub fn dma_log_start(
+        &mut self,
+        gfid: Gfid,
+        ranges: &[DmaRange],
+        page_bytes: u64,
+    ) -> Result<u64, DmaLogError> {
+        if self.board.partition(gfid).is_none() {
+            return Err(DmaLogError::NoVgpu);
+        }
+        if self.board.vgpus[gfid].dma_log.is_some() {
+            return Err(DmaLogError::Started);
+        }
+        let log = Log::start(ranges, page_bytes)?;
+        let page_bytes = log.page_bytes();
+        self.board.vgpus[gfid].dma_log = Some(log);
+        Ok(page_bytes)
+    }
+
+    /// Sets, in a bitmap with a bit for each page of `page_bytes`, those that were written since
+    /// they were reported last, and clears the log of them. Clears no bit of the bitmap.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is logged, or not all of the range is, or the bitmap is too short; nothing has
+    /// changed.
+    pub fn dma_log_report(
+        &mut self,
+        gfid: Gfid,
+        range: DmaRange,
+        page_bytes: u64,
+        bitmap: &mut [u8],
+    ) -> Result<(), DmaLogError> {
+        let log = self.board.vgpus[gfid].dma_log.as_mut().ok_or(DmaLogError::NotStarted)?;
+        log.report(range, page_bytes, bitmap)
+    }
+
+    /// Logs no more.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is logged.
+    pub fn dma_log_stop(&mut self, gfid: Gfid) -> Result<(), DmaLogError> {
+        let log = self.board.vgpus[gfid].dma_log.take();
+        log.map(drop).ok_or(DmaLogError::NotStarted)
     }
 
     /// The staging slots. A clone reaches the same memory.

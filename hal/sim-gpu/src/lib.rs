@@ -25,6 +25,7 @@ mod context;
 mod copy_ring;
 mod costs;
 mod dirty;
+mod dma;
 mod engine;
 mod fault;
 mod gpu;
@@ -39,6 +40,10 @@ mod tests;
 
 pub use bar::BarError;
 pub use costs::{CostRow, Costs};
+pub use dma::{
+    DMA_LOG_RANGES_MAX, DMA_WINDOWS_MAX, DmaError, DmaLogError, DmaRange, DmaTarget, DmaWindow,
+    LOG_PAGE_BYTES_MAX,
+};
 pub use fault::Fault;
 pub use gpu::{Gpu, GpuConfig, Region, Stop};
 pub use partition::Partition;

@@ -2,7 +2,7 @@
 
 use crate::Costs;
 use crate::harness::{CODE, DATA, PROFILE, Rig, channel, gfid, launch, sum_kernel, tsg};
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{
     CopyOp, CopyStatus, PreemptMode, RunlistEvent, RunlistId, SLOT_BYTES, SlotId, SlotRange,
 };
@@ -33,14 +33,18 @@ fn source() -> Rig {
     let pattern: Vec<u8> = (0..1u32 << 20).map(|at| (at / 5) as u8).collect();
     rig.poke(gfid(1), 4 << 20, &pattern);
     rig.push(gfid(1), 0, &launch(CODE, 20, 4));
-    rig.push(gfid(1), 0, &Entry::Release { at: DATA + 0x4000, value: 3 });
+    rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA + 0x4000), value: 3 });
     let at = DATA + 0x4000;
-    rig.push(gfid(1), 1, &Entry::Acquire { at, value: 3 });
-    rig.push(gfid(1), 1, &Entry::Release { at: at + 4, value: 4 });
+    rig.push(gfid(1), 1, &Entry::Acquire { at: Address::fb(at), value: 3 });
+    rig.push(gfid(1), 1, &Entry::Release { at: Address::fb(at + 4), value: 4 });
     for _ in 0..3 {
         let (from, to) = (4 << 20, 6 << 20);
         let byte_count = 1 << 20;
-        rig.push(gfid(1), 2, &Entry::Copy { from, to, byte_count });
+        rig.push(
+            gfid(1),
+            2,
+            &Entry::Copy { from: Address::fb(from), to: Address::fb(to), byte_count },
+        );
     }
     rig.start(COMPUTE, 0);
     rig.start(COPY, 2);

@@ -30,6 +30,20 @@ pub trait Routes {
     /// Binds a vGPU's doorbell tokens, timer and vectors.
     fn set_route(&mut self, gfid: Gfid, route: &Route);
 
+    /// Opens or closes the way of a vGPU's channels to its peers: other vGPUs' apertures that they
+    /// reach over the bus. While it is closed, a channel whose next work, or the rest of whose
+    /// copy, goes to a peer waits as for a semaphore, and others go on. It is open at power-on.
+    ///
+    /// A later call takes the place of an earlier one of which no answer has come.
+    fn set_peers(&mut self, gfid: Gfid, open: bool);
+
+    /// The next vGPU for which that is in effect: where the way is closed, no access to a peer is
+    /// under way. What an earlier driver asked for is answered to nobody.
+    fn poll_peers(&mut self) -> Option<Gfid>;
+
+    /// What was asked for last, whoever did.
+    fn are_peers_open(&self, gfid: Gfid) -> bool;
+
     /// Raises vectors as if the device had; those that are pending already stay so.
     fn inject_vectors(&mut self, gfid: Gfid, vectors: u32);
 

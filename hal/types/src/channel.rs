@@ -116,6 +116,9 @@ pub enum ChannelFault {
     NoAperture = 9,
     /// Its vGPU did too much of something, and this channel is stopped for it.
     Banned = 10,
+    /// An access over the bus that nothing lets pass: no window is there, it does not allow this,
+    /// or the peer's aperture is not open.
+    Dma = 11,
 }
 
 impl ChannelFault {
@@ -132,6 +135,7 @@ impl ChannelFault {
             8 => Self::EngineReset,
             9 => Self::NoAperture,
             10 => Self::Banned,
+            11 => Self::Dma,
             _ => return None,
         })
     }

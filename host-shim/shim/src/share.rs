@@ -93,7 +93,7 @@ impl Host {
 
     /// Sends a command until a firmware has answered it: one that is restarted meanwhile may not
     /// know of it.
-    fn settled(&mut self, gfid: Gfid, command: Command) -> Result<(), HostError> {
+    pub(crate) fn settled(&mut self, gfid: Gfid, command: Command) -> Result<(), HostError> {
         loop {
             let pending = self.send(gfid, command);
             let answer = self.wait(&pending);

@@ -16,6 +16,7 @@ mod channels;
 mod copies;
 mod dirty;
 mod host;
+mod peers;
 mod places;
 mod preempt;
 mod restart;
@@ -76,6 +77,7 @@ pub fn checks<B: Bench + 'static>() -> impl Iterator<Item = &'static Check<B>> {
         places::checks(),
         channels::checks(),
         routes::checks(),
+        peers::checks(),
         runlists::checks(),
         preempt::checks(),
         slices::checks(),

@@ -196,6 +196,7 @@ impl Channel {
 mod tests {
     use super::*;
     use crate::fake::Fake;
+    use godwit_regs::fifo::Address;
     use godwit_types::Vector;
 
     const RING_AT: u64 = 4096;
@@ -205,7 +206,7 @@ mod tests {
     }
 
     fn release(value: u32) -> Entry {
-        Entry::Release { at: 64, value }
+        Entry::Release { at: Address::fb(64), value }
     }
 
     fn ready(fake: &mut Fake, log2: u8) -> Channel {

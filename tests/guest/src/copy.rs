@@ -3,7 +3,7 @@
 use crate::plan::{Arena, Placed, check_apart, place_data, within};
 use crate::work::{ChannelPlan, Script, Work};
 use crate::{Device, Job, JobError, Region};
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{GuestChannelId, GuestTsgId, RunlistId, Vector};
 use std::ops::Range;
 use std::sync::Arc;
@@ -64,32 +64,42 @@ impl Job {
     }
 }
 
-/// What an entry reads and writes.
+/// What an entry reads and writes in the partition; what is beyond it is the guest's own to place.
 fn places_of(device: &Device, index: usize, entry: &Entry) -> Result<Vec<Placed>, JobError> {
-    let place = |at, byte_count| within(Region::Entry(index), at, byte_count, device.fb_bytes());
-    Ok(match *entry {
+    let mut places = Vec::new();
+    let mut place = |address: Address, byte_count| {
+        if !address.is_bus() {
+            let limit_bytes = device.fb_bytes();
+            places.push(within(Region::Entry(index), address.at, byte_count, limit_bytes)?);
+        }
+        Ok::<(), JobError>(())
+    };
+    match *entry {
         Entry::Launch(_) => return Err(JobError::NotForCopy { index }),
         Entry::Copy { from, to, byte_count } => {
-            if from.abs_diff(to) < byte_count {
+            if from.target == to.target && from.at.abs_diff(to.at) < byte_count {
+                let (from, to) = (from.at, to.at);
                 return Err(JobError::CopyOverlaps { index, from, to, byte_count });
             }
-            vec![place(from, byte_count)?, place(to, byte_count)?]
+            place(from, byte_count)?;
+            place(to, byte_count)?;
         }
-        Entry::Fill { at, byte_count, .. } => vec![place(at, byte_count)?],
+        Entry::Fill { at, byte_count, .. } => place(Address::fb(at), byte_count)?,
         Entry::Acquire { at, .. } | Entry::Release { at, .. } => {
-            if !at.is_multiple_of(4) {
-                return Err(JobError::Semaphore { index, at });
+            if !at.at.is_multiple_of(4) {
+                return Err(JobError::Semaphore { index, at: at.at });
             }
-            vec![place(at, 4)?]
+            place(at, 4)?;
         }
-        Entry::Notify(_) => Vec::new(),
-    })
+        Entry::Notify(_) => {}
+    }
+    Ok(places)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{FB_BYTES, Fake};
+    use crate::fake::{FB_BYTES, Fake, RAM_AT};
     use crate::{JobState, load_word, store_word};
 
     const ARENA: Range<u64> = 0..4096;
@@ -104,7 +114,7 @@ mod tests {
     }
 
     fn copy(from: u64, to: u64, byte_count: u64) -> Entry {
-        Entry::Copy { from, to, byte_count }
+        Entry::Copy { from: Address::fb(from), to: Address::fb(to), byte_count }
     }
 
     fn fill(at: u64, byte_count: u64) -> Entry {
@@ -114,8 +124,8 @@ mod tests {
     #[test]
     fn entries_wait_for_a_semaphore_that_the_guest_releases() {
         let mut fake = Fake::new();
-        let acquire = Entry::Acquire { at: 8192, value: 3 };
-        let release = Entry::Release { at: 8196, value: 9 };
+        let acquire = Entry::Acquire { at: Address::fb(8192), value: 3 };
+        let release = Entry::Release { at: Address::fb(8196), value: 9 };
         let end = FB_BYTES - 100;
         let entries = vec![fill(end, 100), acquire, copy(end, 16384, 100), release];
         let mut job = plan(entries).unwrap();
@@ -153,6 +163,36 @@ mod tests {
     }
 
     #[test]
+    fn bytes_go_through_guest_memory_with_a_semaphore_there() {
+        let mut fake = Fake::new();
+        let (fb, bus) = (Address::fb, |at| Address::bus(RAM_AT + at));
+        let spec = CopySpec {
+            entries: vec![
+                Entry::Copy { from: fb(8192), to: bus(64), byte_count: 3 },
+                Entry::Release { at: bus(0), value: 1 },
+                Entry::Acquire { at: bus(4), value: 2 },
+                Entry::Copy { from: bus(64), to: fb(8195), byte_count: 3 },
+            ],
+            repeat: 1,
+            inputs: vec![(8192, [1, 2, 3].into())],
+            output: Some(8192..8198),
+        };
+        let mut job = plan_spec(spec).unwrap();
+        job.start(&mut fake).unwrap();
+        fake.take_requests();
+        job.poll(&mut fake).unwrap();
+        fake.run();
+        assert_eq!(fake.ram[..4], 1u32.to_le_bytes());
+        assert_eq!(fake.ram[64..67], [1, 2, 3]);
+        // The guest changes what came, and lets it go back.
+        fake.ram[65] = 9;
+        fake.ram[4..8].copy_from_slice(&2u32.to_le_bytes());
+        fake.run();
+        assert_eq!(job.poll(&mut fake).unwrap(), JobState::Done);
+        assert_eq!(job.read_output(&mut fake).unwrap(), [1, 2, 3, 1, 9, 3]);
+    }
+
+    #[test]
     fn what_the_copy_engine_cannot_do_is_refused() {
         assert!(matches!(plan(vec![]), Err(JobError::Nothing)));
         let onto_itself = plan(vec![copy(8192, 8200, 9)]);
@@ -161,7 +201,7 @@ mod tests {
         assert!(matches!(beyond, Err(JobError::Outside { region: Region::Entry(1), .. })));
         let onto_the_ring = plan(vec![copy(8192, 512, 64)]);
         assert!(matches!(onto_the_ring, Err(JobError::Overlap { .. })));
-        let odd = plan(vec![Entry::Release { at: 8194, value: 0 }]);
+        let odd = plan(vec![Entry::Release { at: Address::fb(8194), value: 0 }]);
         assert!(matches!(odd, Err(JobError::Semaphore { .. })));
         let entries = vec![fill(8192, 1)];
         let inputs = vec![(512, [0; 8].into())];

@@ -2,7 +2,7 @@
 
 use crate::Bars;
 use godwit_regs::bits::{halves, whole};
-use godwit_regs::fifo::{Entry, EntryWords, Launch, USERD_GET, USERD_PUT};
+use godwit_regs::fifo::{Address, Entry, EntryWords, Launch, USERD_GET, USERD_PUT};
 use godwit_regs::guest::{
     APERTURE_LO, CHANNELS as CHANNELS_AT, ChannelRegister, DOORBELL, FB_LO, ID, ID_VALUE, Place,
     THREADS_MAX, TIME_HI, TIME_LO, VERSION, VERSION_VALUE, channel_offset, place, status,
@@ -16,6 +16,9 @@ pub(crate) const CHANNELS: u16 = 8;
 pub(crate) const APERTURE_BYTES: u64 = 8 << 20;
 /// Bytes of its partition.
 pub(crate) const FB_BYTES: u64 = 9 << 20;
+/// Where the bus has the guest's memory, and how much there is.
+pub(crate) const RAM_AT: u64 = 1 << 33;
+const RAM_BYTES: usize = 1 << 16;
 /// Threads of a block.
 pub(crate) const THREADS: u32 = 256;
 
@@ -28,6 +31,8 @@ pub(crate) struct NothingThere;
 pub(crate) struct Fake {
     /// The partition.
     pub(crate) memory: Vec<u8>,
+    /// The guest's memory.
+    pub(crate) ram: Vec<u8>,
     /// What registers read as.
     pub(crate) registers: BTreeMap<u32, u32>,
     /// Doorbells that rang.
@@ -61,6 +66,7 @@ impl Fake {
         ];
         Self {
             memory: vec![0; FB_BYTES as usize],
+            ram: vec![0; RAM_BYTES],
             registers: registers.into(),
             rings: 0,
             vectors: Vec::new(),
@@ -123,17 +129,17 @@ impl Fake {
         match Entry::parse(&words).ok_or(ChannelFault::BadEntry)? {
             Entry::Launch(launch) => self.launches.push(launch),
             Entry::Copy { from, to, byte_count } => {
-                let bytes = self.range(from, byte_count)?.to_vec();
-                self.range(to, byte_count)?.copy_from_slice(&bytes);
+                let bytes = self.reach(from, byte_count)?.to_vec();
+                self.reach(to, byte_count)?.copy_from_slice(&bytes);
             }
             Entry::Fill { at, byte_count, value } => self.range(at, byte_count)?.fill(value),
             Entry::Acquire { at, value } => {
-                if self.word(at)? != value {
+                if *self.reach(at, 4)? != value.to_le_bytes() {
                     return Ok(false);
                 }
             }
             Entry::Release { at, value } => {
-                let word = self.range(at, 4)?;
+                let word = self.reach(at, 4)?;
                 word.copy_from_slice(&value.to_le_bytes());
             }
             Entry::Notify(vector) => self.vectors.push(1 << vector.raw()),
@@ -148,6 +154,17 @@ impl Fake {
         let range = end.map(|end| at as usize..end as usize);
         let bytes = range.and_then(|range| self.memory.get_mut(range));
         bytes.ok_or(ChannelFault::OutOfPartition)
+    }
+
+    /// Bytes of the partition, or of guest memory.
+    fn reach(&mut self, address: Address, byte_count: u64) -> Result<&mut [u8], ChannelFault> {
+        if !address.is_bus() {
+            return self.range(address.at, byte_count);
+        }
+        let first = address.at.checked_sub(RAM_AT).ok_or(ChannelFault::Dma)? as usize;
+        let bytes = first.checked_add(byte_count as usize);
+        let bytes = bytes.and_then(|end| self.ram.get_mut(first..end));
+        bytes.ok_or(ChannelFault::Dma)
     }
 
     fn word(&mut self, at: u64) -> Result<u32, ChannelFault> {

@@ -9,7 +9,7 @@ pub use totals::Totals;
 
 use crate::{
     Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
-    Trigger, VgpuId, VgpuSpec, World, WorldConfig,
+    Through, Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
 use godwit_regs::bits::OnCrash;
 use godwit_shim::{Live, Mishap};
@@ -54,11 +54,15 @@ pub fn run(seed: u64) -> Outcome {
     let costs = Costs { copied_byte_fs: 100_000, kernel_instruction_ps: 4_000, ..Costs::default() };
     let mut world = World::new(WorldConfig { seed, costs });
     let hosts = build_hosts(&mut world, &mut rng);
-    let (vgpus, homes) = build_vgpus(&mut world, &mut rng, &hosts);
+    // What goes over the bus has numbers of its own: older seeds keep theirs for the rest.
+    let mut bus_rng = ChaCha8Rng::seed_from_u64(seed);
+    bus_rng.set_stream(1);
+    let (vgpus, homes) = build_vgpus(&mut world, &mut rng, &mut bus_rng, &hosts);
     plan_transfers(&mut world, &mut rng, &hosts, &vgpus, folder.path());
     let changes = plan_changes(&mut world, &mut rng, &hosts, &vgpus);
     make_stubborn(&mut world, &mut rng, &vgpus);
     plan_faults(&mut world, &mut rng, &homes);
+    plan_bus(&mut world, &mut bus_rng, &homes, &vgpus);
     let end_ns = CHAOS_NS + rng.random_range(0..CHAOS_NS);
     while world.now_ns() < end_ns {
         world.step();
@@ -167,6 +171,7 @@ fn build_hosts(world: &mut World, rng: &mut ChaCha8Rng) -> Vec<HostId> {
 fn build_vgpus(
     world: &mut World,
     rng: &mut ChaCha8Rng,
+    bus_rng: &mut ChaCha8Rng,
     hosts: &[HostId],
 ) -> (Vec<VgpuId>, Vec<HostId>) {
     let (mut vgpus, mut homes) = (Vec::new(), Vec::new());
@@ -182,7 +187,7 @@ fn build_vgpus(
         let vgpu = world
             .add_vgpu(VgpuSpec { name, host, profile, share: random_share(rng) })
             .expect("a vGPU");
-        for (turn, (source, repeat)) in random_jobs(rng).into_iter().enumerate() {
+        for (turn, (source, repeat)) in random_jobs(rng, bus_rng).into_iter().enumerate() {
             let name = format!("vgpu{at}.job{turn}");
             let spec = JobSpec { name, vgpu, source, repeat, endless: false };
             world.add_job(spec).expect("a job");
@@ -194,7 +199,7 @@ fn build_vgpus(
 }
 
 /// Up to two kernels and up to two lists of copies, and how often each is done.
-fn random_jobs(rng: &mut ChaCha8Rng) -> Vec<(JobSource, u32)> {
+fn random_jobs(rng: &mut ChaCha8Rng, bus_rng: &mut ChaCha8Rng) -> Vec<(JobSource, u32)> {
     let mut jobs = Vec::new();
     for _ in 0..rng.random_range(0..=2) {
         let kernel = random_kernel(rng);
@@ -204,10 +209,15 @@ fn random_jobs(rng: &mut ChaCha8Rng) -> Vec<(JobSource, u32)> {
     }
     let least = u64::from(jobs.is_empty());
     for place in 0..rng.random_range(least..=2) {
-        let work = CopyWork::new(rng.next_u64(), place);
+        let through = random_through(bus_rng);
+        let work = CopyWork::new(rng.next_u64(), place, through);
         jobs.push((JobSource::Copies(work), rng.random_range(4..40)));
     }
     jobs
+}
+
+fn random_through(rng: &mut ChaCha8Rng) -> Through {
+    if rng.random_ratio(1, 2) { Through::Framebuffer } else { Through::GuestMemory }
 }
 
 fn random_kernel(rng: &mut ChaCha8Rng) -> godwit_kernels::Job {
@@ -293,6 +303,25 @@ fn plan_faults(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId]) {
                 world.schedule(when, Action::CutLink(host, other, cut_ns));
                 continue;
             }
+        };
+        world.schedule(when, Action::Fault(host, fault));
+    }
+}
+
+/// Plans what has to do with the bus: ways to peers that are closed and opened, whoever has peers,
+/// and what goes wrong there.
+fn plan_bus(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId], vgpus: &[VgpuId]) {
+    for _ in 0..rng.random_range(0..=4) {
+        let when = Trigger::At(rng.random_range(0..CHAOS_NS));
+        let vgpu = vgpus[rng.random_range(0..vgpus.len())];
+        world.schedule(when, Action::Peer(vgpu, rng.random_ratio(1, 2)));
+    }
+    for _ in 0..rng.random_range(0..=2) {
+        let when = Trigger::At(rng.random_range(0..CHAOS_NS));
+        let host = homes[rng.random_range(0..homes.len())];
+        let fault = match rng.random_range(0..2) {
+            0 => Fault::DmaLogLost,
+            _ => Fault::PeersStuckNs(rng.random_range(1..2_000_000)),
         };
         world.schedule(when, Action::Fault(host, fault));
     }

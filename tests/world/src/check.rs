@@ -53,6 +53,7 @@ impl World {
     /// neighbours attain is noted.
     pub(crate) fn finish_transfer(&mut self, report: MoveReport, began_ns: u64) {
         self.vgpus[report.vgpu.0].in_transfer = false;
+        self.check_ram(report.vgpu);
         self.note_neighbours(&report, began_ns);
         self.reports.push(report);
         self.leaks_due = true;

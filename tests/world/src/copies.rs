@@ -1,7 +1,8 @@
 //! Work for a guest's copy engine, and the bytes that must come out of it.
 
+use crate::ram::{PEER_AT, RAM_AT, RAM_BYTES};
 use godwit_guest::CopySpec;
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
@@ -19,15 +20,31 @@ const WINDOW_BYTES: u64 = PLACE_BYTES - WINDOW;
 const SCRATCH: u64 = 6 << 20;
 /// What one place takes of it.
 const SCRATCH_BYTES: u64 = 512 << 10;
+/// Where in guest memory the semaphores of lists that go through it are, and what one place takes.
+const RAM_SEMAPHORES: u64 = 1 << 20;
+const RAM_SEMAPHORES_BYTES: u64 = 4096;
 /// The window is put this far into the scratch at most, so that sources and destinations are
 /// aligned differently.
 const SHIFT_MAX: u64 = 4096;
+
+/// Where a list has its scratch and the semaphores that it acquires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// In the framebuffer.
+    Framebuffer,
+    /// In the guest's memory, over the bus.
+    GuestMemory,
+    /// In the aperture of a peer, over the bus, above what the peer's own jobs use. It has 8 MiB or
+    /// more.
+    Peer,
+}
 
 /// A list for the copy engine. It copies a window to a scratch in pieces and back by other
 /// pieces, turned by some bytes, so that no round leaves what the one before did. Between them
 /// are fills, and semaphores that the engine releases, copies and acquires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyWork {
+    through: Through,
     place: u64,
     entries: Vec<Entry>,
     input: Vec<u8>,
@@ -35,27 +52,38 @@ pub struct CopyWork {
 
 impl CopyWork {
     /// The list that follows from a seed, at place 0 or 1 of a partition of 7 MiB or more.
-    pub fn new(seed: u64, place: u64) -> Self {
+    pub fn new(seed: u64, place: u64, through: Through) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut input = vec![0; (PLACE_BYTES - SEMAPHORES) as usize];
         rng.fill_bytes(&mut input);
         let base = place * PLACE_BYTES;
         let window = base + WINDOW;
-        let scratch = SCRATCH + place * SCRATCH_BYTES + rng.random_range(0..SHIFT_MAX);
+        let shift = place * SCRATCH_BYTES + rng.random_range(0..SHIFT_MAX);
+        let scratch = |at: u64| match through {
+            Through::Framebuffer => Address::fb(SCRATCH + shift + at),
+            Through::GuestMemory => Address::bus(RAM_AT + shift + at),
+            Through::Peer => Address::bus(PEER_AT + SCRATCH + shift + at),
+        };
+        let semaphores = RAM_SEMAPHORES + place * RAM_SEMAPHORES_BYTES;
         let turn = rng.random_range(1..WINDOW_BYTES);
         let mut copies: Vec<Entry> = pieces(&mut rng, 0..WINDOW_BYTES)
-            .map(|piece| copy(window + piece.start, scratch + piece.start, piece))
+            .map(|piece| copy(Address::fb(window + piece.start), scratch(piece.start), piece))
             .collect();
         for part in [0..WINDOW_BYTES - turn, WINDOW_BYTES - turn..WINDOW_BYTES] {
             copies.extend(pieces(&mut rng, part).map(|piece| {
                 let to = window + (piece.start + turn) % WINDOW_BYTES;
-                copy(scratch + piece.start, to, piece)
+                copy(scratch(piece.start), Address::fb(to), piece)
             }));
         }
         let mut entries = Vec::new();
         for (at, copy) in copies.into_iter().enumerate() {
-            let released = base + SEMAPHORES + 8 * at as u64;
-            let acquired = released + 4;
+            let at = 8 * at as u64;
+            let released = Address::fb(base + SEMAPHORES + at);
+            let acquired = match through {
+                Through::Framebuffer => Address::fb(base + SEMAPHORES + at + 4),
+                Through::GuestMemory => Address::bus(RAM_AT + semaphores + at),
+                Through::Peer => Address::bus(PEER_AT + SCRATCH + semaphores + at),
+            };
             let value = rng.next_u32();
             entries.extend([
                 Entry::Release { at: acquired, value: !value },
@@ -68,7 +96,7 @@ impl CopyWork {
             let at = window + rng.random_range(0..WINDOW_BYTES - byte_count);
             entries.push(Entry::Fill { at, byte_count, value: value as u8 });
         }
-        Self { place, entries, input }
+        Self { through, place, entries, input }
     }
 
     /// The part of the partition that is for the ring.
@@ -96,16 +124,28 @@ impl CopyWork {
     ///
     /// When the list acquires a semaphore that nobody has released.
     pub fn expected(&self, repeat: u32) -> Vec<u8> {
-        let mut memory = vec![0; (SCRATCH + (self.place + 1) * SCRATCH_BYTES) as usize];
-        let range = |at: u64, byte_count: u64| at as usize..(at + byte_count) as usize;
-        let output = range(self.output().start, self.input.len() as u64);
+        // What the bus has lies behind the framebuffer.
+        let fb_bytes = SCRATCH + (self.place + 1) * SCRATCH_BYTES;
+        let (bus_at, bus_bytes) = match self.through {
+            Through::Framebuffer => (0, 0),
+            Through::GuestMemory => (RAM_AT, RAM_BYTES),
+            Through::Peer => (PEER_AT + SCRATCH, RAM_BYTES),
+        };
+        let mut memory = vec![0; (fb_bytes + bus_bytes) as usize];
+        let range = |address: Address, byte_count: u64| {
+            let at = if address.is_bus() { address.at - bus_at + fb_bytes } else { address.at };
+            at as usize..(at + byte_count) as usize
+        };
+        let output = range(Address::fb(self.output().start), self.input.len() as u64);
         memory[output.clone()].copy_from_slice(&self.input);
         for entry in (0..repeat).flat_map(|_| &self.entries) {
             match *entry {
                 Entry::Copy { from, to, byte_count } => {
-                    memory.copy_within(range(from, byte_count), to as usize);
+                    memory.copy_within(range(from, byte_count), range(to, byte_count).start);
                 }
-                Entry::Fill { at, byte_count, value } => memory[range(at, byte_count)].fill(value),
+                Entry::Fill { at, byte_count, value } => {
+                    memory[range(Address::fb(at), byte_count)].fill(value);
+                }
                 Entry::Release { at, value } => {
                     memory[range(at, 4)].copy_from_slice(&value.to_le_bytes());
                 }
@@ -146,7 +186,7 @@ impl CopyWork {
     }
 }
 
-fn copy(from: u64, to: u64, piece: Range<u64>) -> Entry {
+fn copy(from: Address, to: Address, piece: Range<u64>) -> Entry {
     Entry::Copy { from, to, byte_count: piece.end - piece.start }
 }
 
@@ -166,7 +206,8 @@ mod tests {
     #[test]
     fn each_round_leaves_other_bytes() {
         for seed in 0..4 {
-            let work = CopyWork::new(seed, seed % 2);
+            let through = [Through::Framebuffer, Through::GuestMemory][seed as usize / 2];
+            let work = CopyWork::new(seed, seed % 2, through);
             let mut seen: Vec<_> = (0..40).map(|repeat| work.expected(repeat)).collect();
             assert_eq!(seen[0], work.input);
             seen.sort();
@@ -177,7 +218,7 @@ mod tests {
 
     #[test]
     fn bytes_belong_to_an_entry_until_it_is_done() {
-        let work = CopyWork::new(1, 0);
+        let work = CopyWork::new(1, 0, Through::Framebuffer);
         let round = work.round_bytes();
         assert!(round >= 2 * WINDOW_BYTES);
         // The first entry that writes bytes copies a semaphore.

@@ -87,6 +87,9 @@ pub enum Action {
     Schedule(HostId, Scheduling),
     /// A vGPU is due something else from now on; while it is in transfer or in a file, that waits.
     Share(VgpuId, Share),
+    /// A vGPU's way to its peers is opened or closed; while it is in transfer or in a file, that
+    /// waits.
+    Peer(VgpuId, bool),
     /// On a host something else is too much from now on.
     Limit(HostId, Limits),
     /// A guest rings for each of its jobs once more, and says that latency matters.
@@ -192,7 +195,7 @@ impl World {
             Action::Move(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Suspend(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Resume(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
-            Action::Share(vgpu, _) => {
+            Action::Share(vgpu, _) | Action::Peer(vgpu, _) => {
                 let vgpu = &self.vgpus[vgpu.0];
                 !vgpu.in_transfer && matches!(vgpu.home, Home::Host(..))
             }
@@ -228,6 +231,7 @@ impl World {
             Action::Limit(host, limits) => self.set_limits(host, &limits),
             Action::Ring(vgpu) => self.ring(vgpu),
             Action::Share(vgpu, share) => self.set_share(vgpu, share),
+            Action::Peer(vgpu, open) => self.set_peer(vgpu, open),
             Action::CutLink(a, b, ns) => self.cut_link(a, b, ns),
             Action::StallLink(a, b, ns) => self.stall_link(a, b, ns),
         }

@@ -30,6 +30,7 @@ mod owners;
 mod places;
 #[cfg(test)]
 mod planted;
+mod ram;
 mod registers;
 mod report;
 mod samples;
@@ -41,7 +42,7 @@ mod vgpu;
 mod world;
 
 pub use bars::HostBars;
-pub use copies::CopyWork;
+pub use copies::{CopyWork, Through};
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};

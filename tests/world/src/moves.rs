@@ -205,6 +205,10 @@ impl World {
         if let Some(place) = destination.home().filter(|_| !was_placed) {
             self.check_place(one.vgpu, one.to, &one.old, place);
         }
+        if let Some((gfid, _)) = destination.home() {
+            // Its hypervisor maps the guest's memory before it is started.
+            self.map_ram(one.vgpu, one.to, gfid);
+        }
         if let DestinationState::Running(gfid) = one.destination_state {
             let vgpu = &mut self.vgpus[one.vgpu.0];
             if vgpu.paused {

@@ -105,6 +105,7 @@ impl World {
     /// is by now.
     pub fn check_guests(&mut self) {
         for id in (0..self.vgpus.len()).map(VgpuId) {
+            self.check_ram(id);
             let (device, canary) = (self.vgpus[id.0].device, self.vgpus[id.0].canary);
             let places = crate::vgpu::canary_places(&self.vgpus[id.0].profile);
             let probed = self.vgpus[id.0].registers.probed.clone();

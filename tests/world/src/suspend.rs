@@ -159,6 +159,9 @@ impl World {
             if let (Some(place), Some((_, old))) = (placed, self.vgpus[one.vgpu.0].last_place) {
                 self.check_place(one.vgpu, one.host, &old, place);
             }
+            if let Some((gfid, _)) = one.resume.home() {
+                self.map_ram(one.vgpu, one.host, gfid);
+            }
             match state {
                 ResumeState::Working => self.resumes.push(one),
                 ResumeState::Running(gfid) => self.resumed(one, gfid),
@@ -175,6 +178,7 @@ impl World {
     /// A vGPU has been given away: what it ran here is counted, and no more comes.
     pub(crate) fn leave_host(&mut self, vgpu: VgpuId, to: Home) {
         self.note_told(vgpu);
+        self.check_ram(vgpu);
         let left_in = self.kernel_at_work(vgpu);
         let node = &mut self.vgpus[vgpu.0];
         if let Home::Host(host, gfid) = node.home {

@@ -3,6 +3,7 @@
 use crate::bars::HostBars;
 use crate::clock::Clock;
 use crate::host::HostNode;
+use crate::ram::Ram;
 use crate::registers::Registers;
 use crate::samples::Samples;
 use crate::world::{HostId, JobId, VgpuId, WorldError};
@@ -50,6 +51,7 @@ pub(crate) struct VgpuNode {
     /// Its last place on a host, and which host.
     pub(crate) last_place: Option<(HostId, Placement)>,
     pub(crate) device: Device,
+    pub(crate) ram: Ram,
     pub(crate) jobs: Vec<JobId>,
     /// The guest does not run: its vGPU is about to stop, or has.
     pub(crate) paused: bool,
@@ -95,6 +97,7 @@ impl VgpuNode {
         let mut bars = HostBars { host: &mut node.host, gfid };
         let device = Device::probe(&mut bars).map_err(guest_error)?;
         let registers = Registers::probe(&mut bars);
+        let ram = Ram::new().map_err(|error| WorldError::Card(error.into()))?;
         plant(&mut bars, &spec, &canary)?;
         Ok(Self {
             name: spec.name,
@@ -104,6 +107,7 @@ impl VgpuNode {
             home: Home::Host(spec.host, gfid),
             last_place: placement,
             device,
+            ram,
             jobs: Vec::new(),
             paused: false,
             in_transfer: false,

@@ -179,7 +179,8 @@ impl World {
     ///
     /// When it does not fit the host.
     pub fn add_vgpu(&mut self, spec: VgpuSpec) -> Result<VgpuId, WorldError> {
-        let node = &mut self.hosts[spec.host.0];
+        let host = spec.host;
+        let node = &mut self.hosts[host.0];
         let gfid = node
             .host
             .create_running(spec.profile, spec.share, None)
@@ -187,6 +188,7 @@ impl World {
         let id = VgpuId(self.vgpus.len());
         let vgpu = VgpuNode::new(self.config.seed, id, spec, gfid, node)?;
         self.vgpus.push(vgpu);
+        self.map_ram(id, host, gfid);
         Ok(id)
     }
 

@@ -5,7 +5,7 @@
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_world::{
-    Action, CopyWork, HostSpec, JobSource, JobSpec, Trigger, VgpuSpec, World, WorldConfig,
+    Action, CopyWork, HostSpec, JobSource, JobSpec, Through, Trigger, VgpuSpec, World, WorldConfig,
 };
 
 const MIB: u64 = 1 << 20;
@@ -36,7 +36,7 @@ fn a_channel_is_bound_before_its_guest_is_told() {
     let vgpu = world
         .add_vgpu(VgpuSpec { name: "vgpu".into(), host, profile, share: Share::DEFAULT })
         .unwrap();
-    let source = JobSource::Copies(CopyWork::new(1, 0));
+    let source = JobSource::Copies(CopyWork::new(1, 0, Through::Framebuffer));
     let job = JobSpec { name: "job".into(), vgpu, source, repeat: 1, endless: false };
     world.add_job(job).unwrap();
     world.schedule(Trigger::At(90_000), Action::RestartFirmware(host));

@@ -8,7 +8,7 @@ use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
     Action, CopyWork, HostId, HostSpec, JobId, JobReport, JobSource, JobSpec, MoveReport, MoveSpec,
-    Trigger, VgpuId, VgpuSpec, World, WorldConfig,
+    Through, Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -78,7 +78,8 @@ impl Scene {
     }
 
     fn of_copies(work: &CopyWork) -> Self {
-        let neighbours = [3, 4].map(|seed| JobSource::Copies(CopyWork::new(seed, 0)));
+        let neighbours =
+            [3, 4].map(|seed| JobSource::Copies(CopyWork::new(seed, 0, Through::Framebuffer)));
         let neighbours = neighbours.map(|list| (list, ROUNDS));
         // An entry is to take as long as several turns of the firmware.
         let costs = Costs { copied_byte_fs: 100_000, ..Costs::default() };
@@ -191,7 +192,7 @@ fn unmoved_copies(work: &CopyWork) -> Range<u64> {
 /// Moves at `count` times spread over the whole run, odd ones live. Returns how many bytes of
 /// an entry were done at the stops that came in the middle of one.
 fn copy_moves(stop: StopMode, count: u64) -> Vec<u64> {
-    let work = CopyWork::new(1, 1);
+    let work = CopyWork::new(1, 1, Through::Framebuffer);
     let total = work.round_bytes() * u64::from(ROUNDS);
     let life = unmoved_copies(&work);
     assert!(life.end - life.start > 1_000_000, "{life:?}");

@@ -7,8 +7,8 @@ use godwit_sim_gpu::{Costs, Fault};
 use godwit_types::{Engines, Profile, RunlistId, SLICE_NS_FEW, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{
-    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Trigger,
-    VgpuId, VgpuSpec, World, WorldConfig,
+    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Through,
+    Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
 
 const MIB: u64 = 1 << 20;
@@ -60,7 +60,7 @@ impl Rig {
         let spinner = || JobSource::Kernel(godwit_kernels::Job::spinner(4));
         let moved = vgpu(&mut world, "moved", hosts[0], spinner(), 1);
         let beside = vgpu(&mut world, "beside", hosts[0], spinner(), 1);
-        let list = JobSource::Copies(CopyWork::new(1, 0));
+        let list = JobSource::Copies(CopyWork::new(1, 0, Through::Framebuffer));
         let copies = vgpu(&mut world, "copies", hosts[0], list, 600);
         let across = vgpu(&mut world, "across", hosts[1], spinner(), 1);
         Self { world, hosts, moved, beside, across, copies }

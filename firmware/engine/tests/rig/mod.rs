@@ -60,10 +60,13 @@ pub(crate) struct Runlist {
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
     pub(crate) now_ns: u64,
-    /// Answered: partitions, apertures, copies.
+    /// Answered: partitions, apertures, copies, peers.
     pub(crate) partitions: bool,
     pub(crate) apertures: bool,
     pub(crate) copies: bool,
+    pub(crate) peers: bool,
+    /// What was asked about peers, in order.
+    pub(crate) ways: Vec<(Gfid, bool)>,
     /// All copies that were asked for.
     pub(crate) copied: Vec<CopyRequest>,
     /// Copies that were not answered.
@@ -106,6 +109,8 @@ impl Rig {
             partitions: true,
             apertures: true,
             copies: true,
+            peers: true,
+            ways: Vec::new(),
             copied: Vec::new(),
             waiting: Vec::new(),
             runlists: [idle; 2],
@@ -168,6 +173,7 @@ impl Rig {
             | Action::Bind(..)
             | Action::BindAperture(..)
             | Action::Inject(..)
+            | Action::SetPeers(..)
             | Action::Record(_)
             | Action::ReadVectors(_) => true,
         };
@@ -189,6 +195,10 @@ impl Rig {
                 self.partitions.then_some(Input::PartitionSet(gfid))
             }
             Action::BindAperture(gfid, _) => self.apertures.then_some(Input::ApertureSet(gfid)),
+            Action::SetPeers(gfid, open) => {
+                self.ways.push((gfid, open));
+                self.peers.then_some(Input::PeersSet(gfid))
+            }
             Action::ReadVectors(gfid) => Some(Input::Vectors(gfid, 0)),
             Action::Alarm(at_ns) => {
                 self.alarm_ns = (at_ns != u64::MAX).then_some(at_ns);

@@ -1,7 +1,7 @@
 //! The blocks of one vGPU as the device has them: partition, aperture, route.
 
 use crate::words::Words;
-use godwit_regs::bits::{BindStatus, Source, route_channels};
+use godwit_regs::bits::{BindStatus, Source, route_channels, route_peers};
 use godwit_regs::map::{bar, intr, route, vmmu};
 use godwit_types::{Aperture, BarMode, Gfid, Route};
 
@@ -32,19 +32,30 @@ pub struct RouteRequest {
     pub seq: u32,
 }
 
+/// A request to close or open a vGPU's way to its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeersRequest {
+    /// No access may begin.
+    pub closed: bool,
+    /// The word, which the answer echoes.
+    pub word: u32,
+}
+
 /// One vGPU's words, as the device has them.
 #[derive(Debug)]
 pub struct VgpuView<W> {
     words: W,
     gfid: Gfid,
     bar_seen: u32,
+    peers_seen: u32,
 }
 
 impl<W: Words> VgpuView<W> {
     /// The view of one vGPU's blocks; loads the firmware's numbers.
     pub fn new(words: W, gfid: Gfid) -> Self {
         let bar_seen = words.observe(bar::ack(gfid));
-        Self { words, gfid, bar_seen }
+        let peers_seen = words.observe(route::peers_ack(gfid));
+        Self { words, gfid, bar_seen, peers_seen }
     }
 
     /// A partition request that is not acknowledged.
@@ -114,6 +125,22 @@ impl<W: Words> VgpuView<W> {
     /// The route is in effect.
     pub fn finish_route(&mut self, seq: u32) {
         self.words.publish(route::ack(self.gfid), seq);
+    }
+
+    /// A request about peers, once.
+    pub fn poll_peers(&mut self) -> Option<PeersRequest> {
+        let word = self.words.observe(route::peers(self.gfid));
+        if word == self.peers_seen {
+            return None;
+        }
+        self.peers_seen = word;
+        Some(PeersRequest { closed: route_peers::CLOSED.take(word) != 0, word })
+    }
+
+    /// It is as asked, and no access is under way that is not to be.
+    pub fn finish_peers(&mut self, word: u32) {
+        self.words.publish(route::peers_ack(self.gfid), word);
+        self.words.ring(intr::bell(), intr::ack(), Source::PEERS.bits());
     }
 
     /// Vectors that the firmware wants raised; done at once.

@@ -3,7 +3,7 @@
 use super::Mmio;
 use crate::words::Words;
 use godwit_hal::{Apertures, Partitions, Routes};
-use godwit_regs::bits::{BindStatus, Source, route_channels};
+use godwit_regs::bits::{BindStatus, Source, route_channels, route_peers};
 use godwit_regs::map::{bar, route, vmmu};
 use godwit_types::{Aperture, Gfid, Index, Placement, Profile, Route};
 
@@ -100,6 +100,33 @@ impl<W: Words, L, R> Routes for Mmio<W, L, R> {
         let seq = self.words.read(route::seq(gfid));
         self.words.publish(route::seq(gfid), seq.wrapping_add(1));
         self.kick();
+    }
+
+    fn set_peers(&mut self, gfid: Gfid, open: bool) {
+        let number = route_peers::NUMBER.take(self.words.read(route::peers(gfid)));
+        let word = route_peers::NUMBER.put(number.wrapping_add(1))
+            | route_peers::CLOSED.put(u32::from(!open));
+        self.words.publish(route::peers(gfid), word);
+        self.peers_awaited |= bit(gfid);
+        self.kick();
+    }
+
+    fn poll_peers(&mut self) -> Option<Gfid> {
+        if !self.pending.contains(Source::PEERS) {
+            return None;
+        }
+        let words = &self.words;
+        let found = take_settled(&mut self.peers_awaited, |gfid| {
+            words.observe(route::peers_ack(gfid)) == words.read(route::peers(gfid))
+        });
+        if found.is_none() {
+            self.pending.remove(Source::PEERS);
+        }
+        found
+    }
+
+    fn are_peers_open(&self, gfid: Gfid) -> bool {
+        route_peers::CLOSED.take(self.words.read(route::peers(gfid))) == 0
     }
 
     fn inject_vectors(&mut self, gfid: Gfid, vectors: u32) {

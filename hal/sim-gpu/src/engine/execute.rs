@@ -4,10 +4,9 @@ use super::group::{Activity, Group, Resident};
 use crate::board::Board;
 use crate::compute::{Core, LaunchRun, Outcome, Until};
 use crate::context::{Flight, Transfer, resident_threads};
-use crate::partition::Partition;
-use godwit_regs::fifo::{Entry, EntryWords, USERD_GET, USERD_PUT};
-use godwit_sys::MemFileError;
-use godwit_types::{ChannelFault, RingConfig, RunlistId};
+use crate::dma::Access;
+use godwit_regs::fifo::{Address, Entry, EntryWords, USERD_GET, USERD_PUT};
+use godwit_types::{ChannelFault, Gfid, RingConfig, RunlistId};
 
 /// Bytes that are copied in one go.
 const BOUNCE_BYTES: u64 = 64 * 1024;
@@ -18,7 +17,7 @@ const PS_PER_NS: u64 = 1_000;
 pub(super) enum Ready {
     /// Work.
     Work,
-    /// It waits for a semaphore.
+    /// It waits for a semaphore, or until it may reach its peers again.
     Blocked,
     /// Nothing.
     Nothing,
@@ -31,14 +30,17 @@ impl Resident {
         if self.is_faulted(board) {
             return Ready::Nothing;
         }
+        if self.stands_for_peer(board) {
+            return Ready::Blocked;
+        }
         if self.context.flight.is_work() {
             return Ready::Work;
         }
         if let Flight::Acquire { at, value } = self.context.flight {
-            match board.load_word(self.config.gfid, at) {
-                Some(now) if now == value => self.finish_entry(board),
-                Some(_) => return Ready::Blocked,
-                None => self.fail(board, ChannelFault::OutOfPartition),
+            match board.load_at(self.config.gfid, at) {
+                Ok(now) if now == value => self.finish_entry(board),
+                Ok(_) => return Ready::Blocked,
+                Err(fault) => self.fail(board, fault),
             }
             if self.is_faulted(board) {
                 return Ready::Nothing;
@@ -107,6 +109,10 @@ impl Resident {
 
     fn begin(&mut self, board: &mut Board, entry: Entry) -> Result<(), ChannelFault> {
         let gfid = self.config.gfid;
+        self.held_back = board.vgpus[gfid].peers.closed && entry_reaches_peer(board, gfid, &entry);
+        if self.held_back {
+            return Ok(());
+        }
         match entry {
             Entry::Launch(launch) => {
                 let threads = resident_threads(self.config.context_bytes);
@@ -114,24 +120,24 @@ impl Resident {
                 self.context.flight = Flight::Launch(Box::new(run));
             }
             Entry::Copy { from, to, byte_count } => {
-                let (low, high) = (from.min(to), from.max(to));
-                if high - low < byte_count {
+                if from.target == to.target && from.at.abs_diff(to.at) < byte_count {
                     return Err(ChannelFault::BadEntry);
                 }
-                check_range(board.partition(gfid), high, byte_count)?;
+                board.check_access(gfid, from, byte_count, Access::Read)?;
+                board.check_access(gfid, to, byte_count, Access::Write)?;
                 self.begin_transfer(Transfer::Copy { from, to, byte_count });
             }
             Entry::Fill { at, byte_count, value } => {
-                check_range(board.partition(gfid), at, byte_count)?;
+                board.check_access(gfid, Address::fb(at), byte_count, Access::Write)?;
                 self.begin_transfer(Transfer::Fill { at, byte_count, value });
             }
             Entry::Acquire { at, value } => {
-                check_range(board.partition(gfid), at, 4)?;
+                board.check_access(gfid, at, 4, Access::Read)?;
                 self.context.flight = Flight::Acquire { at, value };
                 self.show(board, true);
             }
             Entry::Release { at, value } => {
-                board.store_word(gfid, at, value).ok_or(ChannelFault::OutOfPartition)?;
+                board.store_at(gfid, at, value)?;
                 self.finish_entry(board);
             }
             Entry::Notify(vector) => {
@@ -156,11 +162,13 @@ impl Resident {
         // A partition that is taken away is found at once, however time is cut.
         if reached > first || board.partition(gfid).is_none() {
             *done = reached;
-            let moved = match board.partition_mut(gfid) {
-                Some(partition) => transfer.perform(partition, first, reached - first),
+            let moved = match board.partition(gfid) {
+                Some(_) => transfer.perform(board, gfid, first, reached - first),
                 None => Err(ChannelFault::OutOfPartition),
             };
-            board.note_write(gfid);
+            if transfer.writes_framebuffer() {
+                board.note_write(gfid);
+            }
             board.vgpus[gfid].stats.copied_bytes += reached - first;
             if let Err(fault) = moved {
                 self.fail(board, fault);
@@ -173,50 +181,68 @@ impl Resident {
     }
 }
 
-fn check_range(
-    partition: Option<&Partition>,
-    at: u64,
-    byte_count: u64,
-) -> Result<(), ChannelFault> {
-    let end = at.checked_add(byte_count);
-    match (partition, end) {
-        (Some(partition), Some(end)) if end <= partition.file().len() => Ok(()),
-        _ => Err(ChannelFault::OutOfPartition),
+/// Whether some of what an entry reads or writes is a peer's.
+fn entry_reaches_peer(board: &Board, gfid: Gfid, entry: &Entry) -> bool {
+    match *entry {
+        Entry::Copy { from, to, byte_count } => {
+            Transfer::Copy { from, to, byte_count }.reaches_peer(board, gfid, 0)
+        }
+        Entry::Acquire { at, .. } | Entry::Release { at, .. } => board.reaches_peer(gfid, at, 4),
+        Entry::Launch(_) | Entry::Fill { .. } | Entry::Notify(_) => false,
     }
+}
+
+/// The address so many bytes further on; one past the last is in no window.
+const fn plus(address: Address, bytes: u64) -> Address {
+    Address { target: address.target, at: address.at.saturating_add(bytes) }
 }
 
 impl Transfer {
     /// Does `byte_count` bytes of it from the `first` on.
     fn perform(
         self,
-        partition: &mut Partition,
+        board: &mut Board,
+        gfid: Gfid,
         first: u64,
         byte_count: u64,
     ) -> Result<(), ChannelFault> {
-        let outside = |_: MemFileError| ChannelFault::OutOfPartition;
         if let Self::Fill { at, value: 0, .. } = self {
             // Zeros need no memory.
-            return partition
-                .zero(at + first, byte_count)
-                .map_err(|_| ChannelFault::OutOfPartition);
+            let zeroed = board.partition_mut(gfid).map(|own| own.zero(at + first, byte_count));
+            return zeroed.and_then(Result::ok).ok_or(ChannelFault::OutOfPartition);
         }
         let mut bytes = vec![0; byte_count.min(BOUNCE_BYTES) as usize];
         let mut place = first;
         while place < first + byte_count {
             let part = (first + byte_count - place).min(BOUNCE_BYTES) as usize;
+            let bytes = &mut bytes[..part];
             match self {
                 Self::Copy { from, to, .. } => {
-                    partition.read(from + place, &mut bytes[..part]).map_err(outside)?;
-                    partition.write(to + place, &bytes[..part]).map_err(outside)?;
+                    board.read_at(gfid, plus(from, place), bytes)?;
+                    board.write_at(gfid, plus(to, place), bytes)?;
                 }
                 Self::Fill { at, value, .. } => {
-                    bytes[..part].fill(value);
-                    partition.write(at + place, &bytes[..part]).map_err(outside)?;
+                    bytes.fill(value);
+                    board.write_at(gfid, Address::fb(at + place), bytes)?;
                 }
             }
             place += part as u64;
         }
         Ok(())
+    }
+
+    const fn writes_framebuffer(self) -> bool {
+        match self {
+            Self::Copy { to, .. } => !to.is_bus(),
+            Self::Fill { .. } => true,
+        }
+    }
+
+    /// Whether some of what is left of it after `done` bytes goes to a peer.
+    pub(super) fn reaches_peer(self, board: &Board, gfid: Gfid, done: u64) -> bool {
+        let Self::Copy { from, to, byte_count } = self else { return false };
+        let left = byte_count.saturating_sub(done);
+        [from, to].into_iter().any(|end| board.reaches_peer(gfid, plus(end, done), left))
     }
 }
 
@@ -233,7 +259,8 @@ impl Group {
         let Some(elapsed_ns) = board.now_ns.checked_sub(start_ns) else {
             return;
         };
-        let reached = from.saturating_add(board.costs.copied_bytes(elapsed_ns));
+        let over_bus = resident.context.flight.is_over_bus();
+        let reached = from.saturating_add(board.costs.guest_copy_bytes(elapsed_ns, over_bus));
         resident.move_bytes(board, reached.min(to));
         if reached >= to || !resident.context.flight.is_work() {
             self.activity = Activity::Choose;
@@ -244,7 +271,8 @@ impl Group {
     pub(super) fn transfer_end_ns(&self, board: &Board) -> Option<u64> {
         match self.activity {
             Activity::Transfer { start_ns, from, to } => {
-                Some(start_ns + board.costs.copied_ns(to - from))
+                let flight = &self.residents.get(self.current)?.context.flight;
+                Some(start_ns + board.costs.guest_copy_ns(to - from, flight.is_over_bus()))
             }
             _ => None,
         }

@@ -51,6 +51,10 @@ pub(super) struct Resident {
     pub(super) drained: bool,
     /// Count of writes by others that its kernel knows of.
     seen_writes: Option<u64>,
+    /// Its next entry was fetched, and goes to a peer that it may not reach now.
+    pub(super) held_back: bool,
+    /// It is shown as one that waits for that.
+    shown_standing: bool,
 }
 
 /// A context on its way to memory.
@@ -105,6 +109,8 @@ impl Resident {
                 loaded_bytes: buffer.used_bytes(&board.context),
                 drained: false,
                 seen_writes: None,
+                held_back: false,
+                shown_standing: false,
             }),
             Err(fault) => {
                 board.fault(id, fault);
@@ -167,6 +173,28 @@ impl Resident {
         }
     }
 
+    /// Whether what it does next goes to a peer that it may not reach now.
+    pub(super) fn waits_for_peer(&self, board: &Board) -> bool {
+        let gfid = self.config.gfid;
+        board.vgpus[gfid].peers.closed
+            && match self.context.flight {
+                Flight::Clear => self.held_back,
+                Flight::Launch(_) => false,
+                Flight::Transfer { transfer, done } => transfer.reaches_peer(board, gfid, done),
+                Flight::Acquire { at, .. } => board.reaches_peer(gfid, at, 4),
+            }
+    }
+
+    /// The same, and shows it.
+    pub(super) fn stands_for_peer(&mut self, board: &mut Board) -> bool {
+        let stands = self.waits_for_peer(board);
+        if stands != self.shown_standing {
+            self.shown_standing = stands;
+            self.show(board, true);
+        }
+        stands
+    }
+
     /// Whether it must run on before the engine may stop at this boundary.
     pub(super) fn must_go_on(&self, mode: PreemptMode) -> bool {
         let work = match (mode, &self.context.flight) {
@@ -187,7 +215,8 @@ impl Resident {
         let put = board.load_word(self.config.gfid, self.config.ring.base());
         let has_work = put.is_some_and(|put| put != self.context.get);
         status.set(ChannelStatus::BUSY, has_work);
-        let waits = matches!(self.context.flight, Flight::Acquire { .. });
+        let acquires = matches!(self.context.flight, Flight::Acquire { .. });
+        let waits = acquires || self.waits_for_peer(board);
         status.set(ChannelStatus::ACQUIRE_FAIL, waits);
         board.device.set_channel_status(self.id, status);
     }
@@ -293,6 +322,34 @@ impl Group {
             Flight::Clear => Activity::Fetch { end_ns: board.now_ns + board.costs.entry_ns.max(1) },
             Flight::Acquire { .. } => Activity::Choose,
         };
+    }
+
+    /// Lets a transfer to a peer that may not be reached any more come to the next place at which
+    /// it can stop, and no further.
+    pub(super) fn hold_peers(&mut self, board: &Board) {
+        let Activity::Transfer { to, .. } = &mut self.activity else { return };
+        let Some(resident) = self.residents.get(self.current) else { return };
+        let Flight::Transfer { transfer, done } = resident.context.flight else { return };
+        if !resident.waits_for_peer(board) {
+            return;
+        }
+        let aim = done.next_multiple_of(CHUNK_BYTES).min(transfer.byte_count());
+        if done < aim {
+            *to = aim.min(*to);
+        } else {
+            self.activity = Activity::Choose;
+        }
+    }
+
+    /// Whether an access of this vGPU to a peer is under way.
+    pub(super) fn is_at_peer(&self, board: &Board, gfid: Gfid) -> bool {
+        let Some(resident) = self.residents.get(self.current) else { return false };
+        match (self.activity, &resident.context.flight) {
+            (Activity::Transfer { .. }, Flight::Transfer { transfer, done }) => {
+                resident.config.gfid == gfid && transfer.reaches_peer(board, gfid, *done)
+            }
+            _ => false,
+        }
     }
 
     /// The contexts as they go to memory.

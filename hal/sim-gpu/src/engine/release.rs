@@ -1,6 +1,6 @@
 //! How an engine lets go of its group: preemption, saving, reset.
 
-use super::group::{Activity, CHUNK_BYTES, Group, Image};
+use super::group::{Activity, CHUNK_BYTES, Group, Image, Resident};
 use super::runlist::{Engine, LateAck, Phase, Preempt};
 use crate::board::Board;
 use crate::context::Flight;
@@ -79,16 +79,17 @@ impl Engine {
         let works = group.activity.is_work();
         if works && group.current_mut().is_some_and(|at| at.must_go_on(mode)) {
             // Only now: work that is stubborn goes on as if it were not asked.
-            aim_transfer(&mut group, mode);
+            aim_transfer(board, &mut group, mode);
             return (Phase::Run(group), false);
         }
-        let next = group.residents.iter().position(|resident| resident.must_go_on(mode));
+        let goes_on = |at: &Resident| at.must_go_on(mode) && !at.waits_for_peer(board);
+        let next = group.residents.iter().position(goes_on);
         let Some(next) = next else {
             return (self.begin_save(board, group, false), true);
         };
         group.current = next;
         group.resume(board);
-        aim_transfer(&mut group, mode);
+        aim_transfer(board, &mut group, mode);
         (Phase::Run(group), true)
     }
 
@@ -186,7 +187,7 @@ pub(super) fn finish_reset(
 }
 
 /// Lets a transfer go on to the boundary of this mode only.
-fn aim_transfer(group: &mut Group, mode: PreemptMode) {
+fn aim_transfer(board: &Board, group: &mut Group, mode: PreemptMode) {
     let Some(resident) = group.residents.get(group.current) else {
         return;
     };
@@ -194,8 +195,9 @@ fn aim_transfer(group: &mut Group, mode: PreemptMode) {
         return;
     };
     let boundary = match mode {
-        PreemptMode::Wfi => transfer.byte_count(),
-        PreemptMode::Cta => done.next_multiple_of(CHUNK_BYTES),
+        // What goes to a peer that may not be reached any more does not come to its end.
+        PreemptMode::Wfi if !resident.waits_for_peer(board) => transfer.byte_count(),
+        PreemptMode::Wfi | PreemptMode::Cta => done.next_multiple_of(CHUNK_BYTES),
         PreemptMode::Instruction => *done,
     };
     let aim = boundary.min(transfer.byte_count());

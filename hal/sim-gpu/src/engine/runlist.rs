@@ -221,6 +221,7 @@ impl Engine {
     fn turn_run(&mut self, board: &mut Board, mut group: Group) -> (Phase, bool) {
         group.drop_rebound(board);
         group.progress(board);
+        group.hold_peers(board);
         if let Some(preempt) = self.obeyed(board.now_ns) {
             return self.drain(board, group, preempt.mode);
         }
@@ -291,6 +292,14 @@ impl Engine {
                 group.run_kernel(board, &mut self.core, (from_ns, until_ns), until)
             }
             _ => until_ns,
+        }
+    }
+
+    /// Whether it is at an access of this vGPU to a peer.
+    pub(crate) fn is_at_peer(&self, board: &Board, gfid: Gfid) -> bool {
+        match &self.phase {
+            Phase::Run(group) => group.is_at_peer(board, gfid),
+            Phase::Empty | Phase::Load { .. } | Phase::Save { .. } | Phase::Reset { .. } => false,
         }
     }
 

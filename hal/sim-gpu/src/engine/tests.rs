@@ -1,7 +1,9 @@
 //! Engines, driven through the registers as the firmware drives them.
 
 mod contexts;
+mod dma;
 mod entries;
+mod peers;
 mod preempt;
 mod release;
 mod slices;

@@ -8,7 +8,7 @@ use crate::harness::{
 };
 use crate::{BarError, Costs, Fault, Region, Residue, Stop};
 use godwit_hal::{Apertures, Channels, Interrupts, Partitions, Routes, Timer};
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{
     BarMode, CopyOp, PreemptMode, Profile, Route, RunlistEvent, RunlistId, SlotId, SlotRange,
 };
@@ -95,7 +95,11 @@ fn how_time_is_cut_changes_nothing() {
         rig.push(gfid(1), 0, &launch(CODE, 4, 3));
         let byte_count = 1 << 20;
         let (from, to) = (DATA, DATA + (2 << 20));
-        rig.push(gfid(1), 1, &Entry::Copy { from, to, byte_count });
+        rig.push(
+            gfid(1),
+            1,
+            &Entry::Copy { from: Address::fb(from), to: Address::fb(to), byte_count },
+        );
         rig.start(COMPUTE, 0);
         rig.start(COPY, 1);
         for _ in 0..400_000 / step_ns {

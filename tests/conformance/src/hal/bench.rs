@@ -37,6 +37,22 @@ pub enum Work {
     Endless,
     /// What makes the channel fault.
     Faulty,
+    /// Writes `value` to the u32 at `at` of the aperture of the vGPU's peer ([`Bench::connect`]).
+    PeerMark {
+        /// Address in the peer's aperture, a multiple of 4.
+        at: u64,
+        /// The value.
+        value: u32,
+    },
+    /// A copy to the peer's aperture, 1 byte in no less than 10 ps (copy engine).
+    PeerCopy {
+        /// First byte in the partition.
+        from: u64,
+        /// First byte in the peer's aperture.
+        at: u64,
+        /// How many.
+        byte_count: u64,
+    },
     /// Raises a vector to the guest.
     Notify(Vector),
 }
@@ -101,6 +117,13 @@ pub trait Bench {
 
     /// Puts work behind what is in the ring of a guest's channel, and moves GP_PUT.
     fn push(&mut self, gfid: Gfid, ring: RingConfig, work: Work);
+
+    /// Lets a vGPU's work reach all of the aperture of another, its peer; `false` when the bench
+    /// cannot.
+    fn connect(&mut self, gfid: Gfid, peer: Gfid) -> bool {
+        let _ = (gfid, peer);
+        false
+    }
 
     /// Rings a doorbell as a guest does, urgently when the token says so; `false` when it names
     /// none of the guest's channels.

@@ -51,6 +51,7 @@ fn drain<H: godwit_hal::Hardware>(hardware: &mut H) -> bool {
         || hardware.poll_copy().is_some()
         || hardware.poll_partition().is_some()
         || hardware.poll_aperture().is_some()
+        || hardware.poll_peers().is_some()
 }
 
 fn a_quiet_device_has_nothing_pending<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {

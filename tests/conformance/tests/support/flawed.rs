@@ -15,6 +15,8 @@ use godwit_types::{
 
 /// The vGPU in the suite's first place.
 const FIRST: Gfid = Gfid::new(1).unwrap();
+/// Its second channel.
+const SECOND_CHANNEL: ChannelId = ChannelId::new(1).unwrap();
 
 /// A driver with one flaw.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct Flawed {
     hint: Option<Gfid>,
     slice: Option<(PreemptMode, u32, u64)>,
     raised_before: u32,
+    own_peers: Option<bool>,
 }
 
 impl Flawed {
@@ -44,6 +47,8 @@ impl Flawed {
             inner.collect();
             while inner.poll_hint().is_some() {}
         }
+        let asked = flaw == Flaw::AnswersForTheOneBefore && !inner.are_peers_open(FIRST);
+        let bound = asked.then_some(FIRST);
         let raised_before = match flaw {
             Flaw::CountsItsOwnInterrupts => inner.interrupts(FIRST),
             _ => 0,
@@ -55,11 +60,12 @@ impl Flawed {
             count: 0,
             bell: None,
             event: None,
-            bound: None,
+            bound,
             late: None,
             hint: None,
             slice: None,
             raised_before,
+            own_peers: None,
         }
     }
 
@@ -291,6 +297,43 @@ impl Routes for Flawed {
     fn inject_vectors(&mut self, gfid: Gfid, vectors: u32) {
         if !(self.has(Flaw::LosesInjections) && self.counts_to(2)) {
             self.inner.inject_vectors(gfid, vectors);
+        }
+    }
+
+    fn set_peers(&mut self, gfid: Gfid, open: bool) {
+        let earlier = self.own_peers.replace(open);
+        match self.flaw {
+            Flaw::NeverClosesPeers => self.inner.set_peers(gfid, true),
+            Flaw::StopsAllForPeers if !open => {
+                self.inner.unbind_channel(SECOND_CHANNEL);
+                self.inner.set_peers(gfid, open);
+            }
+            Flaw::AnswersPeersTooEarly => {
+                self.inner.set_peers(gfid, open);
+                self.bound = Some(gfid);
+            }
+            Flaw::ClosesEverybodysPeers => {
+                self.inner.set_peers(FIRST, open);
+                self.inner.set_peers(gfid, open);
+            }
+            Flaw::KeepsTheFirstOfPeers if earlier.is_some() => {}
+            _ => self.inner.set_peers(gfid, open),
+        }
+    }
+
+    fn poll_peers(&mut self) -> Option<Gfid> {
+        match self.flaw {
+            Flaw::AnswersPeersTooEarly | Flaw::AnswersForTheOneBefore => {
+                self.bound.take().or_else(|| self.inner.poll_peers())
+            }
+            _ => self.inner.poll_peers(),
+        }
+    }
+
+    fn are_peers_open(&self, gfid: Gfid) -> bool {
+        match self.flaw {
+            Flaw::ForgetsPeers => self.own_peers.unwrap_or(true),
+            _ => self.inner.are_peers_open(gfid),
         }
     }
 

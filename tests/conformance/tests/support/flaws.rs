@@ -93,6 +93,20 @@ flaws! {
     ForgetsTheOffset caught_by "the_guests_clock_is_the_devices_and_the_offset";
     /// Every other injection is lost.
     LosesInjections caught_by "injections_that_follow_at_once_are_all_raised";
+    /// The way to peers is never closed.
+    NeverClosesPeers caught_by "work_for_a_peer_waits_while_the_way_is_closed";
+    /// Closing it stops all that the vGPU does.
+    StopsAllForPeers caught_by "other_channels_go_on_while_it_is_closed";
+    /// Closing it is answered before it is done.
+    AnswersPeersTooEarly caught_by "an_access_under_way_ends_before_closing_is_answered";
+    /// All vGPUs have one way.
+    ClosesEverybodysPeers caught_by "each_vgpu_has_a_way_of_its_own";
+    /// Of several requests the first counts.
+    KeepsTheFirstOfPeers caught_by "the_last_request_counts_and_is_answered_once";
+    /// What was asked for is in the driver's own memory.
+    ForgetsPeers caught_by "what_was_asked_for_outlives_the_driver";
+    /// What a driver before this one asked for is answered to it.
+    AnswersForTheOneBefore caught_by "requests_of_the_driver_before_are_answered_to_nobody";
     /// Of interrupts those are counted that the host has not taken.
     CountsWhatIsPending caught_by "each_interrupt_is_counted_for_its_own_vgpu";
     /// The count begins at 0 with each partition.

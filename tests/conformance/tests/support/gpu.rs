@@ -1,13 +1,13 @@
 //! The simulated GPU as the other side.
 
-use godwit_conformance::hal::{Access, Bench, SCRATCH_AT, SwitchRead, Trouble, Work};
+use godwit_conformance::hal::{Access, Bench, PROFILE, SCRATCH_AT, SwitchRead, Trouble, Work};
 use godwit_hal::{Hardware, Identity, MESSAGE_BYTES_MAX};
 use godwit_mmio::{
     AttentionWord, HostView, Mmio, SharedRetained, SharedWords, SwitchReader, Words,
 };
-use godwit_regs::fifo::{Entry, Launch};
+use godwit_regs::fifo::{Address, Entry, Launch};
 use godwit_regs::map::{MailWord, command, intr, mailbox};
-use godwit_sim_gpu::{BarError, Costs, Fault, Gpu, GpuConfig, Staging, Stop};
+use godwit_sim_gpu::{BarError, Costs, DmaTarget, DmaWindow, Fault, Gpu, GpuConfig, Staging, Stop};
 use godwit_types::{Engines, Gfid, RingConfig, SlotId};
 
 /// The one driver there is, over words in this process.
@@ -28,6 +28,9 @@ const IDENTITY: Identity = Identity {
 const BLOCKS_AT: u64 = SCRATCH_AT;
 const ENDLESS_AT: u64 = SCRATCH_AT + 0x1000;
 const STACKS_AT: u64 = SCRATCH_AT + 0x2000;
+
+/// The bus address of a peer's aperture.
+const PEER_AT: u64 = 1 << 40;
 
 /// Counts to 65,536, then stores 1 at the thread's own place.
 const BLOCKS: [u32; 9] = [
@@ -158,9 +161,16 @@ impl<H: Hardware> Bench for GpuBench<H> {
 
     fn push(&mut self, gfid: Gfid, ring: RingConfig, work: Work) {
         let words = match work {
-            Work::Mark { at, value } => Entry::Release { at, value }.encode(),
+            Work::Mark { at, value } => Entry::Release { at: Address::fb(at), value }.encode(),
             Work::Blocks { at, count } => launch(BLOCKS_AT, at, count).encode(),
             Work::Endless => launch(ENDLESS_AT, 0, 1).encode(),
+            Work::PeerMark { at, value } => {
+                Entry::Release { at: Address::bus(PEER_AT + at), value }.encode()
+            }
+            Work::PeerCopy { from, at, byte_count } => {
+                let (from, to) = (Address::fb(from), Address::bus(PEER_AT + at));
+                Entry::Copy { from, to, byte_count }.encode()
+            }
             Work::Notify(vector) => Entry::Notify(vector).encode(),
             Work::Faulty => [0; 16],
         };
@@ -173,6 +183,13 @@ impl<H: Hardware> Bench for GpuBench<H> {
         let at = ring.base() + RingConfig::USERD_BYTES + RingConfig::ENTRY_BYTES * place;
         self.load(gfid, at, &words);
         self.load(gfid, ring.base(), &[put.wrapping_add(1)]);
+    }
+
+    fn connect(&mut self, gfid: Gfid, peer: Gfid) -> bool {
+        let target = DmaTarget::Peer { gfid: peer, offset: 0 };
+        let (iova, byte_count) = (PEER_AT, PROFILE.bar_bytes);
+        let window = DmaWindow { iova, byte_count, read: true, write: true, target };
+        self.gpu.dma_map(gfid, window).is_ok()
     }
 
     fn ring(&mut self, gfid: Gfid, token: u32) -> bool {

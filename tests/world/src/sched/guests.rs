@@ -3,7 +3,7 @@
 use crate::bars::HostBars;
 use godwit_guest::{Bars as _, Channel, ChannelStatus, Device, ElfError, GuestError, Kernel};
 use godwit_kernels::{Job, LAUNCH_BASE};
-use godwit_regs::fifo::{Entry, Launch};
+use godwit_regs::fifo::{Address, Entry, Launch};
 use godwit_regs::guest::{DOORBELL, DOORBELL_URGENT};
 use godwit_shim::{CardError, Host, HostError};
 use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Index, Profile, RunlistId, Share, Vector};
@@ -366,7 +366,11 @@ impl Guest {
         let mut bars = HostBars { host, gfid: self.gfid };
         let Some(channel) = self.channels.get_mut(index) else { return Ok(()) };
         let room = channel.room(&mut bars)?;
-        let copy = Entry::Copy { from: COPIES_AT, to: COPIES_AT + byte_count, byte_count };
+        let copy = Entry::Copy {
+            from: Address::fb(COPIES_AT),
+            to: Address::fb(COPIES_AT + byte_count),
+            byte_count,
+        };
         if room > channel.ring().entry_count() / 2 {
             channel.submit(&mut bars, &vec![copy; room as usize])?;
         }
@@ -416,7 +420,7 @@ impl Guest {
             let (at, value) = (COPIES_AT, 0);
             let entries = match runlist {
                 RunlistId::COPY => vec![Entry::Fill { at, byte_count, value }],
-                _ => vec![Entry::Release { at, value: 0 }; releases],
+                _ => vec![Entry::Release { at: Address::fb(at), value: 0 }; releases],
             };
             channel.submit(&mut bars, &entries)?;
         }

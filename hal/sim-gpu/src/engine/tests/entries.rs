@@ -11,7 +11,7 @@ use godwit_hal::{Channels, Runlists};
 use godwit_mmio::Words;
 use godwit_regs::bits::ChannelStatus;
 use godwit_regs::copy::PageRun;
-use godwit_regs::fifo::{Entry, Launch};
+use godwit_regs::fifo::{Address, Entry, Launch};
 use godwit_types::{
     ChannelFault, CopyOp, CopyStatus, PreemptMode, RunlistEvent, RunlistState, SlotId, SlotRange,
     Vector,
@@ -74,7 +74,7 @@ fn the_status_of_a_channel_says_what_it_does() {
     };
     let bound = ChannelStatus::ENABLE;
     assert_eq!(status(&rig), bound);
-    rig.push(gfid(1), 0, &Entry::Acquire { at: DATA, value: 7 });
+    rig.push(gfid(1), 0, &Entry::Acquire { at: Address::fb(DATA), value: 7 });
     rig.start(COMPUTE, 0);
     rig.pass(5_000);
     let waits = bound | ChannelStatus::BUSY | ChannelStatus::ACQUIRE_FAIL;
@@ -123,13 +123,13 @@ fn a_semaphore_holds_its_channel_and_lets_the_others_of_the_group_run() {
     rig.load_code(gfid(1), CODE, &sum_kernel(10));
     rig.bind_together(2, COMPUTE);
     let at = DATA + 0x8000;
-    rig.push(gfid(1), 0, &Entry::Acquire { at, value: 7 });
+    rig.push(gfid(1), 0, &Entry::Acquire { at: Address::fb(at), value: 7 });
     rig.push(gfid(1), 0, &launch(CODE, 1, 1));
     rig.push(gfid(1), 1, &launch(CODE, 2, 1));
     let start = rig.start(COMPUTE, 0);
     assert_eq!(rig.answer_within(COMPUTE, SOON_NS), None);
     assert_eq!((rig.get(0), rig.get(1)), (0, 1));
-    rig.push(gfid(1), 1, &Entry::Release { at, value: 7 });
+    rig.push(gfid(1), 1, &Entry::Release { at: Address::fb(at), value: 7 });
     assert_eq!(rig.answer(COMPUTE), RunlistEvent::Idle { seq: start });
     assert_eq!((rig.get(0), rig.get(1)), (2, 2));
 }
@@ -137,7 +137,7 @@ fn a_semaphore_holds_its_channel_and_lets_the_others_of_the_group_run() {
 #[test]
 fn a_semaphore_is_looked_at_every_microsecond() {
     let mut rig = compute_rig();
-    rig.push(gfid(1), 0, &Entry::Acquire { at: DATA, value: 7 });
+    rig.push(gfid(1), 0, &Entry::Acquire { at: Address::fb(DATA), value: 7 });
     rig.start(COMPUTE, 0);
     rig.pass(12_345);
     rig.poke(gfid(1), DATA, &[7]);
@@ -167,7 +167,11 @@ fn copies_and_fills_write_what_they_say() {
     let bytes: Vec<u8> = (0..200_000u32).map(|at| (at * 7 / 3) as u8).collect();
     rig.poke(gfid(1), DATA, &bytes);
     let (from, to) = (DATA + 3, DATA + 0x10_0001);
-    rig.push(gfid(1), 0, &Entry::Copy { from, to, byte_count: 190_001 });
+    rig.push(
+        gfid(1),
+        0,
+        &Entry::Copy { from: Address::fb(from), to: Address::fb(to), byte_count: 190_001 },
+    );
     rig.push(gfid(1), 0, &Entry::Fill { at: DATA, byte_count: 5_000, value: 0xa5 });
     rig.push(gfid(1), 0, &Entry::Fill { at: DATA + 1_000, byte_count: 1_000, value: 0 });
     rig.run_idle(COPY, 0);
@@ -187,7 +191,11 @@ fn copies_and_fills_write_what_they_say() {
 #[test]
 fn what_a_guest_writes_wrong_stops_its_own_channel_only() {
     let outside = PROFILE.fb_bytes - 4;
-    let copy = |from, to, byte_count| Entry::Copy { from, to, byte_count };
+    let copy = |from, to, byte_count| Entry::Copy {
+        from: Address::fb(from),
+        to: Address::fb(to),
+        byte_count,
+    };
     let cases = [
         (COPY, launch(CODE, 1, 1), ChannelFault::BadEntry),
         (COMPUTE, copy(0, 4096, 16), ChannelFault::BadEntry),
@@ -199,8 +207,16 @@ fn what_a_guest_writes_wrong_stops_its_own_channel_only() {
             Entry::Fill { at: outside, byte_count: u64::MAX, value: 1 },
             ChannelFault::OutOfPartition,
         ),
-        (COPY, Entry::Acquire { at: PROFILE.fb_bytes, value: 0 }, ChannelFault::OutOfPartition),
-        (COMPUTE, Entry::Release { at: PROFILE.fb_bytes, value: 0 }, ChannelFault::OutOfPartition),
+        (
+            COPY,
+            Entry::Acquire { at: Address::fb(PROFILE.fb_bytes), value: 0 },
+            ChannelFault::OutOfPartition,
+        ),
+        (
+            COMPUTE,
+            Entry::Release { at: Address::fb(PROFILE.fb_bytes), value: 0 },
+            ChannelFault::OutOfPartition,
+        ),
         (COMPUTE, launch(CODE, 1, 1000), ChannelFault::TooLarge),
         (COMPUTE, launch(CODE, 1, 1), ChannelFault::OutOfPartition),
         (COMPUTE, launch(CODE + 0x1000, 1, 1), ChannelFault::IllegalInstruction),
@@ -210,9 +226,9 @@ fn what_a_guest_writes_wrong_stops_its_own_channel_only() {
         rig.load_code(gfid(1), CODE, &wild_kernel());
         rig.bind_together(2, runlist);
         rig.push(gfid(1), 0, &entry);
-        rig.push(gfid(1), 0, &Entry::Release { at: DATA, value: 1 });
+        rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA), value: 1 });
         let value = 2;
-        rig.push(gfid(1), 1, &Entry::Release { at: DATA, value });
+        rig.push(gfid(1), 1, &Entry::Release { at: Address::fb(DATA), value });
         rig.run_idle(runlist, 0);
         assert_eq!(rig.firmware.poll_fault(), Some((channel(0), fault)), "{entry:?}");
         assert_eq!(rig.firmware.channel_fault(channel(0)), Some(fault));
@@ -244,7 +260,7 @@ fn words_that_are_no_entry_and_a_put_too_far_ahead_are_faults() {
 fn a_faulted_channel_stands_still_until_it_is_bound_again() {
     let mut rig = compute_rig();
     rig.push_words(gfid(1), 0, &[9; 16]);
-    rig.push(gfid(1), 0, &Entry::Release { at: DATA, value: 1 });
+    rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA), value: 1 });
     rig.run_idle(COMPUTE, 0);
     let now_ns = rig.gpu.now_ns();
     rig.run_idle(COMPUTE, 0);
@@ -288,12 +304,20 @@ fn code_that_anyone_writes_is_what_runs_next() {
     type Write = fn(&mut Rig, &[u8]);
     let writers: [Write; 4] = [
         |rig, _| {
-            rig.push(gfid(1), 1, &Entry::Copy { from: CODE + 0x1000, to: CODE, byte_count: 12 });
+            rig.push(
+                gfid(1),
+                1,
+                &Entry::Copy {
+                    from: Address::fb(CODE + 0x1000),
+                    to: Address::fb(CODE),
+                    byte_count: 12,
+                },
+            );
             rig.run_idle(COPY, 1);
         },
         |rig, _| {
-            rig.push(gfid(1), 1, &Entry::Release { at: CODE + 8, value: EXIT[1] });
-            rig.push(gfid(1), 1, &Entry::Release { at: CODE + 4, value: EXIT[0] });
+            rig.push(gfid(1), 1, &Entry::Release { at: Address::fb(CODE + 8), value: EXIT[1] });
+            rig.push(gfid(1), 1, &Entry::Release { at: Address::fb(CODE + 4), value: EXIT[0] });
             rig.run_idle(COPY, 1);
         },
         |rig, code| rig.gpu.bar_write(CODE, code).unwrap(),
@@ -393,7 +417,11 @@ fn a_copy_that_would_end_outside_writes_nothing() {
     let mut rig = copy_rig();
     rig.poke(gfid(1), 0, &[1; 4096]);
     let to = PROFILE.fb_bytes - CHUNK;
-    rig.push(gfid(1), 0, &Entry::Copy { from: 0, to, byte_count: CHUNK + 1 });
+    rig.push(
+        gfid(1),
+        0,
+        &Entry::Copy { from: Address::fb(0), to: Address::fb(to), byte_count: CHUNK + 1 },
+    );
     rig.run_idle(COPY, 0);
     assert_eq!(rig.peek(gfid(1), to), [0]);
     assert_eq!(rig.gpu.stats(gfid(1)).copied_bytes, 0);
@@ -406,8 +434,8 @@ fn entries_that_take_no_time_of_their_own_do_not_keep_the_engine_from_others() {
     rig.add_vgpu(gfid(1), 0);
     rig.bind_together(2, COMPUTE);
     for _ in 0..16 {
-        rig.push(gfid(1), 0, &Entry::Release { at: DATA, value: 1 });
-        rig.push(gfid(1), 1, &Entry::Release { at: DATA, value: 1 });
+        rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA), value: 1 });
+        rig.push(gfid(1), 1, &Entry::Release { at: Address::fb(DATA), value: 1 });
     }
     rig.start(COMPUTE, 0);
     rig.pass(16 * 30_000);

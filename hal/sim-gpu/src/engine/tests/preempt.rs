@@ -5,7 +5,7 @@ use crate::compute::program::EXIT;
 use crate::harness::{CODE, DATA, Rig, endless_kernel, gfid, launch, sum, sum_kernel, tsg};
 use crate::{Costs, Stop};
 use godwit_hal::Runlists;
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{PreemptMode, RunlistEvent, RunlistState};
 
 #[test]
@@ -196,7 +196,7 @@ fn a_preempt_and_the_next_start_may_be_asked_for_together() {
 fn a_channel_that_waits_is_preempted_in_any_mode_and_still_waits_after() {
     for mode in [PreemptMode::Wfi, PreemptMode::Cta, PreemptMode::Instruction] {
         let mut rig = compute_rig();
-        rig.push(gfid(1), 0, &Entry::Acquire { at: DATA, value: 7 });
+        rig.push(gfid(1), 0, &Entry::Acquire { at: Address::fb(DATA), value: 7 });
         rig.start(COMPUTE, 0);
         rig.pass(5_000);
         let seq = rig.preempt(COMPUTE, mode);
@@ -219,7 +219,11 @@ fn a_copy_stops_at_the_boundary_of_the_mode_and_goes_on_there() {
         let bytes: Vec<u8> = (0..total as u32).map(|at| (at / 11) as u8 | 1).collect();
         rig.poke(gfid(1), DATA, &bytes);
         let to = DATA + 0x20_0000;
-        rig.push(gfid(1), 0, &Entry::Copy { from: DATA, to, byte_count: total });
+        rig.push(
+            gfid(1),
+            0,
+            &Entry::Copy { from: Address::fb(DATA), to: Address::fb(to), byte_count: total },
+        );
         rig.start(COPY, 0);
         rig.pass(2_000); // half a microsecond of copying
         let seq = rig.preempt(COPY, mode);

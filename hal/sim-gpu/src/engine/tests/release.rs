@@ -6,7 +6,7 @@ use crate::{Costs, Fault, Stop};
 use godwit_hal::{Channels, Runlists};
 use godwit_mmio::Words;
 use godwit_regs::bits::ChannelStatus;
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{ChannelFault, PreemptMode, RunlistEvent, RunlistState};
 
 #[test]
@@ -99,7 +99,7 @@ fn a_slot_that_is_bound_anew_during_a_reset_has_no_part_in_it() {
 #[test]
 fn a_reset_of_a_group_that_only_waits_faults_nobody() {
     let mut rig = compute_rig();
-    rig.push(gfid(1), 0, &Entry::Acquire { at: DATA, value: 1 });
+    rig.push(gfid(1), 0, &Entry::Acquire { at: Address::fb(DATA), value: 1 });
     rig.start(COMPUTE, 0);
     rig.pass(10_000);
     let seq = rig.reset(COMPUTE);
@@ -113,7 +113,7 @@ fn a_reset_of_a_group_that_only_waits_faults_nobody() {
 #[test]
 fn what_is_asked_of_an_engine_that_resets_waits_for_its_end() {
     let mut rig = compute_rig();
-    rig.push(gfid(1), 0, &Entry::Release { at: DATA, value: 1 });
+    rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA), value: 1 });
     let reset = rig.reset(COMPUTE);
     rig.gpu.service();
     rig.preempt(COMPUTE, PreemptMode::Wfi);

@@ -4,7 +4,7 @@ use super::{BARE_CONTEXT, COMPUTE, SOON_NS, compute_rig, preempted};
 use crate::harness::{CODE, DATA, Rig, endless_kernel, gfid, launch};
 use crate::{Costs, Stop};
 use godwit_hal::Runlists;
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{PreemptMode, RunlistEvent, RunlistState, TsgId};
 
 const INSTRUCTION: PreemptMode = PreemptMode::Instruction;
@@ -52,7 +52,7 @@ fn no_event_is_left_of_a_group_that_has_left() {
     // One has work, one has no channel, and one has left before it was asked.
     for (group, late) in [(0, false), (5, false), (0, true)] {
         let mut rig = compute_rig();
-        rig.push(gfid(1), 0, &Entry::Release { at: DATA, value: 1 });
+        rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA), value: 1 });
         let start = rig.start(COMPUTE, group);
         if late {
             rig.pass(SOON_NS);

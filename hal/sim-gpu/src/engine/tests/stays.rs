@@ -3,7 +3,7 @@
 use super::{BARE_CONTEXT, COMPUTE, COPY, SOON_NS, compute_rig};
 use crate::harness::{CODE, DATA, Rig, endless_kernel, gfid, launch};
 use crate::{Costs, Stay};
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{PreemptMode, RunlistEvent};
 
 /// A kernel without end that has run for a while, whose stay will be told.
@@ -47,7 +47,7 @@ fn nobody_asked_a_group_that_ran_out_of_work() {
     rig.gpu.take_stays();
     for (guest, runlist) in [(0, COMPUTE), (1, COPY)] {
         rig.bind_plain(guest, runlist);
-        rig.push(gfid(1), guest, &Entry::Release { at: DATA, value: 1 });
+        rig.push(gfid(1), guest, &Entry::Release { at: Address::fb(DATA), value: 1 });
         let start_ns = rig.gpu.now_ns();
         rig.run_idle(runlist, guest);
         let costs = Costs::default();
@@ -85,7 +85,7 @@ fn a_stay_that_a_reset_ends_lasts_until_the_engine_is_reset() {
 fn stays_are_noted_from_the_first_call_on_and_told_once() {
     let mut rig = compute_rig();
     let stay = |rig: &mut Rig| {
-        rig.push(gfid(1), 0, &Entry::Release { at: DATA, value: 1 });
+        rig.push(gfid(1), 0, &Entry::Release { at: Address::fb(DATA), value: 1 });
         let start_ns = rig.gpu.now_ns();
         rig.run_idle(COMPUTE, 0);
         start_ns

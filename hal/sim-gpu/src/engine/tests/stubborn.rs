@@ -4,7 +4,7 @@ use super::{BARE_CONTEXT, CHUNK, COMPUTE, COPY, SOON_NS, compute_rig, copy_rig, 
 use crate::Costs;
 use crate::harness::{CODE, DATA, Rig, endless_kernel, gfid, launch};
 use godwit_hal::Partitions;
-use godwit_regs::fifo::Entry;
+use godwit_regs::fifo::{Address, Entry};
 use godwit_types::{PreemptMode, RunlistEvent};
 
 const STUBBORN_NS: u64 = 50_000;
@@ -53,7 +53,15 @@ fn a_copy_goes_on_to_the_first_boundary_after_that_time() {
     for mode in [PreemptMode::Cta, PreemptMode::Instruction] {
         let mut rig = copy_rig();
         rig.gpu.set_stubborn(gfid(1), 500);
-        rig.push(gfid(1), 0, &Entry::Copy { from: DATA, to: DATA + total, byte_count: total });
+        rig.push(
+            gfid(1),
+            0,
+            &Entry::Copy {
+                from: Address::fb(DATA),
+                to: Address::fb(DATA + total),
+                byte_count: total,
+            },
+        );
         rig.start(COPY, 0);
         rig.pass(2_000);
         let seq = rig.preempt(COPY, mode);
@@ -61,7 +69,7 @@ fn a_copy_goes_on_to_the_first_boundary_after_that_time() {
         let done = rig.gpu.stats(gfid(1)).copied_bytes;
         let costs = Costs::default();
         let begun_ns = costs.context_ns(BARE_CONTEXT) + costs.entry_ns + costs.copy_setup_ns;
-        let bytes = costs.copied_bytes(2_500 - begun_ns);
+        let bytes = costs.guest_copy_bytes(2_500 - begun_ns, false);
         assert!(bytes < total - CHUNK && !bytes.is_multiple_of(CHUNK));
         match mode {
             PreemptMode::Cta => assert_eq!(done, aim(bytes)),
@@ -74,7 +82,7 @@ fn a_copy_goes_on_to_the_first_boundary_after_that_time() {
 fn a_channel_that_only_waits_is_not_stubborn() {
     let mut rig = compute_rig();
     rig.gpu.set_stubborn(gfid(1), STUBBORN_NS);
-    rig.push(gfid(1), 0, &Entry::Acquire { at: DATA, value: 7 });
+    rig.push(gfid(1), 0, &Entry::Acquire { at: Address::fb(DATA), value: 7 });
     rig.start(COMPUTE, 0);
     rig.pass(5_000);
     let seq = rig.preempt(COMPUTE, PreemptMode::Instruction);

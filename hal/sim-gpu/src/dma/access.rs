@@ -1,0 +1,202 @@
+//! Accesses over the bus, and those that may go either way.
+
+use super::{DmaTarget, DmaWindow};
+use crate::board::Board;
+use crate::partition::Partition;
+use godwit_regs::fifo::Address;
+use godwit_sys::MemFile;
+use godwit_types::{ChannelFault, Gfid};
+use std::sync::atomic::Ordering;
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Where the first bytes of an access over the bus are.
+enum Place<'a> {
+    Memory(&'a MemFile, u64),
+    Peer(Gfid, &'a Partition, u64),
+}
+
+impl DmaWindow {
+    const fn allows(&self, access: Access) -> bool {
+        match access {
+            Access::Read => self.read,
+            Access::Write => self.write,
+        }
+    }
+}
+
+impl Board {
+    /// Where an address leads, and how many of the bytes are there.
+    fn dma_part(
+        &self,
+        gfid: Gfid,
+        iova: u64,
+        byte_count: u64,
+        access: Access,
+    ) -> Result<(Place<'_>, u64), ChannelFault> {
+        let (window, at) = self.vgpus[gfid].dma.find(iova).ok_or(ChannelFault::Dma)?;
+        if !window.allows(access) {
+            return Err(ChannelFault::Dma);
+        }
+        let part = byte_count.min(window.byte_count - (iova - window.iova));
+        let place = match &window.target {
+            DmaTarget::Memory { memory, .. } => Place::Memory(memory, at),
+            DmaTarget::Peer { gfid, .. } => {
+                self.peer_place(*gfid, at, part).ok_or(ChannelFault::Dma)?
+            }
+        };
+        Ok((place, part))
+    }
+
+    /// Where bytes of a peer's aperture are, while it is open.
+    fn peer_place(&self, peer: Gfid, at: u64, byte_count: u64) -> Option<Place<'_>> {
+        let place = self.vgpus[peer].bar.reach(at, byte_count)?;
+        let partition = self.partition(peer)?;
+        let end = place.checked_add(byte_count)?;
+        (end <= partition.file().len()).then_some(Place::Peer(peer, partition, place))
+    }
+
+    /// Checks that all of an access over the bus would pass now.
+    fn check_dma(
+        &self,
+        gfid: Gfid,
+        mut iova: u64,
+        byte_count: u64,
+        access: Access,
+    ) -> Result<(), ChannelFault> {
+        let end = iova.checked_add(byte_count).ok_or(ChannelFault::Dma)?;
+        while iova < end {
+            let (_, part) = self.dma_part(gfid, iova, end - iova, access)?;
+            iova += part;
+        }
+        Ok(())
+    }
+
+    /// Checks that all of an access would pass now.
+    pub(crate) fn check_access(
+        &self,
+        gfid: Gfid,
+        address: Address,
+        byte_count: u64,
+        access: Access,
+    ) -> Result<(), ChannelFault> {
+        if address.is_bus() {
+            return self.check_dma(gfid, address.at, byte_count, access);
+        }
+        let end = address.at.checked_add(byte_count);
+        match (self.partition(gfid), end) {
+            (Some(partition), Some(end)) if end <= partition.file().len() => Ok(()),
+            _ => Err(ChannelFault::OutOfPartition),
+        }
+    }
+
+    /// Reads bytes for a vGPU.
+    pub(crate) fn read_at(
+        &self,
+        gfid: Gfid,
+        address: Address,
+        into: &mut [u8],
+    ) -> Result<(), ChannelFault> {
+        if !address.is_bus() {
+            let partition = self.partition(gfid).ok_or(ChannelFault::OutOfPartition)?;
+            return partition.read(address.at, into).map_err(|_| ChannelFault::OutOfPartition);
+        }
+        let (mut iova, mut rest) = (address.at, into);
+        while !rest.is_empty() {
+            let (place, part) = self.dma_part(gfid, iova, rest.len() as u64, Access::Read)?;
+            let (bytes, left) = rest.split_at_mut(part as usize);
+            let read = match place {
+                Place::Memory(memory, at) => memory.read(at, bytes),
+                Place::Peer(_, partition, at) => partition.read(at, bytes),
+            };
+            read.map_err(|_| ChannelFault::Dma)?;
+            (iova, rest) = (iova + part, left);
+        }
+        Ok(())
+    }
+
+    /// Writes bytes for a vGPU. Those that go to its own partition or to guest memory are logged
+    /// where there is a log. Those that go to a peer come to it as a CPU's do, through its
+    /// aperture, and no log knows of them.
+    pub(crate) fn write_at(
+        &mut self,
+        gfid: Gfid,
+        address: Address,
+        from: &[u8],
+    ) -> Result<(), ChannelFault> {
+        if !address.is_bus() {
+            let partition = self.partition_mut(gfid).ok_or(ChannelFault::OutOfPartition)?;
+            return partition.write(address.at, from).map_err(|_| ChannelFault::OutOfPartition);
+        }
+        let (mut iova, mut rest) = (address.at, from);
+        while !rest.is_empty() {
+            let (place, part) = self.dma_part(gfid, iova, rest.len() as u64, Access::Write)?;
+            let (bytes, left) = rest.split_at(part as usize);
+            let (written, peer) = match place {
+                Place::Memory(memory, at) => (memory.write(at, bytes), None),
+                Place::Peer(peer, partition, at) => (partition.file().write(at, bytes), Some(peer)),
+            };
+            written.map_err(|_| ChannelFault::Dma)?;
+            match peer {
+                Some(peer) => self.note_write(peer),
+                None => self.log_dma(gfid, iova, part),
+            }
+            (iova, rest) = (iova + part, left);
+        }
+        Ok(())
+    }
+
+    /// Reads a semaphore.
+    pub(crate) fn load_at(&self, gfid: Gfid, address: Address) -> Result<u32, ChannelFault> {
+        if !address.is_bus() {
+            return self.load_word(gfid, address.at).ok_or(ChannelFault::OutOfPartition);
+        }
+        if let (Place::Memory(memory, at), _) = self.dma_part(gfid, address.at, 4, Access::Read)? {
+            // What the guest's CPU wrote before it released this is there when this is seen.
+            let word = memory.word(at).map_err(|_| ChannelFault::Dma)?;
+            return Ok(u32::from_le(word.load(Ordering::Acquire)));
+        }
+        let mut bytes = [0; 4];
+        self.read_at(gfid, address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Writes a semaphore.
+    pub(crate) fn store_at(
+        &mut self,
+        gfid: Gfid,
+        address: Address,
+        value: u32,
+    ) -> Result<(), ChannelFault> {
+        if !address.is_bus() {
+            return self.store_word(gfid, address.at, value).ok_or(ChannelFault::OutOfPartition);
+        }
+        if let (Place::Memory(memory, at), _) = self.dma_part(gfid, address.at, 4, Access::Write)? {
+            // After all that was copied before it, as the guest's CPU sees it.
+            let word = memory.word(at).map_err(|_| ChannelFault::Dma)?;
+            word.store(value.to_le(), Ordering::Release);
+            self.log_dma(gfid, address.at, 4);
+            return Ok(());
+        }
+        self.write_at(gfid, address, &value.to_le_bytes())
+    }
+
+    /// Whether an access goes to a peer, in part or as a whole.
+    pub(crate) fn reaches_peer(&self, gfid: Gfid, address: Address, byte_count: u64) -> bool {
+        address.is_bus() && self.vgpus[gfid].dma.reach_peer(address.at, byte_count)
+    }
+
+    fn log_dma(&mut self, gfid: Gfid, iova: u64, byte_count: u64) {
+        let vgpu = &mut self.vgpus[gfid];
+        let Some(log) = &mut vgpu.dma_log else { return };
+        if self.faults.take_dma_log_lost() {
+            log.lose();
+        }
+        log.mark(iova, byte_count);
+    }
+}
