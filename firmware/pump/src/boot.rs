@@ -12,7 +12,7 @@ use godwit_types::{
 use godwit_wire::retained::{self, Kept};
 
 /// Version of the mailbox protocol that this firmware speaks.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Why firmware does not start: what it meets is of another version than it knows. It has written
 /// nothing then but the version that it speaks itself.

@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::journal::Journal;
-use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token};
+use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::release::Release;
 use crate::save::{SavePlan, SaveState, SaveStats, Saver};
 use godwit_types::Gfid;
@@ -59,7 +59,7 @@ impl Source {
             token,
             saver,
             phase: Phase::Offering { deadline_ns: now_ns + SILENCE_MAX_NS },
-            out: VecDeque::from([LinkMessage::Offer(token)]),
+            out: VecDeque::from([LinkMessage::Offer(token, host.stream_version().raw())]),
             taken: 0,
             taken_before: 0,
             taken_ns: now_ns,
@@ -114,7 +114,12 @@ impl Source {
             return;
         }
         match (message, &self.phase) {
-            (LinkMessage::Accept(_), Phase::Offering { .. }) => {
+            (LinkMessage::Accept(_, theirs), Phase::Offering { .. }) => {
+                let Some(version) = host.stream_version().agreed(*theirs) else {
+                    let why = versions_apart("the destination reads", *theirs, "written");
+                    return self.abort(host, &why);
+                };
+                self.saver.set_version(version);
                 self.phase = Phase::Saving;
                 self.saver.go_on(host);
             }

@@ -1,14 +1,13 @@
 //! Suspending a vGPU to a file, and resuming it from one.
 
-use crate::file::{FileError, StateFile, state_reader};
+use crate::file::{FileError, FileOptions, ResumeOptions, StateFile, StateReader};
 use crate::host::Host;
 use crate::release::{Release, Start};
 use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::save::{SavePlan, SaveState, SaveStats, Saver};
 use crate::stream::StreamError;
 use godwit_types::{Gfid, Placement};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const CHUNK: usize = 64 * 1024;
@@ -52,10 +51,17 @@ impl Suspend {
     /// # Errors
     ///
     /// When the file cannot be made, or the host has no such vGPU.
-    pub fn new(host: &mut Host, gfid: Gfid, plan: SavePlan, path: &Path) -> io::Result<Self> {
-        let file = StateFile::create(path)?;
+    pub fn new(
+        host: &mut Host,
+        gfid: Gfid,
+        plan: SavePlan,
+        path: &Path,
+        options: &FileOptions,
+    ) -> io::Result<Self> {
+        let file = StateFile::create(path, options.key.as_deref())?;
         let mut saver = Saver::new(host, gfid, plan)
             .ok_or_else(|| io::Error::other("there is no such vGPU"))?;
+        saver.set_version(options.version.min(host.stream_version()));
         // A file takes whatever it is given.
         saver.go_on(host);
         let path = path.to_path_buf();
@@ -156,7 +162,11 @@ enum ResumePhase {
     Restoring,
     Starting(Start, Gfid),
     Running(Gfid),
-    Undoing(String),
+    /// `spent`: the file says that the vGPU has come out of it, which is to be taken back.
+    Undoing {
+        why: String,
+        spent: bool,
+    },
     Undone(String),
 }
 
@@ -164,25 +174,27 @@ enum ResumePhase {
 #[derive(Debug)]
 pub struct Resume {
     restorer: Restorer,
-    file: File,
+    file: StateReader,
     path: PathBuf,
     avoid: Option<Placement>,
     phase: ResumePhase,
 }
 
 impl Resume {
-    /// Starts to resume the vGPU in a file. `avoid`: a placement to be away from.
+    /// Starts to resume the vGPU in a file, which nobody else can do meanwhile. `avoid`: a placement
+    /// to be away from.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened.
+    /// When the file cannot be opened or may not be resumed ([`FileError::is_refusal`]).
     pub fn new(
         host: &Host,
         path: &Path,
         wanted: Wanted,
         avoid: Option<Placement>,
+        options: &ResumeOptions,
     ) -> Result<Self, FileError> {
-        let file = state_reader(path)?;
+        let file = StateReader::claim(path, options)?;
         let restorer = Restorer::new(host, wanted);
         let path = path.to_path_buf();
         Ok(Self { restorer, file, path, avoid, phase: ResumePhase::Restoring })
@@ -207,19 +219,26 @@ impl Resume {
                 Ok(false) => {}
                 Ok(true) => self.phase = ResumePhase::Running(*gfid),
                 Err(why) => {
-                    self.phase = ResumePhase::Undoing(format!("it cannot be started: {why:?}"));
+                    let why = format!("it cannot be started: {why:?}");
+                    self.phase = ResumePhase::Undoing { why, spent: true };
                     self.restorer.give_up(host);
                 }
             },
-            ResumePhase::Undoing(why) => {
+            ResumePhase::Undoing { why, spent } => {
                 if let RestoreState::Undone(_) = self.restorer.step(host) {
-                    self.phase = ResumePhase::Undone(std::mem::take(why));
+                    let mut why = std::mem::take(why);
+                    // Nothing of it is left on the host, so it is in the file alone.
+                    if *spent && let Err(error) = self.file.unspend() {
+                        let path = self.path.display();
+                        why += &format!("; {path} counts as resumed all the same: {error}");
+                    }
+                    self.phase = ResumePhase::Undone(why);
                 }
             }
             ResumePhase::Running(_) | ResumePhase::Undone(_) => {}
         }
         match &self.phase {
-            ResumePhase::Restoring | ResumePhase::Starting(..) | ResumePhase::Undoing(_) => {
+            ResumePhase::Restoring | ResumePhase::Starting(..) | ResumePhase::Undoing { .. } => {
                 ResumeState::Working
             }
             ResumePhase::Running(gfid) => ResumeState::Running(*gfid),
@@ -251,38 +270,41 @@ impl Resume {
         }
     }
 
-    /// Everything is in place: it starts, if the file ends where the state does.
+    /// Everything is in place: it starts, if the file ends where the state does and says, on the
+    /// disk, that the vGPU has come out of it.
     fn start(&mut self, host: &mut Host) {
         let Some((gfid, _)) = self.restorer.home() else { return };
-        let why = match self.file.read(&mut [0]) {
-            Ok(0) => {
-                self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid);
-                return;
+        match self.file.next_bytes() {
+            Ok(None) => match self.file.spend() {
+                Ok(()) => self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid),
+                Err(error) => {
+                    let why = format!("{}: it cannot be marked: {error}", self.path.display());
+                    self.undo(host, why, true);
+                }
+            },
+            Ok(Some(_)) => {
+                let why = format!("{}: {}", self.path.display(), StreamError::AfterEnd);
+                self.undo(host, why, false);
             }
-            Ok(_) => StreamError::AfterEnd.to_string(),
-            Err(error) => error.to_string(),
-        };
-        self.restorer.give_up(host);
-        self.phase = ResumePhase::Undoing(format!("{}: {why}", self.path.display()));
+            Err(error) => self.undo(host, error.to_string(), false),
+        }
     }
 
-    /// Reads a piece of the file. `false`: there is no more, or it could not be read.
+    fn undo(&mut self, host: &mut Host, why: String, spent: bool) {
+        self.restorer.give_up(host);
+        self.phase = ResumePhase::Undoing { why, spent };
+    }
+
+    /// Reads a piece of the file. `false`: it could not be read.
     fn read(&mut self, host: &mut Host) -> bool {
-        let mut bytes = vec![0; CHUNK];
-        match self.file.read(&mut bytes) {
-            Ok(0) => {
-                self.restorer.finish();
-                true
-            }
-            Ok(count) => {
-                self.restorer.feed(&bytes[..count]);
-                true
-            }
+        match self.file.next_bytes() {
+            Ok(Some(bytes)) => self.restorer.feed_owned(bytes),
+            Ok(None) => self.restorer.finish(),
             Err(error) => {
-                self.phase = ResumePhase::Undoing(format!("{}: {error}", self.path.display()));
-                self.restorer.give_up(host);
-                false
+                self.undo(host, error.to_string(), false);
+                return false;
             }
         }
+        true
     }
 }
