@@ -308,3 +308,101 @@ impl Resume {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Mark;
+    use crate::mcu::Mcu;
+    use godwit_sim_gpu::{Costs, Fault, GpuConfig};
+    use godwit_types::{Engines, Identity, Profile, Share};
+    use godwit_wire::mailbox::{Command, StopMode};
+
+    const MIB: u64 = 1 << 20;
+    const STEP_NS: u64 = 10_000;
+
+    fn host() -> Host {
+        let identity = Identity {
+            fb_bytes: 32 * MIB,
+            bar_bytes: 32 * MIB,
+            context_bytes: 4 * MIB,
+            context_layout: 1,
+            engines: Engines::ALL,
+        };
+        let config = GpuConfig { identity, start_ns: 0, costs: Costs::default() };
+        Host::new(config, &Mcu::Native).unwrap()
+    }
+
+    /// Steps until something has come to its end.
+    fn until<T>(host: &mut Host, mut step: impl FnMut(&mut Host) -> Option<T>) -> T {
+        for _ in 0..100_000 {
+            if let Some(end) = step(host) {
+                return end;
+            }
+            let until_ns = host.now_ns() + STEP_NS;
+            host.run(until_ns);
+            host.settle();
+        }
+        panic!("it does not end");
+    }
+
+    fn suspend(host: &mut Host, path: &Path) {
+        let profile =
+            Profile { fb_bytes: 8 * MIB, bar_bytes: MIB, channel_count: 2, context_bytes: 4096 };
+        let gfid = host.create_running(profile, Share::DEFAULT, None).unwrap();
+        let plan = SavePlan {
+            uuid: [1; 16],
+            token: 1,
+            live: None,
+            stop: StopMode::Instruction,
+            stop_timeout_ns: 10_000_000,
+        };
+        let mut suspend = Suspend::new(host, gfid, plan, path, &FileOptions::default()).unwrap();
+        until(host, |host| match suspend.step(host) {
+            SuspendState::WantsPause => {
+                suspend.guest_paused(host);
+                None
+            }
+            state => (state == SuspendState::Suspended).then_some(()),
+        });
+    }
+
+    fn mark(path: &Path) -> Mark {
+        StateReader::look(path, None).unwrap().mark()
+    }
+
+    fn resume(host: &Host, path: &Path) -> Resume {
+        Resume::new(host, path, Wanted::default(), None, &ResumeOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_start_that_is_refused_leaves_the_vgpu_in_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.state");
+        let mut host = host();
+        suspend(&mut host, &path);
+        let mut one = resume(&host, &path);
+        until(&mut host, |host| {
+            let state = one.step(host);
+            assert_eq!(state, ResumeState::Working);
+            matches!(one.phase, ResumePhase::Starting(..)).then_some(())
+        });
+        assert_eq!(mark(&path), Mark::Spent);
+        // The aperture takes its time to open, and meanwhile somebody makes the vGPU absent: the
+        // firmware refuses the start that waits.
+        host.card_mut().gpu_mut().inject(Fault::BarStuckNs(1_000_000));
+        let (gfid, _) = one.home().unwrap();
+        host.send(gfid, Command::Release);
+        let why = until(&mut host, |host| match one.step(host) {
+            ResumeState::Undone(why) => Some(why),
+            ResumeState::Working => None,
+            ResumeState::Running(_) => panic!("it runs"),
+        });
+        assert!(why.starts_with("it cannot be started: "), "{why}");
+        assert_eq!(mark(&path), Mark::Fresh);
+        drop(one);
+        let mut again = resume(&host, &path);
+        until(&mut host, |host| matches!(again.step(host), ResumeState::Running(_)).then_some(()));
+        assert_eq!(mark(&path), Mark::Spent);
+    }
+}

@@ -3,8 +3,8 @@
 //! Method: one suspended vGPU; its file is cut, changed and relabelled in many ways, each is
 //! resumed, and at the end the whole file is, and the job ends with the right bytes.
 
-use godwit_shim::stream::{Reader, StreamVersion};
-use godwit_shim::{FileOptions, HEAD_BYTES, ResumeOptions, SealKey};
+use godwit_shim::stream::Reader;
+use godwit_shim::{FileOptions, HEAD_BYTES, Mark, ResumeOptions, SealKey, StateReader};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
@@ -207,13 +207,20 @@ fn is_named(why: &str) -> bool {
         "the state is truncated: ",
         "the state is newer: ",
         "the state has a mandatory record of unknown kind ",
+        "the sealed state is damaged: ",
+        "the sealed state is truncated: ",
+        "is no state file",
+        "is damaged: its head ",
+        "whether it was resumed before is not known",
     ];
     // After the file's own name.
-    let why = why.split_once("changed.state: ").map_or(why, |(_, why)| why);
+    let why = why.split_once("changed.state").map_or(why, |(_, why)| why);
+    let why = why.trim_start_matches([':', ' ']);
     names.iter().any(|name| why.starts_with(name))
 }
 
-/// Every bit of all headers and bodies, and some of the payloads, each of which has one CRC.
+/// Every bit of the head and of all headers and bodies, and some of the payloads, each of which has
+/// one CRC.
 #[test]
 fn any_flipped_bit_is_found_and_leaves_nothing() {
     const SEED: u64 = 2;
@@ -221,8 +228,8 @@ fn any_flipped_bit_is_found_and_leaves_nothing() {
     let mut case = suspended();
     let bytes = case.bytes.clone();
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut bits: Vec<usize> =
-        headers_and_bodies(&bytes).flat_map(|at| 8 * at..8 * at + 8).collect();
+    let places = (0..HEAD_BYTES).chain(headers_and_bodies(&bytes));
+    let mut bits: Vec<usize> = places.flat_map(|at| 8 * at..8 * at + 8).collect();
     assert!(bits.len() > 1_500, "{}", bits.len());
     bits.extend((0..300).map(|_| rng.random_range(0..8 * bytes.len())));
     for bit in bits {
@@ -288,6 +295,106 @@ fn a_newer_version_and_an_unknown_kind_are_refused_by_name() {
     let why = case.refused(&relabel(&|header| header.kind = 99), "unknown");
     assert!(why.contains("unknown kind 99"), "{why}");
     case.finish();
+}
+
+#[test]
+fn a_sealed_file_that_is_cut_or_changed_is_refused_and_leaves_nothing() {
+    const SEED: u64 = 4;
+    println!("bits of seed {SEED}"); // shown only when the test fails
+    let mut case = suspended_with(&FileOptions { key: key(1), ..FileOptions::default() });
+    let bytes = case.bytes.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    for _ in 0..200 {
+        let cut = rng.random_range(HEAD_BYTES..bytes.len());
+        let why = case.refused(&bytes[..cut], &format!("cut at {cut}"));
+        assert!(why.contains("the sealed state is truncated"), "cut at {cut}: {why}");
+    }
+    let first: Vec<usize> = (0..8 * (HEAD_BYTES + 70)).collect();
+    for bit in first.into_iter().chain((0..300).map(|_| rng.random_range(0..8 * bytes.len()))) {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let why = case.refused(&changed, &format!("bit {bit}"));
+        // One in the magic leaves nothing that is known as a seal.
+        assert!(is_named(&why) || why.contains("the state is not sealed"), "bit {bit}: {why}");
+    }
+    case.finish();
+}
+
+#[test]
+fn a_sealed_file_is_opened_with_its_key_alone() {
+    let mut case = suspended_with(&FileOptions { key: key(1), ..FileOptions::default() });
+    let path = case.folder.path().join("whole.state");
+    for (key, named) in [
+        (None, "the state is sealed, and no key was given"),
+        (key(2), "the state is sealed with another key"),
+    ] {
+        let options = ResumeOptions { key, keep: false };
+        let why = case.resume_with(&path, case.vgpu, options).unwrap_err();
+        assert!(why.contains(named), "{why}");
+    }
+    // Nothing of the guest's memory can be seen in it.
+    let plain = suspended().bytes;
+    let part = &plain[plain.len() - 2_000..][..64];
+    assert!(memchr::memmem::find(&plain, part).is_some());
+    assert!(memchr::memmem::find(&case.bytes, part).is_none());
+    case.finish();
+    let mut plain = suspended();
+    let path = plain.folder.path().join("whole.state");
+    let options = ResumeOptions { key: key(1), keep: false };
+    let why = plain.resume_with(&path, plain.vgpu, options).unwrap_err();
+    assert!(why.contains("the state is not sealed"), "{why}");
+    plain.finish();
+}
+
+fn mark(path: &Path) -> Mark {
+    StateReader::look(path, None).unwrap().mark()
+}
+
+fn instructions(world: &World, vgpu: VgpuId) -> u64 {
+    world.job_reports().iter().find(|job| job.vgpu == vgpu).unwrap().instructions
+}
+
+#[test]
+fn a_file_is_spent_before_its_vgpu_runs_and_only_then() {
+    let mut case = suspended();
+    let (vgpu, path) = (case.vgpu, case.folder.path().join("whole.state"));
+    let before = instructions(&case.world, vgpu);
+    let (to, options) = (case.to, ResumeOptions::default());
+    case.world.act(Action::Resume(ResumeSpec { vgpu, path: path.clone(), to, options }));
+    let mut looks = [0, 0];
+    while case.world.is_transferring() {
+        let runs = instructions(&case.world, vgpu) != before;
+        match mark(&path) {
+            Mark::Fresh => assert!(!runs, "it runs, and is still in its file"),
+            other => assert_eq!(other, Mark::Spent),
+        }
+        looks[usize::from(runs)] += 1;
+        case.world.step();
+    }
+    assert!(looks[0] > 1, "{looks:?}");
+    assert_eq!(mark(&path), Mark::Spent);
+    // It is in another file now, and the one that is spent is refused before anything is done.
+    let again = case.folder.path().join("again.state");
+    let (stop, stop_timeout_ns) = (StopMode::Instruction, 10_000_000);
+    let options = FileOptions::default();
+    let spec = SuspendSpec { vgpu, path: again.clone(), stop, stop_timeout_ns, options };
+    case.world.act(Action::Suspend(spec));
+    while case.world.is_transferring() {
+        case.world.step();
+    }
+    let why = case.resume_file(&path, vgpu).unwrap_err();
+    assert!(why.starts_with("refused: ") && why.contains("was resumed before"), "{why}");
+    case.resume_file(&again, vgpu).unwrap();
+}
+
+#[test]
+fn a_file_that_is_kept_is_as_it_was() {
+    let mut case = suspended();
+    let (vgpu, path) = (case.vgpu, case.folder.path().join("whole.state"));
+    let keep = ResumeOptions { key: None, keep: true };
+    case.resume_with(&path, vgpu, keep).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), case.bytes);
+    assert_eq!(mark(&path), Mark::Fresh);
 }
 
 #[test]
