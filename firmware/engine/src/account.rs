@@ -27,6 +27,13 @@ impl Account {
     pub(crate) const EMPTY: Self =
         Self { credit_ns: 0, loan_ns: 0, ahead_ns: 0, over_ns: 0, lost_ns: 0 };
 
+    /// That of a vGPU that comes from elsewhere with a debt, which is bounded here as any is.
+    pub(crate) fn owing(ns: u32) -> Self {
+        let mut account = Self::EMPTY;
+        account.charge(ns.into());
+        account
+    }
+
     pub(crate) fn credit_ns(&self) -> i32 {
         self.credit_ns
     }

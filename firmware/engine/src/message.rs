@@ -2,8 +2,9 @@
 
 use godwit_types::{
     Abuse, ChannelFault, ChannelId, CopyDone, CopyStatus, Gfid, GuestChannelId, GuestTsgId, Limits,
-    Measure, Placement, PlacementError, PreemptMode, Profile, ProfileError, RingConfig,
-    RunlistEvent, RunlistId, RunlistState, Scheduling, Share, SlotId, SlotRange, Throttle, TsgId,
+    Measure, Placement, PlacementError, PreemptMode, Profile, ProfileError, RUNLIST_COUNT,
+    RingConfig, RunlistEvent, RunlistId, RunlistState, Scheduling, Share, SlotId, SlotRange,
+    Throttle, TsgId,
 };
 use static_assertions::const_assert;
 
@@ -170,6 +171,8 @@ pub struct VgpuRecord {
     pub channel_count: u16,
     /// Channels whose contexts follow.
     pub context_count: u16,
+    /// What it has had too much of each engine's time, compute and copy, in nanoseconds.
+    pub debts_ns: [u32; RUNLIST_COUNT as usize],
 }
 
 /// A channel's state.

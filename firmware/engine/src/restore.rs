@@ -1,6 +1,7 @@
 //! Restoring: records come in, are checked for order and meaning, and are bound to the new
 //! home. Nothing runs until everything was consumed.
 
+use crate::account::Account;
 use crate::channel::ChannelState;
 use crate::copy::{CopyKind, SlotUse};
 use crate::engine::{Engine, Step};
@@ -41,6 +42,9 @@ impl Engine {
             context: None,
         });
         vgpu.vectors = record.pending_vectors;
+        for ((_, account), debt_ns) in vgpu.accounts.iter_mut().zip(record.debts_ns) {
+            *account = Account::owing(debt_ns);
+        }
         Ok(())
     }
 

@@ -11,7 +11,8 @@ use crate::transition::{State, Transition};
 use crate::tsg::TsgState;
 use crate::vgpu::Phase;
 use godwit_types::{
-    CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId, SLOT_BYTES, SlotId, SlotRange, Throttle,
+    CopyDone, CopyOp, CopyStatus, Gfid, GuestChannelId, RunlistId, SLOT_BYTES, SlotId, SlotRange,
+    Throttle,
 };
 
 /// How far a save has come.
@@ -181,6 +182,7 @@ impl Engine {
             pending_vectors: vgpu.vectors,
             channel_count,
             context_count,
+            debts_ns: [RunlistId::COMPUTE, RunlistId::COPY].map(|id| vgpu.accounts[id].debt_ns()),
         };
         self.vgpus[gfid].save.enter(gfid, Save::Records { next: 0 });
         self.tell(Event::Vgpu(gfid, record));

@@ -106,6 +106,7 @@ fn vgpu(record: &VgpuRecord) -> record::Vgpu {
         pending_vectors: record.pending_vectors,
         channel_count: record.channel_count,
         context_count: record.context_count,
+        debts_ns: record.debts_ns,
     }
 }
 

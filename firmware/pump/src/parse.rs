@@ -136,6 +136,7 @@ fn vgpu_record(record: &record::Vgpu) -> VgpuRecord {
         pending_vectors: record.pending_vectors,
         channel_count: record.channel_count,
         context_count: record.context_count,
+        debts_ns: record.debts_ns,
     }
 }
 

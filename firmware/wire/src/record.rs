@@ -5,7 +5,7 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 2 | kind; 0 is illegal |
-//! | 2 | 1 | version of the body; 0: not frozen yet |
+//! | 2 | 1 | version of the body, from 1 |
 //! | 3 | 1 | flags; bit 0: may be skipped by who does not know the kind |
 //! | 4 | 4 | body length |
 //! | 8 | 8 | payload length |
@@ -14,9 +14,18 @@
 //!
 //! All integers are little-endian. Order: descriptor, rounds of pages, vGPU, channels,
 //! contexts, function, trailer.
+//!
+//! Bodies are frozen by version: [`v1`] has all of them, and a shape that has changed since stands
+//! in a later module beside it. The names in this module are the newest of each. A *stream* has a
+//! version too, which says what version its records have ([`Kind::version_in`]).
+
+pub mod v1;
+pub mod v2;
 
 use crate::codec::{WireError, crc32c};
-use serde::{Deserialize, Serialize};
+
+pub use v1::{Channel, Context, Descriptor, Function, PageRun, Pages, RUNS_MAX, Share, Trailer};
+pub use v2::Vgpu;
 
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 24;
@@ -24,11 +33,10 @@ pub const HEADER_BYTES: usize = 24;
 pub const BODY_BYTES_MAX: usize = 512;
 /// Longest payload in bytes: what a staging slot holds.
 pub const PAYLOAD_BYTES_MAX: u64 = 256 * 1024;
-/// Page runs of one pages record.
-pub const RUNS_MAX: usize = 32;
-/// Version of the bodies below. They are not frozen yet, so a stream of another build may
-/// not be readable.
-pub const VERSION: u8 = 0;
+/// Oldest stream version. One of version 0 is of a build from before the format was frozen.
+pub const STREAM_VERSION_MIN: u8 = 1;
+/// Newest stream version.
+pub const STREAM_VERSION_MAX: u8 = 2;
 /// Flag: who does not know the kind may skip the record.
 pub const OPTIONAL: u8 = 1;
 
@@ -65,6 +73,36 @@ impl Kind {
             7 => Self::Trailer,
             _ => return None,
         })
+    }
+
+    /// Version of such a record in a stream of this version: the newest that is not above it.
+    ///
+    /// The descriptor's is 1 in every stream: it is sent before the other side has said what it
+    /// reads.
+    pub const fn version_in(self, stream_version: u8) -> u8 {
+        match self {
+            Self::Vgpu if stream_version >= 2 => 2,
+            Self::Descriptor
+            | Self::Pages
+            | Self::Vgpu
+            | Self::Channel
+            | Self::Context
+            | Self::Function
+            | Self::Trailer => 1,
+        }
+    }
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Descriptor => "descriptor",
+            Self::Pages => "pages",
+            Self::Vgpu => "vgpu",
+            Self::Channel => "channel",
+            Self::Context => "context",
+            Self::Function => "function",
+            Self::Trailer => "trailer",
+        }
     }
 }
 
@@ -184,112 +222,6 @@ impl Header {
     }
 }
 
-/// What the stream holds, so that a destination which cannot take it says so at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Descriptor {
-    /// The vGPU's own id, which it keeps wherever it goes.
-    pub uuid: [u8; 16],
-    /// Counts the moves and suspends of this vGPU, so that a stale stream is known.
-    pub token: u64,
-    /// Bytes of its partition.
-    pub fb_bytes: u64,
-    /// Bytes of its aperture.
-    pub bar_bytes: u64,
-    /// Channels.
-    pub channel_count: u16,
-    /// Bytes of each channel's context buffer.
-    pub context_bytes: u32,
-    /// Version of what the device writes to a context buffer.
-    pub context_layout: u32,
-    /// What it was due of the engines where it comes from.
-    pub share: crate::mailbox::Share,
-}
-
-/// Pages of the partition. The payload has the bytes of those that are not zero, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pages {
-    /// Round, counted from 0.
-    pub round: u32,
-    /// Which pages.
-    pub runs: heapless::Vec<PageRun, RUNS_MAX>,
-}
-
-/// Consecutive pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageRun {
-    /// First page of the partition.
-    pub first: u32,
-    /// How many.
-    pub count: u32,
-    /// All of them are zero and have no bytes in the payload.
-    pub zero: bool,
-}
-
-/// A vGPU's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vgpu {
-    /// The guest's time when it was stopped.
-    pub guest_time_ns: u64,
-    /// Interrupts that were raised and not taken, by bit.
-    pub pending_vectors: u32,
-    /// Channel records that follow.
-    pub channel_count: u16,
-    /// Channels whose contexts follow.
-    pub context_count: u16,
-}
-
-/// A channel's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Channel {
-    /// The guest's number.
-    pub channel: u16,
-    /// Its group, as the guest knows it.
-    pub tsg: u16,
-    /// Its engine.
-    pub runlist: u8,
-    /// Base of its ring in the partition.
-    pub ring_base: u64,
-    /// Entries of its ring, as a power of two.
-    pub ring_log2: u8,
-    /// Grace period of its group, in units of 100 microseconds.
-    pub grace: u8,
-    /// Why it stands still for good; 0: it does not.
-    pub fault: u8,
-    /// Its group has work, or a doorbell that was not served.
-    pub pending: bool,
-    /// Its context follows.
-    pub used: bool,
-    /// Boundary its group left the engine at: 0 work done, 1 WFI, 2 CTA, 3 instruction.
-    pub left_at: u8,
-}
-
-/// Part of a channel's context; the payload has its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Context {
-    /// Whose.
-    pub channel: u16,
-    /// First byte in the context buffer.
-    pub at: u32,
-}
-
-/// What the guest has written to its function's registers and the device does not keep. The
-/// payload has, for each channel from 0 on, the five words before `Control`, and 1 if its last
-/// request was refused; little-endian words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Function {
-    /// Channels that have words in the payload.
-    pub channel_count: u16,
-}
-
-/// The end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trailer {
-    /// Records before this one.
-    pub record_count: u64,
-    /// SHA-256 over all their headers, which hold the CRCs of everything else.
-    pub digest: [u8; 32],
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,7 +229,7 @@ mod tests {
     fn sample() -> Header {
         Header {
             kind: Kind::Pages as u16,
-            version: VERSION,
+            version: 1,
             flags: 0,
             body_bytes: 3,
             payload_bytes: 4096,

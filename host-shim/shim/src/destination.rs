@@ -1,7 +1,7 @@
 //! The side of a move that takes a vGPU in.
 
 use crate::host::Host;
-use crate::link::{LinkMessage, SILENCE_MAX_NS, Token};
+use crate::link::{LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::release::Start;
 use crate::restore::{RestoreState, Restorer, Wanted};
 use godwit_types::{Gfid, Placement};
@@ -38,6 +38,8 @@ enum Phase {
 pub struct Destination {
     token: Token,
     restorer: Restorer,
+    /// The newest version of the stream that the source writes.
+    offered: u8,
     /// The placement at the source, where it is known, to be away from.
     avoid: Option<Placement>,
     phase: Phase,
@@ -49,13 +51,14 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Takes up an offer.
-    pub fn new(host: &Host, token: Token, avoid: Option<Placement>) -> Self {
+    /// Takes up an offer of a stream of up to version `offered`.
+    pub fn new(host: &Host, token: Token, offered: u8, avoid: Option<Placement>) -> Self {
         // The stream must be of the vGPU and the move that were offered.
         let wanted = Wanted { profile: None, uuid: Some(token.uuid), token: Some(token.number) };
         Self {
             token,
             restorer: Restorer::new(host, wanted),
+            offered,
             avoid,
             phase: Phase::Restoring,
             out: VecDeque::new(),
@@ -190,9 +193,14 @@ impl Destination {
                     self.restorer.feed(&bytes);
                 }
                 RestoreState::Described => {
+                    let Some(version) = host.stream_version().agreed(self.offered) else {
+                        let why = versions_apart("the source writes", self.offered, "read");
+                        self.out.push_back(LinkMessage::decline(self.token, &why));
+                        return self.undo(host, &why);
+                    };
                     self.restorer.accept(host, self.avoid.as_ref());
                     if self.restorer.home().is_some() {
-                        self.out.push_back(LinkMessage::Accept(self.token));
+                        self.out.push_back(LinkMessage::Accept(self.token, version.raw()));
                     }
                 }
                 RestoreState::Ready => {

@@ -1,10 +1,27 @@
 //! State files: written beside and renamed when they are whole and on the disk.
+//!
+//! A file is a [head](HEAD_BYTES) and a stream, plain or sealed.
 
-use crate::stream::{Reader, Record, StreamError};
-use godwit_wire::record::{HEADER_BYTES, Header, Kind};
-use std::fs::{self, File};
+mod head;
+mod read;
+
+use crate::key::SealKey;
+use crate::stream::{Sealer, StreamVersion};
+pub use head::{HEAD_BYTES, HeadError, Mark, read_head};
+pub use read::{FileError, ResumeOptions, StateReader, read_state};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a file is written.
+#[derive(Clone, Debug, Default)]
+pub struct FileOptions {
+    /// Version of the stream in it; at most what its host writes.
+    pub version: StreamVersion,
+    /// What it is sealed with; `None`: it is not.
+    pub key: Option<Arc<SealKey>>,
+}
 
 /// A state file that is being written. Until [`Self::commit`] nothing has its name; one that
 /// is dropped before is removed.
@@ -13,28 +30,8 @@ pub struct StateFile {
     file: Option<File>,
     partial: PathBuf,
     path: PathBuf,
+    sealer: Option<Sealer>,
     byte_count: u64,
-}
-
-/// Why a state file cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// The file itself.
-    #[error("{path}: {error}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// What is in it.
-    #[error("{path}: {error}")]
-    Stream {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: StreamError,
-    },
 }
 
 /// Why no state file may be put at a path.
@@ -52,6 +49,9 @@ pub enum PlaceError {
         .0.display()
     )]
     Partial(PathBuf),
+    /// A state file that is being read.
+    #[error("is there already, and is being resumed")]
+    Resumed,
     /// The file system.
     #[error("cannot be looked at: {0}")]
     Io(#[from] io::Error),
@@ -73,24 +73,20 @@ fn found(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// Whether a file begins as state files do.
-fn begins_as_state(path: &Path) -> io::Result<bool> {
+/// Whether a file may be replaced: it begins as state files do, of whatever version, and nobody has
+/// claimed what is in it.
+fn check_replaced(path: &Path) -> Result<(), PlaceError> {
     let mut file = File::open(path)?;
-    let mut bytes = [0; HEADER_BYTES];
-    let read = |result: io::Result<()>| match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    };
-    if !read(file.read_exact(&mut bytes))? {
-        return Ok(false);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    Read::by_ref(&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    if !matches!(read_head(&head), Ok(_) | Err(HeadError::Newer(_))) {
+        return Err(PlaceError::NotState);
     }
-    let Ok(header) = Header::parse(&bytes) else { return Ok(false) };
-    // No longer than a body may be: that was looked at.
-    let mut body = vec![0; header.body_bytes as usize];
-    Ok(header.kind == Kind::Descriptor as u16
-        && read(file.read_exact(&mut body))?
-        && Header::check(&bytes, &body).is_ok())
+    match file.try_lock_shared() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(PlaceError::Resumed),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }
 
 impl StateFile {
@@ -113,30 +109,43 @@ impl StateFile {
             None => Ok(()),
             // Asked first, since opening a pipe would wait for its other end.
             Some(metadata) if !metadata.is_file() => Err(PlaceError::NotPlain),
-            Some(_) if begins_as_state(path)? => Ok(()),
-            Some(_) => Err(PlaceError::NotState),
+            Some(_) => check_replaced(path),
         }
     }
 
-    /// Starts a file that will be at `path`, in the same folder.
+    /// Starts a file that will be at `path`, in the same folder. With a key it is sealed.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, [`Self::check_place`] refuses the path, or another save to it
-    /// is under way.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    /// When it cannot be made, [`Self::check_place`] refuses the path, another save to it is under
+    /// way, or the system has no randomness to seal it with.
+    pub fn create(path: &Path, key: Option<&SealKey>) -> io::Result<Self> {
         Self::check_place(path).map_err(|error| refused(path, &error))?;
+        let sealer = key.map(Sealer::new).transpose()?;
         let partial = partial_of(path);
         let file = File::options().write(true).create_new(true).open(&partial)?;
-        Ok(Self { file: Some(file), partial, path: path.to_path_buf(), byte_count: 0 })
+        let (file, path) = (Some(file), path.to_path_buf());
+        let mut made = Self { file, partial, path, sealer, byte_count: 0 };
+        made.write(&head::fresh())?;
+        Ok(made)
     }
 
-    /// Appends bytes of the stream.
+    /// Appends bytes of the stream, which are sealed on the way if that is asked for.
     ///
     /// # Errors
     ///
     /// When the disk does not take them.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(sealer) = &mut self.sealer else { return self.write(bytes) };
+        sealer.feed(bytes);
+        if sealer.buffered() == 0 {
+            return Ok(());
+        }
+        let sealed = sealer.take();
+        self.write(&sealed)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.byte_count += bytes.len() as u64;
         match &mut self.file {
             Some(file) => file.write_all(bytes),
@@ -144,7 +153,7 @@ impl StateFile {
         }
     }
 
-    /// Bytes so far.
+    /// Bytes of the file so far.
     pub fn byte_count(&self) -> u64 {
         self.byte_count
     }
@@ -185,128 +194,5 @@ fn refused(path: &Path, error: &PlaceError) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, format!("{} {error}", path.display()))
 }
 
-/// Opens a state file to read it in pieces.
-///
-/// # Errors
-///
-/// When it cannot be opened.
-pub fn state_reader(path: &Path) -> Result<File, FileError> {
-    File::open(path).map_err(|error| FileError::Io { path: path.to_path_buf(), error })
-}
-
-/// Reads a whole state file, record by record, and checks all of it.
-///
-/// # Errors
-///
-/// When it cannot be read or is not whole; the records before the damage were given.
-pub fn read_state(path: &Path, mut visit: impl FnMut(&Record)) -> Result<(), FileError> {
-    let io_error = |error| FileError::Io { path: path.to_path_buf(), error };
-    let bad = |error| FileError::Stream { path: path.to_path_buf(), error };
-    let mut file = state_reader(path)?;
-    let mut reader = Reader::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let count = file.read(&mut buffer).map_err(io_error)?;
-        if count == 0 {
-            return reader.finish().map_err(bad);
-        }
-        reader.feed(&buffer[..count]);
-        while let Some(record) = reader.next_record().map_err(bad)? {
-            visit(&record);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-    use std::os::unix::net::UnixListener;
-
-    /// What a state file begins with.
-    fn record(kind: Kind) -> Vec<u8> {
-        let body = b"body";
-        let header = Header {
-            kind: kind as u16,
-            version: 0,
-            flags: 0,
-            body_bytes: body.len() as u32,
-            payload_bytes: 0,
-            payload_crc: 0,
-        };
-        [header.encode(body).as_slice(), body].concat()
-    }
-
-    /// Why nothing is written to a path; it is not, and nothing is left beside it.
-    fn refusal(path: &Path) -> String {
-        let before = fs::symlink_metadata(path).map(|it| (it.file_type(), it.len())).ok();
-        let why = StateFile::create(path).unwrap_err().to_string();
-        assert_eq!(fs::symlink_metadata(path).map(|it| (it.file_type(), it.len())).ok(), before);
-        let known = why.strip_prefix(&format!("{} ", path.display()));
-        known.unwrap_or_else(|| panic!("{why}")).to_owned()
-    }
-
-    #[test]
-    fn a_state_file_replaces_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.state");
-        for _ in 0..2 {
-            let mut file = StateFile::create(&path).unwrap();
-            file.append(&record(Kind::Descriptor)).unwrap();
-            file.commit().unwrap();
-        }
-        assert_eq!(fs::read(&path).unwrap(), record(Kind::Descriptor));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_is_no_state_file_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = |name: &str| folder.path().join(name);
-        let mut changed = record(Kind::Descriptor);
-        *changed.last_mut().unwrap() ^= 1;
-        let cut = record(Kind::Descriptor)[..HEADER_BYTES + 1].to_vec();
-        for bytes in [&b""[..], b"short", &[7; 100], &changed, &cut, &record(Kind::Pages)] {
-            fs::write(place("a"), bytes).unwrap();
-            assert_eq!(refusal(&place("a")), "is there already, and no state file");
-        }
-        fs::write(place("good"), record(Kind::Descriptor)).unwrap();
-        symlink(place("good"), place("link")).unwrap();
-        symlink(place("none"), place("nowhere")).unwrap();
-        let _socket = UnixListener::bind(place("socket")).unwrap();
-        fs::create_dir(place("folder")).unwrap();
-        for name in ["link", "nowhere", "socket", "folder"] {
-            assert_eq!(refusal(&place(name)), "is there already, and no plain file", "{name}");
-        }
-        let partial = fs::read_dir(folder.path()).unwrap().find(|entry| {
-            entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".partial")
-        });
-        assert!(partial.is_none(), "{partial:?}");
-    }
-
-    #[test]
-    fn what_has_come_meanwhile_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.state");
-        let file = StateFile::create(&path).unwrap();
-        fs::write(&path, "somebody's").unwrap();
-        let why = file.commit().unwrap_err().to_string();
-        assert!(why.ends_with("a.state is there already, and no state file"), "{why}");
-        assert_eq!(fs::read(&path).unwrap(), b"somebody's");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_file_that_a_crash_left_is_named_with_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.state");
-        let partial = folder.path().join("a.state.partial");
-        fs::write(&partial, "half").unwrap();
-        let why = refusal(&path);
-        let expected = format!("is not free: {} is there; if no suspend", partial.display());
-        assert!(why.starts_with(&expected) && why.ends_with("remove it"), "{why}");
-        assert_eq!(fs::read(&partial).unwrap(), b"half");
-        fs::remove_file(&partial).unwrap();
-        StateFile::create(&path).unwrap();
-    }
-}
+mod tests;

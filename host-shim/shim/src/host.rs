@@ -8,6 +8,7 @@ use crate::mcu::Mcu;
 use crate::place;
 use crate::share::{self, AbuseReport};
 use crate::slots::Slots;
+use crate::stream::StreamVersion;
 use crate::tally::{self, Tally};
 use godwit_mmio::{SharedWords, SwitchReader};
 use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
@@ -93,6 +94,7 @@ pub struct Host {
     pub(crate) switches: SwitchReader<SharedWords>,
     /// How its vGPUs take turns.
     pub(crate) scheduling: Scheduling,
+    stream_version: StreamVersion,
 }
 
 impl Host {
@@ -122,6 +124,7 @@ impl Host {
             abuses: Vec::new(),
             switches,
             scheduling: Scheduling::DEFAULT,
+            stream_version: StreamVersion::NEWEST,
         };
         // The firmware says that it has started: commands are meant for one start of it.
         host.card.start()?;
@@ -146,6 +149,16 @@ impl Host {
     /// When the card has not come up, which [`Self::new`] rules out.
     pub fn identity(&mut self) -> Identity {
         self.client.view().identity().expect("the card is up")
+    }
+
+    /// The newest version of a state stream that this host writes and reads.
+    pub fn stream_version(&self) -> StreamVersion {
+        self.stream_version
+    }
+
+    /// Keeps the host to streams of up to this version, as a build that knows no newer one is.
+    pub fn set_stream_version(&mut self, version: StreamVersion) {
+        self.stream_version = version;
     }
 
     /// Time of the card.

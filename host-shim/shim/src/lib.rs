@@ -25,6 +25,7 @@ mod function;
 mod host;
 mod image;
 mod journal;
+mod key;
 mod link;
 mod listener;
 mod loss;
@@ -45,17 +46,22 @@ mod suspend;
 mod symbols;
 mod tally;
 mod update;
+pub mod vfio;
 
 pub use card::{Card, CardError};
 pub use client::Client;
 pub use destination::{Destination, DestinationState};
 pub use dma::PeerChange;
-pub use file::{FileError, PlaceError, StateFile, read_state, state_reader};
+pub use file::{
+    FileError, FileOptions, HEAD_BYTES, HeadError, Mark, PlaceError, ResumeOptions, StateFile,
+    StateReader, read_head, read_state,
+};
 pub use function::Function;
 pub use godwit_mmio::SwitchRead;
 pub use host::{Host, HostError, Pending, VgpuInfo};
 pub use image::{IMAGE_BYTES_MAX, ImageError, check_image};
 pub use journal::Journal;
+pub use key::{KEY_BYTES, KeyError, SealKey};
 pub use link::{LinkMessage, Token};
 pub use loss::{Loss, LossCause};
 pub use mcu::{CallLengths, Mcu, Mishap, MishapAt, QemuBoard, QemuMcu};

@@ -10,10 +10,14 @@
 //!                            ◀── Done: it runs here
 //! ```
 //!
+//! Offer and accept say up to which version each side writes and reads streams: the source writes the
+//! lower of the two.
+//!
 //! A source that waits for its own card says `Alive` now and then: silence is a peer that is
 //! gone. Before the commit either side may call it off. After a break the destination asks with
 //! `Query`, and the source answers from its journal.
 
+use crate::stream::StreamVersion;
 use godwit_wire::WireError;
 use serde::{Deserialize, Serialize};
 
@@ -29,14 +33,14 @@ pub struct Token {
 /// A message between two shims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkMessage {
-    /// Source: a vGPU is to be moved.
-    Offer(Token),
+    /// Source: a vGPU is to be moved, in a stream of up to this version.
+    Offer(Token, u8),
     /// Source: bytes of the state stream.
     Data(Token, Vec<u8>),
     /// Source: it has nothing to send just now, and is there.
     Alive(Token),
-    /// Destination: the descriptor fits.
-    Accept(Token),
+    /// Destination: the descriptor fits, and streams of up to this version are read.
+    Accept(Token, u8),
     /// Destination: it does not, or the restore failed; why.
     Decline(Token, String),
     /// Destination: everything is in place and checked.
@@ -70,10 +74,10 @@ impl LinkMessage {
     /// Which move it is about.
     pub fn token(&self) -> &Token {
         match self {
-            Self::Offer(token)
+            Self::Offer(token, _)
             | Self::Data(token, _)
             | Self::Alive(token)
-            | Self::Accept(token)
+            | Self::Accept(token, _)
             | Self::Decline(token, _)
             | Self::Ready(token)
             | Self::Commit(token)
@@ -111,6 +115,14 @@ impl LinkMessage {
         }
         godwit_wire::decode(bytes)
     }
+}
+
+/// Why two hosts have no version of the stream in common.
+pub(crate) fn versions_apart(who: &str, theirs: u8, what: &str) -> String {
+    let (oldest, newest) = (StreamVersion::OLDEST, StreamVersion::NEWEST);
+    format!(
+        "{who} streams up to version {theirs}, and versions {oldest} to {newest} are {what} here"
+    )
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 use crate::host::Host;
 use crate::save::{SaveError, SaveOptions, SaveState, SaveStats, Saver};
+use crate::stream::StreamVersion;
 use godwit_types::{Gfid, PAGE_BYTES, Throttle};
 
 /// Rounds while the vGPU runs.
@@ -167,6 +168,11 @@ impl PacedSaver {
         let bytes = self.saver.take(bytes_max);
         self.taken += bytes.len() as u64;
         bytes
+    }
+
+    /// The version of the records that follow the descriptor.
+    pub(crate) fn set_version(&mut self, version: StreamVersion) {
+        self.saver.set_version(version);
     }
 
     /// Whoever gets the stream has agreed to the descriptor.

@@ -5,6 +5,7 @@ use crate::host::{Answer, Host, Pending};
 use crate::release::Release;
 use crate::share;
 use crate::stream::{Body, Reader, Record, StreamError};
+use bytes::BytesMut;
 use godwit_regs::copy::PageRun;
 use godwit_sim_gpu::Staging;
 use godwit_types::{Gfid, Identity, Placement, Profile, ProfileError, Share, SlotId};
@@ -178,7 +179,7 @@ impl Restorer {
     /// A restore onto this host.
     pub fn new(host: &Host, wanted: Wanted) -> Self {
         Self {
-            reader: Reader::new(),
+            reader: Reader::up_to(host.stream_version()),
             phase: Phase::Reading,
             descriptor: None,
             wanted,
@@ -220,6 +221,12 @@ impl Restorer {
         self.reader.feed(bytes);
     }
 
+    /// Takes bytes of the stream that are the caller's no more, without copying them.
+    pub fn feed_owned(&mut self, bytes: BytesMut) {
+        self.hungry = false;
+        self.reader.feed_owned(bytes);
+    }
+
     /// No more bytes come: what is missing is an error.
     pub fn finish(&mut self) {
         self.ended = true;
@@ -251,7 +258,7 @@ impl Restorer {
         self.notice_restart(host);
         let (Phase::Described, Some(descriptor)) = (&self.phase, &self.descriptor) else { return };
         let profile = profile(descriptor);
-        let share = share::from_wire(descriptor.share);
+        let share = share::from_wire(descriptor.share.into());
         match host.place(&profile, avoid) {
             Ok((gfid, placement)) => {
                 self.home = Some((gfid, placement));

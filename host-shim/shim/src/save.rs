@@ -9,7 +9,7 @@ pub use error::SaveError;
 
 use crate::host::{Answer, Host, Pending, VgpuInfo};
 use crate::share;
-use crate::stream::Writer;
+use crate::stream::{RecordBody, StreamVersion, Writer};
 use godwit_sim_gpu::Staging;
 use godwit_types::{Gfid, SlotId, Throttle};
 use godwit_wire::mailbox::{Command, Event, Reject, SlotData, StopMode};
@@ -146,13 +146,15 @@ impl Saver {
             channel_count: profile.channel_count,
             context_bytes: profile.context_bytes,
             context_layout: host.identity().context_layout,
-            share: share::to_wire(share),
+            share: share::to_wire(share).into(),
         };
+        let mut writer = Writer::new();
+        writer.set_version(host.stream_version());
         let mut saver = Self {
             gfid,
             options,
             phase: Phase::Described,
-            writer: Writer::new(),
+            writer,
             out: VecDeque::new(),
             staging: host.staging(),
             round: 0,
@@ -171,6 +173,12 @@ impl Saver {
         };
         saver.write(Kind::Descriptor, &descriptor, &[]);
         Some(saver)
+    }
+
+    /// Writes what follows the descriptor in this version, and not in the newest of the host. To be
+    /// said before [`Self::go_on`].
+    pub fn set_version(&mut self, version: StreamVersion) {
+        self.writer.set_version(version);
     }
 
     /// Which vGPU is saved.
@@ -198,6 +206,11 @@ impl Saver {
     /// `None` until then. Those of a round that began in a standstill are what is left to save.
     pub fn round_pages(&self) -> Option<u32> {
         self.round_pages
+    }
+
+    /// Whether the round that is under way, or was last, has begun in the standstill.
+    pub fn is_last(&self) -> bool {
+        self.last
     }
 
     /// Whether the vGPU stands still.
@@ -431,7 +444,7 @@ impl Saver {
         self.phase = Phase::Complete;
     }
 
-    fn write<T: serde::Serialize>(&mut self, kind: Kind, body: &T, payload: &[u8]) {
+    fn write<T: RecordBody>(&mut self, kind: Kind, body: &T, payload: &[u8]) {
         let bytes = self.writer.record(kind, body, payload);
         self.stats.state_bytes += bytes.len() as u64;
         self.out.extend(bytes);

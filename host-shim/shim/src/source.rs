@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::journal::Journal;
-use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token};
+use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::pace::{Estimate, Far, Live, PaceState, PacedSaver};
 use crate::release::Release;
 use crate::save::{SaveOptions, SaveStats};
@@ -70,7 +70,7 @@ impl Source {
             token,
             saver,
             phase: Phase::Offering { since_ns: now_ns },
-            out: VecDeque::from([LinkMessage::Offer(token)]),
+            out: VecDeque::from([LinkMessage::Offer(token, host.stream_version().raw())]),
             taken: 0,
             taken_before: 0,
             taken_ns: now_ns,
@@ -130,9 +130,13 @@ impl Source {
             return;
         }
         match (message, &self.phase) {
-            (LinkMessage::Accept(_), Phase::Offering { .. }) => {
-                let Phase::Offering { since_ns } = self.phase else { return };
+            (LinkMessage::Accept(_, theirs), Phase::Offering { since_ns }) => {
                 let far = Far { round_trip_ns: host.now_ns() - since_ns };
+                let Some(version) = host.stream_version().agreed(*theirs) else {
+                    let why = versions_apart("the destination reads", *theirs, "written");
+                    return self.abort(host, &why);
+                };
+                self.saver.set_version(version);
                 self.phase = Phase::Saving;
                 self.saver.go_on(host, far);
             }

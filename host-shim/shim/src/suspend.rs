@@ -1,6 +1,6 @@
 //! Suspending a vGPU to a file, and resuming it from one.
 
-use crate::file::{FileError, StateFile, state_reader};
+use crate::file::{FileError, FileOptions, ResumeOptions, StateFile, StateReader};
 use crate::host::Host;
 use crate::pace::{Far, Live, PaceState, PacedSaver};
 use crate::release::{Release, Start};
@@ -8,8 +8,7 @@ use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::save::{SaveOptions, SaveStats};
 use crate::stream::StreamError;
 use godwit_types::{Gfid, Placement};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const CHUNK: usize = 64 * 1024;
@@ -59,13 +58,15 @@ impl Suspend {
     pub fn new(
         host: &mut Host,
         gfid: Gfid,
-        options: SaveOptions,
+        save: SaveOptions,
         live: Option<Live>,
         path: &Path,
+        options: &FileOptions,
     ) -> io::Result<Self> {
-        let file = StateFile::create(path)?;
-        let mut saver = PacedSaver::new(host, gfid, options, live)
+        let file = StateFile::create(path, options.key.as_deref())?;
+        let mut saver = PacedSaver::new(host, gfid, save, live)
             .ok_or_else(|| io::Error::other("there is no such vGPU"))?;
+        saver.set_version(options.version.min(host.stream_version()));
         // A file takes whatever it is given.
         saver.go_on(host, Far::default());
         let path = path.to_path_buf();
@@ -167,7 +168,11 @@ enum ResumePhase {
     Restoring,
     Starting(Start, Gfid),
     Running(Gfid),
-    Undoing(String),
+    /// `spent`: the file says that the vGPU has come out of it, which is to be taken back.
+    Undoing {
+        why: String,
+        spent: bool,
+    },
     Undone(String),
 }
 
@@ -175,25 +180,27 @@ enum ResumePhase {
 #[derive(Debug)]
 pub struct Resume {
     restorer: Restorer,
-    file: File,
+    file: StateReader,
     path: PathBuf,
     avoid: Option<Placement>,
     phase: ResumePhase,
 }
 
 impl Resume {
-    /// Starts to resume the vGPU in a file. `avoid`: a placement to be away from.
+    /// Starts to resume the vGPU in a file, which nobody else can do meanwhile. `avoid`: a placement
+    /// to be away from.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened.
+    /// When the file cannot be opened or may not be resumed ([`FileError::is_refusal`]).
     pub fn new(
         host: &Host,
         path: &Path,
         wanted: Wanted,
         avoid: Option<Placement>,
+        options: &ResumeOptions,
     ) -> Result<Self, FileError> {
-        let file = state_reader(path)?;
+        let file = StateReader::claim(path, options)?;
         let restorer = Restorer::new(host, wanted);
         let path = path.to_path_buf();
         Ok(Self { restorer, file, path, avoid, phase: ResumePhase::Restoring })
@@ -218,19 +225,26 @@ impl Resume {
                 Ok(false) => {}
                 Ok(true) => self.phase = ResumePhase::Running(*gfid),
                 Err(why) => {
-                    self.phase = ResumePhase::Undoing(format!("it cannot be started: {why:?}"));
+                    let why = format!("it cannot be started: {why:?}");
+                    self.phase = ResumePhase::Undoing { why, spent: true };
                     self.restorer.give_up(host);
                 }
             },
-            ResumePhase::Undoing(why) => {
+            ResumePhase::Undoing { why, spent } => {
                 if let RestoreState::Undone(_) = self.restorer.step(host) {
-                    self.phase = ResumePhase::Undone(std::mem::take(why));
+                    let mut why = std::mem::take(why);
+                    // Nothing of it is left on the host, so it is in the file alone.
+                    if *spent && let Err(error) = self.file.unspend() {
+                        let path = self.path.display();
+                        why += &format!("; {path} counts as resumed all the same: {error}");
+                    }
+                    self.phase = ResumePhase::Undone(why);
                 }
             }
             ResumePhase::Running(_) | ResumePhase::Undone(_) => {}
         }
         match &self.phase {
-            ResumePhase::Restoring | ResumePhase::Starting(..) | ResumePhase::Undoing(_) => {
+            ResumePhase::Restoring | ResumePhase::Starting(..) | ResumePhase::Undoing { .. } => {
                 ResumeState::Working
             }
             ResumePhase::Running(gfid) => ResumeState::Running(*gfid),
@@ -262,38 +276,139 @@ impl Resume {
         }
     }
 
-    /// Everything is in place: it starts, if the file ends where the state does.
+    /// Everything is in place: it starts, if the file ends where the state does and says, on the
+    /// disk, that the vGPU has come out of it.
     fn start(&mut self, host: &mut Host) {
         let Some((gfid, _)) = self.restorer.home() else { return };
-        let why = match self.file.read(&mut [0]) {
-            Ok(0) => {
-                self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid);
-                return;
+        match self.file.next_bytes() {
+            Ok(None) => match self.file.spend() {
+                Ok(()) => self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid),
+                Err(error) => {
+                    let why = format!("{}: it cannot be marked: {error}", self.path.display());
+                    self.undo(host, why, true);
+                }
+            },
+            Ok(Some(_)) => {
+                let why = format!("{}: {}", self.path.display(), StreamError::AfterEnd);
+                self.undo(host, why, false);
             }
-            Ok(_) => StreamError::AfterEnd.to_string(),
-            Err(error) => error.to_string(),
-        };
-        self.restorer.give_up(host);
-        self.phase = ResumePhase::Undoing(format!("{}: {why}", self.path.display()));
+            Err(error) => self.undo(host, error.to_string(), false),
+        }
     }
 
-    /// Reads a piece of the file. `false`: there is no more, or it could not be read.
+    fn undo(&mut self, host: &mut Host, why: String, spent: bool) {
+        self.restorer.give_up(host);
+        self.phase = ResumePhase::Undoing { why, spent };
+    }
+
+    /// Reads a piece of the file. `false`: it could not be read.
     fn read(&mut self, host: &mut Host) -> bool {
-        let mut bytes = vec![0; CHUNK];
-        match self.file.read(&mut bytes) {
-            Ok(0) => {
-                self.restorer.finish();
-                true
-            }
-            Ok(count) => {
-                self.restorer.feed(&bytes[..count]);
-                true
-            }
+        match self.file.next_bytes() {
+            Ok(Some(bytes)) => self.restorer.feed_owned(bytes),
+            Ok(None) => self.restorer.finish(),
             Err(error) => {
-                self.phase = ResumePhase::Undoing(format!("{}: {error}", self.path.display()));
-                self.restorer.give_up(host);
-                false
+                self.undo(host, error.to_string(), false);
+                return false;
             }
         }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Mark;
+    use crate::mcu::Mcu;
+    use godwit_sim_gpu::{Costs, Fault, GpuConfig};
+    use godwit_types::{Engines, Identity, Profile, Share};
+    use godwit_wire::mailbox::{Command, StopMode};
+
+    const MIB: u64 = 1 << 20;
+    const STEP_NS: u64 = 10_000;
+
+    fn host() -> Host {
+        let identity = Identity {
+            fb_bytes: 32 * MIB,
+            bar_bytes: 32 * MIB,
+            context_bytes: 4 * MIB,
+            context_layout: 1,
+            engines: Engines::ALL,
+        };
+        let config = GpuConfig { identity, start_ns: 0, costs: Costs::default() };
+        Host::new(config, &Mcu::Native).unwrap()
+    }
+
+    /// Steps until something has come to its end.
+    fn until<T>(host: &mut Host, mut step: impl FnMut(&mut Host) -> Option<T>) -> T {
+        for _ in 0..100_000 {
+            if let Some(end) = step(host) {
+                return end;
+            }
+            let until_ns = host.now_ns() + STEP_NS;
+            host.run(until_ns);
+            host.settle();
+        }
+        panic!("it does not end");
+    }
+
+    fn suspend(host: &mut Host, path: &Path) {
+        let profile =
+            Profile { fb_bytes: 8 * MIB, bar_bytes: MIB, channel_count: 2, context_bytes: 4096 };
+        let gfid = host.create_running(profile, Share::DEFAULT, None).unwrap();
+        let save = SaveOptions {
+            uuid: [1; 16],
+            token: 1,
+            stop: StopMode::Instruction,
+            stop_timeout_ns: 10_000_000,
+        };
+        let mut suspend =
+            Suspend::new(host, gfid, save, None, path, &FileOptions::default()).unwrap();
+        until(host, |host| match suspend.step(host) {
+            SuspendState::WantsPause => {
+                suspend.guest_paused(host);
+                None
+            }
+            state => (state == SuspendState::Suspended).then_some(()),
+        });
+    }
+
+    fn mark(path: &Path) -> Mark {
+        StateReader::look(path, None).unwrap().mark()
+    }
+
+    fn resume(host: &Host, path: &Path) -> Resume {
+        Resume::new(host, path, Wanted::default(), None, &ResumeOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_start_that_is_refused_leaves_the_vgpu_in_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.state");
+        let mut host = host();
+        suspend(&mut host, &path);
+        let mut one = resume(&host, &path);
+        until(&mut host, |host| {
+            let state = one.step(host);
+            assert_eq!(state, ResumeState::Working);
+            matches!(one.phase, ResumePhase::Starting(..)).then_some(())
+        });
+        assert_eq!(mark(&path), Mark::Spent);
+        // The aperture takes its time to open, and meanwhile somebody makes the vGPU absent: the
+        // firmware refuses the start that waits.
+        host.card_mut().gpu_mut().inject(Fault::BarStuckNs(1_000_000));
+        let (gfid, _) = one.home().unwrap();
+        host.send(gfid, Command::Release);
+        let why = until(&mut host, |host| match one.step(host) {
+            ResumeState::Undone(why) => Some(why),
+            ResumeState::Working => None,
+            ResumeState::Running(_) => panic!("it runs"),
+        });
+        assert!(why.starts_with("it cannot be started: "), "{why}");
+        assert_eq!(mark(&path), Mark::Fresh);
+        drop(one);
+        let mut again = resume(&host, &path);
+        until(&mut host, |host| matches!(again.step(host), ResumeState::Running(_)).then_some(()));
+        assert_eq!(mark(&path), Mark::Spent);
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::switches::least_switch_count;
 use crate::{Rig, Work, mcu};
-use godwit_shim::{Live, Resume, ResumeState, SaveOptions, Suspend, SuspendState, Wanted};
+use godwit_shim::{
+    FileOptions, Live, Resume, ResumeOptions, ResumeState, SaveOptions, Suspend, SuspendState,
+    Wanted,
+};
 use godwit_types::Gfid;
 use godwit_wire::mailbox::StopMode;
 use serde::Serialize;
@@ -95,7 +98,8 @@ fn worst_save(rig: &mut Rig, gfid: Gfid, path: &Path) -> Result<u32, Box<dyn Err
         stop_timeout_ns: 10_000_000,
     };
     rig.take_longest_call();
-    let mut suspend = Suspend::new(&mut rig.host, gfid, options, live, path)?;
+    let file = FileOptions::default();
+    let mut suspend = Suspend::new(&mut rig.host, gfid, options, live, path, &file)?;
     rig.until("a vGPU is suspended", |host| match suspend.step(host) {
         SuspendState::WantsPause => {
             suspend.guest_paused(host);
@@ -110,7 +114,7 @@ fn worst_save(rig: &mut Rig, gfid: Gfid, path: &Path) -> Result<u32, Box<dyn Err
 
 fn worst_restore(rig: &mut Rig, path: &Path) -> Result<u32, Box<dyn Error>> {
     let wanted = Wanted { profile: None, uuid: None, token: None };
-    let mut resume = Resume::new(&rig.host, path, wanted, None)?;
+    let mut resume = Resume::new(&rig.host, path, wanted, None, &ResumeOptions::default())?;
     rig.take_longest_call();
     rig.until("a vGPU is resumed", |host| match resume.step(host) {
         ResumeState::Working => Ok(false),

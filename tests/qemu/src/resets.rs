@@ -8,7 +8,7 @@
 //! bytes.
 
 use godwit_kernels::Job;
-use godwit_shim::{CallLengths, Live, Mcu, Mishap, MishapAt};
+use godwit_shim::{CallLengths, FileOptions, Live, Mcu, Mishap, MishapAt, ResumeOptions};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
@@ -194,11 +194,13 @@ impl Stage {
             path: self.file.clone(),
             stop: StopMode::Escalate,
             stop_timeout_ns: STOP_TIMEOUT_NS,
+            options: FileOptions::default(),
         })
     }
 
     fn resume(&self) -> Action {
-        Action::Resume(ResumeSpec { vgpu: self.vgpu, path: self.file.clone(), to: self.to })
+        let (path, options) = (self.file.clone(), ResumeOptions::default());
+        Action::Resume(ResumeSpec { vgpu: self.vgpu, path, to: self.to, options })
     }
 
     /// Does it, until it has ended.

@@ -12,14 +12,16 @@ use crate::{
     Through, Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
 use godwit_regs::bits::OnCrash;
-use godwit_shim::{Live, Mishap};
+use godwit_shim::stream::StreamVersion;
+use godwit_shim::{FileOptions, Live, Mishap, ResumeOptions, SealKey};
 use godwit_sim_gpu::{Costs, Fault};
 use godwit_types::{Engines, Profile, RunlistId};
 use godwit_wire::mailbox::StopMode;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shares::{make_stubborn, plan_changes, random_limits, random_scheduling, random_share};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 /// Faults and transfers begin within this virtual time.
@@ -58,7 +60,8 @@ pub fn run(seed: u64) -> Outcome {
     let mut bus_rng = ChaCha8Rng::seed_from_u64(seed);
     bus_rng.set_stream(1);
     let (vgpus, homes) = build_vgpus(&mut world, &mut rng, &mut bus_rng, &hosts);
-    plan_transfers(&mut world, &mut rng, &hosts, &vgpus, folder.path());
+    let version = limit_versions(&mut world, seed, &hosts);
+    plan_transfers(&mut world, &mut rng, &hosts, &vgpus, (folder.path(), version));
     let changes = plan_changes(&mut world, &mut rng, &hosts, &vgpus);
     make_stubborn(&mut world, &mut rng, &vgpus);
     plan_faults(&mut world, &mut rng, &homes);
@@ -91,7 +94,7 @@ fn settle(world: &mut World, hosts: &[HostId]) -> bool {
         if !world.is_transferring() {
             for (at, (vgpu, path)) in world.suspended().into_iter().enumerate() {
                 let to = hosts[at % hosts.len()];
-                world.act(Action::Resume(ResumeSpec { vgpu, path, to }));
+                world.act(resume(vgpu, path, to));
             }
         }
         if world.is_settled() {
@@ -234,20 +237,21 @@ fn plan_transfers(
     rng: &mut ChaCha8Rng,
     hosts: &[HostId],
     vgpus: &[VgpuId],
-    folder: &Path,
+    (folder, version): (&Path, StreamVersion),
 ) {
     for at in 0..rng.random_range(1..=6) {
         let when = Trigger::At(rng.random_range(0..CHAOS_NS));
         let vgpu = vgpus[rng.random_range(0..vgpus.len())];
         if rng.random_ratio(1, 4) {
-            let path = folder.join(format!("{at}.state"));
+            let path = folder.join(format!("{at}.{}", if at % 2 == 0 { "state" } else { SEALED }));
             let (stop, stop_timeout_ns) = random_stop(rng);
-            let spec = SuspendSpec { vgpu, path: path.clone(), stop, stop_timeout_ns };
+            let options = FileOptions { version, key: key(&path) };
+            let spec = SuspendSpec { vgpu, path: path.clone(), stop, stop_timeout_ns, options };
             world.schedule(when, Action::Suspend(spec));
             let Trigger::At(at_ns) = when else { continue };
             let later = Trigger::At(at_ns + rng.random_range(0..CHAOS_NS));
             let to = hosts[rng.random_range(0..hosts.len())];
-            world.schedule(later, Action::Resume(ResumeSpec { vgpu, path, to }));
+            world.schedule(later, resume(vgpu, path, to));
         } else {
             let live = rng.random_ratio(1, 2).then(|| Live {
                 rounds_max: rng.random_range(1..4),
@@ -260,6 +264,30 @@ fn plan_transfers(
             world.schedule(when, Action::Move(spec));
         }
     }
+}
+
+/// In every fourth world one host is of a build that knows streams of version 1 only. Files are for
+/// all hosts.
+fn limit_versions(world: &mut World, seed: u64, hosts: &[HostId]) -> StreamVersion {
+    if !seed.is_multiple_of(4) {
+        return StreamVersion::NEWEST;
+    }
+    world.set_stream_version(hosts[0], StreamVersion::OLDEST);
+    StreamVersion::OLDEST
+}
+
+/// What a sealed file's name ends with.
+const SEALED: &str = "sealed";
+
+/// The key of a file.
+fn key(path: &Path) -> Option<Arc<SealKey>> {
+    let is_sealed = path.extension().is_some_and(|it| it == SEALED);
+    is_sealed.then(|| Arc::new(SealKey::new([7; 32])))
+}
+
+fn resume(vgpu: VgpuId, path: PathBuf, to: HostId) -> Action {
+    let options = ResumeOptions { key: key(&path), keep: false };
+    Action::Resume(ResumeSpec { vgpu, path, to, options })
 }
 
 fn random_stop(rng: &mut ChaCha8Rng) -> (StopMode, u64) {

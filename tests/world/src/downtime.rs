@@ -2,8 +2,8 @@
 
 use crate::vgpu::Home;
 use crate::{
-    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Trigger,
-    VgpuId, VgpuSpec, World, WorldConfig, WorldError,
+    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Through,
+    Trigger, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
 };
 use godwit_kernels::Job;
 use godwit_shim::{Downtime, Live, Otherwise};
@@ -249,7 +249,7 @@ pub fn kept(scale: (u64, u64), window_ns: u64) -> Result<(Vec<Kept>, u32), Box<d
         let spec =
             VgpuSpec { name: name.clone(), host, profile: profile(8 * MIB), share: Share::DEFAULT };
         let copies = world.add_vgpu(spec)?;
-        let source = JobSource::Copies(CopyWork::new(1, 0));
+        let source = JobSource::Copies(CopyWork::new(1, 0, Through::Framebuffer));
         let repeat = COPY_ROUNDS;
         world.add_job(JobSpec {
             name: name.clone(),

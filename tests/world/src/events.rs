@@ -3,7 +3,7 @@
 use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_regs::guest::{DOORBELL, DOORBELL_URGENT};
-use godwit_shim::{Live, Mishap};
+use godwit_shim::{FileOptions, Live, Mishap, ResumeOptions};
 use godwit_sim_gpu::Fault;
 use godwit_types::{Limits, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
@@ -53,6 +53,8 @@ pub struct SuspendSpec {
     pub stop: StopMode,
     /// How long the stop may take, in nanoseconds.
     pub stop_timeout_ns: u64,
+    /// How the file is written.
+    pub options: FileOptions,
 }
 
 /// A resume to be made, of a vGPU that is in a file.
@@ -64,6 +66,8 @@ pub struct ResumeSpec {
     pub path: PathBuf,
     /// Where to.
     pub to: HostId,
+    /// How the file is read.
+    pub options: ResumeOptions,
 }
 
 /// Something that happens.

@@ -3,9 +3,15 @@
 use crate::world::{HostId, World};
 use godwit_regs::bits::OnCrash;
 use godwit_regs::boot::Booted;
+use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Loss, Mishap, MishapAt};
 
 impl World {
+    /// Keeps a host to streams of up to this version, as one of an earlier build is.
+    pub fn set_stream_version(&mut self, host: HostId, version: StreamVersion) {
+        self.hosts[host.0].host.set_stream_version(version);
+    }
+
     /// Restarts a host's firmware.
     pub fn restart_firmware(&mut self, host: HostId) {
         self.hosts[host.0].host.restart_firmware();

@@ -270,8 +270,8 @@ impl World {
         if let Some(one) = self.moves.iter_mut().find(forth) {
             let host = &mut self.hosts[to.0].host;
             match (&mut one.destination, message) {
-                (None, LinkMessage::Offer(token)) => {
-                    one.destination = Some(Destination::new(host, token, Some(one.old)));
+                (None, LinkMessage::Offer(token, version)) => {
+                    one.destination = Some(Destination::new(host, token, version, Some(one.old)));
                 }
                 (Some(destination), message) => destination.handle(host, message),
                 (None, _) => {}

@@ -8,9 +8,11 @@ use crate::vgpu::Home;
 use crate::{HostId, HostSpec, JobSource, JobSpec, VgpuId, VgpuSpec, World, WorldConfig};
 use godwit_guest::Bars;
 use godwit_regs::fifo::USERD_GET;
+use godwit_shim::{FileOptions, ResumeOptions};
 use godwit_sim_gpu::{Costs, Fault, Stay};
 use godwit_types::{Engines, Gfid, Policy, Profile, RunlistId, Scheduling, Share, SlotId};
 use godwit_wire::mailbox::StopMode;
+use std::path::PathBuf;
 
 const MIB: u64 = 1 << 20;
 
@@ -106,9 +108,19 @@ fn a_leak_is_found_when_the_next_transfer_ends() {
     says(&world, "bytes of vgpu0 in Partition");
 }
 
+fn resume(vgpu: VgpuId, path: PathBuf) -> Action {
+    Action::Resume(ResumeSpec { vgpu, path, to: HostId(1), options: ResumeOptions::default() })
+}
+
 fn suspend(world: &mut World, vgpu: usize, folder: &tempfile::TempDir) -> SuspendSpec {
     let (path, stop) = (folder.path().join("one.state"), StopMode::Instruction);
-    let spec = SuspendSpec { vgpu: VgpuId(vgpu), path, stop, stop_timeout_ns: 10_000_000 };
+    let spec = SuspendSpec {
+        vgpu: VgpuId(vgpu),
+        path,
+        stop,
+        stop_timeout_ns: 10_000_000,
+        options: FileOptions::default(),
+    };
     world.act(Action::Suspend(spec.clone()));
     while world.is_transferring() {
         world.step();
@@ -154,6 +166,7 @@ fn memory_that_is_released_with_data_in_it_is_found() {
         path: folder.path().join("one.state"),
         stop: StopMode::Instruction,
         stop_timeout_ns: 10_000_000,
+        options: FileOptions::default(),
     };
     world.act(Action::Suspend(spec));
     while world.is_transferring() {
@@ -287,7 +300,7 @@ fn a_clock_that_does_not_stand_still_in_a_file_is_found() {
     pass(&mut world, 1_000_000);
     // As if it had gone on meanwhile.
     world.vgpus[0].clock.disturb(-1_000_000);
-    world.act(Action::Resume(ResumeSpec { vgpu, path, to: HostId(1) }));
+    world.act(resume(vgpu, path));
     pass(&mut world, 3_000_000);
     says(&world, "vgpu0's clock shows");
 }
@@ -311,7 +324,7 @@ fn a_register_that_a_transfer_changes_is_found() {
             _ => &mut registers.told,
         };
         *values.get_mut(&at).unwrap() ^= 1;
-        world.act(Action::Resume(ResumeSpec { vgpu, path, to: HostId(1) }));
+        world.act(resume(vgpu, path));
         pass(&mut world, 3_000_000);
         says(&world, "vgpu0's guest read ");
         says(&world, &format!(" at {at:#x}, and now "));

@@ -82,7 +82,7 @@ impl World {
         };
         let shim = &mut self.hosts[host.0].host;
         let old = shim.vgpu(gfid).map(|info| info.placement);
-        match (Suspend::new(shim, gfid, options, None, &spec.path), old) {
+        match (Suspend::new(shim, gfid, options, None, &spec.path, &spec.options), old) {
             (Ok(suspend), Some(old)) => {
                 self.vgpus[spec.vgpu.0].in_transfer = true;
                 let (vgpu, path, began_ns) = (spec.vgpu, spec.path.clone(), now_ns);
@@ -110,13 +110,16 @@ impl World {
             return;
         }
         let host = &self.hosts[spec.to.0].host;
-        match Resume::new(host, &spec.path, wanted, avoid) {
+        match Resume::new(host, &spec.path, wanted, avoid, &spec.options) {
             Ok(resume) => {
                 self.vgpus[spec.vgpu.0].in_transfer = true;
                 let (vgpu, host, began_ns) = (spec.vgpu, spec.to, self.now_ns);
                 self.resumes.push(ResumeNode { vgpu, host, began_ns, resume, runs: false });
             }
-            Err(error) => self.reports.push(fail(format!("failed: {error}"))),
+            Err(error) => {
+                let how = if error.is_refusal() { "refused" } else { "failed" };
+                self.reports.push(fail(format!("{how}: {error}")));
+            }
         }
     }
 
@@ -179,6 +182,7 @@ impl World {
     pub(crate) fn leave_host(&mut self, vgpu: VgpuId, to: Home) {
         self.note_told(vgpu);
         self.check_ram(vgpu);
+        self.take_debts(vgpu);
         let left_in = self.kernel_at_work(vgpu);
         let node = &mut self.vgpus[vgpu.0];
         if let Home::Host(host, gfid) = node.home {

@@ -7,7 +7,7 @@
 //! which the engine loads, saves or does not let go is nobody's turn; who took it pays it later.
 
 use crate::vgpu::Home;
-use crate::world::World;
+use crate::world::{VgpuId, World};
 use godwit_shim::{Host, SwitchRead};
 use godwit_types::{Gfid, Policy, RunlistId, SLICE_NS_FEW, SLICE_NS_MAX, Scheduling, Share};
 use std::collections::BTreeMap;
@@ -154,6 +154,15 @@ impl World {
         Rules { how, parts: parts.collect() }
     }
 
+    /// A vGPU leaves its host, with what it owes there.
+    pub(crate) fn take_debts(&mut self, vgpu: VgpuId) {
+        let Home::Host(host, gfid) = self.vgpus[vgpu.0].home else { return };
+        let node = &mut self.hosts[host.0];
+        note_debts(&mut node.host, &mut node.turns);
+        self.vgpus[vgpu.0].debts_ns =
+            RUNLISTS.map(|runlist| node.turns.debts.get(&(gfid, runlist)).copied().unwrap_or(0));
+    }
+
     /// Takes note of what the engines of a host did.
     fn note_stays(&mut self, at: usize, rules: &Rules) {
         let stays = self.hosts[at].host.card_mut().gpu_mut().take_stays();
@@ -175,6 +184,15 @@ impl World {
             return;
         }
         turns.changed_ns = node.host.now_ns();
+        // Whoever has come brings along what it owes.
+        let came = |gfid: &Gfid| !turns.rules.parts.contains_key(gfid);
+        for gfid in rules.parts.keys().copied().filter(came) {
+            let Some(vgpu) = self.vgpus.iter().find(|vgpu| vgpu.is_at(at, gfid)) else { continue };
+            for (runlist, debt_ns) in RUNLISTS.into_iter().zip(vgpu.debts_ns) {
+                let known = turns.debts.entry((gfid, runlist)).or_default();
+                *known = (*known).max(debt_ns);
+            }
+        }
         // Whoever had a long turn before turns became shorter owes the rest.
         if turns.rules.how != rules.how {
             for gfid in rules.parts.keys().copied() {

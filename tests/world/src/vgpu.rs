@@ -9,7 +9,7 @@ use crate::samples::Samples;
 use crate::world::{HostId, JobId, VgpuId, WorldError};
 use godwit_guest::{Bars, Device};
 use godwit_sim_gpu::VgpuStats;
-use godwit_types::{Gfid, GuestChannelId, PAGE_BYTES, Placement, Profile, Share};
+use godwit_types::{Gfid, GuestChannelId, PAGE_BYTES, Placement, Profile, RUNLIST_COUNT, Share};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
@@ -45,6 +45,8 @@ pub(crate) struct VgpuNode {
     pub(crate) name: String,
     pub(crate) uuid: [u8; 16],
     pub(crate) profile: Profile,
+    /// What it had had too much of each engine's time when it left its last host, as that was told.
+    pub(crate) debts_ns: [u32; RUNLIST_COUNT as usize],
     /// What it is due, as firmware was told.
     pub(crate) share: Share,
     pub(crate) home: Home,
@@ -103,6 +105,7 @@ impl VgpuNode {
             name: spec.name,
             uuid,
             profile: spec.profile,
+            debts_ns: [0; RUNLIST_COUNT as usize],
             share: spec.share,
             home: Home::Host(spec.host, gfid),
             last_place: placement,

@@ -4,6 +4,7 @@
 //! resumed, and at the end the whole file is, and the job ends with the right bytes.
 
 use godwit_shim::stream::Reader;
+use godwit_shim::{FileOptions, HEAD_BYTES, Mark, ResumeOptions, SealKey, StateReader};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
@@ -16,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 
@@ -27,6 +29,9 @@ struct Case {
     twin: VgpuId,
     to: HostId,
     folder: tempfile::TempDir,
+    /// How its file is written and read.
+    options: FileOptions,
+    /// What is in its file, head included.
     bytes: Vec<u8>,
 }
 
@@ -56,6 +61,14 @@ fn host(world: &mut World, name: &str) -> HostId {
 /// A vGPU that was suspended in the middle of its job, another of another profile, and one of
 /// the same.
 fn suspended() -> Case {
+    suspended_with(&FileOptions::default())
+}
+
+fn key(byte: u8) -> Option<Arc<SealKey>> {
+    Some(Arc::new(SealKey::new([byte; 32])))
+}
+
+fn suspended_with(options: &FileOptions) -> Case {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whole.state");
     let mut world = World::new(WorldConfig { seed: 3, costs: Costs::default() });
@@ -78,14 +91,16 @@ fn suspended() -> Case {
     let [other_path, twin_path] = ["other.state", "twin.state"].map(|it| folder.path().join(it));
     for (vgpu, path) in [(one, path.clone()), (other, other_path), (twin, twin_path)] {
         let stop = StopMode::Instruction;
-        let spec = SuspendSpec { vgpu, path, stop, stop_timeout_ns: 10_000_000 };
+        let (stop_timeout_ns, options) = (10_000_000, options.clone());
+        let spec = SuspendSpec { vgpu, path, stop, stop_timeout_ns, options };
         world.schedule(Trigger::At(400_000), Action::Suspend(spec));
     }
     while world.move_reports().len() < 3 {
         world.step();
     }
     let bytes = fs::read(&path).unwrap();
-    Case { world, vgpu: one, other, twin, to, folder, bytes }
+    let options = options.clone();
+    Case { world, vgpu: one, other, twin, to, folder, options, bytes }
 }
 
 impl Case {
@@ -97,9 +112,19 @@ impl Case {
     }
 
     fn resume_file(&mut self, path: &Path, vgpu: VgpuId) -> Result<(), String> {
+        let options = ResumeOptions { key: self.options.key.clone(), keep: false };
+        self.resume_with(path, vgpu, options)
+    }
+
+    fn resume_with(
+        &mut self,
+        path: &Path,
+        vgpu: VgpuId,
+        options: ResumeOptions,
+    ) -> Result<(), String> {
         let before = self.world.move_reports().len();
         let path = PathBuf::from(path);
-        self.world.act(Action::Resume(ResumeSpec { vgpu, path, to: self.to }));
+        self.world.act(Action::Resume(ResumeSpec { vgpu, path, to: self.to, options }));
         for _ in 0..1_000_000 {
             if self.world.move_reports().len() > before {
                 return self.world.move_reports()[before].outcome.clone();
@@ -129,10 +154,10 @@ impl Case {
     }
 }
 
-/// Where the records of a stream begin.
+/// Where the records of a plain file begin, and where it ends.
 fn record_starts(bytes: &[u8]) -> Vec<usize> {
-    let mut starts = vec![0];
-    let mut at = 0;
+    let mut starts = vec![HEAD_BYTES];
+    let mut at = HEAD_BYTES;
     while let Some(header) = bytes[at..].first_chunk::<HEADER_BYTES>() {
         let header = Header::parse(header).unwrap();
         at += HEADER_BYTES + header.body_bytes as usize + header.payload_bytes as usize;
@@ -151,12 +176,13 @@ fn a_file_that_is_cut_anywhere_is_refused_and_leaves_nothing() {
     cuts.extend((0..200).map(|_| rng.random_range(0..bytes.len())));
     for cut in cuts.into_iter().filter(|cut| *cut < bytes.len()) {
         let why = case.refused(&bytes[..cut], &format!("cut at {cut}"));
-        assert!(why.contains("truncated"), "cut at {cut}: {why}");
+        let named = if cut < HEAD_BYTES { "is no state file" } else { "truncated" };
+        assert!(why.contains(named), "cut at {cut}: {why}");
     }
     // Every length is seen by the reader, which is what a restore is fed from.
-    for cut in 0..bytes.len().min(4096) {
+    for cut in HEAD_BYTES..bytes.len().min(4096) {
         let mut reader = Reader::new();
-        reader.feed(&bytes[..cut]);
+        reader.feed(&bytes[HEAD_BYTES..cut]);
         while reader.next_record().unwrap().is_some() {}
         assert!(reader.finish().is_err(), "cut at {cut}");
     }
@@ -181,13 +207,20 @@ fn is_named(why: &str) -> bool {
         "the state is truncated: ",
         "the state is newer: ",
         "the state has a mandatory record of unknown kind ",
+        "the sealed state is damaged: ",
+        "the sealed state is truncated: ",
+        "is no state file",
+        "is damaged: its head ",
+        "whether it was resumed before is not known",
     ];
     // After the file's own name.
-    let why = why.split_once("changed.state: ").map_or(why, |(_, why)| why);
+    let why = why.split_once("changed.state").map_or(why, |(_, why)| why);
+    let why = why.trim_start_matches([':', ' ']);
     names.iter().any(|name| why.starts_with(name))
 }
 
-/// Every bit of all headers and bodies, and some of the payloads, each of which has one CRC.
+/// Every bit of the head and of all headers and bodies, and some of the payloads, each of which has
+/// one CRC.
 #[test]
 fn any_flipped_bit_is_found_and_leaves_nothing() {
     const SEED: u64 = 2;
@@ -195,8 +228,8 @@ fn any_flipped_bit_is_found_and_leaves_nothing() {
     let mut case = suspended();
     let bytes = case.bytes.clone();
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut bits: Vec<usize> =
-        headers_and_bodies(&bytes).flat_map(|at| 8 * at..8 * at + 8).collect();
+    let places = (0..HEAD_BYTES).chain(headers_and_bodies(&bytes));
+    let mut bits: Vec<usize> = places.flat_map(|at| 8 * at..8 * at + 8).collect();
     assert!(bits.len() > 1_500, "{}", bits.len());
     bits.extend((0..300).map(|_| rng.random_range(0..8 * bytes.len())));
     for bit in bits {
@@ -223,18 +256,22 @@ fn records_out_of_place_are_found() {
             "{what}: {why}"
         );
     };
+    let head = &bytes[..HEAD_BYTES];
     // One left out, one twice, two exchanged, and something after the end.
     for index in 0..count {
         let kept: Vec<&[u8]> = (0..count).filter(|at| *at != index).map(record).collect();
-        refused(kept.concat(), format!("record {index} left out"));
+        refused([head, &kept.concat()].concat(), format!("record {index} left out"));
         let twice: Vec<&[u8]> =
             (0..count).flat_map(|at| vec![record(at); 1 + usize::from(at == index)]).collect();
-        refused(twice.concat(), format!("record {index} twice"));
+        refused([head, &twice.concat()].concat(), format!("record {index} twice"));
         if index + 1 < count {
             let mut order: Vec<usize> = (0..count).collect();
             order.swap(index, index + 1);
             let swapped: Vec<&[u8]> = order.into_iter().map(record).collect();
-            refused(swapped.concat(), format!("records {index} and next exchanged"));
+            refused(
+                [head, &swapped.concat()].concat(),
+                format!("records {index} and next exchanged"),
+            );
         }
     }
     case.finish();
@@ -254,10 +291,110 @@ fn a_newer_version_and_an_unknown_kind_are_refused_by_name() {
         [&bytes[..at], &encoded, &bytes[at + HEADER_BYTES..end], &bytes[end..]].concat()
     };
     let why = case.refused(&relabel(&|header| header.version += 1), "newer");
-    assert!(why.contains("newer") && why.contains("version 1"), "{why}");
+    assert!(why.contains("newer") && why.contains("versions 1 to 1 are read"), "{why}");
     let why = case.refused(&relabel(&|header| header.kind = 99), "unknown");
     assert!(why.contains("unknown kind 99"), "{why}");
     case.finish();
+}
+
+#[test]
+fn a_sealed_file_that_is_cut_or_changed_is_refused_and_leaves_nothing() {
+    const SEED: u64 = 4;
+    println!("bits of seed {SEED}"); // shown only when the test fails
+    let mut case = suspended_with(&FileOptions { key: key(1), ..FileOptions::default() });
+    let bytes = case.bytes.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    for _ in 0..200 {
+        let cut = rng.random_range(HEAD_BYTES..bytes.len());
+        let why = case.refused(&bytes[..cut], &format!("cut at {cut}"));
+        assert!(why.contains("the sealed state is truncated"), "cut at {cut}: {why}");
+    }
+    let first: Vec<usize> = (0..8 * (HEAD_BYTES + 70)).collect();
+    for bit in first.into_iter().chain((0..300).map(|_| rng.random_range(0..8 * bytes.len()))) {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let why = case.refused(&changed, &format!("bit {bit}"));
+        // One in the magic leaves nothing that is known as a seal.
+        assert!(is_named(&why) || why.contains("the state is not sealed"), "bit {bit}: {why}");
+    }
+    case.finish();
+}
+
+#[test]
+fn a_sealed_file_is_opened_with_its_key_alone() {
+    let mut case = suspended_with(&FileOptions { key: key(1), ..FileOptions::default() });
+    let path = case.folder.path().join("whole.state");
+    for (key, named) in [
+        (None, "the state is sealed, and no key was given"),
+        (key(2), "the state is sealed with another key"),
+    ] {
+        let options = ResumeOptions { key, keep: false };
+        let why = case.resume_with(&path, case.vgpu, options).unwrap_err();
+        assert!(why.contains(named), "{why}");
+    }
+    // Nothing of the guest's memory can be seen in it.
+    let plain = suspended().bytes;
+    let part = &plain[plain.len() - 2_000..][..64];
+    assert!(memchr::memmem::find(&plain, part).is_some());
+    assert!(memchr::memmem::find(&case.bytes, part).is_none());
+    case.finish();
+    let mut plain = suspended();
+    let path = plain.folder.path().join("whole.state");
+    let options = ResumeOptions { key: key(1), keep: false };
+    let why = plain.resume_with(&path, plain.vgpu, options).unwrap_err();
+    assert!(why.contains("the state is not sealed"), "{why}");
+    plain.finish();
+}
+
+fn mark(path: &Path) -> Mark {
+    StateReader::look(path, None).unwrap().mark()
+}
+
+fn instructions(world: &World, vgpu: VgpuId) -> u64 {
+    world.job_reports().iter().find(|job| job.vgpu == vgpu).unwrap().instructions
+}
+
+#[test]
+fn a_file_is_spent_before_its_vgpu_runs_and_only_then() {
+    let mut case = suspended();
+    let (vgpu, path) = (case.vgpu, case.folder.path().join("whole.state"));
+    let before = instructions(&case.world, vgpu);
+    let (to, options) = (case.to, ResumeOptions::default());
+    case.world.act(Action::Resume(ResumeSpec { vgpu, path: path.clone(), to, options }));
+    let mut looks = [0, 0];
+    while case.world.is_transferring() {
+        let runs = instructions(&case.world, vgpu) != before;
+        match mark(&path) {
+            Mark::Fresh => assert!(!runs, "it runs, and is still in its file"),
+            other => assert_eq!(other, Mark::Spent),
+        }
+        looks[usize::from(runs)] += 1;
+        case.world.step();
+    }
+    assert!(looks[0] > 1, "{looks:?}");
+    assert_eq!(mark(&path), Mark::Spent);
+    // It is in another file now, and the one that is spent is refused before anything is done.
+    let again = case.folder.path().join("again.state");
+    let (stop, stop_timeout_ns) = (StopMode::Instruction, 10_000_000);
+    let options = FileOptions::default();
+    let spec = SuspendSpec { vgpu, path: again.clone(), stop, stop_timeout_ns, options };
+    case.world.act(Action::Suspend(spec));
+    while case.world.is_transferring() {
+        case.world.step();
+    }
+    let why = case.resume_file(&path, vgpu).unwrap_err();
+    assert!(why.starts_with("refused: ") && why.contains("was resumed before"), "{why}");
+    case.resume_file(&again, vgpu).unwrap();
+}
+
+#[test]
+fn a_file_that_is_kept_is_as_it_was() {
+    let mut case = suspended();
+    let (vgpu, path) = (case.vgpu, case.folder.path().join("whole.state"));
+    let keep = ResumeOptions { key: None, keep: true };
+    case.resume_with(&path, vgpu, keep).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), case.bytes);
+    assert_eq!(mark(&path), Mark::Fresh);
 }
 
 #[test]
@@ -291,6 +428,7 @@ fn a_file_of_another_time_is_refused_by_name() {
         path: again.clone(),
         stop: StopMode::Instruction,
         stop_timeout_ns: 10_000_000,
+        options: FileOptions::default(),
     }));
     while case.world.move_reports().len() == before {
         case.world.step();

@@ -1,11 +1,12 @@
 //! Bytes to records: bounded, in order, whole.
 
-use godwit_wire::WireError;
+use super::seal;
+use super::version::{RecordBody, StreamVersion};
+use bytes::{Bytes, BytesMut};
 use godwit_wire::record::{
-    self, Channel, Context, Descriptor, Function, HEADER_BYTES, Header, Kind, OPTIONAL, Pages,
-    Trailer, VERSION, Vgpu,
+    Channel, Context, Descriptor, Function, HEADER_BYTES, Header, Kind, OPTIONAL, Pages, Trailer,
+    Vgpu,
 };
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// What a record says.
@@ -26,8 +27,10 @@ pub enum Body {
 pub struct Record {
     /// What it says.
     pub body: Body,
-    /// Its bulk bytes.
-    pub payload: Vec<u8>,
+    /// Version that it was written in.
+    pub version: u8,
+    /// Its bulk bytes: part of what was fed, and not copied.
+    pub payload: Bytes,
     /// CRC-32C of the payload.
     pub payload_crc: u32,
 }
@@ -63,19 +66,35 @@ pub enum StreamError {
     },
     /// A record of a newer version.
     #[error(
-        "the state is newer: the record at byte {at} (kind {kind}) has version {version}, and \
-         this build reads up to {newest}"
+        "the state is newer: the {kind} record at byte {at} has version {version}, and versions 1 \
+         to {newest} are read"
     )]
     Newer {
         /// First byte of the record.
         at: u64,
         /// Its kind.
-        kind: u16,
+        kind: &'static str,
         /// Its version.
         version: u8,
-        /// The newest that is known.
+        /// The newest that is read.
         newest: u8,
     },
+    /// A record of a version from before the format was frozen.
+    #[error(
+        "the state is older: the {kind} record at byte {at} has version 0, which was not stable, \
+         and versions 1 to {newest} are read"
+    )]
+    Unfrozen {
+        /// First byte of the record.
+        at: u64,
+        /// Its kind.
+        kind: &'static str,
+        /// The newest that is read.
+        newest: u8,
+    },
+    /// A sealed stream, of which nothing can be read.
+    #[error("the state is sealed, and no key was given to open it with")]
+    Sealed,
     /// A mandatory record of a kind that is not known.
     #[error("the state has a mandatory record of unknown kind {kind} at byte {at}")]
     UnknownKind {
@@ -100,9 +119,10 @@ pub enum StreamError {
 
 /// Takes bytes in any segmentation and hands out checked records. Holds at most one record,
 /// whose lengths are bounded before they are believed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Reader {
-    buffer: Vec<u8>,
+    version: StreamVersion,
+    buffer: BytesMut,
     /// Bytes of the records that were handed out, and of those of them that hold pages.
     at: u64,
     page_bytes: u64,
@@ -112,15 +132,29 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A stream of which nothing is known.
+    /// A stream of which nothing is known, of any version.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, of a version up to this.
+    pub fn up_to(version: StreamVersion) -> Self {
+        Self { version, ..Self::default() }
     }
 
     /// Takes bytes. Call [`Self::next_record`] until it gives none before giving more, so
     /// that no more than one record and these bytes are held.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Takes bytes that are the caller's no more: nothing is copied when none wait.
+    pub fn feed_owned(&mut self, bytes: BytesMut) {
+        if self.buffer.is_empty() {
+            self.buffer = bytes;
+        } else {
+            self.buffer.extend_from_slice(&bytes);
+        }
     }
 
     /// Bytes of the records so far that hold pages, and of all others.
@@ -158,6 +192,9 @@ impl Reader {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(StreamError::AfterEnd) };
             }
             let at = self.at;
+            if at == 0 && seal::is_sealed(&self.buffer) {
+                return Err(StreamError::Sealed);
+            }
             let Some(raw) = self.buffer.first_chunk::<HEADER_BYTES>().copied() else {
                 return Ok(None);
             };
@@ -172,8 +209,7 @@ impl Reader {
             if crc32c::crc32c(payload) != header.payload_crc {
                 return Err(StreamError::BadCrc { at, part: "payload" });
             }
-            let payload = payload.to_vec();
-            self.buffer.drain(..end);
+            let payload = self.buffer.split_to(end).freeze().slice(body_end..);
             self.at += end as u64;
             let kind = Kind::new(header.kind);
             if kind == Some(Kind::Pages) {
@@ -185,7 +221,8 @@ impl Reader {
             }
             if let Some(body) = body {
                 self.last = kind;
-                return Ok(Some(Record { body, payload, payload_crc: header.payload_crc }));
+                let Header { version, payload_crc, .. } = header;
+                return Ok(Some(Record { body, version, payload, payload_crc }));
             }
         }
     }
@@ -200,9 +237,13 @@ impl Reader {
             }
             return Err(StreamError::UnknownKind { at, kind: header.kind });
         };
-        if header.version > VERSION {
-            let (kind, version, newest) = (header.kind, header.version, VERSION);
-            return Err(StreamError::Newer { at, kind, version, newest });
+        let (version, newest) = (header.version, self.version.of(kind));
+        match version {
+            0 => return Err(StreamError::Unfrozen { at, kind: kind.name(), newest }),
+            _ if version > newest => {
+                return Err(StreamError::Newer { at, kind: kind.name(), version, newest });
+            }
+            _ => {}
         }
         if !self.may_follow(kind) {
             return Err(StreamError::OutOfOrder { at });
@@ -212,13 +253,13 @@ impl Reader {
             return Err(StreamError::BadBody { at });
         }
         let parsed = match kind {
-            Kind::Descriptor => decode(body).map(Body::Descriptor),
-            Kind::Pages => decode(body).map(Box::new).map(Body::Pages),
-            Kind::Vgpu => decode(body).map(Body::Vgpu),
-            Kind::Channel => decode(body).map(Body::Channel),
-            Kind::Context => decode(body).map(Body::Context),
-            Kind::Function => decode(body).map(Body::Function),
-            Kind::Trailer => decode(body).map(Body::Trailer),
+            Kind::Descriptor => Descriptor::decode_as(version, body).map(Body::Descriptor),
+            Kind::Pages => Pages::decode_as(version, body).map(Box::new).map(Body::Pages),
+            Kind::Vgpu => Vgpu::decode_as(version, body).map(Body::Vgpu),
+            Kind::Channel => Channel::decode_as(version, body).map(Body::Channel),
+            Kind::Context => Context::decode_as(version, body).map(Body::Context),
+            Kind::Function => Function::decode_as(version, body).map(Body::Function),
+            Kind::Trailer => Trailer::decode_as(version, body).map(Body::Trailer),
         }
         .map_err(|_| StreamError::BadBody { at })?;
         if let Body::Trailer(trailer) = &parsed {
@@ -249,9 +290,3 @@ impl Reader {
         }
     }
 }
-
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
-    godwit_wire::decode(body)
-}
-
-const _: () = assert!(record::VERSION == 0, "a frozen version needs golden bytes");

@@ -1,20 +1,27 @@
 //! Records to bytes.
 
-use godwit_wire::record::{BODY_BYTES_MAX, Header, Kind, PAYLOAD_BYTES_MAX, Trailer, VERSION};
-use serde::Serialize;
+use super::version::{RecordBody, StreamVersion};
+use godwit_wire::record::{BODY_BYTES_MAX, Header, Kind, PAYLOAD_BYTES_MAX, Trailer};
 use sha2::{Digest, Sha256};
 
 /// Encodes the records of one stream, and keeps what the trailer needs.
 #[derive(Clone, Debug, Default)]
 pub struct Writer {
+    version: StreamVersion,
     digest: Sha256,
     record_count: u64,
 }
 
 impl Writer {
-    /// A stream without records.
+    /// A stream without records, of the newest version.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Encodes what follows in this version. The descriptor is the same in all of them, so the
+    /// version may be chosen when its reader has answered.
+    pub fn set_version(&mut self, version: StreamVersion) {
+        self.version = version;
     }
 
     /// Encodes one record.
@@ -23,13 +30,14 @@ impl Writer {
     ///
     /// When the body or the payload is over its limit, which their types and the size of a
     /// staging slot rule out.
-    pub fn record<T: Serialize>(&mut self, kind: Kind, body: &T, payload: &[u8]) -> Vec<u8> {
+    pub fn record<T: RecordBody>(&mut self, kind: Kind, body: &T, payload: &[u8]) -> Vec<u8> {
         assert!(payload.len() as u64 <= PAYLOAD_BYTES_MAX, "a payload fits a staging slot");
         let mut buffer = [0; BODY_BYTES_MAX];
-        let body = godwit_wire::encode(body, &mut buffer).expect("a body fits its limit");
+        let version = self.version.of(kind);
+        let body = body.encode_as(version, &mut buffer).expect("a body fits its limit");
         let header = Header {
             kind: kind as u16,
-            version: VERSION,
+            version,
             flags: 0,
             body_bytes: body.len() as u32,
             payload_bytes: payload.len() as u64,

@@ -1,26 +1,22 @@
 //! The device: its state, and the data session that goes with it.
 
-use super::saving::Saving;
 use super::resuming::Resuming;
-use super::{MigrationError, MigrationState, PrecopyInfo};
-use crate::dma::DmaWindow;
-use crate::host::{Answer, Host, VgpuInfo};
-use crate::release::Release;
+use super::saving::{Saving, whole_bytes};
+use super::{MigrationError, MigrationState, PrecopyInfo, map_again, wait, wipe};
+use crate::host::{Answer, Host, HostError, VgpuInfo};
+use crate::release::Start;
 use crate::save::SaveOptions;
 use godwit_types::Gfid;
 use godwit_wire::mailbox::{Command, Reject, StopMode};
 
-/// How long a call waits for the card at most, in nanoseconds of the card: longer than all of the
-/// firmware's deadlines together.
-const PATIENCE_NS: u64 = 30_000_000_000;
 /// How long a vGPU may take to stop, in nanoseconds.
 const STOP_NS: u64 = 640_000_000;
 
 #[derive(Debug)]
 enum Session {
     None,
-    Saving(Saving),
-    Resuming(Resuming),
+    Saving(Box<Saving>),
+    Resuming(Box<Resuming>),
 }
 
 /// A vGPU that can be migrated.
@@ -35,4 +31,256 @@ pub struct MigrationDevice {
     session: Session,
     /// Number of its last transfer.
     token: u64,
+}
+
+impl MigrationDevice {
+    /// A vGPU of this host that runs. `None`: there is none.
+    ///
+    /// `uuid`: its own id, which it keeps wherever it goes. `token`: the number of its last
+    /// transfer; those that come count on from there.
+    pub fn new(host: &Host, gfid: Gfid, uuid: [u8; 16], token: u64) -> Option<Self> {
+        let home = *host.vgpu(gfid)?;
+        let (state, session) = (MigrationState::Running, Session::None);
+        Some(Self { gfid, home, uuid, state, session, token })
+    }
+
+    /// Its state.
+    pub fn state(&self) -> MigrationState {
+        self.state
+    }
+
+    /// Which vGPU it is.
+    pub fn gfid(&self) -> Gfid {
+        self.gfid
+    }
+
+    /// Its own id: after a state was written, that of the vGPU that the state is of.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.uuid
+    }
+
+    /// Brings it to another state, by the arcs that lead there. The state is set completely when
+    /// this returns. After an error it is in the last state that it came to, or in ERROR.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrationError::WrongState`] when there is no way; otherwise what an arc met.
+    pub fn set_state(&mut self, host: &mut Host, to: MigrationState) -> Result<(), MigrationError> {
+        loop {
+            let next = self.state.next(to).ok_or(MigrationError::WrongState)?;
+            if next == self.state {
+                return Ok(());
+            }
+            self.arc(host, next)?;
+            self.state = next;
+        }
+    }
+
+    /// Makes it as it was when it was new, from any state: it runs, and all that it had is gone.
+    /// What the host has set for it stays: its place, its share, its DMA windows.
+    ///
+    /// # Errors
+    ///
+    /// When the firmware does not do it; it is in ERROR then, and may be reset again.
+    pub fn reset(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        self.state = MigrationState::Error;
+        // Whatever a session was about to do is of no interest, but that it does no more.
+        let mut windows = match std::mem::replace(&mut self.session, Session::None) {
+            Session::None => Vec::new(),
+            Session::Saving(saving) => saving.end(host).map(|()| Vec::new())?,
+            Session::Resuming(resuming) => resuming.give_up(host)?,
+        };
+        windows.extend(wipe(host, self.gfid)?);
+        let VgpuInfo { profile, placement, share } = self.home;
+        let created = host.create(self.gfid, profile, placement, share);
+        wait(host, |host| match host.poll_answer(&created) {
+            Answer::Waiting => None,
+            Answer::Done => Some(Ok(())),
+            Answer::Refused(why) => Some(Err(MigrationError::Refused(why))),
+            Answer::Void => Some(Err(MigrationError::Late)),
+        })??;
+        map_again(host, self.gfid, windows)?;
+        self.start(host)?;
+        self.state = MigrationState::Running;
+        Ok(())
+    }
+
+    /// Reads the state. Less than was asked for is the end: of the stream in STOP_COPY, and of
+    /// what there is for now before.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrationError::NoData`] where there is nothing for now, which 0 bytes say in STOP_COPY;
+    /// [`MigrationError::WrongState`] in any other state. Where the state is lost on the way,
+    /// the session has ended, and the vGPU is as it would be without it.
+    pub fn read(&mut self, host: &mut Host, into: &mut [u8]) -> Result<usize, MigrationError> {
+        let Session::Saving(saving) = &mut self.session else {
+            return Err(MigrationError::WrongState);
+        };
+        let result = saving.read(host, into);
+        self.notice_loss(&result);
+        result
+    }
+
+    /// Writes a part of a state, of any length.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrationError::WrongState`] unless it is RESUMING; otherwise what is wrong with the
+    /// state. No more of it is taken then, and only a reset leads on.
+    pub fn write(&mut self, host: &mut Host, from: &[u8]) -> Result<usize, MigrationError> {
+        let Session::Resuming(resuming) = &mut self.session else {
+            return Err(MigrationError::WrongState);
+        };
+        let result = resuming.write(host, from);
+        if result.is_err() {
+            self.state = MigrationState::Error;
+        }
+        result.map(|()| from.len())
+    }
+
+    /// What a reader has before it in PRE_COPY and PRE_COPY_P2P.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrationError::WrongState`] in any other state.
+    pub fn precopy_info(&mut self, host: &mut Host) -> Result<PrecopyInfo, MigrationError> {
+        let (true, Session::Saving(saving)) = (self.state.runs(), &mut self.session) else {
+            return Err(MigrationError::WrongState);
+        };
+        let result = saving.info(host);
+        self.notice_loss(&result);
+        result
+    }
+
+    /// How many bytes would have to be read at most if it was stopped now; in any state.
+    pub fn stop_copy_bytes(&mut self, host: &mut Host) -> u64 {
+        match (self.state, &mut self.session) {
+            (MigrationState::StopCopy, Session::Saving(saving)) => saving.rest_bytes(host),
+            _ => whole_bytes(host, self.gfid),
+        }
+    }
+
+    /// A session that has lost its state has ended. The vGPU is as it was before.
+    fn notice_loss<T>(&mut self, result: &Result<T, MigrationError>) {
+        if let Err(MigrationError::Save(why)) = result {
+            self.session = Session::None;
+            self.state = match (self.state, why) {
+                (_, crate::SaveError::NotStarted(_)) => MigrationState::Error,
+                (MigrationState::PreCopy, _) => MigrationState::Running,
+                (MigrationState::PreCopyP2p, _) => MigrationState::RunningP2p,
+                (MigrationState::StopCopy, _) => MigrationState::Stop,
+                (other, _) => other,
+            };
+        }
+    }
+
+    fn arc(&mut self, host: &mut Host, next: MigrationState) -> Result<(), MigrationError> {
+        use MigrationState::{PreCopy, PreCopyP2p, Running, RunningP2p, Stop, StopCopy};
+        match (self.state, next) {
+            (Running, RunningP2p) | (PreCopy, PreCopyP2p) => self.peers(host, false),
+            (RunningP2p, Running) | (PreCopyP2p, PreCopy) => self.peers(host, true),
+            (RunningP2p, Stop) => self.stop(host),
+            (Stop, RunningP2p) => {
+                self.peers(host, false)?;
+                self.start(host)
+            }
+            (Running, PreCopy) | (RunningP2p, PreCopyP2p) => self.begin(host).map(drop),
+            (PreCopy, Running) | (PreCopyP2p, RunningP2p) | (StopCopy, Stop) => self.end(host),
+            (PreCopyP2p, StopCopy) => {
+                let Session::Saving(saving) = &mut self.session else {
+                    return Err(MigrationError::WrongState);
+                };
+                let result = saving.stop(host);
+                self.notice_loss(&result);
+                result
+            }
+            (Stop, StopCopy) => {
+                self.begin(host)?.save_still(host);
+                Ok(())
+            }
+            (Stop, MigrationState::Resuming) => {
+                self.session =
+                    Session::Resuming(Box::new(Resuming::new(host, self.gfid, self.home)));
+                Ok(())
+            }
+            (MigrationState::Resuming, Stop) => self.resumed(host),
+            _ => Err(MigrationError::WrongState),
+        }
+    }
+
+    fn peers(&mut self, host: &mut Host, open: bool) -> Result<(), MigrationError> {
+        host.set_peer(self.gfid, open).map_err(|error| match error {
+            HostError::Refused(Reject::Deadline) => MigrationError::Late,
+            HostError::Refused(why) => MigrationError::Refused(why),
+            HostError::NoRoom { .. } | HostError::Bar(_) => MigrationError::Late,
+        })
+    }
+
+    /// Stops the vGPU. A firmware that is restarted meanwhile is asked again, if it runs there.
+    fn stop(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        let gfid = self.gfid;
+        let stop = Command::Stop { mode: StopMode::Instruction, timeout_ns: STOP_NS };
+        let mut pending = host.send(gfid, stop);
+        wait(host, |host| match host.poll_answer(&pending) {
+            Answer::Waiting => None,
+            Answer::Done => Some(Ok(())),
+            Answer::Refused(Reject::Deadline) => Some(Err(MigrationError::Late)),
+            Answer::Refused(why) => Some(Err(MigrationError::Refused(why))),
+            Answer::Void if !host.was_running(gfid) => Some(Ok(())),
+            Answer::Void => {
+                pending = host.send(gfid, stop);
+                None
+            }
+        })?
+    }
+
+    fn start(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        let mut start = Start::new(host, self.gfid);
+        wait(host, |host| match start.step(host) {
+            Ok(done) => done.then_some(Ok(())),
+            Err(why) => Some(Err(MigrationError::Refused(why))),
+        })?
+    }
+
+    fn begin(&mut self, host: &mut Host) -> Result<&mut Saving, MigrationError> {
+        self.token += 1;
+        let options = SaveOptions {
+            uuid: self.uuid,
+            token: self.token,
+            stop: StopMode::Instruction,
+            stop_timeout_ns: STOP_NS,
+        };
+        let saving = Saving::begin(host, self.gfid, options)?;
+        self.session = Session::Saving(Box::new(saving));
+        match &mut self.session {
+            Session::Saving(saving) => Ok(saving),
+            Session::None | Session::Resuming(_) => Err(MigrationError::WrongState),
+        }
+    }
+
+    fn end(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        match std::mem::replace(&mut self.session, Session::None) {
+            Session::Saving(saving) => saving.end(host),
+            Session::None | Session::Resuming(_) => Ok(()),
+        }
+    }
+
+    /// All was written: it is in place, or the vGPU is in ERROR.
+    fn resumed(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        let Session::Resuming(resuming) = &mut self.session else {
+            return Err(MigrationError::WrongState);
+        };
+        match resuming.finish(host) {
+            Ok((uuid, token)) => {
+                (self.uuid, self.token) = (uuid, self.token.max(token));
+                self.session = Session::None;
+                Ok(())
+            }
+            Err(why) => {
+                self.state = MigrationState::Error;
+                Err(why)
+            }
+        }
+    }
 }

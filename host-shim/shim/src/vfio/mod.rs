@@ -11,8 +11,57 @@
 
 mod device;
 mod errno;
+mod resuming;
+mod saving;
 mod state;
 
-pub use device::{MigrationDevice, PrecopyInfo};
+pub use device::MigrationDevice;
 pub use errno::MigrationError;
+pub use saving::PrecopyInfo;
 pub use state::MigrationState;
+
+use crate::host::Host;
+use crate::release::Release;
+use godwit_sim_gpu::DmaWindow;
+use godwit_types::Gfid;
+
+/// How long a call waits for the card at most, in nanoseconds of the card: longer than all of the
+/// firmware's deadlines together.
+const PATIENCE_NS: u64 = 30_000_000_000;
+
+/// Lets the card go on until something is so.
+fn wait<T>(
+    host: &mut Host,
+    mut until: impl FnMut(&mut Host) -> Option<T>,
+) -> Result<T, MigrationError> {
+    let end_ns = host.now_ns().saturating_add(PATIENCE_NS);
+    loop {
+        host.settle();
+        if let Some(found) = until(host) {
+            return Ok(found);
+        }
+        if host.now_ns() >= end_ns {
+            return Err(MigrationError::Late);
+        }
+        host.go_on();
+    }
+}
+
+/// Makes a vGPU absent, if there is one. Returns its DMA windows, which are the host's.
+fn wipe(host: &mut Host, gfid: Gfid) -> Result<Vec<DmaWindow>, MigrationError> {
+    let windows = host.dma_windows(gfid).cloned().collect();
+    if host.vgpu(gfid).is_some() {
+        let mut release = Release::new(host, gfid);
+        wait(host, |host| release.step(host).then_some(()))?;
+    }
+    Ok(windows)
+}
+
+/// Maps windows that were mapped before.
+fn map_again(host: &mut Host, gfid: Gfid, windows: Vec<DmaWindow>) -> Result<(), MigrationError> {
+    for window in windows {
+        // They were mapped before, so they can be.
+        host.dma_map(gfid, window).map_err(|_| MigrationError::Late)?;
+    }
+    Ok(())
+}

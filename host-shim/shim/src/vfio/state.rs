@@ -185,9 +185,11 @@ mod tests {
 
     #[test]
     fn every_other_state_is_reached_by_arcs() {
-        for (from, to) in MigrationState::ALL.iter().flat_map(|a| MigrationState::ALL.map(|b| (*a, b)))
+        for (from, to) in
+            MigrationState::ALL.iter().flat_map(|a| MigrationState::ALL.map(|b| (*a, b)))
         {
-            let blocked = from == Error || to == Error || (from == StopCopy && to != StopCopy && to.saves());
+            let blocked =
+                from == Error || to == Error || (from == StopCopy && to != StopCopy && to.saves());
             assert_eq!(way(from, to).is_none(), blocked, "{from} to {to}");
             let mut at = from;
             for next in way(from, to).unwrap_or_default() {
