@@ -112,7 +112,7 @@ fn newest(path: &Path) -> u8 {
 
 #[test]
 fn a_vgpu_moves_to_an_older_build_and_back() {
-    for live in [None, Some(Live { rounds_max: 2, pages_enough: 0 })] {
+    for live in [None, Some(Live { rounds_max: 2, pages_enough: 0, downtime: None })] {
         let mut case = case();
         for to in [case.older, case.newer, case.older] {
             case.moved(to, live).unwrap();
