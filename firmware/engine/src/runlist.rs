@@ -181,6 +181,8 @@ pub(crate) struct Runlist {
     /// vGPUs, by bit, that have a group in their queue and may run.
     pub(crate) ready: u32,
     pub(crate) turn: Turn,
+    /// How much shorter the next turn is that is nobody's.
+    pub(crate) nobody_less_ns: u32,
     /// A vGPU that runs before the turn goes on, since its latency matters.
     pub(crate) ahead: Option<Gfid>,
     /// vGPUs, by bit, that have done so since their last turn.
@@ -204,6 +206,7 @@ impl Runlist {
         gone: Gone::NONE,
         ready: 0,
         turn: Turn::NONE,
+        nobody_less_ns: 0,
         ahead: None,
         went_ahead: 0,
         lent: 0,

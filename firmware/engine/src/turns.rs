@@ -146,7 +146,10 @@ impl Engine {
                 let slice_ns = vgpu.accounts[runlist].begin(quantum_ns, slice_ns);
                 (slice_ns, vgpu.throttle.tail_ns(slice_ns))
             }
-            None => (self.nobody_ns, 0),
+            None => {
+                let less_ns = core::mem::take(&mut self.runlists[runlist].nobody_less_ns);
+                (self.nobody_ns.saturating_sub(less_ns), 0)
+            }
         };
         let end_ns = self.after(slice_ns.into());
         self.runlists[runlist].turn =
@@ -294,7 +297,8 @@ impl Engine {
     pub(crate) fn recount(&mut self) {
         self.counted = true;
         self.count_phases();
-        (self.sharing, self.elastic, self.paused) = (0, 0, 0);
+        let before = core::mem::take(&mut self.sharing);
+        (self.elastic, self.paused) = (0, 0);
         let mut present: u32 = 0;
         for (gfid, vgpu) in self.vgpus.iter() {
             present = present.wrapping_add(u32::from(vgpu.is_present()));
@@ -306,10 +310,27 @@ impl Engine {
                 self.paused |= bit(gfid);
             }
         }
+        self.note_left(before & !self.sharing);
         let slice_before_ns = self.slice_ns;
         self.slice_ns = self.rules.slice_ns(present);
         self.shortest_ns = self.slice_ns / 4;
         self.retune(slice_before_ns);
+    }
+
+    /// vGPUs take no turns any more. What they had of the round that is under way comes off the turn
+    /// that is nobody's, which is the longer without them: so the round is not.
+    fn note_left(&mut self, left: u32) {
+        for id in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let of = self.runlists[id].turn.of;
+            let later = u32::MAX.checked_shl(u32::from(of).wrapping_add(1)).unwrap_or(0);
+            if of == NOBODY {
+                continue;
+            }
+            for gfid in each(left & !later) {
+                let less_ns = &mut self.runlists[id].nobody_less_ns;
+                *less_ns = less_ns.saturating_add(self.vgpus[gfid].turn_ns);
+            }
+        }
     }
 
     /// vGPUs, by bit, that have had a turn on an engine in the round that is under way, or have it.

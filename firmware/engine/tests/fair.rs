@@ -249,3 +249,25 @@ fn bells_of_a_channel_that_has_faulted_are_counted_too() {
     let event = Event::Abuse { gfid: gfid(1), abuse: Abuse::Doorbells, measure: Measure::Report };
     assert!(rig.events.contains(&event));
 }
+
+/// One stops and starts again and again, in all parts of a round.
+#[test]
+fn whoever_comes_and_goes_costs_nobody_its_fixed_share() {
+    for (comes, others) in [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])] {
+        let part = Share { part: 2_000, ..ALIKE };
+        let mut rig = sharing(Policy::FixedShare, &[part; 3], 3);
+        rig.pass(50 * MS);
+        let from_ns = rig.now_ns;
+        for turn in 0..150 {
+            rig.pass(7 * MS + turn * MS / 10);
+            let stopped = rig.stop(comes, 50 * MS);
+            rig.pass(3 * MS + turn * MS / 7);
+            assert_eq!(rig.answer(stopped), Some(Ok(())));
+            rig.must(comes, Command::Start);
+        }
+        for other in others {
+            let part = had(&rig, other, from_ns);
+            assert!(part >= 20.0 * 0.999, "{other} has {part} % beside {comes}");
+        }
+    }
+}
