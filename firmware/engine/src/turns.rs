@@ -143,7 +143,7 @@ impl Engine {
             }
             None => self.nobody_ns,
         };
-        let end_ns = self.after(slice_ns.into());
+        let end_ns = self.after_here(slice_ns.into());
         self.runlists[runlist].turn = Turn { of, passed: of, unseen: true, open: true, end_ns };
     }
 
