@@ -291,7 +291,7 @@ impl Engine {
     }
 
     /// Whether there is room for an event that nothing forces us to send now.
-    #[inline(never)]
+    #[inline(never)] // many places, none of them hot
     pub(crate) fn has_event_room(&self) -> bool {
         self.events.len().saturating_add(EVENTS_OWED) < EVENTS_MAX.saturating_sub(1)
     }
@@ -318,6 +318,7 @@ impl Engine {
     }
 
     fn command(&mut self, request: &Request) -> Result<(), Reject> {
+        // Its command is not copied: that would hold every field of every command apart.
         let (id, gfid) = (request.id, request.gfid);
         let absent = !self.vgpus[gfid].is_present();
         let needs_none = matches!(
