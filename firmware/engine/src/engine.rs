@@ -293,6 +293,7 @@ impl Engine {
     }
 
     /// Whether there is room for an event that nothing forces us to send now.
+    #[inline(never)] // many places, none of them hot
     pub(crate) fn has_event_room(&self) -> bool {
         self.events.len().saturating_add(EVENTS_OWED) < EVENTS_MAX.saturating_sub(1)
     }
@@ -319,16 +320,17 @@ impl Engine {
     }
 
     fn command(&mut self, request: &Request) -> Result<(), Reject> {
-        let Request { id, gfid, command } = *request;
+        // Its command is not copied: that would hold every field of every command apart.
+        let (id, gfid) = (request.id, request.gfid);
         let absent = !self.vgpus[gfid].is_present();
         let needs_none = matches!(
-            command,
+            request.command,
             Command::Create { .. } | Command::SetScheduling(_) | Command::SetLimits(_)
         );
         if absent && !needs_none {
             return Err(Reject::NoSuchVgpu);
         }
-        match command {
+        match request.command {
             Command::Create { profile, placement, share } => {
                 self.create(id, gfid, profile, placement, share)
             }

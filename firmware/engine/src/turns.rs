@@ -151,7 +151,7 @@ impl Engine {
                 (self.nobody_ns.saturating_sub(less_ns), 0)
             }
         };
-        let end_ns = self.after(slice_ns.into());
+        let end_ns = self.after_here(slice_ns.into());
         self.runlists[runlist].turn =
             Turn { of, passed: of, unseen: true, open: true, end_ns, tail_ns };
     }

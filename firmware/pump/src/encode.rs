@@ -6,7 +6,7 @@ use godwit_wire::mailbox::{self, PlacementReject, ProfileReject, SlotData};
 use godwit_wire::record;
 
 /// `generation`: which start of the firmware this is.
-#[inline(never)]
+#[inline(never)] // inlined, every field of every kind of event is held apart
 pub(crate) fn event(event: &Event, generation: u32) -> mailbox::Event {
     match *event {
         Event::Started { present, running } => {

@@ -18,10 +18,12 @@ impl<T> Held<T> {
         self.0.pop()
     }
 
+    /// To look at.
     pub(crate) fn get(&self) -> Option<&T> {
         self.0.first()
     }
 
+    /// Holds nothing.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -10,7 +10,7 @@ use godwit_wire::{mailbox, record};
 
 /// `None` when a number is out of its range. What depends on the state is the engine's to
 /// refuse.
-#[inline(never)]
+#[inline(never)] // inlined, every field of every command is held apart
 pub(crate) fn request(request: &mailbox::Request) -> Option<Request> {
     let gfid = Gfid::new(request.gfid)?;
     Some(Request { id: request.id, gfid, command: command(&request.command)? })

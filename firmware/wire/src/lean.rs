@@ -92,6 +92,7 @@ impl Writer<'_> {
         self.byte_here(byte);
     }
 
+    /// The same, without a call.
     #[inline(always)]
     fn byte_here(&mut self, byte: u8) {
         if let Some(place) = self.into.get_mut(self.at) {
@@ -308,6 +309,7 @@ impl Reader<'_> {
         self.byte_here()
     }
 
+    /// The same, without a call.
     #[inline(always)]
     fn byte_here(&mut self) -> u8 {
         let Some((byte, rest)) = self.rest.split_first() else {
