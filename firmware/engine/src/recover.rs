@@ -99,7 +99,7 @@ impl Engine {
     /// Takes over one vGPU of a firmware that is gone. Take its actions before the next.
     pub fn recover_vgpu(&mut self, retained: &RetainedVgpu, registers: &impl Registers) {
         self.recover_phase(retained);
-        self.vgpus[retained.gfid].peers_closed = !registers.are_peers_open(retained.gfid);
+        self.vgpus[retained.gfid].peers.closed = !registers.are_peers_open(retained.gfid);
         self.recover_channels(retained.gfid, registers);
     }
 

@@ -3,7 +3,7 @@
 use crate::abuse::Watch;
 use crate::account::Account;
 use crate::message::StopMode;
-use crate::peers::PeersWait;
+use crate::peers::Peers;
 use crate::save::Save;
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
@@ -224,9 +224,8 @@ pub(crate) struct Vgpu {
     pub(crate) accounts: Table<RunlistId, Account, { RUNLIST_COUNT as usize }>,
     pub(crate) watch: Watch,
     pub(crate) epoch: Epoch,
-    /// Its channels may not reach peers.
-    pub(crate) peers_closed: bool,
-    pub(crate) peers_wait: Option<PeersWait>,
+    /// Its channels' way to peers.
+    pub(crate) peers: Peers,
     /// Guest time less device time, while it runs.
     pub(crate) time_offset_ns: u64,
     /// Vectors that were pending when it stopped and are raised when it starts elsewhere.
@@ -272,8 +271,7 @@ impl Vgpu {
         accounts: Table::new([Account::EMPTY; RUNLIST_COUNT as usize]),
         watch: Watch::NOTHING,
         epoch: Epoch(0),
-        peers_closed: false,
-        peers_wait: None,
+        peers: Peers::OPEN,
         time_offset_ns: 0,
         vectors: 0,
         save: Now::new(Save::None),
@@ -302,8 +300,7 @@ impl Vgpu {
 
     /// When something that it waits for is late; `u64::MAX`: nothing will be.
     pub(crate) fn deadline_ns(&self) -> u64 {
-        let peers_ns = self.peers_wait.map_or(u64::MAX, |wait| wait.deadline_ns());
-        peers_ns.min(self.phase.deadline_ns())
+        self.peers.deadline_ns().min(self.phase.deadline_ns())
     }
 
     pub(crate) fn is_present(&self) -> bool {

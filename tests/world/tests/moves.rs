@@ -191,8 +191,8 @@ fn unmoved_copies(work: &CopyWork) -> Range<u64> {
 
 /// Moves at `count` times spread over the whole run, odd ones live. Returns how many bytes of
 /// an entry were done at the stops that came in the middle of one.
-fn copy_moves(stop: StopMode, count: u64) -> Vec<u64> {
-    let work = CopyWork::new(1, 1, Through::Framebuffer);
+fn copy_moves(through: Through, stop: StopMode, count: u64) -> Vec<u64> {
+    let work = CopyWork::new(1, 1, through);
     let total = work.round_bytes() * u64::from(ROUNDS);
     let life = unmoved_copies(&work);
     assert!(life.end - life.start > 1_000_000, "{life:?}");
@@ -261,19 +261,28 @@ fn often(mut histogram: godwit_kernels::Job, repeat: u32) -> godwit_kernels::Job
 
 #[test]
 fn copies_moved_in_the_middle_of_an_entry_end_with_the_same_bytes() {
-    let halves = copy_moves(StopMode::Instruction, 120);
+    let halves = copy_moves(Through::Framebuffer, StopMode::Instruction, 120);
     assert!(halves.len() >= 40, "{halves:?}");
 }
 
 #[test]
 fn copies_moved_between_two_chunks_end_with_the_same_bytes() {
-    let halves = copy_moves(StopMode::Cta, 25);
+    let halves = copy_moves(Through::Framebuffer, StopMode::Cta, 25);
     assert!(!halves.is_empty() && halves.iter().all(|done| done % (64 * 1024) == 0), "{halves:?}");
 }
 
 #[test]
 fn copies_moved_when_idle_end_with_the_same_bytes() {
-    assert_eq!(copy_moves(StopMode::Wfi, 25), [0; 0]);
+    assert_eq!(copy_moves(Through::Framebuffer, StopMode::Wfi, 25), [0; 0]);
+}
+
+#[test]
+fn copies_through_guest_memory_moved_in_the_middle_end_with_the_same_bytes() {
+    let halves = copy_moves(Through::GuestMemory, StopMode::Instruction, 50);
+    assert!(halves.len() >= 10, "{halves:?}");
+    let halves = copy_moves(Through::GuestMemory, StopMode::Cta, 15);
+    assert!(!halves.is_empty() && halves.iter().all(|done| done % (64 * 1024) == 0), "{halves:?}");
+    assert_eq!(copy_moves(Through::GuestMemory, StopMode::Wfi, 15), [0; 0]);
 }
 
 #[test]
