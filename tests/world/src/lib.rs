@@ -19,6 +19,7 @@ mod copies;
 mod doorbells;
 mod events;
 mod firmware;
+pub mod flips;
 mod guilt;
 mod host;
 mod jobs;
