@@ -220,7 +220,7 @@ fn suspended(large: bool) -> Result<Vec<u8>, Box<dyn Error>> {
         fb_bytes: 16 * MIB,
         bar_bytes: 16 * MIB,
         channel_count: 2,
-        context_bytes: 32 * 1024,
+        context_bytes: 16 * 1024,
     };
     let (name, share) = ("one".to_owned(), Share::DEFAULT);
     let vgpu = world.add_vgpu(VgpuSpec { name, host, profile, share })?;

@@ -237,6 +237,8 @@ pub(super) struct Suspend {
     pub(super) file: Field<String>,
     pub(super) preempt: Option<Preempt>,
     pub(super) timeout: Field<Nanos>,
+    pub(super) version: Field<Count>,
+    pub(super) key_file: Field<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -245,6 +247,8 @@ pub(super) struct Resume {
     pub(super) vgpu: Field<String>,
     pub(super) file: Field<String>,
     pub(super) host: Field<String>,
+    pub(super) key_file: Field<String>,
+    pub(super) keep: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
