@@ -20,6 +20,7 @@ mod doorbells;
 pub mod downtime;
 mod events;
 mod firmware;
+pub mod flips;
 mod guilt;
 mod host;
 mod jobs;

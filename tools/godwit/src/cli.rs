@@ -8,6 +8,7 @@ use crate::scenario::{Scenario, ScenarioError};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
 use clap::{Args, Parser, Subcommand};
+use godwit_shim::SealKey;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,12 +46,19 @@ enum Command {
         scenario: PathBuf,
         #[command(flatten)]
         options: Options,
+        /// Resumes state files whether or not they were resumed before, and leaves them usable: one
+        /// vGPU may then run twice, which is yours to prevent.
+        #[arg(long)]
+        keep: bool,
     },
     /// Shows the records of a state file and whether they are sound.
     #[command(after_help = EXIT_STATUSES)]
     Inspect {
         /// The state file of a suspended vGPU.
         file: PathBuf,
+        /// What it is sealed with: a file of 64 hexadecimal digits, which others may not access.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -84,11 +92,20 @@ impl Cli {
         match self.command {
             Command::Demo { print: true, .. } => shown(DEMO, true),
             Command::Demo { options, .. } => demo(&options),
-            Command::Run { scenario, options } => match Scenario::load(&scenario, options.seed) {
-                Ok(scenario) => execute(&scenario, &options),
-                Err(error) => mistaken(&error),
-            },
-            Command::Inspect { file, json } => inspected(&file, json),
+            Command::Run { scenario, options, keep } => {
+                match Scenario::load(&scenario, options.seed) {
+                    Ok(mut scenario) => {
+                        if keep {
+                            scenario.keep_files();
+                        }
+                        execute(&scenario, &options)
+                    }
+                    Err(error) => mistaken(&error),
+                }
+            }
+            Command::Inspect { file, key_file, json } => {
+                inspected(&file, key_file.as_deref(), json)
+            }
             Command::Image(command) => match command.run() {
                 Ok((text, good)) => shown(&text, good),
                 Err(Failure::Refused(why)) => failed(&why),
@@ -135,8 +152,16 @@ fn execute(scenario: &Scenario, options: &Options) -> ExitCode {
     shown(&text, report.verified)
 }
 
-fn inspected(file: &Path, json: bool) -> ExitCode {
-    let found = match inspect(file) {
+fn inspected(file: &Path, key_file: Option<&Path>, json: bool) -> ExitCode {
+    let key = match key_file.map(|path| SealKey::read(path).map_err(|why| (path, why))).transpose()
+    {
+        Ok(key) => key,
+        Err((path, why)) => {
+            anstream::eprintln!("error: {}: {why}", path.display());
+            return ExitCode::from(MISTAKE);
+        }
+    };
+    let found = match inspect(file, key.as_ref()) {
         Ok(found) => found,
         Err(error) => {
             anstream::eprintln!("{}: {error}", file.display());

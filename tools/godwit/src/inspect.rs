@@ -3,19 +3,22 @@
 use crate::units::{about_size, exact_size, exact_time};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
-use godwit_shim::stream::{Body, Reader, Record, StreamError};
+use godwit_shim::stream::{Body, Reader, Record};
+use godwit_shim::{FileError, Mark, SealKey, StateReader};
 use godwit_wire::record;
 use serde::Serialize;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
-
-/// Bytes that are read at once.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What a state file holds, up to its end or its first damage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Inspection {
+    /// Whether it is sealed; `None`: it is no state file.
+    pub sealed: Option<bool>,
+    /// Whether its vGPU has come out of it; `None`: nobody knows.
+    pub spent: Option<bool>,
+    /// Version of the stream: the newest that a record has; 0: there is none.
+    pub version: u8,
     /// What its records say; those that belong together are one entry.
     pub records: Vec<Entry>,
     /// Whether the whole file is sound.
@@ -68,6 +71,8 @@ pub enum Entry {
         channels: u16,
         /// Channels whose contexts follow.
         contexts: u16,
+        /// What it has had too much of each engine's time, compute and copy.
+        debts_ns: [u32; 2],
     },
     /// One channel.
     Channel {
@@ -115,40 +120,55 @@ pub enum Entry {
     },
 }
 
-/// Reads a state file, holding one record at a time.
+/// Reads a state file, holding one record at a time. A sealed one is opened with its key.
 ///
 /// # Errors
 ///
 /// When the file cannot be read; damage is no error but a finding.
-pub fn inspect(path: &Path) -> io::Result<Inspection> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no plain file"));
-    }
-    let mut file = File::open(path)?;
-    let (mut reader, mut entries) = (Reader::new(), Vec::new());
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let verdict = loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            break reader.finish();
-        }
-        reader.feed(&buffer[..count]);
-        if let Err(error) = take(&mut reader, &mut entries) {
-            break Err(error);
-        }
+pub fn inspect(path: &Path, key: Option<&SealKey>) -> io::Result<Inspection> {
+    let mut found = Inspection {
+        sealed: None,
+        spent: None,
+        version: 0,
+        records: Vec::new(),
+        sound: false,
+        problem: None,
     };
-    Ok(Inspection {
-        records: entries,
-        sound: verdict.is_ok(),
-        problem: verdict.err().map(|error| error.to_string()),
-    })
+    match read(path, key, &mut found) {
+        Ok(()) => found.sound = true,
+        Err(FileError::Io { error, .. }) => return Err(error),
+        Err(FileError::Head { error, .. }) => found.problem = Some(format!("the file {error}")),
+        Err(FileError::Stream { error, .. }) => found.problem = Some(error.to_string()),
+        Err(FileError::Seal { error, .. }) => found.problem = Some(error.to_string()),
+        Err(other) => found.problem = Some(other.to_string()),
+    }
+    Ok(found)
 }
 
-fn take(reader: &mut Reader, entries: &mut Vec<Entry>) -> Result<(), StreamError> {
-    while let Some(record) = reader.next_record()? {
-        add(entries, &record);
+fn read(path: &Path, key: Option<&SealKey>, found: &mut Inspection) -> Result<(), FileError> {
+    let mut file = StateReader::look(path, key)?;
+    let sealed = file.is_sealed();
+    let sealed = sealed.map_err(|error| FileError::Io { path: path.to_path_buf(), error })?;
+    found.sealed = Some(sealed);
+    found.spent = match file.mark() {
+        Mark::Fresh => Some(false),
+        Mark::Spent => Some(true),
+        Mark::Unknown => None,
+    };
+    let bad = |error| FileError::Stream { path: path.to_path_buf(), error };
+    let mut reader = Reader::new();
+    while let Some(bytes) = file.next_bytes()? {
+        reader.feed_owned(bytes);
+        while let Some(record) = reader.next_record().map_err(bad)? {
+            found.version = found.version.max(record.version);
+            add(&mut found.records, &record);
+        }
     }
-    Ok(())
+    reader.finish().map_err(bad)?;
+    match file.mark() {
+        Mark::Unknown => Err(FileError::Unmarked(path.to_path_buf())),
+        Mark::Fresh | Mark::Spent => Ok(()),
+    }
 }
 
 /// Adds a record to the entry that it belongs to, or as an entry of its own.
@@ -200,6 +220,7 @@ fn entry(record: &Record) -> Entry {
             pending_vectors: it.pending_vectors,
             channels: it.channel_count,
             contexts: it.context_count,
+            debts_ns: it.debts_ns,
         },
         Body::Channel(it) => channel(it),
         Body::Context(it) => Entry::Context { channel: it.channel, records: 1, bytes },
@@ -258,11 +279,13 @@ impl Entry {
                 let what = format!("round {round}: {pages} pages, and {zero_pages} that are zero");
                 row("pages", *records, what, *bytes)
             }
-            Self::Vgpu { guest_time_ns, pending_vectors, channels, contexts } => {
+            Self::Vgpu { guest_time_ns, pending_vectors, channels, contexts, debts_ns } => {
                 let time = exact_time(*guest_time_ns);
+                let [compute, copy] = debts_ns.map(|ns| exact_time(ns.into()));
                 let what = format!(
                     "stopped at {time} of its time, {channels} channels, {contexts} contexts, \
-                     pending vectors {pending_vectors:#x}"
+                     pending vectors {pending_vectors:#x}, owes {compute} of compute and {copy} of \
+                     copy"
                 );
                 row("vgpu", 1, what, 0)
             }
@@ -316,6 +339,17 @@ impl Inspection {
             None => "sound: every record has its CRC, and the trailer agrees".to_owned(),
             Some(problem) => format!("NOT SOUND: {problem}"),
         };
-        format!("{table}\n\n{verdict}\n")
+        let sealed = match self.sealed {
+            Some(true) => "sealed",
+            Some(false) => "not sealed",
+            None => "no state file",
+        };
+        let spent = match self.spent {
+            Some(true) => "resumed before",
+            Some(false) => "not resumed",
+            None => "not known whether it was resumed",
+        };
+        let version = self.version;
+        format!("{table}\n\nversion {version}, {sealed}, {spent}\n{verdict}\n")
     }
 }

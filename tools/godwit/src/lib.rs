@@ -22,6 +22,6 @@ pub use cli::Cli;
 pub use demo::DEMO;
 pub use run::{RunError, execute, execute_on};
 pub use scenario::{
-    Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, MoveKind, Program,
-    Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef,
+    Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, KeyFile, MoveKind,
+    Program, Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef,
 };

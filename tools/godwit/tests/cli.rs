@@ -61,9 +61,12 @@ fn a_file_that_is_no_state_is_shown_as_unsound() {
     inspect("a.state").assert().code(1).stdout_eq(
         str![[r#"
 {
+  "sealed": null,
+  "spent": null,
+  "version": 0,
   "records": [],
   "sound": false,
-  "problem": "the state is damaged: the record at byte 0 has a malformed header"
+  "problem": "the file is no state file, or one of a build from before their format was final"
 }
 
 "#]]

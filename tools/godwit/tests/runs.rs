@@ -155,7 +155,7 @@ fn every_kernel_goes_on_after_a_suspend() {
         assert_eq!((suspend.from.as_str(), suspend.to.as_str()), ("alpha", "one.state"));
         assert_eq!((resume.from.as_str(), resume.to.as_str()), ("one.state", "beta"));
         assert_eq!((suspend.kind, resume.kind), (Kind::Suspend, Kind::Resume));
-        let found = godwit::inspect::inspect(&folder.path().join("one.state")).unwrap();
+        let found = godwit::inspect::inspect(&folder.path().join("one.state"), None).unwrap();
         assert!(found.sound, "{}", found.human());
     }
 }
@@ -200,7 +200,7 @@ fn a_state_file_that_is_cut_or_changed_is_unsound() {
     let good = std::fs::read(&state).unwrap();
     let is_sound = |bytes: &[u8]| {
         std::fs::write(&broken, bytes).unwrap();
-        godwit::inspect::inspect(&broken).unwrap().sound
+        godwit::inspect::inspect(&broken, None).unwrap().sound
     };
     assert!(is_sound(&good));
     let step = good.len() / 100;

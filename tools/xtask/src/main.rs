@@ -5,6 +5,8 @@
 mod bench;
 mod command;
 mod demo;
+mod flips;
+mod golden;
 mod image;
 mod layers;
 mod prereq;
@@ -23,6 +25,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::flips::Flips;
+use crate::golden::Golden;
 use crate::image::Image;
 use crate::resets::Resets;
 use crate::seeds::Seeds;
@@ -54,6 +58,10 @@ enum Task {
     Seeds(Seeds),
     /// Cuts the firmware's power in the middle of saves and restores.
     Resets(Resets),
+    /// Flips bits of state files, plain and sealed, each of which must be found.
+    Flips(Flips),
+    /// Writes golden files that are missing: the bytes of what is frozen.
+    Golden(Golden),
     /// Measures the firmware's images and holds them to `linker/budget.toml`.
     Size(Size),
     /// Measures what things take of this machine's time.
@@ -87,6 +95,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Resets(resets) => return resets.run(&workspace),
+        Task::Flips(flips) => return flips.run(&workspace),
+        Task::Golden(golden) => return golden.run(&workspace),
         Task::Bench(bench) => return bench.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Image(image) => image.run(&workspace)?,

@@ -2,7 +2,7 @@
 
 use super::head::{HEAD_BYTES, HeadError, MARK_AT, Mark, read_head};
 use crate::key::SealKey;
-use crate::stream::{Opener, Reader, Record, SealError, StreamError};
+use crate::stream::{Opener, PROLOGUE_BYTES, Reader, Record, SealError, StreamError, is_sealed};
 use bytes::BytesMut;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -156,6 +156,20 @@ impl StateReader {
     /// Whether its vGPU has come out of it.
     pub fn mark(&self) -> Mark {
         self.mark
+    }
+
+    /// Whether its stream is sealed, by what it begins with.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn is_sealed(&self) -> io::Result<bool> {
+        let mut bytes = [0; PROLOGUE_BYTES];
+        match self.file.read_exact_at(&mut bytes, HEAD_BYTES as u64) {
+            Ok(()) => Ok(is_sealed(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Next bytes of the stream: opened, if it is sealed. `None`: the file has ended where a sealed

@@ -2,12 +2,13 @@
 
 use super::build::Ids;
 use crate::progress::Progress;
-use crate::scenario::{Action, Event, MoveKind, Scenario, Stop, Trigger};
-use godwit_shim::{Downtime, Live};
+use crate::scenario::{Action, Event, KeyFile, MoveKind, Scenario, Stop, Trigger};
+use godwit_shim::{Downtime, FileOptions, Live, ResumeOptions, SealKey};
 use godwit_types::PreemptMode;
 use godwit_wire::mailbox::StopMode;
 use godwit_world::{self as world, EventId, MoveSpec, ResumeSpec, SuspendSpec, World};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// When a live move stops the vGPU: after so many rounds, or when a round had so few pages. With a
 /// bound there are more, since each may have to be smaller than the one before.
@@ -131,16 +132,18 @@ fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
             stop: stop_mode(*stop),
             stop_timeout_ns: stop.timeout_ns,
         }),
-        Action::Suspend { vgpu, file, stop } => world::Action::Suspend(SuspendSpec {
+        Action::Suspend { vgpu, file, stop, version, key } => world::Action::Suspend(SuspendSpec {
             vgpu: ids.vgpus[vgpu.index()],
             path: file.path.clone(),
             stop: stop_mode(*stop),
             stop_timeout_ns: stop.timeout_ns,
+            options: FileOptions { version: *version, key: key_of(key) },
         }),
-        Action::Resume { vgpu, file, host } => world::Action::Resume(ResumeSpec {
+        Action::Resume { vgpu, file, host, key, keep } => world::Action::Resume(ResumeSpec {
             vgpu: ids.vgpus[vgpu.index()],
             path: file.path.clone(),
             to: ids.hosts[host.index()],
+            options: ResumeOptions { key: key_of(key), keep: *keep },
         }),
         Action::Fault { host, fault } => world::Action::Fault(ids.hosts[host.index()], *fault),
         Action::RestartFirmware { host } => world::Action::RestartFirmware(ids.hosts[host.index()]),
@@ -154,6 +157,10 @@ fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
         Action::Share { vgpu, share } => world::Action::Share(ids.vgpus[vgpu.index()], *share),
     };
     (trigger, action)
+}
+
+fn key_of(file: &Option<KeyFile>) -> Option<Arc<SealKey>> {
+    file.as_ref().map(|file| file.key.clone())
 }
 
 const fn stop_mode(stop: Stop) -> StopMode {

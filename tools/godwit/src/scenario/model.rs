@@ -1,6 +1,7 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
-use godwit_shim::{Downtime, Mishap};
+use godwit_shim::stream::StreamVersion;
+use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
 use godwit_types::{Engines, PreemptMode, Profile, Scheduling, Share};
 use std::borrow::Cow;
@@ -25,6 +26,17 @@ pub struct Scenario {
     pub jobs: Vec<Job>,
     /// In the order of the file, which is the order in which those of one vGPU happen.
     pub events: Vec<Event>,
+}
+
+impl Scenario {
+    /// Makes every resume leave its file usable.
+    pub fn keep_files(&mut self) {
+        for event in &mut self.events {
+            if let Action::Resume { keep, .. } = &mut event.action {
+                *keep = true;
+            }
+        }
+    }
 }
 
 macro_rules! reference {
@@ -198,6 +210,10 @@ pub enum Action {
         file: StateFile,
         /// How it is stopped.
         stop: Stop,
+        /// Version of the stream in the file.
+        version: StreamVersion,
+        /// What it is sealed with, if it is.
+        key: Option<KeyFile>,
     },
     /// A vGPU comes out of a file that an earlier event has suspended it to.
     Resume {
@@ -207,6 +223,10 @@ pub enum Action {
         file: StateFile,
         /// Where to.
         host: HostRef,
+        /// What it is sealed with, if it is.
+        key: Option<KeyFile>,
+        /// Whether the file stays usable.
+        keep: bool,
     },
     /// Something breaks on a host's GPU.
     Fault {
@@ -297,6 +317,24 @@ pub struct StateFile {
     /// Where it is: a real path, so that one file has one.
     pub path: PathBuf,
 }
+
+/// A file with a key that state files are sealed with.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    /// As the scenario names it.
+    pub shown: String,
+    /// The key, which was in it.
+    pub key: Arc<SealKey>,
+}
+
+/// By name: keys are compared by nobody.
+impl PartialEq for KeyFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.shown == other.shown
+    }
+}
+
+impl Eq for KeyFile {}
 
 /// How an event must end for the run to be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

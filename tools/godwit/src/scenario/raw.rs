@@ -249,6 +249,8 @@ pub(super) struct Suspend {
     pub(super) file: Field<String>,
     pub(super) preempt: Option<Preempt>,
     pub(super) timeout: Field<Nanos>,
+    pub(super) version: Field<Count>,
+    pub(super) key_file: Field<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -257,6 +259,8 @@ pub(super) struct Resume {
     pub(super) vgpu: Field<String>,
     pub(super) file: Field<String>,
     pub(super) host: Field<String>,
+    pub(super) key_file: Field<String>,
+    pub(super) keep: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

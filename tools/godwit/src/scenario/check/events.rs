@@ -264,10 +264,12 @@ impl Course<'_> {
             .required(at, &suspend.file, "file", "the path of a file to write")
             .and_then(|file| self.file_to_write(file, checker));
         let stop = stop(suspend.preempt, suspend.timeout.as_ref(), checker);
+        let version = checker.stream_version(&suspend.version);
+        let key = checker.key_file(&suspend.key_file);
         let (vgpu, _) = vgpu?;
         let place = file.clone().map_or(Place::Unknown, Place::File);
         self.put(vgpu, place, expect);
-        Some(Action::Suspend { vgpu, file: file?, stop: stop? })
+        Some(Action::Suspend { vgpu, file: file?, stop: stop?, version: version?, key: key? })
     }
 
     fn file_to_write(
@@ -298,6 +300,7 @@ impl Course<'_> {
     ) -> Option<Action> {
         let file = checker.required(at, &resume.file, "file", "the path of a suspended vGPU");
         let host = self.host(at, &resume.host, "host", checker);
+        let key = checker.key_file(&resume.key_file);
         let file = file?;
         let found = checker.state_file(file.get_ref());
         let held = found.and_then(|found| Some((self.holder(&found)?, found)));
@@ -324,7 +327,8 @@ impl Course<'_> {
         self.put(vgpu, Place::Host(host), expect);
         let host_at = resume.host.as_ref().map_or(at.clone(), Spanned::span);
         self.fits(host_at, vgpu, host, checker)?;
-        Some(Action::Resume { vgpu, file: found, host })
+        let keep = resume.keep.unwrap_or(false);
+        Some(Action::Resume { vgpu, file: found, host, key: key?, keep })
     }
 
     fn fault(&self, at: &Span, fault: &raw::Fault, checker: &mut Checker<'_>) -> Option<Action> {

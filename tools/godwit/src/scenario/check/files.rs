@@ -1,9 +1,13 @@
 //! Where state files may go.
 
-use super::Checker;
-use crate::scenario::model::StateFile;
+use super::{Checker, raw};
+use crate::scenario::model::{KeyFile, StateFile};
+use crate::scenario::value::Count;
+use godwit_shim::SealKey;
+use godwit_shim::stream::StreamVersion;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::Spanned;
 
 impl Checker<'_> {
@@ -49,6 +53,30 @@ impl Checker<'_> {
             return self.wrong(file.span(), format!("`{shown}` {why}"), allowed);
         }
         Some(found)
+    }
+
+    /// A key that state files are sealed with, if one is named; `None`: the file has none.
+    pub(super) fn key_file(&mut self, file: &raw::Field<String>) -> Option<Option<KeyFile>> {
+        let Some(file) = file else { return Some(None) };
+        let shown = file.get_ref();
+        let path = self.path(shown);
+        self.note_input(&path);
+        match SealKey::read(&path) {
+            Ok(key) => Some(Some(KeyFile { shown: shown.clone(), key: Arc::new(key) })),
+            Err(error) => {
+                let wrong = format!("the key file `{shown}`: {error}");
+                let allowed = "a file of 64 hexadecimal digits, which others may not access";
+                self.wrong(file.span(), wrong, allowed)
+            }
+        }
+    }
+
+    /// The version of a stream to write.
+    pub(super) fn stream_version(&mut self, field: &raw::Field<Count>) -> Option<StreamVersion> {
+        let Some(value) = field else { return Some(StreamVersion::NEWEST) };
+        let [low, high] = [StreamVersion::OLDEST, StreamVersion::NEWEST].map(StreamVersion::raw);
+        let number = self.count(value, "version", low.into()..=high.into())?;
+        StreamVersion::new(u8::try_from(number).ok()?)
     }
 
     fn reads(&self, path: &PathBuf) -> bool {
