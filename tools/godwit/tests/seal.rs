@@ -1,5 +1,5 @@
-//! Goal: a scenario seals files and opens them, writes older versions, and keeps files; mistakes in that
-//! are named.
+//! Goal: a scenario seals files and opens them, writes older versions, and keeps files; mistakes in
+//! that are named.
 
 use godwit::inspect::{Entry, Inspection, inspect};
 use godwit::progress::Silent;
