@@ -1,5 +1,5 @@
-//! What a vGPU has had too much of engines' time is part of its state: it is saved, restored, bounded,
-//! and paid back where the vGPU has come to.
+//! What a vGPU has had too much of engines' time is part of its state: it is saved, restored,
+//! bounded, and paid back where the vGPU has come to.
 
 mod rig;
 

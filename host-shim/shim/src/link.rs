@@ -10,8 +10,8 @@
 //!                            ◀── Done: it runs here
 //! ```
 //!
-//! Offer and accept say up to which version each side writes and reads streams: the source writes the
-//! lower of the two.
+//! Offer and accept say up to which version each side writes and reads streams: the source writes
+//! the lower of the two.
 //!
 //! A source that waits for its own card says `Alive` now and then: silence is a peer that is
 //! gone. Before the commit either side may call it off. After a break the destination asks with

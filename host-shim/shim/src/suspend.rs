@@ -187,8 +187,8 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Starts to resume the vGPU in a file, which nobody else can do meanwhile. `avoid`: a placement
-    /// to be away from.
+    /// Starts to resume the vGPU in a file, which nobody else can do meanwhile. `avoid`: a
+    /// placement to be away from.
     ///
     /// # Errors
     ///

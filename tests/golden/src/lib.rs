@@ -1,9 +1,9 @@
-//! The bytes of everything that is frozen: each record in each version, whole streams, a sealed one,
-//! and state files.
+//! The bytes of everything that is frozen: each record in each version, whole streams, a sealed
+//! one, and state files.
 //!
-//! They lie in `bytes/`, a file for each, in hexadecimal. What is in them is on other people's disks: a
-//! file there never changes, and a new version is a new file beside it. `cargo xtask golden` writes
-//! those that are missing.
+//! They lie in `bytes/`, a file for each, in hexadecimal. What is in them is on other people's
+//! disks: a file there never changes, and a new version is a new file beside it. `cargo xtask
+//! golden` writes those that are missing.
 
 #![forbid(unsafe_code)]
 

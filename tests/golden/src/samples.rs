@@ -1,5 +1,5 @@
-//! What the golden files hold: the same values in each version. Numbers are such that each field has
-//! bytes of its own.
+//! What the golden files hold: the same values in each version. Numbers are such that each field
+//! has bytes of its own.
 
 use godwit_shim::stream::{RecordBody, SALT_BYTES, Sealer, StreamVersion, Writer};
 use godwit_shim::{KEY_BYTES, SealKey, StateFile};

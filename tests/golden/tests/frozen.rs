@@ -1,6 +1,6 @@
 //! Goal: what was frozen is written as it was and read for ever.
-//! Method: today's encoders make the bytes of the golden files, and today's decoders read the values
-//! from them that went in.
+//! Method: today's encoders make the bytes of the golden files, and today's decoders read the
+//! values from them that went in.
 
 use godwit_golden::{
     Found, KEY, all, channel, compare, context, descriptor, folder, from_hex, function, pages,

@@ -1,8 +1,9 @@
 //! Flips single bits of state files, plain and sealed, and sees whether what reads them notices.
 //!
-//! A file is *accepted* when its head says that its vGPU is in it and its stream is read to its end.
-//! No flipped bit may leave a file that is. What has been read before the flipped bit is as it was, so
-//! reading goes on from a copy of the reader as it stood at the record or chunk with that bit.
+//! A file is *accepted* when its head says that its vGPU is in it and its stream is read to its
+//! end. No flipped bit may leave a file that is. What has been read before the flipped bit is as it
+//! was, so reading goes on from a copy of the reader as it stood at the record or chunk with that
+//! bit.
 
 use crate::{Action, HostSpec, JobSource, JobSpec, SuspendSpec, VgpuSpec, World, WorldConfig};
 use godwit_kernels::Job;

@@ -1,7 +1,7 @@
-//! Goal: a build of the stream's version before and one of the newest talk both ways, by move and by
-//! file, and what the older one cannot read it refuses by name.
-//! Method: two hosts, one of which is kept to version 1; a vGPU goes there and back in the middle of
-//! its job, and ends with the right bytes.
+//! Goal: a build of the stream's version before and one of the newest talk both ways, by move and
+//! by file, and what the older one cannot read it refuses by name.
+//! Method: two hosts, one of which is kept to version 1; a vGPU goes there and back in the middle
+//! of its job, and ends with the right bytes.
 
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::{FileOptions, Live, ResumeOptions, read_state};

@@ -1,7 +1,8 @@
-//! Goal: a scenario seals files and opens them, writes older versions, and keeps files; mistakes in that
-//! are named.
+//! Goal: a scenario seals files and opens them, writes older versions, and keeps files; mistakes in
+//! that are named.
 
 use godwit::inspect::{Entry, Inspection, inspect};
+use godwit::progress::Silent;
 use godwit::{Scenario, execute};
 use godwit_shim::SealKey;
 use snapbox::cmd::{Command, cargo_bin};
@@ -31,7 +32,7 @@ fn text(suspend: &str, resume: &str) -> String {
 fn run(folder: &Path, suspend: &str, resume: &str) -> Result<(), Vec<String>> {
     let text = text(suspend, resume);
     let scenario = Scenario::parse(Path::new("a.toml"), &text, folder, None).unwrap();
-    let report = execute(&scenario).unwrap();
+    let report = execute(&scenario, &mut Silent).unwrap();
     if report.verified { Ok(()) } else { Err(report.problems) }
 }
 

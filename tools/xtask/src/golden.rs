@@ -12,8 +12,8 @@ use crate::workspace::Workspace;
 /// Which files to write.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Golden {
-    /// Those, too, that hold other bytes than today's encoders make: only right when what they hold was
-    /// never released.
+    /// Those, too, that hold other bytes than today's encoders make: only right when what they hold
+    /// was never released.
     #[arg(long)]
     overwrite: bool,
 }

@@ -8,8 +8,8 @@
 //! | 12 | 4 | CRC-32C of the head up to here |
 //! | 16 | 16 | the mark: zeros, or `spent by resume.` |
 //!
-//! The stream follows, plain or sealed, up to the file's end. The mark is written in place, and is in
-//! no CRC: one that is neither of the two was cut while it was written, or damaged.
+//! The stream follows, plain or sealed, up to the file's end. The mark is written in place, and is
+//! in no CRC: one that is neither of the two was cut while it was written, or damaged.
 
 /// Bytes of a head.
 pub const HEAD_BYTES: usize = 32;

@@ -16,11 +16,11 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// How a file is resumed.
 #[derive(Clone, Debug, Default)]
 pub struct ResumeOptions {
-    /// What it is sealed with; `None`: it is not, and a sealed one is refused. With a key one that is
-    /// not sealed is refused.
+    /// What it is sealed with; `None`: it is not, and a sealed one is refused. With a key one that
+    /// is not sealed is refused.
     pub key: Option<Arc<SealKey>>,
-    /// Whether its vGPU was resumed before is not asked, and not noted either. **Whoever says so sees
-    /// to it that one vGPU does not run twice.**
+    /// Whether its vGPU was resumed before is not asked, and not noted either. **Whoever says so
+    /// sees to it that one vGPU does not run twice.**
     pub keep: bool,
 }
 
@@ -61,8 +61,8 @@ pub enum FileError {
     },
     /// Its vGPU has come out of it.
     #[error(
-        "{0} was resumed before, and its vGPU may run; only a resume that is to keep the file takes \
-         it once more"
+        "{0} was resumed before, and its vGPU may run; only a resume that is to keep the file \
+         takes it once more"
     )]
     Spent(PathBuf),
     /// Nobody knows whether its vGPU has come out of it.
@@ -114,11 +114,12 @@ impl StateReader {
     ///
     /// # Errors
     ///
-    /// When it cannot be opened or is no state file, when somebody else has claimed it, and when its
-    /// vGPU has come out of it.
+    /// When it cannot be opened or is no state file, when somebody else has claimed it, and when
+    /// its vGPU has come out of it.
     pub fn claim(path: &Path, options: &ResumeOptions) -> Result<Self, FileError> {
         let io = |error| FileError::Io { path: path.to_path_buf(), error };
-        // Opened to be written, so that one that cannot be marked is refused before anything is done.
+        // Opened to be written, so that one that cannot be marked is refused before anything is
+        // done.
         let mut how = File::options();
         let file =
             how.read(true).write(!options.keep).open(plain(path).map_err(io)?).map_err(io)?;

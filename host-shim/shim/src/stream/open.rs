@@ -46,8 +46,8 @@ pub enum SealError {
     },
     /// Not what was sealed in this place of this stream.
     #[error(
-        "the sealed state is damaged: chunk {number} at byte {at} is not authentic: it was changed, \
-         moved or repeated, or is another stream's"
+        "the sealed state is damaged: chunk {number} at byte {at} is not authentic: it was \
+         changed, moved or repeated, or is another stream's"
     )]
     NotAuthentic {
         /// First byte of the chunk.

@@ -272,7 +272,8 @@ fn chunks_that_are_moved_repeated_left_out_or_of_another_stream_are_not_authenti
         order[at] = others[at];
         refused(order, number, "of another stream");
     }
-    // The end is where it was: neither can an earlier chunk be made the last, nor the last an earlier.
+    // The end is where it was: neither can an earlier chunk be made the last, nor the last an
+    // earlier.
     for at in 1..chunks.len() {
         let mut changed = chunks[at].to_vec();
         changed[3] ^= 0x80;

@@ -21,8 +21,8 @@ impl StreamVersion {
         (Self::OLDEST.0..=Self::NEWEST.0).contains(&raw).then_some(Self(raw))
     }
 
-    /// What to write to somebody who reads up to `theirs`: the lower of the two. `None`: nothing that
-    /// this build writes is old enough.
+    /// What to write to somebody who reads up to `theirs`: the lower of the two. `None`: nothing
+    /// that this build writes is old enough.
     pub fn agreed(self, theirs: u8) -> Option<Self> {
         Self::new(self.0.min(theirs))
     }
