@@ -340,3 +340,20 @@ fn bytes_that_a_guest_no_longer_finds_are_missed() {
     world.check_guests();
     says(&world, "vgpu0's guest does not find its bytes");
 }
+
+#[test]
+fn guest_memory_that_changes_and_is_in_no_log_is_found() {
+    let mut world = world();
+    world.vgpus[0].ram.memory.write(5 * 4096, &[1]).unwrap();
+    world.check_guests();
+    says(&world, "vgpu0: it wrote pages [5] that no log has");
+    // While it is on no host, too.
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = self::world();
+    let spec = suspend(&mut world, 1, &folder);
+    world.vgpus[1].ram.memory.write(9 * 4096, &[1]).unwrap();
+    let to = home(&world, 2).0;
+    world.act(Action::Resume(ResumeSpec { vgpu: VgpuId(1), path: spec.path, to }));
+    pass(&mut world, 20_000_000);
+    says(&world, "vgpu1: it wrote pages [9] that no log has");
+}

@@ -281,7 +281,7 @@ fn copies_through_guest_memory_moved_in_the_middle_end_with_the_same_bytes() {
     let halves = copy_moves(Through::GuestMemory, StopMode::Instruction, 50);
     assert!(halves.len() >= 10, "{halves:?}");
     let halves = copy_moves(Through::GuestMemory, StopMode::Cta, 15);
-    assert!(!halves.is_empty() && halves.iter().all(|done| done % (64 * 1024) == 0), "{halves:?}");
+    assert!(halves.iter().all(|done| done % (64 * 1024) == 0), "{halves:?}");
     assert_eq!(copy_moves(Through::GuestMemory, StopMode::Wfi, 15), [0; 0]);
 }
 

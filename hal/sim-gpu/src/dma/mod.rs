@@ -80,8 +80,8 @@ pub enum DmaError {
     NoAccess,
     /// Some of the addresses are taken.
     #[error(
-        "{byte_count:#x} bytes from bus address {iova:#x} on overlap the window of {taken_bytes:#x} \
-         bytes at {taken:#x}: unmap that first"
+        "{byte_count:#x} bytes from bus address {iova:#x} on overlap the window of \
+         {taken_bytes:#x} bytes at {taken:#x}: unmap that first"
     )]
     Overlaps {
         /// First address.
@@ -117,8 +117,8 @@ pub enum DmaError {
     Own(Gfid),
     /// There is no window of exactly these addresses.
     #[error(
-        "there is no window of {byte_count:#x} bytes at bus address {iova:#x}: windows are unmapped \
-         whole"
+        "there is no window of {byte_count:#x} bytes at bus address {iova:#x}: windows are \
+         unmapped whole"
     )]
     NotMapped {
         /// First address.
