@@ -12,10 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod carry;
 pub mod chaos;
 mod check;
 mod clock;
 mod copies;
+pub mod cuts;
 mod doorbells;
 mod events;
 mod firmware;
@@ -44,6 +46,7 @@ pub use copies::CopyWork;
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
+pub use link::{LinkCut, SentFrame, Way};
 pub use report::{
     JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, ShareReport, Throughput,
 };
