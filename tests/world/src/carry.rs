@@ -164,9 +164,9 @@ impl World {
         link.is_some_and(Link::is_agreed)
     }
 
-    /// Whether two hosts cannot talk, and never will.
-    pub fn is_cut_for_ever(&self, a: HostId, b: HostId) -> bool {
-        self.links.get(&(a.min(b), a.max(b))).is_some_and(|link| link.is_cut(u64::MAX - 1))
+    /// Since when two hosts cannot talk, if they never will again.
+    pub fn dead_since(&self, a: HostId, b: HostId) -> Option<u64> {
+        self.links.get(&(a.min(b), a.max(b)))?.dead_since()
     }
 
     /// On which host a vGPU is; none while it is between two, or in a file.

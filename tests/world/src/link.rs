@@ -98,6 +98,11 @@ impl Link {
         now_ns < self.cut_until_ns
     }
 
+    /// When it was cut for ever, if it was.
+    pub(crate) fn dead_since(&self) -> Option<u64> {
+        (self.cut_until_ns == u64::MAX).then_some(self.cut_ns)
+    }
+
     /// Cuts that this end knows of, the sender of [`Way::Forth`] being 0.
     pub(crate) fn known_cuts(&self, end: usize, now_ns: u64) -> u32 {
         let late = self.is_cut(now_ns) && now_ns < self.cut_ns.saturating_add(self.notice_ns[end]);

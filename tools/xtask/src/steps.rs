@@ -8,6 +8,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use crate::command::Cmd;
+use crate::cuts::Cuts;
 use crate::layers::{self, Rules};
 use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET, RV32_TARGET};
 use crate::registers;
@@ -131,6 +132,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
             [Cmd::cargo(["test", "--workspace"]).env("GODWIT_REQUIRE_CROSS_COMPILER", "1")],
         ),
         Step::programs("seeds", [Seeds::sample().command()]),
+        Step::programs("cuts", [Cuts::sample().command()]),
         Step::programs("resets", [Resets::sample().command()]),
         Step::programs("image, built twice", [Cmd::cargo(reproduce)]),
     ])

@@ -215,8 +215,6 @@ struct Run {
     /// Both could talk at the end of the last step, and since when.
     talks: bool,
     since_ns: u64,
-    /// When they could not any more.
-    silent_ns: u64,
     steps: u64,
 }
 
@@ -230,8 +228,7 @@ pub fn run(case: &Case) -> Outcome {
     let script = Script::new(case);
     scene.world.plan_cuts(scene.from, scene.to, &script.cuts);
     let outcome = Outcome::default();
-    let (talks, since_ns, silent_ns, steps) = (false, 0, 0, 0);
-    let mut run = Run { scene, script, outcome, talks, since_ns, silent_ns, steps };
+    let mut run = Run { scene, script, outcome, talks: false, since_ns: 0, steps: 0 };
     while run.scene.world.move_reports().is_empty() || run.scene.world.is_transferring() {
         if run.scene.world.now_ns() >= LIMIT_NS {
             let doing = run.scene.world.transfers();
@@ -250,26 +247,19 @@ impl Run {
         world.step();
         let talks = world.can_talk(*from, *to);
         let now_ns = world.now_ns();
-        match (self.talks, talks) {
-            (false, true) => {
-                self.since_ns = now_ns;
-                if self.script.again && self.silent_ns > 0 {
-                    self.say_again();
-                }
+        if talks && !std::mem::replace(&mut self.talks, talks) {
+            let first = std::mem::replace(&mut self.since_ns, now_ns) == 0;
+            if self.script.again && !first {
+                self.say_again();
             }
-            (true, false) => self.silent_ns = now_ns,
-            (true, true) | (false, false) => {}
         }
         self.talks = talks;
         self.steps += 1;
         if talks && self.steps.is_multiple_of(8) {
             self.meddle();
         }
-        let noticed_ns = self.silent_ns + NOTICE_MAX_NS;
-        if !talks
-            && now_ns > noticed_ns
-            && self.scene.world.is_cut_for_ever(self.scene.from, self.scene.to)
-        {
+        let dead_ns = self.scene.world.dead_since(self.scene.from, self.scene.to);
+        if dead_ns.is_some_and(|dead_ns| now_ns > dead_ns + NOTICE_MAX_NS) {
             self.decide();
         }
     }
