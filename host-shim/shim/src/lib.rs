@@ -42,6 +42,7 @@ pub mod stream;
 mod suspend;
 mod symbols;
 mod tally;
+mod transport;
 mod update;
 
 pub use card::{Card, CardError};
@@ -66,3 +67,7 @@ pub use source::{Site, Source, SourceError, SourceState};
 pub use stepped::SteppedCall;
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};
 pub use symbols::{Symbols, SymbolsError, is_flash_file, slot_headers};
+pub use transport::{
+    LinkAddress, LinkListener, LinkPort, NoAddress, Protection, SILENCE, TlsFiles, TlsKeys,
+    TransportError,
+};
