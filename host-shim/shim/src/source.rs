@@ -1,5 +1,6 @@
 //! The side of a move that gives a vGPU away.
 
+use crate::file::StateFile;
 use crate::host::Host;
 use crate::journal::{Decision, Journal, JournalError, MoveStage, Refusal, Side};
 use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token};
@@ -7,6 +8,8 @@ use crate::release::Release;
 use crate::save::{SaveError, SavePlan, SaveState, SaveStats, Saver};
 use godwit_types::Gfid;
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// What a side of a move works on.
 #[derive(Debug)]
@@ -71,11 +74,49 @@ impl Phase {
     }
 }
 
+/// A copy of the state that is sent, for a host that ends before the move does.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    /// None when it is whole.
+    file: Option<StateFile>,
+    /// Why it never will be.
+    failed: Option<io::Error>,
+}
+
+impl Kept {
+    fn append(&mut self, bytes: &[u8]) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.append(bytes)
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    /// Has it on the disk.
+    fn commit(&mut self) -> io::Result<()> {
+        match (self.failed.take(), self.file.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(file)) => file.commit(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The vGPU is somewhere, so this is of its past.
+    fn remove(&mut self) {
+        if self.file.take().is_none() {
+            // One that stays is refused by its number.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// A move, at its source.
 #[derive(Debug)]
 pub struct Source {
     token: Token,
     saver: Saver,
+    kept: Option<Kept>,
     phase: Phase,
     out: VecDeque<LinkMessage>,
     /// The link is there, as far as is known.
@@ -102,6 +143,7 @@ impl Source {
         Ok(Self {
             token,
             saver,
+            kept: None,
             phase: Phase::Offering { deadline_ns: site.now_ns + SILENCE_MAX_NS },
             out: VecDeque::from([LinkMessage::Offer(token)]),
             linked: true,
@@ -110,6 +152,19 @@ impl Source {
             taken_before: 0,
             taken_ns: site.now_ns,
         })
+    }
+
+    /// Has what is sent written to a state file, too, before anything is: it is whole before the
+    /// commit, and removed when the move is over. A host that ends meanwhile has the vGPU in it,
+    /// for the case that it is given back.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no state file of that name.
+    pub fn keep_state(&mut self, path: &Path) -> io::Result<()> {
+        let file = Some(StateFile::create(path)?);
+        self.kept = Some(Kept { path: path.to_path_buf(), file, failed: None });
+        Ok(())
     }
 
     /// Which move this is.
@@ -148,7 +203,11 @@ impl Source {
         if !self.phase.is_open() || self.saver.buffered() == 0 {
             return None;
         }
-        Some(LinkMessage::Data(self.token, self.saver.take(DATA_MAX)))
+        let bytes = self.saver.take(DATA_MAX);
+        if let Some(kept) = &mut self.kept {
+            kept.append(&bytes);
+        }
+        Some(LinkMessage::Data(self.token, bytes))
     }
 
     /// The guest does not run any more.
@@ -197,6 +256,10 @@ impl Source {
 
     /// Gives the vGPU away, once that is written down.
     fn commit(&mut self, site: &mut Site<'_>) {
+        let kept = self.kept.as_mut().map_or(Ok(()), Kept::commit);
+        if let Err(error) = kept {
+            return self.abort(site, &format!("its state cannot be kept: {error}"));
+        }
         match site.journal.record(self.token, MoveStage::Committed) {
             Ok(()) => {
                 self.phase = Phase::Committed;
@@ -286,6 +349,14 @@ impl Source {
         }
     }
 
+    /// The vGPU is on one side alone.
+    fn over(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(mut kept) = self.kept.take() {
+            kept.remove();
+        }
+    }
+
     /// Goes on as far as it can.
     pub fn step(&mut self, site: &mut Site<'_>) -> SourceState {
         self.check_silence(site);
@@ -296,15 +367,15 @@ impl Source {
         match (&mut self.phase, saved) {
             (Phase::Undoing(why), Some(SaveState::Undone(error))) => {
                 let why = std::mem::take(why);
-                self.phase = Phase::Undone(match error {
+                self.over(Phase::Undone(match error {
                     SaveError::NotStarted(_) => format!("{why}; {error}"),
                     _ => why,
-                });
+                }));
             }
             (_, Some(SaveState::Undone(error))) => {
                 // The save ended by itself and has put everything back.
                 self.called_off(site);
-                self.phase = Phase::Undone(error.to_string());
+                self.over(Phase::Undone(error.to_string()));
             }
             (Phase::Saving, Some(SaveState::Complete)) => {
                 let deadline_ns = site.now_ns + SILENCE_MAX_NS;
@@ -318,7 +389,7 @@ impl Source {
             (Phase::Releasing(release), _) => {
                 let done = release.step(site.host);
                 if done {
-                    self.phase = Phase::Moved;
+                    self.over(Phase::Moved);
                 }
             }
             _ => {}

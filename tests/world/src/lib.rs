@@ -32,6 +32,7 @@ mod places;
 #[cfg(test)]
 mod planted;
 mod registers;
+mod remote;
 mod report;
 mod samples;
 pub mod sched;
@@ -47,6 +48,7 @@ pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
 pub use link::{LinkCut, SentFrame, Way};
+pub use remote::{AwaySpec, RemoteState};
 pub use report::{
     JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, ShareReport, Throughput,
 };

@@ -118,14 +118,20 @@ impl LinkPort {
                 }
             }
         }
-        self.flush(now)?;
+        self.flush()?;
         if now - self.heard > self.silence || now - self.taken > self.silence {
             return Err(TransportError::Silent(self.silence));
         }
         Ok(None)
     }
 
-    fn flush(&mut self, now: Instant) -> Result<(), TransportError> {
+    /// Sends what does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// When the link is of no use any more.
+    pub fn flush(&mut self) -> Result<(), TransportError> {
+        let now = Instant::now();
         if now - self.said > self.silence / 4 && self.framing.outgoing().is_empty() {
             self.framing.keep_alive();
             self.said = now;
