@@ -1,9 +1,10 @@
 //! The side of a move that takes a vGPU in.
 
-use crate::host::Host;
+use crate::journal::{Decision, JournalError, MoveStage, Refusal, Side};
 use crate::link::{LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::release::Start;
 use crate::restore::{RestoreState, Restorer, Wanted};
+use crate::source::Site;
 use godwit_types::{Gfid, Placement};
 use std::collections::VecDeque;
 
@@ -18,7 +19,7 @@ pub enum DestinationState {
     Running(Gfid),
     /// The move is off, and nothing of it is left here; why.
     Undone(String),
-    /// It is this side's, and its firmware refuses to start it; why. It stands still, whole.
+    /// It is this side's, and whether it ran is not known; why. An operator must release it.
     Stuck(String),
 }
 
@@ -26,7 +27,8 @@ pub enum DestinationState {
 enum Phase {
     Restoring,
     Ready,
-    Starting(Start),
+    /// It starts, as the firmware's start of that generation was asked to.
+    Starting(Start, u32),
     Running,
     Undoing(String),
     Undone(String),
@@ -46,25 +48,38 @@ pub struct Destination {
     out: VecDeque<LinkMessage>,
     /// Bytes that the restorer does not take yet.
     waiting: VecDeque<Vec<u8>>,
+    /// The link is there, as far as is known.
+    linked: bool,
+    /// What went wrong beside the move.
+    trouble: Option<String>,
     /// When the source was heard of last.
     heard_ns: u64,
 }
 
 impl Destination {
-    /// Takes up an offer of a stream of up to version `offered`.
-    pub fn new(host: &Host, token: Token, offered: u8, avoid: Option<Placement>) -> Self {
+    /// Takes up an offer of a stream of up to version `offered`, or declines it when its number was
+    /// used.
+    pub fn new(site: &mut Site<'_>, token: Token, offered: u8, avoid: Option<Placement>) -> Self {
         // The stream must be of the vGPU and the move that were offered.
         let wanted = Wanted { profile: None, uuid: Some(token.uuid), token: Some(token.number) };
-        Self {
+        let mut destination = Self {
             token,
-            restorer: Restorer::new(host, wanted),
+            restorer: Restorer::new(site.host, wanted),
             offered,
             avoid,
             phase: Phase::Restoring,
             out: VecDeque::new(),
             waiting: VecDeque::new(),
-            heard_ns: host.now_ns(),
+            linked: true,
+            trouble: None,
+            heard_ns: site.now_ns,
+        };
+        if let Err(error) = site.journal.record(token, MoveStage::Restoring) {
+            let why = error.to_string();
+            destination.out.push_back(LinkMessage::decline(token, &why));
+            destination.phase = Phase::Undone(why);
         }
+        destination
     }
 
     /// Which move this is.
@@ -75,6 +90,12 @@ impl Destination {
     /// Where the vGPU is being restored.
     pub fn home(&self) -> Option<(Gfid, Placement)> {
         self.restorer.home()
+    }
+
+    /// What an operator must know: the peer has said what cannot be, so that the vGPU may run on
+    /// both hosts, or the journal cannot be written. It is told once.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
     }
 
     /// Bytes that wait to be restored; the link is to hold back while there are many.
@@ -88,72 +109,139 @@ impl Destination {
     }
 
     /// Takes a message of the source. One of another move is stale and is dropped.
-    pub fn handle(&mut self, host: &mut Host, message: LinkMessage) {
-        if *message.token() != self.token {
+    pub fn handle(&mut self, site: &mut Site<'_>, message: LinkMessage) {
+        if *message.token() != self.token || message.addressee() != Side::Destination {
             return;
         }
-        self.heard_ns = host.now_ns();
+        self.heard_ns = site.now_ns;
         match (message, &self.phase) {
             (LinkMessage::Data(_, bytes), Phase::Restoring) => self.waiting.push_back(bytes),
             (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Phase::Ready) => {
-                if let Some((gfid, _)) = self.restorer.home() {
-                    self.phase = Phase::Starting(Start::new(host, gfid));
-                }
-            }
-            // A repeated commit: the source has not heard that it runs.
-            (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Phase::Running) => {
-                self.out.push_back(LinkMessage::Done(self.token));
+                self.committed(site);
             }
             (LinkMessage::Abort(_), Phase::Restoring | Phase::Ready) => {
-                self.undo(host, "the source has called it off");
+                self.undo(site, "the source has called it off");
             }
             (LinkMessage::Answer(_, false), Phase::Ready) => {
-                self.undo(host, "the source has not committed");
+                self.undo(site, "the source has not committed");
             }
-            _ => {}
+            // It says so when it runs.
+            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Starting(..)) => {}
+            // Only an operator knows whether it did.
+            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Stuck(_)) => {}
+            (message, _) => self.reply(site, &message),
         }
     }
 
-    fn undo(&mut self, host: &mut Host, why: &str) {
+    /// Answers from the journal.
+    fn reply(&mut self, site: &mut Site<'_>, message: &LinkMessage) {
+        match site.journal.reply(message) {
+            Ok(answer) => self.out.extend(answer),
+            Err(error) => self.trouble = Some(error.to_string()),
+        }
+    }
+
+    /// It is this side's, once that is written down; then it starts.
+    fn committed(&mut self, site: &mut Site<'_>) {
+        match site.journal.record(self.token, MoveStage::Running) {
+            Ok(()) => self.start(site),
+            // The source keeps it until it hears of this side, and asks again.
+            Err(error) => self.trouble = Some(error.to_string()),
+        }
+    }
+
+    fn start(&mut self, site: &mut Site<'_>) {
+        if let Some((gfid, _)) = self.restorer.home() {
+            let generation = site.host.generation();
+            self.phase = Phase::Starting(Start::new(site.host, gfid), generation);
+        }
+    }
+
+    fn undo(&mut self, site: &mut Site<'_>, why: &str) {
         self.waiting.clear();
-        self.restorer.give_up(host);
+        self.released(site);
+        self.restorer.give_up(site.host);
         self.phase = Phase::Undoing(why.into());
     }
 
+    /// From now on it can never run here. That holds here even where it cannot be written: a
+    /// host that starts anew has an empty card, and releases all that it finds.
+    fn released(&mut self, site: &mut Site<'_>) {
+        if let Err(error @ JournalError::Storage(_)) =
+            site.journal.record(self.token, MoveStage::Released)
+        {
+            self.trouble = Some(error.to_string());
+        }
+    }
+
     /// The link is gone. What is ready waits; what is not is scrubbed.
-    pub fn link_lost(&mut self, host: &mut Host) {
+    pub fn link_lost(&mut self, site: &mut Site<'_>) {
+        self.linked = false;
         self.out.clear();
         if matches!(self.phase, Phase::Restoring) {
-            self.undo(host, "the link was lost");
+            self.undo(site, "the link was lost");
         }
     }
 
     /// The link is there again: asks what became of the move, or tells it.
     pub fn link_back(&mut self) {
-        match self.phase {
-            Phase::Ready => self.out.push_back(LinkMessage::Query(self.token)),
-            Phase::Running => self.out.push_back(LinkMessage::Done(self.token)),
-            _ => {}
+        self.linked = true;
+        self.out.clear();
+        self.out.extend(match &self.phase {
+            Phase::Ready => Some(LinkMessage::Query(self.token)),
+            Phase::Running => Some(LinkMessage::Done(self.token)),
+            Phase::Undoing(why) | Phase::Undone(why) => Some(LinkMessage::decline(self.token, why)),
+            Phase::Restoring | Phase::Starting(..) | Phase::Stuck(_) => None,
+        });
+    }
+
+    /// Does what an operator has decided, with a peer that is dead for good.
+    ///
+    /// # Errors
+    ///
+    /// When it is not whole, when the source has committed it or can say whether it has, when it
+    /// is released, and when the decision cannot be written down.
+    pub fn resolve(&mut self, site: &mut Site<'_>, decision: Decision) -> Result<(), Refusal> {
+        let Phase::Stuck(_) = self.phase else {
+            if matches!(self.phase, Phase::Ready) && self.linked {
+                return Err(Refusal::PeerIsThere(self.token));
+            }
+            site.journal.resolve(Side::Destination, &self.token, decision)?;
+            match decision {
+                Decision::RunHere => self.start(site),
+                Decision::Gone => {
+                    self.restorer.give_up(site.host);
+                    self.phase = Phase::Undoing("resolved: it is gone".into());
+                }
+            }
+            return Ok(());
+        };
+        // It is this side's: the operator says whether to try again or to let go of it.
+        match decision {
+            Decision::RunHere => self.start(site),
+            Decision::Gone => self.undo(site, "resolved: it is gone"),
         }
+        Ok(())
     }
 
     /// Goes on as far as it can.
-    pub fn step(&mut self, host: &mut Host) -> DestinationState {
+    pub fn step(&mut self, site: &mut Site<'_>) -> DestinationState {
         match &mut self.phase {
-            Phase::Restoring => self.step_restore(host),
-            Phase::Starting(start) => match start.step(host) {
+            Phase::Restoring => self.step_restore(site),
+            Phase::Starting(start, generation) => match start.step(site.host) {
                 Ok(false) => {}
                 Ok(true) => {
                     self.phase = Phase::Running;
                     self.out.push_back(LinkMessage::Done(self.token));
                 }
                 Err(why) => {
-                    self.phase = Phase::Stuck(format!("it cannot be started: {why:?}"));
+                    let certain = *generation == site.host.generation();
+                    self.not_started(site, certain, &format!("it cannot be started: {why:?}"));
                 }
             },
             Phase::Undoing(why) => {
                 let why = std::mem::take(why);
-                self.phase = match self.restorer.step(host) {
+                self.phase = match self.restorer.step(site.host) {
                     RestoreState::Undone(_) => Phase::Undone(why),
                     _ => Phase::Undoing(why),
                 };
@@ -161,7 +249,7 @@ impl Destination {
             Phase::Ready | Phase::Running | Phase::Undone(_) | Phase::Stuck(_) => {}
         }
         match &self.phase {
-            Phase::Restoring | Phase::Starting(_) | Phase::Undoing(_) => DestinationState::Working,
+            Phase::Restoring | Phase::Starting(..) | Phase::Undoing(_) => DestinationState::Working,
             Phase::Ready => DestinationState::Ready,
             Phase::Running => match self.restorer.home() {
                 Some((gfid, _)) => DestinationState::Running(gfid),
@@ -172,44 +260,68 @@ impl Destination {
         }
     }
 
-    /// Calls it off when it waits for a source that says nothing any more.
-    fn check_silence(&mut self, host: &mut Host) {
-        let waits = self.waiting.is_empty() && self.restorer.wants_bytes();
-        if waits && host.now_ns() - self.heard_ns >= SILENCE_MAX_NS {
-            let why = "the source says nothing";
-            self.out.push_back(LinkMessage::decline(self.token, why));
-            self.undo(host, why);
+    /// The firmware refuses to start it. If no other firmware was there since it was asked to, it
+    /// never ran, and goes back to the source, which has it whole. Otherwise one that is gone may
+    /// have started it.
+    fn not_started(&mut self, site: &mut Site<'_>, certain: bool, why: &str) {
+        if certain {
+            self.undo(site, why);
+            self.out.push_back(LinkMessage::give_back(self.token, why));
+        } else {
+            self.phase = Phase::Stuck(why.into());
         }
     }
 
-    fn step_restore(&mut self, host: &mut Host) {
+    /// Calls it off when it waits for a source that says nothing any more.
+    fn check_silence(&mut self, site: &mut Site<'_>) {
+        let waits = self.waiting.is_empty() && self.restorer.wants_bytes();
+        if waits && site.now_ns.saturating_sub(self.heard_ns) >= SILENCE_MAX_NS {
+            let why = "the source says nothing";
+            self.out.push_back(LinkMessage::decline(self.token, why));
+            self.undo(site, why);
+        }
+    }
+
+    /// Everything is in place, and that is written down before the source hears of it.
+    fn ready(&mut self, site: &mut Site<'_>) {
+        match site.journal.record(self.token, MoveStage::Ready) {
+            Ok(()) => {
+                self.phase = Phase::Ready;
+                self.out.push_back(LinkMessage::Ready(self.token));
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.out.push_back(LinkMessage::decline(self.token, &why));
+                self.undo(site, &why);
+            }
+        }
+    }
+
+    fn step_restore(&mut self, site: &mut Site<'_>) {
         loop {
-            match self.restorer.step(host) {
+            match self.restorer.step(site.host) {
                 RestoreState::Working => {
                     let Some(bytes) = self.waiting.pop_front_if(|_| self.restorer.wants_bytes())
                     else {
-                        return self.check_silence(host);
+                        return self.check_silence(site);
                     };
                     self.restorer.feed(&bytes);
                 }
                 RestoreState::Described => {
-                    let Some(version) = host.stream_version().agreed(self.offered) else {
+                    let Some(version) = site.host.stream_version().agreed(self.offered) else {
                         let why = versions_apart("the source writes", self.offered, "read");
                         self.out.push_back(LinkMessage::decline(self.token, &why));
-                        return self.undo(host, &why);
+                        return self.undo(site, &why);
                     };
-                    self.restorer.accept(host, self.avoid.as_ref());
+                    self.restorer.accept(site.host, self.avoid.as_ref());
                     if self.restorer.home().is_some() {
                         self.out.push_back(LinkMessage::Accept(self.token, version.raw()));
                     }
                 }
-                RestoreState::Ready => {
-                    self.phase = Phase::Ready;
-                    self.out.push_back(LinkMessage::Ready(self.token));
-                    return;
-                }
+                RestoreState::Ready => return self.ready(site),
                 RestoreState::Undone(why) => {
                     let why = why.to_string();
+                    self.released(site);
                     self.out.push_back(LinkMessage::decline(self.token, &why));
                     self.phase = Phase::Undone(why);
                     return;

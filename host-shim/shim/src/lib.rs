@@ -45,6 +45,7 @@ pub mod stream;
 mod suspend;
 mod symbols;
 mod tally;
+mod transport;
 mod update;
 pub mod vfio;
 
@@ -60,16 +61,23 @@ pub use function::Function;
 pub use godwit_mmio::SwitchRead;
 pub use host::{Host, HostError, Pending, VgpuInfo};
 pub use image::{IMAGE_BYTES_MAX, ImageError, check_image};
-pub use journal::Journal;
+pub use journal::{
+    Decision, Journal, JournalEntry, JournalError, JournalFile, JournalFileError, JournalStorage,
+    MoveStage, Refusal, Side,
+};
 pub use key::{KEY_BYTES, KeyError, SealKey};
-pub use link::{LinkMessage, Token};
+pub use link::{LinkError, LinkFraming, LinkMessage, NoToken, Token};
 pub use loss::{Loss, LossCause};
 pub use mcu::{CallLengths, Mcu, Mishap, MishapAt, QemuBoard, QemuMcu};
 pub use pace::{Downtime, Estimate, Live, Otherwise};
 pub use restore::{RestoreError, RestoreState, Restorer, Wanted};
 pub use save::{SaveError, SaveOptions, SaveState, SaveStats, Saver};
 pub use share::AbuseReport;
-pub use source::{Source, SourceState};
+pub use source::{Site, Source, SourceError, SourceState};
 pub use stepped::SteppedCall;
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};
 pub use symbols::{Symbols, SymbolsError, is_flash_file, slot_headers};
+pub use transport::{
+    LinkAddress, LinkListener, LinkPort, NoAddress, Protection, SILENCE, TlsFiles, TlsKeys,
+    TransportError,
+};

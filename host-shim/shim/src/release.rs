@@ -1,8 +1,23 @@
 //! Commands that must come to their end whatever the firmware does meanwhile.
 
-use crate::host::{Answer, Host, Pending};
+use crate::host::{Answer, Host, HostError, Pending};
 use godwit_types::Gfid;
 use godwit_wire::mailbox::{Command, Reject};
+
+impl Host {
+    /// Scrubs a vGPU and makes it absent, and waits for that: for start-up, before anything else
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the firmware refuses.
+    pub fn release(&mut self, gfid: Gfid) -> Result<(), HostError> {
+        let pending = self.send(gfid, Command::Release);
+        self.wait(&pending).map_err(HostError::Refused)?;
+        self.forget(gfid);
+        Ok(())
+    }
+}
 
 /// A release that is under way.
 #[derive(Clone, Copy, Debug)]

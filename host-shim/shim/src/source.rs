@@ -1,13 +1,39 @@
 //! The side of a move that gives a vGPU away.
 
+use crate::file::StateFile;
 use crate::host::Host;
-use crate::journal::Journal;
+use crate::journal::{Decision, Journal, JournalError, MoveStage, Refusal, Side};
+use crate::key::SealKey;
 use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::pace::{Estimate, Far, Live, PaceState, PacedSaver};
 use crate::release::Release;
-use crate::save::{SaveOptions, SaveStats};
+use crate::save::{SaveError, SaveOptions, SaveStats};
 use godwit_types::Gfid;
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// What a side of a move works on.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// The host.
+    pub host: &'a mut Host,
+    /// Its journal.
+    pub journal: &'a mut Journal,
+    /// A clock that never goes back, in nanoseconds, by which the peer's silence is measured.
+    pub now_ns: u64,
+}
+
+/// Why a move cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The host has no such vGPU.
+    #[error("its host does not know it")]
+    NoVgpu,
+    /// The journal does not take it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
 
 /// How far a source is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +47,7 @@ pub enum SourceState {
     RunsOn,
     /// Committed: the vGPU is the destination's, and stands still here until it says so.
     Committed,
-    /// It runs at the destination; nothing of it is left here.
+    /// It is the destination's; nothing of it is left here.
     Moved,
     /// The move is off, and the vGPU runs here; why.
     Undone(String),
@@ -39,13 +65,69 @@ enum Phase {
     Undone(String),
 }
 
+impl Phase {
+    /// The move can be called off.
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Offering { .. } | Self::Saving | Self::AwaitingReady { .. } => true,
+            Self::Committed
+            | Self::Releasing(_)
+            | Self::Moved
+            | Self::Undoing(_)
+            | Self::Undone(_) => false,
+        }
+    }
+}
+
+/// A copy of the state that is sent, for a host that ends before the move does.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    /// None when it is whole.
+    file: Option<StateFile>,
+    /// Why it never will be.
+    failed: Option<io::Error>,
+}
+
+impl Kept {
+    fn append(&mut self, bytes: &[u8]) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.append(bytes)
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    /// Has it on the disk.
+    fn commit(&mut self) -> io::Result<()> {
+        match (self.failed.take(), self.file.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(file)) => file.commit(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The vGPU is somewhere, so this is of its past.
+    fn remove(&mut self) {
+        if self.file.take().is_none() {
+            // One that stays is refused by its number.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// A move, at its source.
 #[derive(Debug)]
 pub struct Source {
     token: Token,
     saver: PacedSaver,
+    kept: Option<Kept>,
     phase: Phase,
     out: VecDeque<LinkMessage>,
+    /// The link is there, as far as is known.
+    linked: bool,
+    /// What went wrong beside the move.
+    trouble: Option<String>,
     /// Messages that the link took: so many, and so many when it was looked at last, and when
     /// that was.
     taken: u64,
@@ -56,25 +138,44 @@ pub struct Source {
 impl Source {
     /// Offers a vGPU. `live`: rounds while it runs; `None`: it is stopped first.
     ///
-    /// `None`: the host has no such vGPU.
+    /// # Errors
+    ///
+    /// When the host has no such vGPU, or the journal does not take a move of this number.
     pub fn new(
-        host: &mut Host,
+        site: &mut Site<'_>,
         gfid: Gfid,
         options: SaveOptions,
         live: Option<Live>,
-    ) -> Option<Self> {
+    ) -> Result<Self, SourceError> {
         let token = Token { uuid: options.uuid, number: options.token };
-        let saver = PacedSaver::new(host, gfid, options, live)?;
-        let now_ns = host.now_ns();
-        Some(Self {
+        let saver = PacedSaver::new(site.host, gfid, options, live).ok_or(SourceError::NoVgpu)?;
+        site.journal.record(token, MoveStage::Offered)?;
+        let version = site.host.stream_version().raw();
+        Ok(Self {
             token,
             saver,
-            phase: Phase::Offering { since_ns: now_ns },
-            out: VecDeque::from([LinkMessage::Offer(token, host.stream_version().raw())]),
+            kept: None,
+            phase: Phase::Offering { since_ns: site.now_ns },
+            out: VecDeque::from([LinkMessage::Offer(token, version)]),
+            linked: true,
+            trouble: None,
             taken: 0,
             taken_before: 0,
-            taken_ns: now_ns,
+            taken_ns: site.now_ns,
         })
+    }
+
+    /// Has what is sent written to a state file, too, before anything is: it is whole before the
+    /// commit, and removed when the move is over. A host that ends meanwhile has the vGPU in it,
+    /// for the case that it is given back. `key`: what the file is sealed with.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no state file of that name.
+    pub fn keep_state(&mut self, path: &Path, key: Option<&SealKey>) -> io::Result<()> {
+        let file = Some(StateFile::create(path, key)?);
+        self.kept = Some(Kept { path: path.to_path_buf(), file, failed: None });
+        Ok(())
     }
 
     /// Which move this is.
@@ -97,6 +198,12 @@ impl Source {
         self.saver.estimate(host)
     }
 
+    /// What an operator must know: the peer has said what cannot be, so that the vGPU may run on
+    /// both hosts, or the journal cannot be written. It is told once.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
     /// The next message to the destination. Take no more than the link carries: what is not
     /// taken holds the save back.
     pub fn poll_message(&mut self) -> Option<LinkMessage> {
@@ -109,125 +216,208 @@ impl Source {
         if let Some(message) = self.out.pop_front() {
             return Some(message);
         }
-        let sends = matches!(
-            self.phase,
-            Phase::Offering { .. } | Phase::Saving | Phase::AwaitingReady { .. }
-        );
-        if !sends || self.saver.buffered() == 0 {
+        if !self.phase.is_open() || self.saver.buffered() == 0 {
             return None;
         }
-        Some(LinkMessage::Data(self.token, self.saver.take(DATA_MAX)))
+        let bytes = self.saver.take(DATA_MAX);
+        if let Some(kept) = &mut self.kept {
+            kept.append(&bytes);
+        }
+        Some(LinkMessage::Data(self.token, bytes))
     }
 
     /// The guest does not run any more.
-    pub fn guest_paused(&mut self, host: &mut Host) {
-        self.saver.guest_paused(host);
+    pub fn guest_paused(&mut self, site: &mut Site<'_>) {
+        self.saver.guest_paused(site.host);
     }
 
     /// Takes a message of the destination. One of another move is stale and is dropped.
-    pub fn handle(&mut self, host: &mut Host, journal: &mut Journal, message: &LinkMessage) {
-        if *message.token() != self.token {
+    pub fn handle(&mut self, site: &mut Site<'_>, message: &LinkMessage) {
+        if *message.token() != self.token || message.addressee() != Side::Source {
             return;
         }
         match (message, &self.phase) {
             (LinkMessage::Accept(_, theirs), Phase::Offering { since_ns }) => {
-                let far = Far { round_trip_ns: host.now_ns() - since_ns };
-                let Some(version) = host.stream_version().agreed(*theirs) else {
+                let far = Far { round_trip_ns: site.now_ns.saturating_sub(*since_ns) };
+                let Some(version) = site.host.stream_version().agreed(*theirs) else {
                     let why = versions_apart("the destination reads", *theirs, "written");
-                    return self.abort(host, &why);
+                    return self.abort(site, &why);
                 };
                 self.saver.set_version(version);
                 self.phase = Phase::Saving;
-                self.saver.go_on(host, far);
-            }
-            (LinkMessage::Decline(_, why), _) => {
-                self.abort(host, &format!("the destination declines: {why}"));
+                self.saver.go_on(site.host, far);
             }
             (LinkMessage::Ready(_), Phase::AwaitingReady { .. })
-                if !self.saver.is_in_time(host) =>
+                if !self.saver.is_in_time(site.host) =>
             {
-                self.abort(host, "it would have stood still for too long");
+                self.abort(site, "it would have stood still for too long");
             }
-            (LinkMessage::Ready(_), Phase::AwaitingReady { .. }) => {
-                // Written before it is said: from here on the vGPU is the destination's.
-                journal.commit(self.token);
-                self.phase = Phase::Committed;
-                self.out.push_back(LinkMessage::Commit(self.token));
+            (LinkMessage::Ready(_), Phase::AwaitingReady { .. }) => self.commit(site),
+            (LinkMessage::Decline(_, why), phase) if phase.is_open() => {
+                self.abort(site, &format!("the destination declines: {why}"));
+            }
+            (LinkMessage::Query(_), phase) if phase.is_open() => {
+                // It has lost the link, and learns that this is not committed: so it never is.
+                self.abort(site, "the link was lost");
+                self.reply(site, message);
             }
             (LinkMessage::Done(_), Phase::Committed) => {
-                self.phase = Phase::Releasing(Release::new(host, self.saver.gfid()));
+                self.reply(site, message);
+                self.phase = Phase::Releasing(Release::new(site.host, self.saver.gfid()));
             }
-            _ => {}
+            (LinkMessage::Return(_, why), Phase::Committed) => {
+                self.reply(site, message);
+                self.take_back(site, format!("the destination gives it back: {why}"));
+            }
+            _ => self.reply(site, message),
         }
     }
 
+    /// Answers from the journal.
+    fn reply(&mut self, site: &mut Site<'_>, message: &LinkMessage) {
+        match site.journal.reply(message) {
+            Ok(answer) => self.out.extend(answer),
+            Err(error) => self.trouble = Some(error.to_string()),
+        }
+    }
+
+    /// Gives the vGPU away, once that is written down.
+    fn commit(&mut self, site: &mut Site<'_>) {
+        let kept = self.kept.as_mut().map_or(Ok(()), Kept::commit);
+        if let Err(error) = kept {
+            return self.abort(site, &format!("its state cannot be kept: {error}"));
+        }
+        match site.journal.record(self.token, MoveStage::Committed) {
+            Ok(()) => {
+                self.phase = Phase::Committed;
+                self.out.push_back(LinkMessage::Commit(self.token));
+            }
+            Err(error) => self.abort(site, &error.to_string()),
+        }
+    }
+
+    /// The destination has nothing of it, never had it run, and that is written down.
+    fn take_back(&mut self, site: &mut Site<'_>, why: String) {
+        self.saver.give_up(site.host);
+        self.phase = Phase::Undoing(why);
+    }
+
     /// The link is gone: before the commit the move is off.
-    pub fn link_lost(&mut self, host: &mut Host) {
+    pub fn link_lost(&mut self, site: &mut Site<'_>) {
+        self.linked = false;
+        self.abort(site, "the link was lost");
         self.out.clear();
-        self.abort(host, "the link was lost");
+    }
+
+    /// The link is there again: says how it stands, since nobody knows what has arrived.
+    pub fn link_back(&mut self) {
+        self.linked = true;
+        self.out.clear();
+        self.out.extend(match &self.phase {
+            Phase::Offering { .. } | Phase::Saving | Phase::AwaitingReady { .. } => None,
+            Phase::Committed => Some(LinkMessage::Commit(self.token)),
+            Phase::Releasing(_) | Phase::Moved => Some(LinkMessage::Closed(self.token)),
+            Phase::Undoing(_) | Phase::Undone(_) => Some(LinkMessage::Abort(self.token)),
+        });
     }
 
     /// Calls the move off, if it is not committed.
-    pub fn abort(&mut self, host: &mut Host, why: &str) {
-        if matches!(
-            self.phase,
-            Phase::Offering { .. } | Phase::Saving | Phase::AwaitingReady { .. }
-        ) {
-            self.out.push_back(LinkMessage::Abort(self.token));
-            self.saver.give_up(host);
+    pub fn abort(&mut self, site: &mut Site<'_>, why: &str) {
+        if self.phase.is_open() {
+            self.saver.give_up(site.host);
+            self.called_off(site);
             self.phase = Phase::Undoing(why.into());
         }
     }
 
+    /// From now on it cannot be committed any more. That holds here even where it cannot be
+    /// written: a host that starts anew finds an offer, and gives that up.
+    fn called_off(&mut self, site: &mut Site<'_>) {
+        let _ = site.journal.record(self.token, MoveStage::Aborted);
+        self.out.push_back(LinkMessage::Abort(self.token));
+    }
+
+    /// Does what an operator has decided, with a peer that is dead for good.
+    ///
+    /// # Errors
+    ///
+    /// When it is not committed, when the destination has said that it runs there, or can say
+    /// so, and when the decision cannot be written down.
+    pub fn resolve(&mut self, site: &mut Site<'_>, decision: Decision) -> Result<(), Refusal> {
+        if matches!(self.phase, Phase::Committed) && self.linked {
+            return Err(Refusal::PeerIsThere(self.token));
+        }
+        site.journal.resolve(Side::Source, &self.token, decision)?;
+        match decision {
+            Decision::RunHere => self.take_back(site, "resolved: it runs here".into()),
+            Decision::Gone => {
+                self.phase = Phase::Releasing(Release::new(site.host, self.saver.gfid()));
+            }
+        }
+        Ok(())
+    }
+
     /// While it saves: calls it off when the link takes nothing any more, and says that it is
     /// there when it has nothing to send.
-    fn check_silence(&mut self, host: &mut Host) {
-        let now_ns = host.now_ns();
+    fn check_silence(&mut self, site: &mut Site<'_>) {
+        let now_ns = site.now_ns;
         if self.taken != self.taken_before || !matches!(self.phase, Phase::Saving) {
             self.taken_before = self.taken;
             self.taken_ns = now_ns;
             return;
         }
-        let quiet_ns = now_ns - self.taken_ns;
+        let quiet_ns = now_ns.saturating_sub(self.taken_ns);
         if self.out.is_empty() && self.saver.buffered() == 0 {
             if quiet_ns >= ALIVE_NS {
                 self.out.push_back(LinkMessage::Alive(self.token));
             }
         } else if quiet_ns >= SILENCE_MAX_NS {
-            self.abort(host, "the destination takes nothing");
+            self.abort(site, "the destination takes nothing");
+        }
+    }
+
+    /// The vGPU is on one side alone.
+    fn over(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(mut kept) = self.kept.take() {
+            kept.remove();
         }
     }
 
     /// Goes on as far as it can.
-    pub fn step(&mut self, host: &mut Host) -> SourceState {
-        self.check_silence(host);
+    pub fn step(&mut self, site: &mut Site<'_>) -> SourceState {
+        self.check_silence(site);
         let saved = match self.phase {
             Phase::Committed | Phase::Releasing(_) | Phase::Moved | Phase::Undone(_) => None,
-            _ => Some(self.saver.step(host)),
+            _ => Some(self.saver.step(site.host)),
         };
         match (&mut self.phase, saved) {
-            (Phase::Undoing(why), Some(PaceState::Undone(_))) => {
-                self.phase = Phase::Undone(std::mem::take(why));
+            (Phase::Undoing(why), Some(PaceState::Undone(error))) => {
+                let why = std::mem::take(why);
+                self.over(Phase::Undone(match error {
+                    SaveError::NotStarted(_) => format!("{why}; {error}"),
+                    _ => why,
+                }));
             }
             (_, Some(PaceState::Undone(error))) => {
                 // The save ended by itself and has put everything back.
-                self.out.push_back(LinkMessage::Abort(self.token));
-                self.phase = Phase::Undone(error.to_string());
+                self.called_off(site);
+                self.over(Phase::Undone(error.to_string()));
             }
             (Phase::Saving, Some(PaceState::Complete)) => {
-                let deadline_ns = host.now_ns() + SILENCE_MAX_NS;
+                let deadline_ns = site.now_ns + SILENCE_MAX_NS;
                 self.phase = Phase::AwaitingReady { deadline_ns };
             }
-            (Phase::Offering { since_ns }, _) if *since_ns + SILENCE_MAX_NS <= host.now_ns() => {
-                self.abort(host, "the destination does not answer");
+            (Phase::Offering { since_ns }, _) if *since_ns + SILENCE_MAX_NS <= site.now_ns => {
+                self.abort(site, "the destination does not answer");
             }
-            (Phase::AwaitingReady { deadline_ns }, _) if *deadline_ns <= host.now_ns() => {
-                self.abort(host, "the destination does not answer");
+            (Phase::AwaitingReady { deadline_ns }, _) if *deadline_ns <= site.now_ns => {
+                self.abort(site, "the destination does not answer");
             }
             (Phase::Releasing(release), _) => {
-                let done = release.step(host);
+                let done = release.step(site.host);
                 if done {
-                    self.phase = Phase::Moved;
+                    self.over(Phase::Moved);
                 }
             }
             _ => {}

@@ -70,6 +70,28 @@ impl Channel {
         Ok(Self { id, ring, put: 0 })
     }
 
+    /// A channel with this ring that a driver has left open, as its function and its memory have
+    /// it. `None`: there is none.
+    pub(crate) fn take_over(
+        bars: &mut impl Bars,
+        id: GuestChannelId,
+        ring_base: u64,
+        ring_log2: u8,
+    ) -> Result<Option<Self>, GuestError> {
+        let mut register = |register| read32(bars, channel_offset(id, register));
+        let status = register(ChannelRegister::Status)?;
+        let (low, high) = halves(ring_base);
+        let same = register(ChannelRegister::RingLo)? == low
+            && register(ChannelRegister::RingHi)? == high
+            && register(ChannelRegister::RingLog2)? == u32::from(ring_log2);
+        let Some(ring) = RingConfig::new(ring_base, ring_log2, u64::MAX) else { return Ok(None) };
+        if status == status::FREE || !same {
+            return Ok(None);
+        }
+        let put = load_word(bars, ring_base + USERD_PUT)?;
+        Ok(Some(Self { id, ring, put }))
+    }
+
     /// The channel's number.
     pub fn id(&self) -> GuestChannelId {
         self.id

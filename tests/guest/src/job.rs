@@ -127,6 +127,16 @@ impl Job {
         self.work.start(bars)
     }
 
+    /// Goes on with a job that another driver, with the same plan, has begun on this vGPU: a
+    /// virtual machine that has moved has its driver's memory; whoever has only the plan finds the
+    /// rest on the device. What was not begun is left as it is.
+    ///
+    /// Of a job with fewer than 2^32 entries, whose channel is not closed yet.
+    pub fn take_over(&mut self, bars: &mut impl Bars) -> Result<JobState, GuestError> {
+        self.work.take_over(bars)?;
+        Ok(self.state())
+    }
+
     /// Looks how far the job is, and submits what the ring has room for.
     pub fn poll(&mut self, bars: &mut impl Bars) -> Result<JobState, GuestError> {
         self.work.poll(bars)
@@ -272,6 +282,32 @@ mod tests {
         let output = spec.output.unwrap();
         fake.memory[output.start as usize..output.end as usize].fill(7);
         assert_eq!(job.read_output(&mut fake).unwrap(), [7; 8 * 8 * 4]);
+    }
+
+    #[test]
+    fn a_job_goes_on_under_another_driver_with_the_same_plan() {
+        let mut fake = Fake::new();
+        let repeat = 1000;
+        let device = Device::probe(&mut fake).unwrap();
+        let plan = || Job::plan(&device, JobSpec { repeat, ..spec() }, ARENA).unwrap();
+        let mut other = plan();
+        assert_eq!(other.take_over(&mut fake).unwrap(), JobState::Planned, "nothing is begun");
+        let mut job = started(&mut fake, JobSpec { repeat, ..spec() });
+        fake.take_requests();
+        job.poll(&mut fake).unwrap();
+        fake.run();
+        job.poll(&mut fake).unwrap();
+        drop(job);
+        assert_eq!(other.take_over(&mut fake).unwrap(), JobState::Running);
+        assert!(matches!(other.take_over(&mut fake), Err(GuestError::Started)));
+        while other.poll(&mut fake).unwrap() != JobState::Done {
+            fake.run();
+        }
+        assert_eq!(fake.launches.len(), 1000, "each once");
+        let mut elsewhere = plan()
+            .on_channel(GuestChannelId::new(1).unwrap(), GuestTsgId::new(1).unwrap())
+            .unwrap();
+        assert_eq!(elsewhere.take_over(&mut fake).unwrap(), JobState::Planned);
     }
 
     #[test]

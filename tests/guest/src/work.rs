@@ -125,6 +125,29 @@ impl Work {
         Ok(())
     }
 
+    /// Goes on where another driver was, if it has begun.
+    pub(crate) fn take_over(&mut self, bars: &mut impl Bars) -> Result<(), GuestError> {
+        if self.state != State::Planned {
+            return Err(GuestError::Started);
+        }
+        let plan = self.channel;
+        let found = Channel::take_over(bars, plan.id, plan.ring_base, plan.ring_log2)?;
+        if let Some(channel) = found {
+            self.state = match channel.poll_ready(bars)? {
+                ChannelStatus::Free => State::Creating(channel),
+                ChannelStatus::Ready => {
+                    let submitted = channel.put().into();
+                    State::Running { channel, submitted }
+                }
+                ChannelStatus::Faulted(fault) => {
+                    State::Ended { channel, state: JobState::Faulted(fault) }
+                }
+                ChannelStatus::Refused => State::Ended { channel, state: JobState::Refused },
+            };
+        }
+        Ok(())
+    }
+
     pub(crate) fn poll(&mut self, bars: &mut impl Bars) -> Result<JobState, GuestError> {
         match &self.state {
             State::Planned | State::Ended { .. } => {}

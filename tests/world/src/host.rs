@@ -1,7 +1,7 @@
 //! A host in the world.
 
 use crate::turns::Turns;
-use godwit_shim::{Host, Journal};
+use godwit_shim::{Host, Journal, Site};
 use godwit_types::{Engines, Gfid, GuestChannelId, Scheduling};
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ impl HostNode {
         Self {
             name,
             host,
-            journal: Journal::new(),
+            journal: Journal::in_memory(),
             restarts: 0,
             scheduling,
             fb_bytes: spec.fb_bytes,
@@ -63,6 +63,11 @@ impl HostNode {
             stepped_ns: 0,
             work: BTreeMap::new(),
         }
+    }
+
+    /// What a side of a move works on, at this time of the world.
+    pub(crate) fn site(&mut self, now_ns: u64) -> Site<'_> {
+        Site { host: &mut self.host, journal: &mut self.journal, now_ns }
     }
 
     /// Losses and restarts of its firmware.

@@ -257,6 +257,21 @@ impl World {
         node.totals(present)
     }
 
+    /// A guest that comes from another process finds its jobs on its vGPU.
+    pub(crate) fn take_over_jobs(&mut self, id: VgpuId) {
+        let counts = self.counts(id);
+        let Home::Host(host, gfid) = self.vgpus[id.0].home else { return };
+        for job in self.vgpus[id.0].jobs.clone() {
+            let node = &mut self.jobs[job.0];
+            let mut bars = HostBars { host: &mut self.hosts[host.0].host, gfid };
+            match node.job.take_over(&mut bars) {
+                Ok(JobState::Planned) => {}
+                Ok(_) => node.began = Some(counts),
+                Err(error) => self.problems.push(format!("job {}: {error}", node.name)),
+            }
+        }
+    }
+
     /// What each vGPU had of the engines so far, in the order in which they were added.
     pub fn share_reports(&self) -> Vec<ShareReport> {
         let report = |vgpu: VgpuId| {

@@ -12,10 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod carry;
 pub mod chaos;
 mod check;
 mod clock;
 mod copies;
+pub mod cuts;
 mod doorbells;
 pub mod downtime;
 mod events;
@@ -33,6 +35,7 @@ mod places;
 mod planted;
 mod ram;
 mod registers;
+mod remote;
 mod report;
 mod samples;
 pub mod sched;
@@ -47,6 +50,8 @@ pub use copies::{CopyWork, Through};
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
+pub use link::{LinkCut, SentFrame, Way};
+pub use remote::{AwaySpec, RemoteState};
 pub use report::{
     JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, ShareReport, Throughput,
 };

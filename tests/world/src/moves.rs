@@ -1,18 +1,14 @@
 //! Moves between hosts.
 
 use crate::events::MoveSpec;
-use crate::link::Link;
 use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_shim::{
-    Destination, DestinationState, LinkMessage, SaveOptions, SaveStats, Source, SourceState, Token,
+    Destination, DestinationState, SaveOptions, SaveStats, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, Placement, Throttle};
-
-/// Bytes that a destination may hold before the link waits for it.
-const DESTINATION_BUFFER: usize = 1024 * 1024;
 
 /// A move that is under way.
 #[derive(Debug)]
@@ -21,14 +17,14 @@ pub(crate) struct Move {
     pub(crate) from: HostId,
     pub(crate) to: HostId,
     pub(crate) gfid: Gfid,
-    old: Placement,
+    pub(crate) old: Placement,
     live: bool,
     began_ns: u64,
     pub(crate) source: Option<Source>,
-    source_state: SourceState,
-    destination: Option<Destination>,
-    destination_state: DestinationState,
-    token: Token,
+    pub(crate) source_state: SourceState,
+    pub(crate) destination: Option<Destination>,
+    pub(crate) destination_state: DestinationState,
+    pub(crate) token: Token,
     stats: SaveStats,
     /// The source has given it away, and what ran there is counted.
     left: bool,
@@ -36,9 +32,11 @@ pub(crate) struct Move {
     last_ns: Option<u64>,
     /// What was counted of it in all when it was given away.
     counts: VgpuStats,
-    /// Cuts of the link that both ends were told of.
-    cuts_seen: u32,
-    was_cut: bool,
+    /// What was counted of it before it was given away.
+    before: VgpuStats,
+    /// The link as its ends know it, the source's first: cuts that it was told of, and whether
+    /// it waits for a new connection.
+    pub(crate) told: [(u32, bool); 2],
 }
 
 impl Move {
@@ -80,10 +78,16 @@ impl World {
         let Some(old) = host.vgpu(gfid).map(|info| info.placement) else {
             return self.refuse(spec.vgpu, kind, "its host does not know it");
         };
-        let Some(source) = Source::new(host, gfid, options, spec.live) else {
-            return self.refuse(spec.vgpu, kind, "its host does not know it");
+        let now_ns = self.now_ns;
+        let site = &mut self.hosts[from.0].site(now_ns);
+        let source = match Source::new(site, gfid, options, spec.live) {
+            Ok(source) => source,
+            Err(why) => return self.refuse(spec.vgpu, kind, &why.to_string()),
         };
         self.vgpus[spec.vgpu.0].in_transfer = true;
+        let link = self.link_between(from, spec.to);
+        link.wanted = true;
+        let told = link.known_to_both(now_ns);
         self.moves.push(Move {
             vgpu: spec.vgpu,
             from,
@@ -101,8 +105,8 @@ impl World {
             left: false,
             last_ns: None,
             counts: VgpuStats::default(),
-            cuts_seen: self.link_cuts(from, spec.to),
-            was_cut: false,
+            before: VgpuStats::default(),
+            told,
         });
     }
 
@@ -144,49 +148,64 @@ impl World {
         self.moves = left;
     }
 
-    /// Tells both ends that the link was lost, and the destination when it is there again.
+    /// Tells each end when it notices that the link was lost, and when it is there again.
     fn step_cut(&mut self, one: &mut Move) {
-        let (mut cut, mut cuts) = (false, 0);
-        for ends in [(one.from, one.to), (one.to, one.from)] {
-            let link = self.links.entry(ends).or_default();
-            cut |= link.is_cut(self.now_ns);
-            cuts += link.cuts;
-        }
-        if cuts != one.cuts_seen {
-            one.cuts_seen = cuts;
-            one.was_cut = true;
-            if let Some(source) = &mut one.source {
-                source.link_lost(&mut self.hosts[one.from.0].host);
+        let now_ns = self.now_ns;
+        let (flip, link) = (usize::from(one.from > one.to), self.link_between(one.from, one.to));
+        let known = [0, 1].map(|end| link.known_cuts(end ^ flip, now_ns));
+        let is_cut = link.is_cut(now_ns);
+        let (from, to) = (one.from.0, one.to.0);
+        for (end, known) in known.into_iter().enumerate() {
+            let (cuts, waits) = &mut one.told[end];
+            let lost = *cuts != known;
+            let back = (lost || *waits) && !is_cut;
+            *cuts = known;
+            *waits = (lost || *waits) && is_cut;
+            if end == 0
+                && let Some(source) = &mut one.source
+            {
+                if lost {
+                    source.link_lost(&mut self.hosts[from].site(now_ns));
+                }
+                if back {
+                    source.link_back();
+                }
             }
-            if let Some(destination) = &mut one.destination {
-                destination.link_lost(&mut self.hosts[one.to.0].host);
-            }
-        }
-        if one.was_cut && !cut {
-            one.was_cut = false;
-            if let Some(destination) = &mut one.destination {
-                destination.link_back();
+            if end == 1
+                && let Some(destination) = &mut one.destination
+            {
+                if lost {
+                    destination.link_lost(&mut self.hosts[to].site(now_ns));
+                }
+                if back {
+                    destination.link_back();
+                }
             }
         }
     }
 
     fn step_source(&mut self, one: &mut Move) {
         let Some(source) = &mut one.source else { return };
-        let node = &mut self.hosts[one.from.0];
-        one.source_state = source.step(&mut node.host);
+        let now_ns = self.now_ns;
+        one.source_state = source.step(&mut self.hosts[one.from.0].site(now_ns));
         if one.source_state == SourceState::WantsPause {
             // The hypervisor stops the guest's processors, then its device.
             self.vgpus[one.vgpu.0].paused = true;
             self.note_written(one.vgpu);
-            let node = &mut self.hosts[one.from.0];
-            source.guest_paused(&mut node.host);
-            one.source_state = source.step(&mut node.host);
+            let mut site = self.hosts[one.from.0].site(now_ns);
+            source.guest_paused(&mut site);
+            one.source_state = source.step(&mut site);
         }
         one.stats = source.stats();
+        let trouble = source.take_trouble();
+        if one.left && !one.is_committed() {
+            self.come_back(one);
+        }
         match one.source_state {
             SourceState::Committed => {
                 if !one.left {
                     one.left = true;
+                    one.before = self.vgpus[one.vgpu.0].earlier;
                     self.leave_host(one.vgpu, Home::InFlight);
                     one.last_ns = self.vgpus[one.vgpu.0].last_ns;
                     one.counts = self.vgpus[one.vgpu.0].earlier;
@@ -196,12 +215,27 @@ impl World {
             SourceState::Undone(_) | SourceState::RunsOn => self.unpause(one.vgpu),
             SourceState::Working | SourceState::WantsPause => {}
         }
+        if let Some(trouble) = trouble {
+            self.problem(trouble);
+        }
+    }
+
+    /// It was given away, and is the source's again.
+    fn come_back(&mut self, one: &mut Move) {
+        one.left = false;
+        let vgpu = &mut self.vgpus[one.vgpu.0];
+        vgpu.home = Home::Host(one.from, one.gfid);
+        vgpu.earlier = one.before;
     }
 
     fn step_destination(&mut self, one: &mut Move) {
         let Some(destination) = &mut one.destination else { return };
         let was_placed = destination.home().is_some();
-        one.destination_state = destination.step(&mut self.hosts[one.to.0].host);
+        one.destination_state = destination.step(&mut self.hosts[one.to.0].site(self.now_ns));
+        if let Some(trouble) = destination.take_trouble() {
+            self.problem(trouble);
+        }
+        let Some(destination) = &one.destination else { return };
         if let Some(place) = destination.home().filter(|_| !was_placed) {
             self.check_place(one.vgpu, one.to, &one.old, place);
         }
@@ -222,75 +256,6 @@ impl World {
     pub(crate) fn unpause(&mut self, vgpu: VgpuId) {
         if std::mem::take(&mut self.vgpus[vgpu.0].paused) {
             self.check_registers(vgpu);
-        }
-    }
-
-    /// Carries messages both ways.
-    fn carry(&mut self, one: &mut Move, window_ns: u64) {
-        let costs = self.config.costs;
-        let (byte_ps, latency_ns) = (costs.link_byte_ps, costs.link_latency_ns);
-        let now_ns = self.now_ns;
-        let forth = self.links.entry((one.from, one.to)).or_default();
-        let held_back =
-            one.destination.as_ref().is_some_and(|to| to.buffered() > DESTINATION_BUFFER);
-        while let Some(source) = &mut one.source
-            && !held_back
-            && forth.takes(now_ns, window_ns)
-            && let Some(message) = source.poll_message()
-        {
-            forth.send(now_ns, byte_ps, latency_ns, &message);
-        }
-        let back = self.links.entry((one.to, one.from)).or_default();
-        while let Some(destination) = &mut one.destination
-            && back.takes(now_ns, window_ns)
-            && let Some(message) = destination.poll_message()
-        {
-            back.send(now_ns, byte_ps, latency_ns, &message);
-        }
-    }
-
-    /// Hands out what has arrived on the links.
-    pub(crate) fn deliver(&mut self) {
-        let ends: Vec<(HostId, HostId)> = self.links.keys().copied().collect();
-        for (from, to) in ends {
-            while let Some(message) = self
-                .links
-                .get_mut(&(from, to))
-                .and_then(|link: &mut Link| link.receive(self.now_ns))
-            {
-                self.hand_over(from, to, message);
-            }
-        }
-    }
-
-    fn hand_over(&mut self, from: HostId, to: HostId, message: LinkMessage) {
-        let token = *message.token();
-        let forth = |one: &&mut Move| one.token == token && one.from == from && one.to == to;
-        let back = |one: &&mut Move| one.token == token && one.from == to && one.to == from;
-        if let Some(one) = self.moves.iter_mut().find(forth) {
-            let host = &mut self.hosts[to.0].host;
-            match (&mut one.destination, message) {
-                (None, LinkMessage::Offer(token, version)) => {
-                    one.destination = Some(Destination::new(host, token, version, Some(one.old)));
-                }
-                (Some(destination), message) => destination.handle(host, message),
-                (None, _) => {}
-            }
-            return;
-        }
-        if let Some(one) = self.moves.iter_mut().find(back) {
-            let node = &mut self.hosts[to.0];
-            if let LinkMessage::Query(token) = message {
-                // Answered from the journal, whatever has become of the source.
-                let committed = node.journal.is_committed(&token);
-                let (byte_ps, latency_ns) =
-                    (self.config.costs.link_byte_ps, self.config.costs.link_latency_ns);
-                let link = self.links.entry((to, from)).or_default();
-                let answer = LinkMessage::Answer(token, committed);
-                link.send(self.now_ns, byte_ps, latency_ns, &answer);
-            } else if let Some(source) = &mut one.source {
-                source.handle(&mut node.host, &mut node.journal, &message);
-            }
         }
     }
 
@@ -381,23 +346,5 @@ impl World {
     /// Whether a vGPU's guest has given it work that is not done.
     pub(crate) fn has_work(&self, vgpu: VgpuId) -> bool {
         self.vgpus[vgpu.0].jobs.iter().any(|job| !self.jobs[job.0].has_ended())
-    }
-
-    /// Cuts so far of the link between two hosts.
-    fn link_cuts(&self, a: HostId, b: HostId) -> u32 {
-        let cuts = |ends| self.links.get(&ends).map_or(0, |link| link.cuts);
-        cuts((a, b)) + cuts((b, a))
-    }
-
-    pub(crate) fn cut_link(&mut self, a: HostId, b: HostId, ns: u64) {
-        for ends in [(a, b), (b, a)] {
-            self.links.entry(ends).or_default().cut(self.now_ns + ns);
-        }
-    }
-
-    pub(crate) fn stall_link(&mut self, a: HostId, b: HostId, ns: u64) {
-        for ends in [(a, b), (b, a)] {
-            self.links.entry(ends).or_default().stall(self.now_ns + ns);
-        }
     }
 }

@@ -11,7 +11,7 @@ use godwit_types::{Gfid, Index, VGPU_COUNT};
 pub(crate) struct Claim {
     pub(crate) vgpu: VgpuId,
     pub(crate) at: (HostId, Gfid),
-    may_run: bool,
+    pub(crate) may_run: bool,
 }
 
 fn gfids() -> impl Iterator<Item = Gfid> {
@@ -109,7 +109,8 @@ impl World {
             Some(Claim { vgpu: one.vgpu, at: (one.host, gfid), may_run: true })
         });
         // A place of a transfer says more of it than the home that the vGPU still has there.
-        moves.chain(suspends).chain(resumes).chain(homes).collect()
+        let remote = self.remote_claim();
+        moves.chain(suspends).chain(resumes).chain(remote).chain(homes).collect()
     }
 }
 

@@ -215,6 +215,9 @@ impl World {
         if !one.runs {
             one.runs = true;
             vgpu.home = Home::Host(one.host, gfid);
+            if self.vgpus[one.vgpu.0].comes_from_elsewhere {
+                self.take_over_jobs(one.vgpu);
+            }
             self.unpause(one.vgpu);
         }
         let vgpu = &self.vgpus[one.vgpu.0];

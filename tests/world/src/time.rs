@@ -25,6 +25,7 @@ impl World {
         }
         let guests = until_ns / GUEST_NS != self.now_ns / GUEST_NS;
         self.now_ns = until_ns;
+        self.connect_links();
         self.deliver();
         self.step_moves(window_ns);
         self.step_suspends();

@@ -6,7 +6,7 @@ use crate::host::HostNode;
 use crate::ram::Ram;
 use crate::registers::Registers;
 use crate::samples::Samples;
-use crate::world::{HostId, JobId, VgpuId, WorldError};
+use crate::world::{HostId, JobId, WorldError};
 use godwit_guest::{Bars, Device};
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, GuestChannelId, PAGE_BYTES, Placement, Profile, RUNLIST_COUNT, Share};
@@ -59,6 +59,8 @@ pub(crate) struct VgpuNode {
     pub(crate) paused: bool,
     /// A move, suspend or resume of it is under way.
     pub(crate) in_transfer: bool,
+    /// Its guest has begun its jobs in another process.
+    pub(crate) comes_from_elsewhere: bool,
     /// Number of its last transfer.
     pub(crate) token: u64,
     /// Time of its last instruction before it left a host.
@@ -83,16 +85,12 @@ pub(crate) const CANARY_BYTES: usize = 32;
 impl VgpuNode {
     pub(crate) fn new(
         seed: u64,
-        id: VgpuId,
+        number: usize,
         spec: VgpuSpec,
         gfid: Gfid,
         node: &mut HostNode,
     ) -> Result<Self, WorldError> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(id.0 as u64 + 1);
-        let (mut uuid, mut canary) = ([0; 16], [0; CANARY_BYTES]);
-        rng.fill_bytes(&mut uuid);
-        rng.fill_bytes(&mut canary);
+        let (uuid, canary) = Self::ids(seed, number);
         let guest_error =
             |error| WorldError::Guest { name: spec.name.clone(), error: Box::new(error) };
         let placement = node.host.vgpu(gfid).map(|info| (spec.host, info.placement));
@@ -114,6 +112,7 @@ impl VgpuNode {
             jobs: Vec::new(),
             paused: false,
             in_transfer: false,
+            comes_from_elsewhere: false,
             token: 0,
             last_ns: None,
             left_in: None,
@@ -125,6 +124,16 @@ impl VgpuNode {
             abuses: Vec::new(),
             unwilling: BTreeSet::new(),
         })
+    }
+
+    /// The own id of a world's vGPU, and what its guest leaves in its memory.
+    pub(crate) fn ids(seed: u64, number: usize) -> ([u8; 16], [u8; CANARY_BYTES]) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(number as u64 + 1);
+        let (mut uuid, mut canary) = ([0; 16], [0; CANARY_BYTES]);
+        rng.fill_bytes(&mut uuid);
+        rng.fill_bytes(&mut canary);
+        (uuid, canary)
     }
 
     /// Whether it is on this host by this id.

@@ -6,6 +6,7 @@ use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
 use crate::moves::Move;
 use crate::neighbours::Window;
+use crate::remote::Remote;
 use crate::report::{JobReport, MoveReport};
 use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
@@ -92,6 +93,7 @@ pub struct World {
     pub(crate) moves: Vec<Move>,
     pub(crate) suspends: Vec<SuspendNode>,
     pub(crate) resumes: Vec<ResumeNode>,
+    pub(crate) remote: Option<Remote>,
     pub(crate) pending: Vec<Pending>,
     /// How many actions were scheduled.
     pub(crate) scheduled: usize,
@@ -124,6 +126,7 @@ impl World {
             moves: Vec::new(),
             suspends: Vec::new(),
             resumes: Vec::new(),
+            remote: None,
             pending: Vec::new(),
             scheduled: 0,
             injected: Vec::new(),
@@ -179,6 +182,16 @@ impl World {
     ///
     /// When it does not fit the host.
     pub fn add_vgpu(&mut self, spec: VgpuSpec) -> Result<VgpuId, WorldError> {
+        self.add_vgpu_as(spec, self.vgpus.len())
+    }
+
+    /// The same, with the ids of the vGPU that is added as this number to another world with this
+    /// seed.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit the host.
+    pub fn add_vgpu_as(&mut self, spec: VgpuSpec, number: usize) -> Result<VgpuId, WorldError> {
         let host = spec.host;
         let node = &mut self.hosts[host.0];
         let gfid = node
@@ -186,7 +199,7 @@ impl World {
             .create_running(spec.profile, spec.share, None)
             .map_err(|error| WorldError::Host { name: spec.name.clone(), error })?;
         let id = VgpuId(self.vgpus.len());
-        let vgpu = VgpuNode::new(self.config.seed, id, spec, gfid, node)?;
+        let vgpu = VgpuNode::new(self.config.seed, number, spec, gfid, node)?;
         self.vgpus.push(vgpu);
         self.map_ram(id, host, gfid);
         Ok(id)
@@ -266,7 +279,8 @@ impl World {
 
     /// Whether a transfer is under way or waits for its trigger.
     pub fn is_transferring(&self) -> bool {
-        !self.moves.is_empty() || !self.suspends.is_empty() || !self.resumes.is_empty()
+        let empty = self.moves.is_empty() && self.suspends.is_empty() && self.resumes.is_empty();
+        !empty || self.is_remote_open()
     }
 
     /// The state of each transfer that is under way, to show it: the vGPU, and what it does.

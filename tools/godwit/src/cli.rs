@@ -4,6 +4,7 @@ use crate::image::{Failure, ImageCommand};
 use crate::inspect::inspect;
 use crate::mcu::McuOptions;
 use crate::progress::{Bars, Plain, Progress, Silent};
+use crate::remote::{self, ReceiveOptions, ResolveOptions, SendOptions};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
@@ -63,6 +64,31 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Sends a vGPU of a scenario to another process, in the middle of its job.
+    #[command(after_help = EXIT_STATUSES)]
+    Send {
+        /// The scenario, a TOML file; its events do not happen.
+        scenario: PathBuf,
+        /// Where all randomness comes from, in place of the scenario's own seed.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        #[command(flatten)]
+        options: SendOptions,
+    },
+    /// Takes a vGPU in that another process sends, and lets its job come to its end.
+    #[command(after_help = EXIT_STATUSES)]
+    Receive {
+        /// The scenario, the same as the sender's.
+        scenario: PathBuf,
+        /// Where all randomness comes from, in place of the scenario's own seed.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        #[command(flatten)]
+        options: ReceiveOptions,
+    },
+    /// Decides whose a vGPU is when the peer of its move is gone for good.
+    #[command(after_help = EXIT_STATUSES)]
+    Resolve(ResolveOptions),
     /// Image files, and flash files to boot them from.
     #[command(subcommand, after_help = EXIT_STATUSES)]
     Image(ImageCommand),
@@ -106,6 +132,13 @@ impl Cli {
             Command::Inspect { file, key_file, json } => {
                 inspected(&file, key_file.as_deref(), json)
             }
+            Command::Send { scenario, seed, options } => {
+                remote(&scenario, seed, |scenario| options.run(scenario))
+            }
+            Command::Receive { scenario, seed, options } => {
+                remote(&scenario, seed, |scenario| options.run(scenario))
+            }
+            Command::Resolve(options) => ended(options.run()),
             Command::Image(command) => match command.run() {
                 Ok((text, good)) => shown(&text, good),
                 Err(Failure::Refused(why)) => failed(&why),
@@ -114,6 +147,29 @@ impl Cli {
                     ExitCode::from(MISTAKE)
                 }
             },
+        }
+    }
+}
+
+/// Runs one side of a move between two processes.
+fn remote(
+    scenario: &Path,
+    seed: Option<u64>,
+    run: impl FnOnce(&Scenario) -> Result<remote::Shown, remote::Failure>,
+) -> ExitCode {
+    match Scenario::load(scenario, seed) {
+        Ok(scenario) => ended(run(&scenario)),
+        Err(error) => mistaken(&error),
+    }
+}
+
+fn ended(result: Result<remote::Shown, remote::Failure>) -> ExitCode {
+    match result {
+        Ok((text, good)) => shown(&text, good),
+        Err(remote::Failure::Refused(why)) => failed(&why),
+        Err(remote::Failure::Mistake(why)) => {
+            anstream::eprintln!("error: {why}");
+            ExitCode::from(MISTAKE)
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The `godwit` command line.
 //!
 //! `godwit run` takes a [`Scenario`], `godwit demo` has one built in, `godwit inspect` reads a
-//! state file, `godwit image` is about image files and flash files.
+//! state file, `godwit image` is about image files and flash files. `godwit send` and `godwit
+//! receive` move a vGPU between two processes, and `godwit resolve` decides when one is gone.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod image;
 pub mod inspect;
 mod mcu;
 pub mod progress;
+mod remote;
 pub mod report;
 mod run;
 mod scenario;

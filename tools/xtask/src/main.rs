@@ -4,6 +4,7 @@
 
 mod bench;
 mod command;
+mod cuts;
 mod demo;
 mod flips;
 mod golden;
@@ -25,6 +26,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::cuts::Cuts;
 use crate::flips::Flips;
 use crate::golden::Golden;
 use crate::image::Image;
@@ -54,6 +56,8 @@ enum Task {
     Test,
     /// What to run before a push: the same steps as `test`.
     Prepush,
+    /// Moves vGPUs over links that end at any byte.
+    Cuts(Cuts),
     /// Runs the seeded world over a range of seeds.
     Seeds(Seeds),
     /// Cuts the firmware's power in the middle of saves and restores.
@@ -93,6 +97,7 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Demo { args } => return demo::run(&workspace, &args),
         Task::Test | Task::Prepush => steps::run_all(&workspace)?,
+        Task::Cuts(cuts) => return cuts.run(&workspace),
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Resets(resets) => return resets.run(&workspace),
         Task::Flips(flips) => return flips.run(&workspace),

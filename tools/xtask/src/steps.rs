@@ -8,6 +8,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use crate::command::Cmd;
+use crate::cuts::Cuts;
 use crate::flips::Flips;
 use crate::layers::{self, Rules};
 use crate::prereq::{self, BOARD_TARGETS, FIRMWARE_TARGET, RV32_TARGET};
@@ -133,6 +134,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
         ),
         Step::programs("flips", [Flips::sample().command()]),
         Step::programs("seeds", [Seeds::sample().command()]),
+        Step::programs("cuts", [Cuts::sample().command()]),
         Step::programs("resets", [Resets::sample().command()]),
         Step::programs("image, built twice", [Cmd::cargo(reproduce)]),
     ])

@@ -8,7 +8,7 @@ use godwit_world::{
 };
 
 /// Version of the contexts that the simulated GPU writes.
-const CONTEXT_LAYOUT: u32 = 1;
+pub(super) const CONTEXT_LAYOUT: u32 = 1;
 
 /// What the world calls the parts of the scenario, by their places in its lists.
 pub(super) struct Ids {
@@ -59,7 +59,7 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
 }
 
 /// The output is judged here, by its digest, so the world is told of no expected bytes.
-fn source(program: &Program) -> JobSource {
+pub(super) fn source(program: &Program) -> JobSource {
     JobSource::Program {
         elf: program.elf.to_vec(),
         grid: program.grid,

@@ -2,6 +2,7 @@
 
 mod build;
 mod events;
+mod host;
 mod verdict;
 
 use crate::progress::{JobState, Progress};
@@ -12,6 +13,9 @@ use events::Course;
 use godwit_shim::Mcu;
 use godwit_world::{JobReport, World, WorldError};
 use std::fmt;
+
+pub(crate) use host::{HostWorld, one_job};
+pub(crate) use verdict::judged;
 
 /// Virtual time between two looks at the jobs.
 const LOOK_NS: u64 = 1_000_000;

@@ -232,7 +232,8 @@ fn late(scenario: &Scenario, reports: &[JobReport], event: &Event) -> Option<Str
     })
 }
 
-fn judged(
+/// A job's line in the report, and what is not as it must be.
+pub(crate) fn judged(
     scenario: &Scenario,
     job: &Job,
     it: &JobReport,

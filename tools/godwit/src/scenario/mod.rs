@@ -38,6 +38,26 @@ impl Scenario {
         Self::parse(path, &text, path.parent().unwrap_or(Path::new("")), seed)
     }
 
+    /// Its vGPUs.
+    pub fn vgpu_refs(&self) -> impl Iterator<Item = VgpuRef> + use<> {
+        (0..self.vgpus.len()).map(VgpuRef)
+    }
+
+    /// Its jobs.
+    pub fn job_refs(&self) -> impl Iterator<Item = JobRef> + use<> {
+        (0..self.jobs.len()).map(JobRef)
+    }
+
+    /// The vGPU of a name.
+    pub fn vgpu_named(&self, name: &str) -> Option<VgpuRef> {
+        self.vgpus.iter().position(|vgpu| vgpu.name == name).map(VgpuRef)
+    }
+
+    /// The host of a name.
+    pub fn host_named(&self, name: &str) -> Option<HostRef> {
+        self.hosts.iter().position(|host| host.name == name).map(HostRef)
+    }
+
     /// Reads a scenario from its text; `path` is what mistakes call it, `base` is where
     /// relative paths in it start. With `seed`, that one counts and not the text's.
     ///

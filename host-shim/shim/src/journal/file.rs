@@ -1,0 +1,390 @@
+//! The journal's file: entries are only appended, and each is on the disk before it counts.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `GDWTJRNL` |
+//! | 8 | 4 | version of the file, 1 |
+//! | 12 | 4 | CRC-32C of the 12 bytes before |
+//! | 16 | 32 each | the entries |
+//!
+//! The last entry may be torn: it was never on the disk as a whole, so nothing has followed from
+//! it, and it is dropped. Damage anywhere else is damage to what others were told, and the file is
+//! refused. (A last entry that was whole and has rotted cannot be told from a torn one.)
+
+use super::entry::ENTRY_BYTES;
+use super::{ENTRIES_MAX, Journal, JournalEntry, JournalStorage, SPARE_MAX};
+use crc32c::crc32c;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+const MAGIC: [u8; 8] = *b"GDWTJRNL";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 16;
+/// Longest file: what is kept, what is spare, and a torn entry.
+const FILE_BYTES_MAX: u64 = (HEADER_BYTES + (2 * ENTRIES_MAX + SPARE_MAX + 2) * ENTRY_BYTES) as u64;
+
+/// Why a file is not taken for a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalFileError {
+    /// The file itself.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is in use.
+    #[error("{0}: another process has this journal open")]
+    Locked(PathBuf),
+    /// It begins with something else.
+    #[error("{0}: this is no journal of moves")]
+    NotAJournal(PathBuf),
+    /// It is of another build.
+    #[error("{path}: this journal has version {version}, and version {VERSION} is read")]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        version: u32,
+    },
+    /// It is longer than any.
+    #[error("{path}: a journal has {FILE_BYTES_MAX} bytes at most, and this file has {bytes}")]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// An entry that is not the last one is damaged.
+    #[error(
+        "{path}: entry {number} at byte {at} is damaged, and others come after it: who owns which \
+         vGPU cannot be known from this file"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Which entry, from 0.
+        number: usize,
+        /// Where it begins.
+        at: u64,
+    },
+}
+
+/// Entries in a file, which nobody else has open.
+#[derive(Debug)]
+pub struct JournalFile {
+    path: PathBuf,
+    file: File,
+    /// Bytes that are known to be sound and on the disk.
+    sound_bytes: u64,
+    /// What a failed append has left could not be taken away.
+    broken: bool,
+}
+
+fn header() -> [u8; HEADER_BYTES] {
+    let mut bytes = [0; HEADER_BYTES];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let crc = crc32c(&bytes[..12]);
+    bytes[12..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+impl Journal {
+    /// The journal in a file, which is made where there is none. Its owner alone may read it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or written, is in use, or is no sound journal.
+    pub fn open(path: &Path) -> Result<Self, JournalFileError> {
+        let (file, stored) = JournalFile::open(path)?;
+        Ok(Self::with_storage(Box::new(file), &stored))
+    }
+}
+
+impl JournalFile {
+    /// Opens a file, or makes it, and reads what is in it.
+    fn open(path: &Path) -> Result<(Self, Vec<JournalEntry>), JournalFileError> {
+        let io_error = |error| JournalFileError::Io { path: path.to_path_buf(), error };
+        // Asked first, since opening a pipe would wait for its other end.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(JournalFileError::NotAJournal(path.to_path_buf()));
+        }
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).map_err(io_error)?;
+        lock(&file, path)?;
+        // Its owner may have written it anew since it was opened, and let go of this one.
+        let (opened, named) = (file.metadata(), fs::metadata(path));
+        let (opened, named) = (opened.map_err(io_error)?, named.map_err(io_error)?);
+        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+            return Err(JournalFileError::Locked(path.to_path_buf()));
+        }
+        let bytes = read_bounded(&mut file, path)?;
+        let mut stored = Vec::new();
+        let mut journal = Self { path: path.to_path_buf(), file, sound_bytes: 0, broken: false };
+        if let Some(begun) = begun(&bytes, path)? {
+            stored = entries(begun, path)?;
+            journal.sound_bytes = (HEADER_BYTES + stored.len() * ENTRY_BYTES) as u64;
+        }
+        journal.begin().map_err(io_error)?;
+        Ok((journal, stored))
+    }
+
+    /// Takes away what is torn, and writes the header where there is none.
+    fn begin(&mut self) -> io::Result<()> {
+        self.file.set_len(self.sound_bytes)?;
+        self.file.seek(SeekFrom::End(0))?;
+        if self.sound_bytes == 0 {
+            self.file.write_all(&header())?;
+            self.sound_bytes = HEADER_BYTES as u64;
+        }
+        self.file.sync_all()?;
+        sync_folder(&self.path)
+    }
+
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_data()
+    }
+
+    /// Takes away what a failed append has left, so that it is nothing to whoever reads it.
+    fn take_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.sound_bytes)?;
+        self.file.seek(SeekFrom::Start(self.sound_bytes))?;
+        self.file.sync_data()
+    }
+}
+
+impl JournalStorage for JournalFile {
+    fn append(&mut self, entry: &JournalEntry) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier entry is in doubt"));
+        }
+        let bytes = entry.encode();
+        if let Err(error) = self.append_bytes(&bytes) {
+            self.broken = self.take_back().is_err();
+            return Err(error);
+        }
+        self.sound_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn rewrite(&mut self, entries: &[JournalEntry]) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier entry is in doubt"));
+        }
+        let mut bytes = header().to_vec();
+        bytes.extend(entries.iter().flat_map(JournalEntry::encode));
+        let folder = folder_of(&self.path);
+        let mut file = tempfile::Builder::new()
+            .prefix(".journal")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        file.write_all(&bytes)?;
+        file.as_file().sync_all()?;
+        // Locked before it has the name, so that nobody comes between.
+        file.as_file().try_lock()?;
+        self.file = file.persist(&self.path).map_err(|error| error.error)?;
+        self.sound_bytes = bytes.len() as u64;
+        sync_folder(&self.path)
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), JournalFileError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(JournalFileError::Locked(path.to_path_buf())),
+        Err(TryLockError::Error(error)) => {
+            Err(JournalFileError::Io { path: path.to_path_buf(), error })
+        }
+    }
+}
+
+fn read_bounded(file: &mut File, path: &Path) -> Result<Vec<u8>, JournalFileError> {
+    let io_error = |error| JournalFileError::Io { path: path.to_path_buf(), error };
+    let bytes = file.metadata().map_err(io_error)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(JournalFileError::TooLong { path: path.to_path_buf(), bytes });
+    }
+    let mut read = Vec::with_capacity(bytes as usize);
+    file.take(FILE_BYTES_MAX).read_to_end(&mut read).map_err(io_error)?;
+    Ok(read)
+}
+
+/// What comes after the header. `None`: the file was not begun, or its header is torn, since
+/// nothing comes after it.
+fn begun<'a>(bytes: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>, JournalFileError> {
+    let wanted = header();
+    // Bytes that were not written are missing, or zeros.
+    let torn = bytes.iter().zip(wanted).all(|(byte, wanted)| *byte == wanted || *byte == 0);
+    let other = || Err(JournalFileError::NotAJournal(path.to_path_buf()));
+    match bytes.split_first_chunk::<HEADER_BYTES>() {
+        Some((head, rest)) if *head == wanted => return Ok(Some(rest)),
+        None | Some((_, [])) if torn => return Ok(None),
+        None => return other(),
+        Some(_) => {}
+    }
+    let head = &bytes[..HEADER_BYTES];
+    let crc = u32::from_le_bytes([head[12], head[13], head[14], head[15]]);
+    if head[..8] != MAGIC || crc32c(&head[..12]) != crc {
+        return other();
+    }
+    let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    Err(JournalFileError::Version { path: path.to_path_buf(), version })
+}
+
+/// The entries, without one at the end that is torn.
+fn entries(bytes: &[u8], path: &Path) -> Result<Vec<JournalEntry>, JournalFileError> {
+    let (whole, _) = bytes.as_chunks::<ENTRY_BYTES>();
+    // The last one is that which ends the file, whole or not.
+    let last = bytes.len().div_ceil(ENTRY_BYTES).saturating_sub(1);
+    let mut entries = Vec::with_capacity(whole.len());
+    for (number, bytes) in whole.iter().enumerate() {
+        match JournalEntry::decode(bytes) {
+            Some(entry) => entries.push(entry),
+            None if number == last => {}
+            None => {
+                let at = (HEADER_BYTES + number * ENTRY_BYTES) as u64;
+                return Err(JournalFileError::Damaged { path: path.to_path_buf(), number, at });
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// A name is on the disk when its folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{JournalError, MoveStage, Side};
+    use super::*;
+    use crate::link::Token;
+
+    fn token(number: u64) -> Token {
+        Token { uuid: [4; 16], number }
+    }
+
+    /// A journal file with two moves, and its bytes.
+    fn written(folder: &Path) -> (PathBuf, Vec<u8>) {
+        let path = folder.join("journal");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.record(token(1), MoveStage::Offered).unwrap();
+        journal.record(token(1), MoveStage::Aborted).unwrap();
+        journal.record(token(2), MoveStage::Offered).unwrap();
+        journal.record(token(2), MoveStage::Committed).unwrap();
+        drop(journal);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), HEADER_BYTES + 4 * ENTRY_BYTES);
+        (path, bytes)
+    }
+
+    #[test]
+    fn a_journal_outlives_its_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = written(folder.path());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.stage(Side::Source, &token(1)), Some(MoveStage::Aborted));
+        assert_eq!(journal.stage(Side::Source, &token(2)), Some(MoveStage::Committed));
+        let stale = journal.record(token(2), MoveStage::Restoring).unwrap_err();
+        assert!(matches!(stale, JournalError::Stale { newest: 2, .. }), "{stale}");
+        journal.record(token(2), MoveStage::Done).unwrap();
+        drop(journal);
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.stage(Side::Source, &token(2)), Some(MoveStage::Done));
+    }
+
+    #[test]
+    fn a_write_that_is_torn_anywhere_leaves_the_entries_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, bytes) = written(folder.path());
+        for length in 0..bytes.len() {
+            let whole = length.saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
+            let end = match length {
+                0..HEADER_BYTES => HEADER_BYTES,
+                _ => HEADER_BYTES + (whole + 1) * ENTRY_BYTES,
+            };
+            // What was not written is missing, or is zeros.
+            for zeros in [0, end - length] {
+                let mut torn = bytes[..length].to_vec();
+                torn.resize(length + zeros, 0);
+                fs::write(&path, &torn).unwrap();
+                let (file, stored) = JournalFile::open(&path)
+                    .unwrap_or_else(|error| panic!("{length} bytes, {zeros} zeros: {error}"));
+                assert_eq!(stored.len(), whole, "{length} bytes, {zeros} zeros");
+                drop(file);
+                let left = fs::read(&path).unwrap();
+                let sound = HEADER_BYTES + whole * ENTRY_BYTES;
+                assert_eq!(left, bytes[..sound], "{length} bytes: the rest is taken away");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_entry_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, bytes) = written(folder.path());
+        for at in 0..HEADER_BYTES + 3 * ENTRY_BYTES {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&path, &damaged).unwrap();
+            let error = Journal::open(&path).unwrap_err().to_string();
+            let named = match at {
+                0..HEADER_BYTES => "no journal".to_owned(),
+                _ => format!("entry {} ", (at - HEADER_BYTES) / ENTRY_BYTES),
+            };
+            assert!(error.contains(&named), "byte {at}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is changed");
+        }
+    }
+
+    #[test]
+    fn another_version_and_a_longer_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mut bytes) = written(folder.path());
+        bytes[8] = 7;
+        let crc = crc32c(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let error = Journal::open(&path).unwrap_err();
+        assert!(matches!(error, JournalFileError::Version { version: 7, .. }), "{error}");
+        let file = File::create(&path).unwrap();
+        file.set_len(FILE_BYTES_MAX + 1).unwrap();
+        let error = Journal::open(&path).unwrap_err();
+        assert!(matches!(error, JournalFileError::TooLong { .. }), "{error}");
+        assert!(Journal::open(folder.path()).unwrap_err().to_string().contains("no journal"));
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_it_also_when_it_was_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::open(&path).unwrap();
+        let locked = || matches!(Journal::open(&path), Err(JournalFileError::Locked(_)));
+        assert!(locked());
+        for number in 0..300 {
+            journal.record(token(number), MoveStage::Offered).unwrap();
+            journal.record(token(number), MoveStage::Aborted).unwrap();
+        }
+        let bytes = fs::metadata(&path).unwrap().len();
+        assert!(bytes < (SPARE_MAX * ENTRY_BYTES) as u64, "it was written anew: {bytes}");
+        assert!(locked());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(journal);
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.newest(&[4; 16]), Some(299));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

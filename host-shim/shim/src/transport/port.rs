@@ -1,0 +1,171 @@
+//! One end of a link over a socket.
+
+use super::address::{LinkAddress, resolve};
+use super::socket::{Socket, Stream};
+use super::{Protection, SILENCE, TransportError};
+use crate::link::{LinkFraming, LinkMessage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// Bytes that wait to be sent before no more messages are taken.
+const WINDOW_BYTES: usize = 256 * 1024;
+/// Bytes that are received in one go.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How long a host may take to answer a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// A link to a peer, until it ends.
+#[derive(Debug)]
+pub struct LinkPort {
+    socket: Socket,
+    framing: LinkFraming,
+    silence: Duration,
+    /// When the peer was heard of last, and when it took something, or had nothing to take.
+    heard: Instant,
+    taken: Instant,
+    /// When something was said last.
+    said: Instant,
+    chunk: Vec<u8>,
+}
+
+impl LinkPort {
+    /// Connects to a peer that listens, and waits for that for a while.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or the address may not be reached like that.
+    pub fn connect(address: &LinkAddress, how: &Protection) -> Result<Self, TransportError> {
+        let (host, port) = match address {
+            LinkAddress::Unix(path) => {
+                return Ok(Self::new(Stream::unix(UnixStream::connect(path)?)?, None));
+            }
+            LinkAddress::Tcp { host, port } => (host, *port),
+        };
+        let tls = match how {
+            Protection::Tls(keys) => Some(keys.connect(host)?),
+            Protection::Local | Protection::InsecurePlaintext => None,
+        };
+        let local = matches!(how, Protection::Local);
+        let mut last = io::Error::other("the host has no address");
+        for address in resolve(host, port, local)? {
+            match TcpStream::connect_timeout(&address, CONNECT_MAX) {
+                Ok(stream) => return Ok(Self::new(Stream::tcp(stream)?, tls)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last.into())
+    }
+
+    pub(super) fn new(stream: Stream, tls: Option<rustls::Connection>) -> Self {
+        let now = Instant::now();
+        Self {
+            socket: Socket::new(stream, tls),
+            framing: LinkFraming::new(),
+            silence: SILENCE,
+            heard: now,
+            taken: now,
+            said: now,
+            chunk: vec![0; CHUNK_BYTES],
+        }
+    }
+
+    /// The same, with a peer that may be silent for so long.
+    #[must_use]
+    pub fn with_silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
+    }
+
+    /// Whether it takes a message now: the peer speaks the protocol, and what was sent before is
+    /// nearly through.
+    pub fn takes(&self) -> bool {
+        self.framing.version().is_some() && self.framing.outgoing().len() < WINDOW_BYTES
+    }
+
+    /// Whether all that was said has been taken by the system.
+    pub fn is_flushed(&self) -> bool {
+        self.framing.outgoing().is_empty() && !self.socket.wants_write()
+    }
+
+    /// Says something; [`Self::takes`] is to be asked first.
+    pub fn send(&mut self, message: &LinkMessage) {
+        self.framing.send(message);
+        self.said = Instant::now();
+    }
+
+    /// Goes on with all that does not wait. Returns the next message of the peer; call it again
+    /// until there is none. `held_back`: no more is received, which the peer will notice.
+    ///
+    /// # Errors
+    ///
+    /// When the link is of no use any more.
+    pub fn poll(&mut self, held_back: bool) -> Result<Option<LinkMessage>, TransportError> {
+        let now = Instant::now();
+        if let Some(message) = self.framing.poll_message()? {
+            return Ok(Some(message));
+        }
+        if held_back {
+            self.heard = now;
+        } else {
+            while let Some(count) = self.socket.receive(&mut self.chunk)? {
+                self.heard = now;
+                self.framing.feed(&self.chunk[..count]);
+                if let Some(message) = self.framing.poll_message()? {
+                    return Ok(Some(message));
+                }
+            }
+        }
+        self.flush()?;
+        if now - self.heard > self.silence || now - self.taken > self.silence {
+            return Err(TransportError::Silent(self.silence));
+        }
+        Ok(None)
+    }
+
+    /// Sends what does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// When the link is of no use any more.
+    pub fn flush(&mut self) -> Result<(), TransportError> {
+        let now = Instant::now();
+        if now - self.said > self.silence / 4 && self.framing.outgoing().is_empty() {
+            self.framing.keep_alive();
+            self.said = now;
+        }
+        loop {
+            let count = self.socket.send(self.framing.outgoing())?;
+            self.framing.consume(count);
+            if count > 0 || self.is_flushed() {
+                self.taken = now;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until something can be done, for so long at most.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot.
+    pub fn wait(&self, held_back: bool, most: Duration) -> Result<(), TransportError> {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, !held_back);
+        flags.set(PollFlags::OUT, !self.is_flushed());
+        wait_for(&mut [PollFd::new(&self.socket, flags)], most)
+    }
+}
+
+/// Waits until one of them is ready, for so long at most.
+pub(super) fn wait_for(fds: &mut [PollFd<'_>], most: Duration) -> Result<(), TransportError> {
+    let most = Timespec::try_from(most).map_err(io::Error::other)?;
+    match poll(fds, Some(&most)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(io::Error::from(error).into()),
+    }
+}

@@ -1,0 +1,108 @@
+//! Moves between two processes: `godwit send` and `godwit receive`, each with a host of the same
+//! scenario, and `godwit resolve`.
+
+mod receive;
+mod resolve;
+mod send;
+mod session;
+
+pub(crate) use receive::ReceiveOptions;
+pub(crate) use resolve::ResolveOptions;
+pub(crate) use send::SendOptions;
+
+use clap::Args;
+use godwit_shim::{Journal, LinkAddress, Protection, TlsFiles, TlsKeys, Token, TransportError};
+use godwit_world::WorldError;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why a command has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line or the scenario asks for what is not there.
+    Mistake(String),
+    /// It was tried, and is not so.
+    Refused(String),
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<WorldError> for Failure {
+    fn from(error: WorldError) -> Self {
+        Self::Mistake(format!("the scenario cannot be set up: {error}"))
+    }
+}
+
+/// A result, and whether it is a good one.
+pub(crate) type Shown = (String, bool);
+
+/// How the two processes reach each other.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LinkOptions {
+    /// This side's certificate, PEM, for TLS over TCP.
+    #[arg(long, value_name = "PATH", requires_all = ["tls_key", "tls_ca"])]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    #[arg(long, value_name = "PATH", requires_all = ["tls_cert", "tls_ca"])]
+    tls_key: Option<PathBuf>,
+    /// The authorities one of which must have signed the peer's certificate, PEM.
+    #[arg(long, value_name = "PATH", requires_all = ["tls_cert", "tls_key"])]
+    tls_ca: Option<PathBuf>,
+    /// Plaintext beyond this machine, where everybody on the way can read and change it.
+    #[arg(long, conflicts_with = "tls_cert")]
+    insecure_plaintext: bool,
+    /// How long to wait for a peer that cannot be reached, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
+    /// The folder of the host's journal, which outlives this process. Without it nothing does.
+    #[arg(long, value_name = "PATH")]
+    state: Option<PathBuf>,
+}
+
+impl LinkOptions {
+    fn protection(&self) -> Result<Protection, Failure> {
+        let files = (self.tls_cert.clone(), self.tls_key.clone(), self.tls_ca.clone());
+        Ok(match files {
+            (Some(cert), Some(key), Some(ca)) => {
+                let keys = TlsKeys::load(&TlsFiles { cert, key, ca });
+                Protection::Tls(keys.map_err(|error| Failure::Mistake(error.to_string()))?)
+            }
+            _ if self.insecure_plaintext => Protection::InsecurePlaintext,
+            _ => Protection::Local,
+        })
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
+    }
+
+    /// The journal, and the folder that it is in.
+    fn journal(&self) -> Result<(Journal, Option<&Path>), Failure> {
+        let Some(folder) = self.state.as_deref() else { return Ok((Journal::in_memory(), None)) };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| Failure::Mistake(format!("{}: {error}", folder.display())))?;
+        let journal = Journal::open(&journal_file(folder));
+        let journal = journal.map_err(|error| Failure::Mistake(error.to_string()))?;
+        Ok((journal, Some(folder)))
+    }
+}
+
+/// The journal in a host's folder.
+fn journal_file(folder: &Path) -> PathBuf {
+    folder.join("journal")
+}
+
+/// Where the state of a vGPU that is being sent is kept.
+fn kept_file(folder: &Path, token: &Token) -> PathBuf {
+    folder.join(format!("{}.state", token.to_string().replace(':', "-")))
+}
+
+fn address(text: &str) -> Result<LinkAddress, String> {
+    text.parse().map_err(|error: godwit_shim::NoAddress| error.to_string())
+}

@@ -1,0 +1,102 @@
+//! `godwit resolve`.
+
+use super::{Failure, Shown, journal_file, kept_file};
+use clap::{Args, ValueEnum};
+use godwit_shim::{Decision, Journal, MoveStage, Side, Token};
+use std::fs;
+use std::path::PathBuf;
+
+/// Whose the vGPU is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Whose {
+    // This host's: it goes on from what is kept of it.
+    RunHere,
+    // Not this host's: what is kept of it is removed.
+    Gone,
+}
+
+/// What to decide.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResolveOptions {
+    /// The state folder of a host that does not run.
+    state: PathBuf,
+    /// The move, as the journal names it. Without it the moves that are known are listed.
+    #[arg(long, value_name = "TOKEN", requires = "whose")]
+    token: Option<Token>,
+    /// Whose the vGPU is from now on.
+    #[arg(requires = "token")]
+    whose: Option<Whose>,
+}
+
+impl ResolveOptions {
+    /// Lists moves, or decides about one.
+    pub(crate) fn run(&self) -> Result<Shown, Failure> {
+        let path = journal_file(&self.state);
+        if !path.is_file() {
+            return Err(Failure::Mistake(format!("{}: there is no journal", path.display())));
+        }
+        let journal = Journal::open(&path);
+        let mut journal = journal.map_err(|error| Failure::Mistake(error.to_string()))?;
+        match (self.token, self.whose) {
+            (Some(token), Some(whose)) => self.decide(&mut journal, token, whose),
+            _ => Ok((self.list(&journal), true)),
+        }
+    }
+
+    fn list(&self, journal: &Journal) -> String {
+        let mut text = String::new();
+        for entry in journal.entries() {
+            let side = match entry.stage.side() {
+                Side::Source => "source",
+                Side::Destination => "destination",
+            };
+            let by = if entry.resolved { ", by decision" } else { "" };
+            let kept =
+                if kept_file(&self.state, &entry.token).is_file() { ", kept here" } else { "" };
+            text += &format!("{} {side}: {}{by}{kept}\n", entry.token, entry.stage);
+        }
+        text
+    }
+
+    /// The host does not run, so its card is empty: a destination has nothing left to run, and a
+    /// source what it has kept.
+    fn decide(&self, journal: &mut Journal, token: Token, whose: Whose) -> Result<Shown, Failure> {
+        let refused = |why: String| Err(Failure::Refused(why));
+        if let Err(error) = journal.host_started() {
+            return refused(error.to_string());
+        }
+        let side = match journal.stage(Side::Source, &token) {
+            Some(_) => Side::Source,
+            None => Side::Destination,
+        };
+        let kept = kept_file(&self.state, &token);
+        let committed = journal.stage(side, &token) == Some(MoveStage::Committed);
+        if committed && whose == Whose::RunHere && !kept.is_file() {
+            return refused(format!(
+                "move {token}: nothing of the vGPU is kept here ({} is not there), so that it \
+                 cannot run here",
+                kept.display()
+            ));
+        }
+        let decision = match whose {
+            Whose::RunHere => Decision::RunHere,
+            Whose::Gone => Decision::Gone,
+        };
+        let stage = match journal.resolve(side, &token, decision) {
+            Ok(stage) => stage,
+            Err(refusal) => return refused(refusal.to_string()),
+        };
+        let then = match whose {
+            Whose::RunHere => "this host runs it from what is kept when it starts",
+            Whose::Gone => {
+                if let Err(error) = fs::remove_file(&kept)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    return refused(format!("{}: {error}", kept.display()));
+                }
+                "nothing of it is left on this host"
+            }
+        };
+        Ok((format!("move {token} is {stage}, by decision: {then}\n"), true))
+    }
+}

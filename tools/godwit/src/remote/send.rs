@@ -1,0 +1,309 @@
+//! `godwit send`.
+
+use super::session::Session;
+use super::{Failure, LinkOptions, Shown, address, kept_file};
+use crate::run::{HostWorld, one_job};
+use crate::scenario::{JobRef, Scenario, VgpuRef};
+use clap::Args;
+use godwit_shim::{
+    Downtime, Journal, LinkAddress, LinkMessage, LinkPort, Live, MoveStage, Otherwise, Protection,
+    Side, SourceState, Token, TransportError,
+};
+use godwit_wire::mailbox::StopMode;
+use godwit_world::{AwaySpec, JobId, RemoteState, VgpuId, World};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a stop may take.
+const STOP_TIMEOUT_NS: u64 = 640_000_000;
+/// How long to wait before a peer is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What to send, and where to.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SendOptions {
+    /// The vGPU's name in the scenario; its host is this process's.
+    #[arg(long, value_name = "NAME")]
+    vgpu: String,
+    /// Where `godwit receive` listens: unix:PATH or tcp:HOST:PORT.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    to: LinkAddress,
+    /// After how many instructions of its job it is sent.
+    #[arg(long, value_name = "INSTRUCTIONS", default_value_t = 1_000_000)]
+    after: u64,
+    /// After how many rounds of copying it is stopped at the latest; 0: at once.
+    #[arg(long, value_name = "ROUNDS", default_value_t = 8)]
+    max_rounds: u32,
+    /// A round with this many pages or fewer is the last.
+    #[arg(long, value_name = "PAGES", default_value_t = 64)]
+    max_pages: u32,
+    /// How long it may stand still, in milliseconds of virtual time: rounds go on until the rest fits,
+    /// with less and less of its own turns, and the move is given up where it never does.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    max_downtime: Option<u32>,
+    #[command(flatten)]
+    link: LinkOptions,
+}
+
+/// What this process's host knows of the vGPU.
+enum Past {
+    /// It runs here.
+    None,
+    /// It is committed, and the destination has not said that it runs there.
+    Committed(Token),
+    /// It is here again, and its state is kept.
+    Kept(Token),
+}
+
+impl SendOptions {
+    /// Sends a vGPU in the middle of its job.
+    pub(crate) fn run(&self, scenario: &Scenario) -> Result<Shown, Failure> {
+        let no_vgpu = || Failure::Mistake(format!("the scenario has no vGPU `{}`", self.vgpu));
+        let vgpu = scenario.vgpu_named(&self.vgpu).ok_or_else(no_vgpu)?;
+        let job = one_job(scenario, vgpu).map_err(Failure::Mistake)?;
+        let how = self.link.protection()?;
+        let (mut journal, folder) = self.link.journal()?;
+        let uuid = World::vgpu_uuid(scenario.seed, vgpu.index());
+        journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
+        let past = past(&journal, folder, uuid)?;
+        let past = match past {
+            Past::Committed(token) => match self.settle(&mut journal, folder, token, &how)? {
+                Some(shown) => return Ok(shown),
+                None => Past::Kept(token),
+            },
+            past => past,
+        };
+        let name = &self.vgpu;
+        if let (Past::Kept(token), Some(folder)) = (&past, folder) {
+            let path = kept_file(folder, token);
+            let file = Some((vgpu, path.clone(), token.number));
+            let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, file)?;
+            let (id, job) = (host.vgpu(vgpu), (job, host.job(job)));
+            host.world.resume_here(id, host.host);
+            let shown = Session::new(scenario, host).finish(
+                job,
+                format!("`{name}` was given back by move {token}, and runs here"),
+                true,
+            );
+            if shown.1 {
+                // It has run on: what is kept is of its past.
+                fs::remove_file(&path).map_err(|error| Failure::Refused(error.to_string()))?;
+            }
+            return Ok(shown);
+        }
+        let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, None)?;
+        let (id, job) = (host.vgpu(vgpu), (job, host.job(job)));
+        host.world.set_journal(host.host, journal);
+        Sending { options: self, how, folder, id, job, session: Session::new(scenario, host) }.run()
+    }
+
+    /// Connects, and goes on trying while there is patience.
+    fn connect(&self, how: &Protection) -> Result<LinkPort, TransportError> {
+        let begin = Instant::now();
+        loop {
+            match LinkPort::connect(&self.to, how) {
+                Err(TransportError::Io(_)) if begin.elapsed() < self.link.patience() => {
+                    std::thread::sleep(RETRY);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Of a move that an earlier process has committed: says so to the destination until that
+    /// says what became of it. `None`: it is this side's again.
+    fn settle(
+        &self,
+        journal: &mut Journal,
+        folder: Option<&Path>,
+        token: Token,
+        how: &Protection,
+    ) -> Result<Option<Shown>, Failure> {
+        let begin = Instant::now();
+        while begin.elapsed() <= self.link.patience() {
+            let mut port = self.connect(how)?;
+            // A link that ends is tried again.
+            let _ = ask(&mut port, journal, token);
+            match journal.stage(Side::Source, &token) {
+                Some(MoveStage::Done) => {
+                    forget(folder, &token);
+                    let text = format!("move {token}: `{}` runs at the destination\n", self.vgpu);
+                    return Ok(Some((text, true)));
+                }
+                Some(MoveStage::Aborted) => return Ok(None),
+                _ => {}
+            }
+        }
+        Err(Failure::Refused(unsettled(&token)))
+    }
+}
+
+/// Says that a move is committed, until the destination has answered.
+fn ask(port: &mut LinkPort, journal: &mut Journal, token: Token) -> Result<(), TransportError> {
+    let mut asked = false;
+    loop {
+        while let Some(message) = port.poll(false)? {
+            // What cannot be written is asked for again.
+            if let Ok(Some(answer)) = journal.reply(&message) {
+                port.send(&answer);
+            }
+        }
+        if port.takes() && !asked {
+            asked = true;
+            port.send(&LinkMessage::Commit(token));
+        }
+        port.flush()?;
+        let open = journal.stage(Side::Source, &token) == Some(MoveStage::Committed);
+        if !open && port.is_flushed() {
+            return Ok(());
+        }
+        port.wait(false, RETRY)?;
+    }
+}
+
+/// What is kept of a move that is over, and was of a process that is gone.
+fn forget(folder: Option<&Path>, token: &Token) {
+    if let Some(folder) = folder {
+        // One that stays is refused by its number.
+        let _ = fs::remove_file(kept_file(folder, token));
+    }
+}
+
+fn unsettled(token: &Token) -> String {
+    format!(
+        "move {token} is committed, and the destination cannot be reached: the vGPU is not run here. \
+         Send again when it can be, or, if it never will be, `godwit resolve` says whose it is"
+    )
+}
+
+/// What the journal knows of a vGPU's last move.
+fn past(journal: &Journal, folder: Option<&Path>, uuid: [u8; 16]) -> Result<Past, Failure> {
+    let Some(number) = journal.newest(&uuid) else { return Ok(Past::None) };
+    let token = Token { uuid, number };
+    let kept = folder.is_some_and(|folder| kept_file(folder, &token).is_file());
+    match journal.stage(Side::Source, &token) {
+        Some(MoveStage::Committed) => Ok(Past::Committed(token)),
+        Some(MoveStage::Aborted) if kept => Ok(Past::Kept(token)),
+        Some(MoveStage::Done) => {
+            Err(Failure::Refused(format!("move {token} is done: the vGPU is at its destination")))
+        }
+        _ => Ok(Past::None),
+    }
+}
+
+/// A send that is under way.
+struct Sending<'a> {
+    options: &'a SendOptions,
+    how: Protection,
+    folder: Option<&'a Path>,
+    id: VgpuId,
+    job: (JobRef, JobId),
+    session: Session<'a>,
+}
+
+impl Sending<'_> {
+    fn run(mut self) -> Result<Shown, Failure> {
+        let limit_ns = self.session.scenario.time_limit_ns;
+        while self.session.job(self.job.1).instructions < self.options.after {
+            if self.session.world.has_ended(self.job.1) || self.session.world.now_ns() > limit_ns {
+                let why =
+                    "its job ended before it was to be sent: send it after fewer instructions";
+                return Err(Failure::Refused(why.into()));
+            }
+            self.session.world.step();
+        }
+        self.session.port = Some(self.options.connect(&self.how)?);
+        let rounds_max = self.options.max_rounds;
+        let downtime = self
+            .options
+            .max_downtime
+            .map(|ms| Downtime { max_ns: u64::from(ms) * 1_000_000, otherwise: Otherwise::GiveUp });
+        let live = Live { rounds_max, pages_enough: self.options.max_pages, downtime };
+        let spec = AwaySpec {
+            vgpu: self.id,
+            live: (rounds_max > 0).then_some(live),
+            stop: StopMode::Instruction,
+            stop_timeout_ns: STOP_TIMEOUT_NS,
+        };
+        self.session.begin();
+        let uuid = World::vgpu_uuid(self.session.scenario.seed, self.vgpu().index());
+        let host = self
+            .session
+            .world
+            .home_of(self.id)
+            .ok_or_else(|| Failure::Refused("its vGPU is on no host".into()))?;
+        let token = self.session.world.journal(host).next_token(uuid);
+        let keep = self.folder.map(|folder| kept_file(folder, &token));
+        let now_ns = self.session.now_ns();
+        let token = self.session.world.send_away(&spec, keep.as_deref(), now_ns);
+        let token = token.map_err(Failure::Refused)?;
+        self.carry_through(token)
+    }
+
+    fn vgpu(&self) -> VgpuRef {
+        self.job.0.of(self.session.scenario).vgpu
+    }
+
+    /// Goes on until the vGPU is on one side for good.
+    fn carry_through(mut self, token: Token) -> Result<Shown, Failure> {
+        let mut silent_since = Instant::now();
+        loop {
+            match self.session.step()? {
+                Some(RemoteState::Sending(SourceState::Moved)) => return Ok(self.moved(token)),
+                Some(RemoteState::Sending(SourceState::Undone(why))) => {
+                    let told = format!("move {token} is off: {why}");
+                    return Ok(self.session.finish(self.job, told, false));
+                }
+                _ => {}
+            }
+            if self.session.port.is_none() {
+                if silent_since.elapsed() > self.options.link.patience() {
+                    return Err(Failure::Refused(unsettled(&token)));
+                }
+                if let Ok(port) = LinkPort::connect(&self.options.to, &self.how) {
+                    self.session.port = Some(port);
+                    self.session.world.remote_back();
+                } else {
+                    std::thread::sleep(RETRY);
+                }
+            }
+            let carried = self.session.carry(|session, message| {
+                session.hand_over(message);
+                None
+            });
+            match carried {
+                Ok(()) if self.session.port.is_some() => silent_since = Instant::now(),
+                Ok(()) => {}
+                Err(error) => {
+                    anstream::eprintln!("the link was lost: {error}");
+                    let now_ns = self.session.now_ns();
+                    self.session.world.remote_lost(now_ns);
+                }
+            }
+        }
+    }
+
+    /// It runs there. The destination is told that this side knows, if it still listens.
+    fn moved(mut self, token: Token) -> Shown {
+        let begin = Instant::now();
+        while begin.elapsed() < self.options.link.patience()
+            && self.session.carry(|_, _| None).is_ok()
+            && self.session.port.as_ref().is_some_and(|port| !port.is_flushed())
+        {
+            if self.session.wait().is_err() {
+                break;
+            }
+        }
+        self.session.world.check_leaks();
+        let problems = self.session.world.problems();
+        let instructions = self.session.job(self.job.1).instructions;
+        let mut text = format!(
+            "move {token}: `{}` was stopped after {instructions} instructions of its job and runs at \
+             the destination\n",
+            self.options.vgpu
+        );
+        problems.iter().for_each(|problem| text += &format!("problem: {problem}\n"));
+        (text, problems.is_empty())
+    }
+}
