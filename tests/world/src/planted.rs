@@ -353,7 +353,12 @@ fn guest_memory_that_changes_and_is_in_no_log_is_found() {
     let spec = suspend(&mut world, 1, &folder);
     world.vgpus[1].ram.memory.write(9 * 4096, &[1]).unwrap();
     let to = home(&world, 2).0;
-    world.act(Action::Resume(ResumeSpec { vgpu: VgpuId(1), path: spec.path, to }));
+    world.act(Action::Resume(ResumeSpec {
+        vgpu: VgpuId(1),
+        path: spec.path,
+        to,
+        options: ResumeOptions::default(),
+    }));
     pass(&mut world, 20_000_000);
     says(&world, "vgpu1: it wrote pages [9] that no log has");
 }
