@@ -100,7 +100,7 @@ impl CopyWork {
     }
 
     /// The part of the partition that is for the ring.
-    pub(crate) fn arena(&self) -> Range<u64> {
+    pub fn arena(&self) -> Range<u64> {
         let base = self.place * PLACE_BYTES;
         base..base + SEMAPHORES
     }
@@ -112,7 +112,7 @@ impl CopyWork {
     }
 
     /// What the guest gives its driver to have all of it done so often.
-    pub(crate) fn spec(&self, repeat: u32) -> CopySpec {
+    pub fn spec(&self, repeat: u32) -> CopySpec {
         let output = self.output();
         let inputs = vec![(output.start, self.input.clone().into())];
         CopySpec { entries: self.entries.clone(), repeat, inputs, output: Some(output) }

@@ -41,7 +41,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inputs = |seed| {
             let scenario = Scenario::demo(folder.path(), seed).unwrap();
-            scenario.jobs.iter().map(|job| job.program.inputs.clone()).collect::<Vec<_>>()
+            let inputs = |job: &crate::scenario::Job| match &job.work {
+                crate::scenario::Work::Program(program) => program.inputs.clone(),
+                crate::scenario::Work::Copies(..) => panic!("the demo has kernels only"),
+            };
+            scenario.jobs.iter().map(inputs).collect::<Vec<_>>()
         };
         assert_eq!(inputs(None), inputs(Some(2026)));
         let (one, two) = (inputs(Some(1)), inputs(Some(2)));

@@ -203,6 +203,15 @@ fn kernels() {
             ("an unknown kernel", &[("\"sha256_chain\"", "\"sha512_chain\"")]),
             ("neither kernel nor file", &[("kernel = \"sha256_chain\"\n", "")]),
             ("both", &[("kernel =", "elf = \"own.elf\"\nkernel =")]),
+            ("a list and a kernel", &[("kernel =", "copies = \"framebuffer\"\nkernel =")]),
+            (
+                "a list without rounds, with threads",
+                &[("kernel = \"sha256_chain\"", "copies = \"guest-memory\"")],
+            ),
+            (
+                "a list by way of nothing",
+                &[("kernel = \"sha256_chain\"", "copies = \"host-memory\"\nrounds = 1")],
+            ),
             ("an unknown vGPU", &[("vgpu = \"one\"", "vgpu = \"three\"")]),
             ("no vGPU", &[("vgpu = \"one\"\n", "")]),
             ("a name twice", &[("name = \"own\"", "name = \"hash\"")]),

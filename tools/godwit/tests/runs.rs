@@ -457,3 +457,28 @@ fn jobs_of_one_vgpu_run_one_after_the_other() {
     let event = move_event("live", "instruction", "").replace("\"job\"", "\"second\"");
     moved(&run(&scenario("matmul", &(second.to_owned() + &event))), Kind::Live);
 }
+
+#[test]
+fn lists_of_copies_go_through_guest_memory_while_their_vgpu_moves() {
+    let mut text = HOSTS.to_owned();
+    for (name, through) in [("near", "framebuffer"), ("far", "guest-memory")] {
+        write!(
+            text,
+            "[[job]]\nname = \"{name}\"\nvgpu = \"one\"\ncopies = \"{through}\"\nrounds = 200\n"
+        )
+        .unwrap();
+    }
+    for (at, to) in [(1, "beta"), (3, "alpha"), (6, "beta")] {
+        write!(
+            text,
+            "[[event]]\nat = \"{at} ms\"\nmove = {{ vgpu = \"one\", to = \"{to}\", kind = \"live\" }}\n"
+        )
+        .unwrap();
+    }
+    let report = run(&text);
+    verified(&report);
+    for name in ["near", "far"] {
+        let job = report.jobs.iter().find(|job| job.name == name).unwrap();
+        assert!(job.ok && job.digest.is_some() && job.digest == job.expected, "{job:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! From a scenario to a world.
 
-use crate::scenario::{Expected, Program, Scenario};
+use crate::scenario::{Expected, Program, Scenario, Work};
 use godwit_regs::bits::OnCrash;
 use godwit_shim::Mcu;
 use godwit_world::{
@@ -47,11 +47,15 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
         })?);
     }
     for job in &scenario.jobs {
+        let (source, repeat) = match &job.work {
+            Work::Program(program) => (source(program), 1),
+            Work::Copies(list, rounds) => (JobSource::Copies(list.clone()), *rounds),
+        };
         ids.jobs.push(world.add_job(JobSpec {
             name: job.name.clone(),
             vgpu: ids.vgpus[job.vgpu.index()],
-            source: source(&job.program),
-            repeat: 1,
+            source,
+            repeat,
             endless: job.expected == Expected::Endless,
         })?);
     }

@@ -10,7 +10,7 @@ mod value;
 pub use mistake::ScenarioError;
 pub use model::{
     Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, KeyFile, MoveKind,
-    Program, Scenario, StateFile, Stop, Trigger, Vgpu, VgpuRef,
+    Program, Scenario, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
 };
 
 use crate::files;

@@ -4,6 +4,7 @@ use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
 use godwit_types::{Engines, PreemptMode, Profile, Scheduling, Share};
+use godwit_world::CopyWork;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -114,11 +115,20 @@ pub struct Job {
     /// Where it runs.
     pub vgpu: VgpuRef,
     /// What runs.
-    pub program: Program,
+    pub work: Work,
     /// What must come out.
     pub expected: Expected,
     /// About how many instructions it takes, where that is known.
     pub instructions_about: Option<u64>,
+}
+
+/// What a job runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A program, on the compute engine.
+    Program(Program),
+    /// A list for the copy engine, and how often it is gone through.
+    Copies(CopyWork, u32),
 }
 
 /// A program with all that a launch of it takes, which the guest's driver has agreed to.

@@ -135,6 +135,8 @@ pub(super) struct Job {
     pub(super) bytes: Field<Bytes>,
     pub(super) rounds: Field<Count>,
     pub(super) pages: Field<Count>,
+    // A list for the copy engine.
+    pub(super) copies: Field<Copies>,
     // A program of one's own.
     pub(super) elf: Field<String>,
     pub(super) grid: Field<Count>,
@@ -147,6 +149,14 @@ pub(super) struct Job {
     pub(super) expected: Field<Table<Expected>>,
     // Of both.
     pub(super) block: Field<Count>,
+}
+
+/// What a list of copies goes through.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Copies {
+    Framebuffer,
+    GuestMemory,
 }
 
 /// A kernel that comes with Godwit.

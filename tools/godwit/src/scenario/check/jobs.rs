@@ -1,11 +1,13 @@
 //! Jobs: which vGPU runs what.
 
 use super::kernels::KernelJob;
+use super::lists::{self, List};
 use super::{Checker, Names, Span, launch, programs, raw};
-use crate::scenario::model::{Expected, Job, Program, Vgpu, VgpuRef};
+use crate::scenario::model::{self, Expected, Job, Program, Vgpu, VgpuRef};
 use godwit_kernels::{DATA_BASE, LAUNCH_BASE};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use toml::Spanned;
 
 /// Jobs of a scenario.
@@ -23,6 +25,7 @@ pub(super) struct Draft {
 enum Work {
     Kernel(KernelJob),
     Program(Program, Expected),
+    Copies(List),
 }
 
 /// Checks all that can be checked at once.
@@ -39,6 +42,7 @@ pub(super) fn check(
         checker.wrong::<()>(place, wrong, format!("1 to {JOBS_MAX}"));
     }
     let mut drafts = Vec::new();
+    let mut lists = BTreeMap::new();
     for (table, number) in tables.iter().zip(1..) {
         let job = table.get_ref();
         let vgpu = checker
@@ -46,7 +50,9 @@ pub(super) fn check(
             .and_then(|name| names.vgpus.find(name, checker));
         let seed = job.seed.as_ref().map_or_else(|| mixed(seed, number), |seed| seed.get_ref().0);
         let home = vgpu.and_then(|at| vgpus.get(at)?.as_ref());
-        drafts.push(draft(&table.span(), job, vgpu.zip(home), seed, checker));
+        let place: &mut u64 = lists.entry(vgpu).or_default();
+        drafts.push(draft(&table.span(), job, vgpu.zip(home), (seed, *place), checker));
+        *place += u64::from(job.copies.is_some());
     }
     drafts
 }
@@ -61,24 +67,33 @@ fn draft(
     at: &Span,
     job: &raw::Job,
     home: Option<(usize, &Vgpu)>,
-    seed: u64,
+    (seed, place): (u64, u64),
     checker: &mut Checker<'_>,
 ) -> Option<Draft> {
     let vgpu = home.map(|(_, vgpu)| vgpu);
-    let work = match (&job.kernel, &job.elf) {
-        (Some(kernel), None) => {
+    let work = match (&job.kernel, &job.elf, &job.copies) {
+        (Some(kernel), None, None) => {
             let kernel = *kernel.get_ref();
             only(job, &kernel.what(), kernel.keys(), checker);
             KernelJob::check(at, kernel, job, seed, checker).map(Work::Kernel)
         }
-        (None, Some(elf)) => {
+        (None, None, Some(copies)) => {
+            only(job, "a list of copies", lists::KEYS, checker);
+            let through = *copies.get_ref();
+            List::check(at, job, through, seed, place, checker).map(Work::Copies)
+        }
+        (None, Some(elf), None) => {
             only(job, "a job with an ELF file", programs::KEYS, checker);
             programs::check(at, job, elf, vgpu, checker)
                 .map(|(program, expected)| Work::Program(program, expected))
         }
-        (kernel, _) => {
-            let what = if kernel.is_some() { "both `kernel` and" } else { "neither `kernel` nor" };
-            checker.wrong(at.clone(), format!("there is {what} `elf`"), "one of them")
+        (None, None, None) => {
+            let wrong = "there is neither `kernel` nor `elf` nor `copies`";
+            checker.wrong(at.clone(), wrong.to_owned(), "one of them")
+        }
+        _ => {
+            let wrong = "there is more than one of `kernel`, `elf` and `copies`";
+            checker.wrong(at.clone(), wrong.to_owned(), "one of them")
         }
     };
     Some(Draft { name: job.name.as_ref()?.get_ref().clone(), vgpu: VgpuRef(home?.0), work: work? })
@@ -110,6 +125,7 @@ fn written_keys(job: &raw::Job) -> impl Iterator<Item = (&'static str, Span)> {
         ("bytes", place(&job.bytes)),
         ("rounds", place(&job.rounds)),
         ("pages", place(&job.pages)),
+        ("copies", place(&job.copies)),
         ("elf", place(&job.elf)),
         ("grid", place(&job.grid)),
         ("args", place(&job.args)),
@@ -133,17 +149,21 @@ pub(super) fn build(
     checker: &mut Checker<'_>,
 ) -> Option<Vec<Job>> {
     let build = |(table, draft): (&Spanned<raw::Table<raw::Job>>, Draft)| {
-        let (program, expected, instructions_about) = match draft.work {
-            Work::Program(program, expected) => (program, expected, None),
+        let vgpu = vgpus.get(draft.vgpu.index())?.as_ref()?;
+        let (work, expected, instructions_about) = match draft.work {
+            Work::Program(program, expected) => (model::Work::Program(program), expected, None),
             Work::Kernel(kernel) => {
                 let (program, expected) = from_kernel(&kernel);
-                let vgpu = vgpus.get(draft.vgpu.index())?.as_ref()?;
                 launch::check(&table.span(), table.get_ref(), &program, vgpu, checker)?;
-                (program, expected, kernel.instructions_about())
+                (model::Work::Program(program), expected, kernel.instructions_about())
+            }
+            Work::Copies(list) => {
+                let expected = list.build(&table.span(), table.get_ref(), vgpu, checker)?;
+                (model::Work::Copies(list.work, list.rounds), expected, None)
             }
         };
         let Draft { name, vgpu, .. } = draft;
-        Some(Job { name, vgpu, program, expected, instructions_about })
+        Some(Job { name, vgpu, work, expected, instructions_about })
     };
     let jobs: Vec<Option<Job>> = tables.iter().zip(drafts).map(build).collect();
     jobs.into_iter().collect()

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use toml::Spanned;
 
 /// A vGPU that exists on paper only: it says how large it is, and does nothing.
-struct OnPaper(Profile);
+pub(super) struct OnPaper(pub(super) Profile);
 
 impl Bars for OnPaper {
     type Error = Infallible;

@@ -8,6 +8,7 @@ mod hosts;
 mod jobs;
 mod kernels;
 mod launch;
+mod lists;
 mod programs;
 mod shares;
 
