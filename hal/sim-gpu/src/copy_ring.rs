@@ -35,10 +35,16 @@ pub(crate) struct CopyEngine {
     view: CopyView<SharedWords>,
     job: Option<Job>,
     /// A private copy of a slot's data on its way: what is checked is what is written.
-    bounce: Box<Bounce>,
+    bounce: Box<Aligned>,
 }
 
 type Bounce = [u8; SLOT_BYTES as usize];
+
+/// Aligned as the pages are that are copied to it: at some other distances between source and
+/// target the processor takes loads for those of bytes that it has just stored, and waits.
+#[derive(Debug)]
+#[repr(align(4096))]
+struct Aligned(Bounce);
 
 fn failed(tag: u16, status: CopyStatus) -> CopyDone {
     CopyDone { tag, status, crc: 0, byte_count: 0, pages: 0 }
@@ -46,7 +52,8 @@ fn failed(tag: u16, status: CopyStatus) -> CopyDone {
 
 impl CopyEngine {
     pub(crate) fn new(words: SharedWords) -> Self {
-        Self { view: CopyView::new(words), job: None, bounce: Box::new([0; SLOT_BYTES as usize]) }
+        let bounce = Box::new(Aligned([0; SLOT_BYTES as usize]));
+        Self { view: CopyView::new(words), job: None, bounce }
     }
 
     pub(crate) fn next_ns(&self) -> Option<u64> {
@@ -63,7 +70,7 @@ impl CopyEngine {
                         work: Work::Answer(failed(0, CopyStatus::OutOfRange)),
                         end_ns: board.now_ns + board.costs.copy_setup_ns.max(1),
                     }),
-                    CopyPoll::Request(request) => Some(begin(board, request, &mut self.bounce)),
+                    CopyPoll::Request(request) => Some(begin(board, request, &mut self.bounce.0)),
                 };
             }
             let Some(job) = self.job.take_if(|job| job.end_ns <= board.now_ns) else {
@@ -73,7 +80,7 @@ impl CopyEngine {
                 Work::Answer(done) => done,
                 Work::Flip { tag, gfid, changed } => flip(board, tag, gfid, &changed),
                 Work::Apply { request, bad_crc } => {
-                    apply(board, &request, bad_crc, &mut self.bounce)
+                    apply(board, &request, bad_crc, &mut self.bounce.0)
                 }
             };
             self.view.finish(&done);

@@ -185,11 +185,11 @@ impl Hole {
         if page < self.end {
             return Ok(false);
         }
-        let at = u64::from(page) * u64::from(PAGE_BYTES);
-        partition.read(at, into).map_err(io::Error::other)?;
+        partition.read_page(page, into).map_err(io::Error::other)?;
         if *into != ZERO_PAGE {
             return Ok(true);
         }
+        let at = u64::from(page) * u64::from(PAGE_BYTES);
         // Where one page is zero many may be.
         let data = partition.file().data_from(at)?;
         let end = data.map_or(u32::MAX, |at| (at / u64::from(PAGE_BYTES)) as u32);

@@ -17,6 +17,7 @@
 
 mod bars;
 mod card;
+mod chunks;
 mod client;
 mod destination;
 mod file;
@@ -29,6 +30,7 @@ mod listener;
 mod loss;
 mod mcu;
 mod native;
+mod outgoing;
 mod place;
 mod release;
 mod remote;

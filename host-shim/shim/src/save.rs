@@ -1,14 +1,14 @@
 //! Saving a vGPU: drives the firmware's save and turns what it tells into a state stream.
 
 use crate::host::{Answer, Host, Pending, VgpuInfo};
+use crate::outgoing::Outgoing;
 use crate::release::Start;
 use crate::share;
-use crate::stream::Writer;
 use godwit_sim_gpu::{Staging, StagingError};
 use godwit_types::{Gfid, SlotId};
 use godwit_wire::mailbox::{Command, Event, Failure, Reject, SlotData, StopMode};
 use godwit_wire::record::{self, Descriptor, Kind};
-use std::collections::VecDeque;
+use std::io::{self, Write};
 
 /// Bytes that may wait for the link before no more slots are lent: bounds the memory.
 const BUFFERED_MAX: usize = 2 * 1024 * 1024;
@@ -139,8 +139,7 @@ pub struct Saver {
     gfid: Gfid,
     plan: SavePlan,
     phase: Phase,
-    writer: Writer,
-    out: VecDeque<u8>,
+    out: Outgoing,
     staging: Staging,
     round: u32,
     round_pages: u32,
@@ -171,8 +170,7 @@ impl Saver {
             gfid,
             plan,
             phase: Phase::Described,
-            writer: Writer::new(),
-            out: VecDeque::new(),
+            out: Outgoing::default(),
             staging: host.staging(),
             round: 0,
             round_pages: 0,
@@ -181,7 +179,7 @@ impl Saver {
             begun: false,
             stopped: false,
         };
-        saver.write(Kind::Descriptor, &descriptor, &[]);
+        saver.write(Kind::Descriptor, &descriptor);
         Some(saver)
     }
 
@@ -197,13 +195,21 @@ impl Saver {
 
     /// Bytes of the stream that wait to be taken.
     pub fn buffered(&self) -> usize {
-        self.out.len()
+        self.out.bytes.len()
     }
 
     /// Takes bytes of the stream, in order.
     pub fn take(&mut self, bytes_max: usize) -> Vec<u8> {
-        let count = bytes_max.min(self.out.len());
-        self.out.drain(..count).collect()
+        self.out.bytes.take(bytes_max)
+    }
+
+    /// Writes the bytes of the stream that wait, without copying them.
+    ///
+    /// # Errors
+    ///
+    /// When the writer fails; what it has not taken waits on.
+    pub fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
+        self.out.bytes.write_to(writer)
     }
 
     /// Whoever gets the stream has agreed to the descriptor.
@@ -398,11 +404,13 @@ impl Saver {
             }
             Event::Pages { data, .. } => self.pages(host, &data)?,
             Event::RoundEnd { .. } => self.round_end(host),
-            Event::Vgpu { ref record, .. } => self.write(Kind::Vgpu, record, &[]),
-            Event::Channel { ref record, .. } => self.write(Kind::Channel, record, &[]),
+            Event::Vgpu { ref record, .. } => self.write(Kind::Vgpu, record),
+            Event::Channel { ref record, .. } => self.write(Kind::Channel, record),
             Event::Context { channel, at, data, .. } => {
                 let payload = self.slot(host, &data)?;
-                self.write(Kind::Context, &record::Context { channel, at }, &payload);
+                let context = record::Context { channel, at };
+                self.stats.state_bytes +=
+                    self.out.checked_record(Kind::Context, &context, payload, data.crc);
             }
             Event::Saved { .. } => self.saved(host),
             Event::Failed { why, .. } => return Err(SaveError::Failed(why)),
@@ -412,13 +420,14 @@ impl Saver {
     }
 
     /// Reads a slot's data and gives the slot back. The CRC is that which the copy engine
-    /// computed when it read the framebuffer, so an error on the way is found here.
+    /// computed when it read the framebuffer, so an error on the way is found here. It goes on
+    /// with the bytes, to whoever reads the stream.
     fn slot(&mut self, host: &mut Host, data: &SlotData) -> Result<Vec<u8>, SaveError> {
         let slot = SlotId::new(data.slot).ok_or(SaveError::BadSlot)?;
         if data.byte_count > godwit_types::SLOT_BYTES {
             return Err(SaveError::BadSlot);
         }
-        let mut payload = vec![0; data.byte_count as usize];
+        let mut payload = self.out.bytes.buffer(data.byte_count as usize);
         self.staging.read(slot, 0, &mut payload)?;
         host.slots.give_back(slot);
         if crc32c::crc32c(&payload) == data.crc { Ok(payload) } else { Err(SaveError::BadCrc) }
@@ -432,10 +441,8 @@ impl Saver {
             .iter()
             .map(|run| record::PageRun { first: run.first, count: run.count, zero: run.zero })
             .collect();
-        let before = self.out.len();
-        self.write(Kind::Pages, &record::Pages { round: self.round, runs }, &payload);
-        let written = (self.out.len() - before) as u64;
-        self.stats.state_bytes -= written;
+        let pages = record::Pages { round: self.round, runs };
+        let written = self.out.checked_record(Kind::Pages, &pages, payload, data.crc);
         if self.stopped {
             self.stats.stop_bytes += written;
         } else {
@@ -465,18 +472,14 @@ impl Saver {
     fn saved(&mut self, host: &mut Host) {
         if let Some(function) = host.function_mut(self.gfid) {
             let (record, payload) = function.save();
-            self.write(Kind::Function, &record, &payload);
+            self.stats.state_bytes += self.out.record(Kind::Function, &record, payload);
         }
-        let trailer = self.writer.clone().finish();
-        self.stats.state_bytes += trailer.len() as u64;
-        self.out.extend(trailer);
+        self.stats.state_bytes += self.out.finish();
         self.phase = Phase::Complete;
     }
 
-    fn write<T: serde::Serialize>(&mut self, kind: Kind, body: &T, payload: &[u8]) {
-        let bytes = self.writer.record(kind, body, payload);
-        self.stats.state_bytes += bytes.len() as u64;
-        self.out.extend(bytes);
+    fn write<T: serde::Serialize>(&mut self, kind: Kind, body: &T) {
+        self.stats.state_bytes += self.out.record(kind, body, Vec::new());
     }
 
     /// Lends slots to the firmware, unless too much waits for the link.
@@ -487,6 +490,10 @@ impl Saver {
                 | Phase::Round { .. }
                 | Phase::Records
         );
-        while self.begun && working && self.out.len() < BUFFERED_MAX && host.lend_slot(self.gfid) {}
+        while self.begun
+            && working
+            && self.out.bytes.len() < BUFFERED_MAX
+            && host.lend_slot(self.gfid)
+        {}
     }
 }

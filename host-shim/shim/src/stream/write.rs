@@ -17,14 +17,21 @@ impl Writer {
         Self::default()
     }
 
-    /// Encodes one record.
+    /// Encodes one record up to its payload, which is to follow: so many bytes with this CRC-32C.
     ///
     /// # Panics
     ///
     /// When the body or the payload is over its limit, which their types and the size of a
     /// staging slot rule out.
-    pub fn record<T: Serialize>(&mut self, kind: Kind, body: &T, payload: &[u8]) -> Vec<u8> {
-        assert!(payload.len() as u64 <= PAYLOAD_BYTES_MAX, "a payload fits a staging slot");
+    pub fn head<T: Serialize>(
+        &mut self,
+        kind: Kind,
+        body: &T,
+        payload_bytes: usize,
+        payload_crc: u32,
+    ) -> Vec<u8> {
+        let payload_bytes = payload_bytes as u64;
+        assert!(payload_bytes <= PAYLOAD_BYTES_MAX, "a payload fits a staging slot");
         let mut buffer = [0; BODY_BYTES_MAX];
         let body = godwit_wire::encode(body, &mut buffer).expect("a body fits its limit");
         let header = Header {
@@ -32,15 +39,15 @@ impl Writer {
             version: VERSION,
             flags: 0,
             body_bytes: body.len() as u32,
-            payload_bytes: payload.len() as u64,
-            payload_crc: crc32c::crc32c(payload),
+            payload_bytes,
+            payload_crc,
         }
         .encode(body);
         if kind != Kind::Trailer {
             self.digest.update(header);
             self.record_count += 1;
         }
-        [&header, body, payload].concat()
+        [&header, body].concat()
     }
 
     /// Encodes the trailer, which ends the stream.
@@ -49,6 +56,6 @@ impl Writer {
             record_count: self.record_count,
             digest: self.digest.clone().finalize().into(),
         };
-        self.record(Kind::Trailer, &trailer, &[])
+        self.head(Kind::Trailer, &trailer, 0, 0)
     }
 }

@@ -1,0 +1,44 @@
+//! A state stream on its way out.
+
+use crate::chunks::Chunks;
+use crate::stream::Writer;
+use godwit_wire::record::Kind;
+use serde::Serialize;
+
+/// Records become bytes that wait to be taken. Payloads are moved, not copied.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    writer: Writer,
+    pub(crate) bytes: Chunks,
+}
+
+impl Outgoing {
+    /// Writes one record. Returns how many bytes it takes.
+    pub(crate) fn record<T: Serialize>(&mut self, kind: Kind, body: &T, payload: Vec<u8>) -> u64 {
+        let crc = crc32c::crc32c(&payload);
+        self.checked_record(kind, body, payload, crc)
+    }
+
+    /// The same where the payload is known to have this CRC-32C.
+    pub(crate) fn checked_record<T: Serialize>(
+        &mut self,
+        kind: Kind,
+        body: &T,
+        payload: Vec<u8>,
+        crc: u32,
+    ) -> u64 {
+        let head = self.writer.head(kind, body, payload.len(), crc);
+        let byte_count = (head.len() + payload.len()) as u64;
+        self.bytes.push(head);
+        self.bytes.push(payload);
+        byte_count
+    }
+
+    /// Writes the trailer, which ends the stream. Returns how many bytes it takes.
+    pub(crate) fn finish(&mut self) -> u64 {
+        let trailer = self.writer.clone().finish();
+        let byte_count = trailer.len() as u64;
+        self.bytes.push(trailer);
+        byte_count
+    }
+}
