@@ -15,7 +15,7 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Writes one record. Returns how many bytes it takes.
     pub(crate) fn record<T: Serialize>(&mut self, kind: Kind, body: &T, payload: Vec<u8>) -> u64 {
-        let crc = crc32c::crc32c(&payload);
+        let crc = crc_fast::crc32_iscsi(&payload);
         self.checked_record(kind, body, payload, crc)
     }
 

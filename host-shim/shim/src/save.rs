@@ -430,7 +430,11 @@ impl Saver {
         let mut payload = self.out.bytes.buffer(data.byte_count as usize);
         self.staging.read(slot, 0, &mut payload)?;
         host.slots.give_back(slot);
-        if crc32c::crc32c(&payload) == data.crc { Ok(payload) } else { Err(SaveError::BadCrc) }
+        if crc_fast::crc32_iscsi(&payload) == data.crc {
+            Ok(payload)
+        } else {
+            Err(SaveError::BadCrc)
+        }
     }
 
     fn pages(&mut self, host: &mut Host, data: &SlotData) -> Result<(), SaveError> {

@@ -105,13 +105,25 @@ fn run(options: &Options) -> Result<bool> {
     for _ in 0..options.rounds {
         let mut row = Vec::new();
         for part in Part::ALL {
+            if let Ok(v) = std::env::var("ONLY")
+                && v != part.name()
+            {
+                continue;
+            }
+            let c = cpu();
             let t = bench.time(part)?;
             row.push(t.as_secs_f64() * 1e3);
+            row.push((cpu() - c) * 1e3);
         }
         println!("{row:.0?}");
         all.push(row);
     }
     Ok(true)
+}
+
+fn cpu() -> f64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
 }
 
 /// A host with a vGPU all of whose framebuffer is dirty, another host, and its state.
