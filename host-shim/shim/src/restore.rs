@@ -10,7 +10,6 @@ use godwit_sim_gpu::Staging;
 use godwit_types::{Gfid, Identity, Placement, Profile, ProfileError, SlotId};
 use godwit_wire::mailbox::{Command, Event, Failure, Reject, SlotData};
 use godwit_wire::record::{Context, Descriptor, Function};
-use std::io::{self, Read};
 
 /// Commands that may be on their way before their answers are awaited.
 const COMMANDS_MAX: usize = 8;
@@ -219,17 +218,6 @@ impl Restorer {
     pub fn feed(&mut self, bytes: &[u8]) {
         self.hungry = false;
         self.reader.feed(bytes);
-    }
-
-    /// Reads bytes of the stream, which are not copied then. Returns how many it were; 0 is the
-    /// end, of which [`Self::finish`] is to be told.
-    ///
-    /// # Errors
-    ///
-    /// When the source fails; nothing is read.
-    pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<usize> {
-        self.hungry = false;
-        self.reader.read_from(source)
     }
 
     /// No more bytes come: what is missing is an error.

@@ -8,10 +8,6 @@ use godwit_wire::record::{
 };
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use std::io::{self, Read};
-
-/// Bytes that are read at once, at most: what a pipe holds unless told.
-const READ_BYTES: usize = 64 * 1024;
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +104,6 @@ pub enum StreamError {
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: BytesMut,
-    /// Length of the record that is being read, as far as it is known.
-    record_bytes: usize,
     /// Bytes of the records that were handed out, and of those of them that hold pages.
     at: u64,
     page_bytes: u64,
@@ -128,22 +122,6 @@ impl Reader {
     /// that no more than one record and these bytes are held.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
-    }
-
-    /// Reads bytes into the place from which they are handed out, no more than one record lacks.
-    /// Call [`Self::next_record`] before reading more. Returns how many it were; 0 is the end.
-    ///
-    /// # Errors
-    ///
-    /// When the source fails; nothing is read.
-    pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<usize> {
-        let had = self.buffer.len();
-        let lacks = self.record_bytes.max(HEADER_BYTES).saturating_sub(had);
-        self.buffer.reserve(lacks);
-        self.buffer.resize(had + lacks.clamp(1, READ_BYTES), 0);
-        let read = source.read(&mut self.buffer[had..]);
-        self.buffer.truncate(had + *read.as_ref().unwrap_or(&0));
-        read
     }
 
     /// Bytes of the records so far that hold pages, and of all others.
@@ -187,7 +165,6 @@ impl Reader {
             let header = Header::parse(&raw).map_err(|_| StreamError::BadHeader { at })?;
             let body_end = HEADER_BYTES + header.body_bytes as usize;
             let end = body_end + header.payload_bytes as usize;
-            self.record_bytes = end;
             let Some(body) = self.buffer.get(HEADER_BYTES..body_end) else { return Ok(None) };
             Header::check(&raw, body)
                 .map_err(|_| StreamError::BadCrc { at, part: "header or body" })?;
@@ -197,7 +174,6 @@ impl Reader {
                 return Err(StreamError::BadCrc { at, part: "payload" });
             }
             let payload = self.buffer.split_to(end).freeze().slice(body_end..);
-            self.record_bytes = 0;
             self.at += end as u64;
             let kind = Kind::new(header.kind);
             if kind == Some(Kind::Pages) {

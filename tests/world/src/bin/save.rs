@@ -8,28 +8,35 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use godwit_shim::{Host, Mcu, RestoreState, Restorer, SavePlan, SaveState, Saver, Wanted};
 use godwit_sim_gpu::{Costs, GpuConfig};
+use godwit_sys::MemFile;
 use godwit_types::{Engines, Gfid, Identity, Profile, Share};
 use godwit_wire::mailbox::StopMode;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::error::Error;
+use std::hint::black_box;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
-/// The least speed, as a multiple of what a part is held to.
+/// The least speed of a part, as a multiple of what it is held to.
 const RATIO_MIN: f64 = 0.5;
 /// Framebuffers that make sense: too large for caches, and four times in memory.
-const BYTES: std::ops::RangeInclusive<u64> = 64 * MIB..=16 << 30;
-/// Bytes of a pipe: what the system gives whoever asks.
+const BYTES: RangeInclusive<u64> = 64 * MIB..=16 << 30;
+const ROUNDS: RangeInclusive<usize> = 1..=1_000;
+/// Bytes of a pipe: as many as the system gives whoever asks.
 const PIPE_BYTES: usize = 1 << 20;
 /// Bytes that are written to a pipe or read from it at once.
 const CHUNK: usize = 256 * 1024;
 /// Bytes of the framebuffer that the CPU reaches: what a profile has unless told.
 const BAR_BYTES: u64 = 64 * MIB;
+/// Pieces that were read from a pipe and wait for the restore, at most.
+const CHUNKS_WAITING: usize = 4;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -40,8 +47,8 @@ struct Options {
     #[arg(long, default_value_t = 1 << 30)]
     bytes: u64,
     /// Rounds, 1 to 1,000.
-    #[arg(long, default_value_t = 7)]
-    rounds: u32,
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -85,6 +92,29 @@ impl Part {
             Self::RestoreFromPipe => "restore from pipe",
         }
     }
+
+    /// What it is held to. Nothing to or from a pipe is faster than the pipe, and a restore is
+    /// the first to touch its framebuffer's memory.
+    fn held_to(self) -> Option<Self> {
+        match self {
+            Self::Save => Some(Self::Memcpy),
+            Self::SaveToPipe | Self::RestoreFromPipe => Some(Self::Pipe),
+            Self::Memcpy | Self::Pipe | Self::Restore => None,
+        }
+    }
+}
+
+/// What came of one part.
+#[derive(Debug, Serialize)]
+struct Figures {
+    part: Part,
+    min_ms: f64,
+    median_ms: f64,
+    gb_per_s: f64,
+    /// Its speed as a multiple of memcpy's and of the pipe's, each at its fastest: what else the
+    /// machine does slows each part in other rounds.
+    of_memcpy: f64,
+    of_pipe: f64,
 }
 
 fn main() -> ExitCode {
@@ -100,30 +130,78 @@ fn main() -> ExitCode {
 
 /// Whether every bar is held.
 fn run(options: &Options) -> Result<bool> {
-    let mut bench = Bench::new(options.bytes)?;
-    let mut all = Vec::new();
-    for _ in 0..options.rounds {
-        let mut row = Vec::new();
-        for part in Part::ALL {
-            if let Ok(v) = std::env::var("ONLY")
-                && v != part.name()
-            {
-                continue;
-            }
-            let c = cpu();
-            let t = bench.time(part)?;
-            row.push(t.as_secs_f64() * 1e3);
-            row.push((cpu() - c) * 1e3);
-        }
-        println!("{row:.0?}");
-        all.push(row);
+    if !BYTES.contains(&options.bytes) || !options.bytes.is_multiple_of(MIB) {
+        return Err("`--bytes` takes whole MiB, 67108864 to 17179869184".into());
     }
-    Ok(true)
+    if !ROUNDS.contains(&options.rounds) {
+        return Err("`--rounds` takes 1 to 1000".into());
+    }
+    let mut bench = Bench::new(options.bytes)?;
+    let mut times = [const { Vec::new() }; Part::ALL.len()];
+    for round in 1..=options.rounds {
+        for (part, times) in Part::ALL.into_iter().zip(&mut times) {
+            times.push(bench.time(part)?);
+        }
+        if !options.json {
+            eprintln!("round {round} of {}", options.rounds);
+        }
+    }
+    let figures = figures(bench.state.len(), times);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&figures)?);
+    } else {
+        println!("{}\n{} MiB of framebuffer, all dirty", table(&figures), options.bytes / MIB);
+    }
+    let missed: Vec<String> = figures.iter().filter_map(missed).collect();
+    for what in &missed {
+        eprintln!("missed: {what}");
+    }
+    Ok(missed.is_empty())
 }
 
-fn cpu() -> f64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+fn figures(byte_count: usize, times: [Vec<Duration>; Part::ALL.len()]) -> Vec<Figures> {
+    let sorted = times.map(|mut times| {
+        times.sort_unstable();
+        times
+    });
+    let min = |part: Part| sorted[part as usize][0].as_secs_f64();
+    let figures = |part: Part| Figures {
+        part,
+        min_ms: min(part) * 1e3,
+        median_ms: sorted[part as usize][sorted[part as usize].len() / 2].as_secs_f64() * 1e3,
+        gb_per_s: byte_count as f64 / min(part) / 1e9,
+        of_memcpy: min(Part::Memcpy) / min(part),
+        of_pipe: min(Part::Pipe) / min(part),
+    };
+    Part::ALL.into_iter().map(figures).collect()
+}
+
+/// What is wrong with a part that is too slow.
+fn missed(figures: &Figures) -> Option<String> {
+    let to = figures.part.held_to()?;
+    let ratio = if to == Part::Memcpy { figures.of_memcpy } else { figures.of_pipe };
+    let (name, to) = (figures.part.name(), to.name());
+    (ratio < RATIO_MIN).then(|| format!("{name}: {ratio:.2} x {to} of at least {RATIO_MIN}"))
+}
+
+fn table(all: &[Figures]) -> Table {
+    let mut table = Table::new();
+    let header = ["", "min ms", "median ms", "GB/s", "x memcpy", "x pipe"];
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for figures in all {
+        table.add_row([
+            figures.part.name().to_owned(),
+            format!("{:.0}", figures.min_ms),
+            format!("{:.0}", figures.median_ms),
+            format!("{:.1}", figures.gb_per_s),
+            format!("{:.2}", figures.of_memcpy),
+            format!("{:.2}", figures.of_pipe),
+        ]);
+    }
+    table
 }
 
 /// A host with a vGPU all of whose framebuffer is dirty, another host, and its state.
@@ -145,24 +223,28 @@ impl Bench {
             context_bytes: 64 * 1024,
         };
         let gfid = source.create_running(profile, Share::DEFAULT, None)?;
-        let partition = source.card().gpu().partition(gfid).expect("a vGPU has a partition");
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut chunk = vec![0; CHUNK];
         for at in (0..bytes).step_by(CHUNK) {
             rng.fill_bytes(&mut chunk);
-            partition.file().write(at, &chunk)?;
+            framebuffer(&source, gfid).write(at, &chunk)?;
         }
-        let mut state = Vec::with_capacity(bytes as usize + MIB as usize);
+        let mut state = Vec::with_capacity((bytes + bytes / 1024 + MIB) as usize);
         save(&mut source, gfid, &mut state)?;
         let copy = vec![1; state.len()];
-        Ok(Self { source, gfid, target: host(bytes)?, state, copy })
+        let mut target = host(bytes)?;
+        // What is timed works: the first restore leaves the same bytes.
+        let look = |target: &Host, copy| compare(&source, gfid, target, copy);
+        restore(&mut target, from_memory(&state), look)?;
+        Ok(Self { source, gfid, target, state, copy })
     }
 
     fn time(&mut self, part: Part) -> Result<Duration> {
         Ok(match part {
             Part::Memcpy => {
                 let begin = Instant::now();
-                self.copy.copy_from_slice(std::hint::black_box(&self.state));
+                self.copy.copy_from_slice(black_box(&self.state));
+                black_box(&mut self.copy);
                 begin.elapsed()
             }
             Part::Pipe => drained(|pipe| write_in_chunks(pipe, &self.state))?,
@@ -176,20 +258,10 @@ impl Bench {
             })?,
             Part::Restore => {
                 let begin = Instant::now();
-                let end = restore(&mut self.target, &mut &self.state[..])?;
-                end - begin
+                restore(&mut self.target, from_memory(&self.state), |_, _| Ok(()))? - begin
             }
             Part::RestoreFromPipe => {
-                let (mut read, mut write) = pipe()?;
-                let (state, target) = (&self.state, &mut self.target);
-                thread::scope(|scope| {
-                    let begin = Instant::now();
-                    let writer = scope.spawn(move || write_in_chunks(&mut write, state));
-                    let end = restore(target, &mut read)?;
-                    drop(read);
-                    writer.join().expect("the writer does not panic")?;
-                    Ok::<_, Box<dyn Error + Send + Sync>>(end - begin)
-                })?
+                filled(&self.state, |feed| restore(&mut self.target, feed, |_, _| Ok(())))?
             }
         })
     }
@@ -230,20 +302,58 @@ fn drained(write: impl FnOnce(&mut PipeWriter) -> Result<()>) -> Result<Duration
     })
 }
 
+/// Times what `take` does with the bytes of a pipe that a writer fills. They are read by a thread
+/// of their own, as by whoever has the other end of a link.
+fn filled(
+    bytes: &[u8],
+    take: impl FnOnce(&mut dyn FnMut(&mut Restorer)) -> Result<Instant>,
+) -> Result<Duration> {
+    let (mut read, mut write) = pipe()?;
+    let (full, chunks) = mpsc::sync_channel::<Vec<u8>>(CHUNKS_WAITING);
+    let (empty, spare) = mpsc::channel::<Vec<u8>>();
+    thread::scope(|scope| {
+        let begin = Instant::now();
+        let writer = scope.spawn(move || write_in_chunks(&mut write, bytes));
+        let reader = scope.spawn(move || -> io::Result<()> {
+            loop {
+                let mut chunk = spare.try_recv().unwrap_or_default();
+                chunk.resize(CHUNK, 0);
+                let count = read.read(&mut chunk)?;
+                chunk.truncate(count);
+                if count == 0 || full.send(chunk).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        let end = take(&mut |restorer| match chunks.recv() {
+            Ok(chunk) => {
+                restorer.feed(&chunk);
+                // The reader may have gone: it needs none any more.
+                let _ = empty.send(chunk);
+            }
+            Err(_) => restorer.finish(),
+        });
+        drop(chunks);
+        reader.join().expect("the reader does not panic")?;
+        let end = end?;
+        writer.join().expect("the writer does not panic")?;
+        Ok(end - begin)
+    })
+}
+
 fn write_in_chunks(pipe: &mut PipeWriter, bytes: &[u8]) -> Result<()> {
     bytes.chunks(CHUNK).try_for_each(|chunk| pipe.write_all(chunk))?;
     Ok(())
 }
 
 /// Lets the card go on to what happens next.
-fn advance(host: &mut Host) -> Result<()> {
+fn advance(host: &mut Host) {
     host.settle();
-    if let Some(next_ns) = host.card().gpu().next_event_ns() {
-        host.run(next_ns);
-    }
-    Ok(())
+    let next_ns = host.card().gpu().next_event_ns();
+    host.run(next_ns.unwrap_or(host.now_ns() + 1_000));
 }
 
+/// Saves a vGPU and lets it run again. Returns when its state was written.
 fn save(host: &mut Host, gfid: Gfid, sink: &mut impl Write) -> Result<Instant> {
     let plan = SavePlan {
         uuid: [1; 16],
@@ -261,36 +371,66 @@ fn save(host: &mut Host, gfid: Gfid, sink: &mut impl Write) -> Result<Instant> {
             SaveState::WantsPause => saver.guest_paused(host),
             SaveState::Complete => break,
             SaveState::Undone(why) => return Err(why.into()),
-            _ => advance(host)?,
+            _ => advance(host),
         }
     }
     let end = Instant::now();
     saver.give_up(host);
     while !matches!(saver.step(host), SaveState::Undone(_)) {
-        advance(host)?;
+        advance(host);
     }
     Ok(end)
 }
 
-fn restore(host: &mut Host, source: &mut impl Read) -> Result<Instant> {
+/// Gives a restorer a piece of a state that is in memory.
+fn from_memory(state: &[u8]) -> impl FnMut(&mut Restorer) {
+    let mut chunks = state.chunks(CHUNK);
+    move |restorer| match chunks.next() {
+        Some(chunk) => restorer.feed(chunk),
+        None => restorer.finish(),
+    }
+}
+
+/// Restores a vGPU, looks at it and releases it. Returns when it was there.
+fn restore(
+    host: &mut Host,
+    mut feed: impl FnMut(&mut Restorer),
+    look: impl FnOnce(&Host, Gfid) -> Result<()>,
+) -> Result<Instant> {
     let mut restorer = Restorer::new(host, Wanted::default());
     loop {
         match restorer.step(host) {
             RestoreState::Described => restorer.accept(host, None),
             RestoreState::Ready => break,
             RestoreState::Undone(why) => return Err(why.into()),
-            RestoreState::Working if restorer.wants_bytes() => {
-                if restorer.read_from(source)? == 0 {
-                    restorer.finish();
-                }
-            }
-            RestoreState::Working => advance(host)?,
+            RestoreState::Working if restorer.wants_bytes() => feed(&mut restorer),
+            RestoreState::Working => advance(host),
         }
     }
     let end = Instant::now();
+    let (gfid, _) = restorer.home().ok_or("it is restored nowhere")?;
+    look(host, gfid)?;
     restorer.give_up(host);
     while !matches!(restorer.step(host), RestoreState::Undone(_)) {
-        advance(host)?;
+        advance(host);
     }
     Ok(end)
+}
+
+/// Checks that two vGPUs have the same bytes in their framebuffers.
+fn compare(one: &Host, gfid: Gfid, other: &Host, copy: Gfid) -> Result<()> {
+    let (one, other) = (framebuffer(one, gfid), framebuffer(other, copy));
+    let (mut left, mut right) = (vec![0; CHUNK], vec![1; CHUNK]);
+    for at in (0..one.len()).step_by(CHUNK) {
+        one.read(at, &mut left)?;
+        other.read(at, &mut right)?;
+        if left != right {
+            return Err(format!("what was restored differs within {CHUNK} bytes at {at:#x}").into());
+        }
+    }
+    Ok(())
+}
+
+fn framebuffer(host: &Host, gfid: Gfid) -> &MemFile {
+    host.card().gpu().partition(gfid).expect("a vGPU has a partition").file()
 }
