@@ -197,6 +197,7 @@ impl Partition {
     pub fn stop_log(&mut self) {
         self.logging = false;
         self.dirty.fill(0);
+        self.held.fill(0);
     }
 }
 
