@@ -18,7 +18,6 @@
 extern crate std;
 
 mod codec;
-mod lean;
 pub mod mailbox;
 pub mod record;
 pub mod retained;

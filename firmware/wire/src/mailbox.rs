@@ -1,7 +1,7 @@
 //! What the host and the firmware say to each other.
 
 use crate::codec::WireError;
-use crate::{lean, record};
+use crate::{codec, record};
 use serde::{Deserialize, Serialize};
 
 /// Longest message in bytes; what a slot of a mailbox ring holds.
@@ -22,14 +22,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// As [`decode`](crate::decode), in less code.
+    /// Decodes a command: once in all of the firmware, since each copy of this is kilobytes.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`decode`](crate::decode).
     #[inline(never)]
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        lean::decode(bytes)
+        codec::decode(bytes)
     }
 }
 
@@ -334,14 +334,14 @@ pub enum Event {
 }
 
 impl Event {
-    /// As [`encode`](crate::encode), in less code.
+    /// Encodes an event: once in all of the firmware, as [`Request::decode`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`encode`](crate::encode).
     #[inline(never)]
     pub fn encode<'a>(&self, into: &'a mut [u8]) -> Result<&'a [u8], WireError> {
-        lean::encode(self, into)
+        codec::encode(self, into)
     }
 }
 

@@ -8,7 +8,6 @@
 //! to be nobody's.
 
 use crate::codec::{self, WireError};
-use crate::lean;
 use crate::mailbox::{Limits, Placement, Profile, Scheduling, Share};
 use serde::{Deserialize, Serialize};
 
@@ -73,24 +72,24 @@ pub struct Rules {
 impl Vgpu {
     #[inline(never)]
     fn encode(&self, into: &mut [u8; ENTRY_BYTES]) -> Result<(), WireError> {
-        lean::encode(self, into).map(drop)
+        codec::encode(self, into).map(drop)
     }
 
     #[inline(never)]
     fn decode(bytes: &[u8; ENTRY_BYTES]) -> Result<Self, WireError> {
-        lean::decode_first(bytes).map(|(vgpu, _)| vgpu)
+        codec::decode_first(bytes).map(|(vgpu, _)| vgpu)
     }
 }
 
 impl Rules {
     #[inline(never)]
     fn encode(&self, into: &mut [u8; RULES_BYTES]) -> Result<(), WireError> {
-        lean::encode(self, into).map(drop)
+        codec::encode(self, into).map(drop)
     }
 
     #[inline(never)]
     fn decode(bytes: &[u8; RULES_BYTES]) -> Result<Self, WireError> {
-        lean::decode_first(bytes).map(|(rules, _)| rules)
+        codec::decode_first(bytes).map(|(rules, _)| rules)
     }
 }
 

@@ -63,7 +63,7 @@ impl CopyEngine {
                         work: Work::Answer(failed(0, CopyStatus::OutOfRange)),
                         end_ns: board.now_ns + board.costs.copy_setup_ns.max(1),
                     }),
-                    CopyPoll::Request(request) => Some(begin(board, request, &mut self.bounce)),
+                    CopyPoll::Request(request) => Some(begin(board, request)),
                 };
             }
             let Some(job) = self.job.take_if(|job| job.end_ns <= board.now_ns) else {
@@ -83,13 +83,12 @@ impl CopyEngine {
 }
 
 /// Takes up an operation: how long it takes, and what is to do then.
-fn begin(board: &mut Board, request: CopyRequest, bounce: &mut Bounce) -> Job {
+fn begin(board: &mut Board, request: CopyRequest) -> Job {
     let to_slot = matches!(request.op, CopyOp::Gather { .. } | CopyOp::ContextToSlot { .. });
     let factor = board.faults.take_copy_slow().unwrap_or(1);
     let error = board.faults.take_copy_error();
     let bad_crc = to_slot && board.faults.take_copy_bad_crc();
-    let planned =
-        if error { Err(CopyStatus::Error) } else { plan(board, request, bad_crc, bounce) };
+    let planned = if error { Err(CopyStatus::Error) } else { plan(board, request, bad_crc) };
     let (work, bytes_ns) =
         planned.unwrap_or_else(|status| (Work::Answer(failed(request.tag, status)), 0));
     let setup_ns = board.costs.copy_setup_ns.max(1);
@@ -99,12 +98,7 @@ fn begin(board: &mut Board, request: CopyRequest, bounce: &mut Bounce) -> Job {
 
 /// What is to do, and the time that it takes besides its setup. Zeros are free where there is
 /// a hole.
-fn plan(
-    board: &mut Board,
-    request: CopyRequest,
-    bad_crc: bool,
-    bounce: &mut Bounce,
-) -> Result<(Work, u64), CopyStatus> {
+fn plan(board: &mut Board, request: CopyRequest, bad_crc: bool) -> Result<(Work, u64), CopyStatus> {
     let CopyRequest { tag, gfid, op } = request;
     let costs = board.costs;
     let staged_ns = |range: SlotRange| costs.staged_ns(u64::from(range.byte_count));
@@ -125,7 +119,7 @@ fn plan(
             return Ok((work, costs.hashed_ns(compared.byte_count)));
         }
         CopyOp::Gather { first, slot } => {
-            let found = gather(board, gfid, first, slot, bad_crc, bounce)?;
+            let found = gather(board, gfid, first, slot, bad_crc)?;
             let done = CopyDone { tag, ..found };
             return Ok((Work::Answer(done), costs.staged_ns(u64::from(done.byte_count))));
         }
@@ -207,7 +201,7 @@ fn perform(
             read.map_err(|_| CopyStatus::OutOfRange)?;
             let staged = board.staging.write(to.slot, 0, bytes);
             staged.map_err(|_| CopyStatus::OutOfRange)?;
-            (done.crc, done.byte_count) = (crc32c::crc32c(bytes), to.byte_count);
+            (done.crc, done.byte_count) = (crc_fast::crc32_iscsi(bytes), to.byte_count);
         }
         CopyOp::SlotToContext { from, at, crc } => {
             let bytes = take_slot(board, from, crc, bounce)?;
@@ -251,7 +245,7 @@ fn take_slot<'a>(
     let bytes = part_of(bounce, from)?;
     let read = board.staging.read(from.slot, 0, bytes);
     read.map_err(|_| CopyStatus::OutOfRange)?;
-    if crc32c::crc32c(bytes) != crc {
+    if crc_fast::crc32_iscsi(bytes) != crc {
         return Err(CopyStatus::BadCrc);
     }
     Ok(bytes)
@@ -264,20 +258,18 @@ fn gather(
     first: u32,
     slot: SlotId,
     bad_crc: bool,
-    bounce: &mut Bounce,
 ) -> Result<CopyDone, CopyStatus> {
+    let staging = &board.staging;
     let home = board.vgpus[gfid].home.as_mut().ok_or(CopyStatus::OutOfRange)?;
-    let found = home.dirty.gather(&home.partition, first, bounce);
-    let found = found.map_err(|_| CopyStatus::Error)?;
-    let data = &bounce[..found.byte_count];
-    let staged = board.staging.write(slot, 0, data);
-    staged.map_err(|_| CopyStatus::Error)?;
-    let staged = board.staging.set_runs(slot, &found.runs);
-    staged.map_err(|_| CopyStatus::Error)?;
+    let found = home
+        .dirty
+        .gather(&home.partition, first, |at, page| {
+            staging.write(slot, at, page).map_err(io::Error::other)
+        })
+        .map_err(|_| CopyStatus::Error)?;
+    staging.set_runs(slot, &found.runs).map_err(|_| CopyStatus::Error)?;
     let mut done = failed(0, CopyStatus::Done);
-    done.crc = crc32c::crc32c(data);
-    done.byte_count = data.len() as u32;
-    done.pages = found.next;
+    (done.crc, done.byte_count, done.pages) = (found.crc, found.byte_count, found.next);
     if bad_crc {
         // Whoever checks will ask for these pages again.
         done.crc = !done.crc;

@@ -4,12 +4,16 @@
 //! is found by comparing each page's digest with that of what was gathered last.
 
 use crate::partition::Partition;
+use crc_fast::{CrcAlgorithm, Digest as Crc};
 use godwit_regs::copy::PageRun;
 use godwit_types::{PAGE_BYTES, SLOT_BYTES, SLOT_RUNS_MAX};
 use std::io;
 use std::sync::LazyLock;
+use twox_hash::XxHash3_128;
 
-type Digest = [u8; 32];
+/// XXH3. No digest against forgers: a guest that makes two pages with one digest may lose a write
+/// of its own when it is moved, and nobody else's.
+type Digest = u128;
 
 const PAGE: usize = PAGE_BYTES as usize;
 const ZERO_PAGE: [u8; PAGE] = [0; PAGE];
@@ -19,8 +23,13 @@ pub(crate) const NO_PAGE: u32 = u32::MAX;
 static ZERO_DIGEST: LazyLock<Digest> = LazyLock::new(|| digest(&ZERO_PAGE));
 
 fn digest(page: &[u8]) -> Digest {
-    *blake3::hash(page).as_bytes()
+    XxHash3_128::oneshot(page)
 }
+
+/// Bytes of one page, aligned as pages are that are copied to it: at some other distances the
+/// processor takes loads for those of bytes that it has just stored, and waits.
+#[repr(align(4096))]
+struct Page([u8; PAGE]);
 
 /// Pages that were taken from the log, and what was gathered of them.
 #[derive(Debug, Default)]
@@ -48,8 +57,9 @@ pub(crate) struct Comparison {
 pub(crate) struct Gathered {
     /// Pages that are not zero, whose bytes were copied, and pages that are.
     pub(crate) runs: Vec<PageRun>,
-    /// Bytes that were copied.
-    pub(crate) byte_count: usize,
+    /// Bytes that were copied, and their CRC-32C.
+    pub(crate) byte_count: u32,
+    pub(crate) crc: u32,
     /// The page to go on from, or [`NO_PAGE`].
     pub(crate) next: u32,
 }
@@ -89,15 +99,15 @@ impl Dirty {
         let page_count = (bar_bytes / u64::from(PAGE_BYTES)) as u32;
         self.digests.resize(page_count as usize, *ZERO_DIGEST);
         let mut found = Comparison::default();
-        let mut bytes = ZERO_PAGE;
+        let mut bytes = Page(ZERO_PAGE);
         let mut hole = Hole::default();
         for (page, known) in (0..page_count).zip(&self.digests) {
             if partition.is_logged(page) {
                 continue; // it is taken anyway
             }
-            let now = if hole.read_page(partition, page, &mut bytes)? {
+            let now = if hole.read_page(partition, page, &mut bytes.0)? {
                 found.byte_count += u64::from(PAGE_BYTES);
-                digest(&bytes)
+                digest(&bytes.0)
             } else {
                 *ZERO_DIGEST
             };
@@ -126,26 +136,41 @@ impl Dirty {
         self.taken.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// Copies taken pages from `first` on to `data`, until a slot's data or its table of runs
-    /// is full.
+    /// Hands the bytes of taken pages from `first` on to `copy`, each with its place in a slot's
+    /// data, until that or its table of runs is full.
     pub(crate) fn gather(
         &mut self,
         partition: &Partition,
         first: u32,
-        data: &mut [u8; SLOT_BYTES as usize],
+        mut copy: impl FnMut(u32, &[u8]) -> io::Result<()>,
     ) -> io::Result<Gathered> {
         let runs = Vec::with_capacity(SLOT_RUNS_MAX);
-        let mut found = Gathered { runs, byte_count: 0, next: NO_PAGE };
+        let mut found = Gathered { runs, byte_count: 0, crc: 0, next: NO_PAGE };
+        let mut crc = Crc::new(CrcAlgorithm::Crc32Iscsi);
+        let mut bytes = Page(ZERO_PAGE);
         let mut hole = Hole::default();
-        let mut next = self.next_taken(first);
-        while let Some(page) = next {
-            if !found.add(partition, page, &mut hole, data)? {
-                found.next = page;
+        let mut from = first;
+        while let Some(page) = self.next_taken(from) {
+            found.next = page;
+            if found.byte_count == SLOT_BYTES {
                 break;
             }
-            next = page.checked_add(1).and_then(|page| self.next_taken(page));
+            let zero = !hole.read_page(partition, page, &mut bytes.0)?;
+            if !found.extend_runs(page, zero) {
+                break;
+            }
+            if let Some(known) = self.digests.get_mut(page as usize) {
+                *known = if zero { *ZERO_DIGEST } else { digest(&bytes.0) };
+            }
+            if !zero {
+                crc.update(&bytes.0);
+                copy(found.byte_count, &bytes.0)?;
+                found.byte_count += PAGE_BYTES;
+            }
+            found.next = NO_PAGE;
+            from = page + 1;
         }
-        self.remember(&found.runs, data);
+        found.crc = crc.finalize() as u32;
         Ok(found)
     }
 
@@ -161,19 +186,6 @@ impl Dirty {
             keep = u64::MAX;
         }
         None
-    }
-
-    /// Remembers the digests of what was gathered of the aperture.
-    fn remember(&mut self, runs: &[PageRun], data: &[u8]) {
-        let mut pages = data.chunks_exact(PAGE);
-        for run in runs {
-            for page in run.first..run.first + run.count {
-                let bytes = if run.zero { None } else { pages.next() };
-                if let Some(known) = self.digests.get_mut(page as usize) {
-                    *known = bytes.map_or(*ZERO_DIGEST, digest);
-                }
-            }
-        }
     }
 
     /// Notes that these pages need no longer be moved, unless they are written again.
@@ -197,11 +209,11 @@ impl Hole {
         if page < self.end {
             return Ok(false);
         }
-        let at = u64::from(page) * u64::from(PAGE_BYTES);
-        partition.read(at, into).map_err(io::Error::other)?;
+        partition.read_page(page, into).map_err(io::Error::other)?;
         if *into != ZERO_PAGE {
             return Ok(true);
         }
+        let at = u64::from(page) * u64::from(PAGE_BYTES);
         // Where one page is zero many may be.
         let data = partition.file().data_from(at)?;
         let end = data.map_or(u32::MAX, |at| (at / u64::from(PAGE_BYTES)) as u32);
@@ -211,25 +223,7 @@ impl Hole {
 }
 
 impl Gathered {
-    /// Takes a page in. `false`, and nothing changed, when there is no room.
-    fn add(
-        &mut self,
-        partition: &Partition,
-        page: u32,
-        hole: &mut Hole,
-        data: &mut [u8],
-    ) -> io::Result<bool> {
-        let Some(place) = data.get_mut(self.byte_count..self.byte_count + PAGE) else {
-            return Ok(false);
-        };
-        let zero = !hole.read_page(partition, page, place)?;
-        let kept = self.extend_runs(page, zero);
-        if kept && !zero {
-            self.byte_count += PAGE;
-        }
-        Ok(kept)
-    }
-
+    /// Takes a page in. `false`, and nothing changed, when the table of runs is full.
     fn extend_runs(&mut self, page: u32, zero: bool) -> bool {
         if let Some(last) = self.runs.last_mut()
             && last.zero == zero
@@ -249,6 +243,7 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crc_fast::crc32_iscsi;
 
     const PAGE_U64: u64 = PAGE as u64;
 
@@ -260,8 +255,14 @@ mod tests {
     }
 
     fn gather(dirty: &mut Dirty, partition: &Partition, first: u32) -> Gathered {
-        let mut data = [0xee; SLOT_BYTES as usize];
-        let found = dirty.gather(partition, first, &mut data).unwrap();
+        let mut data = Vec::new();
+        let copy = |at: u32, bytes: &[u8]| {
+            assert_eq!(at as usize, data.len());
+            data.extend_from_slice(bytes);
+            Ok(())
+        };
+        let found = dirty.gather(partition, first, copy).unwrap();
+        assert_eq!((found.byte_count as usize, found.crc), (data.len(), crc32_iscsi(&data)));
         let pages = found.runs.iter().filter(|run| !run.zero);
         let pages = pages.flat_map(|run| run.first..run.first + run.count);
         for (page, bytes) in pages.zip(data.chunks_exact(PAGE)) {
@@ -295,7 +296,7 @@ mod tests {
             found.runs,
             [run(0, 2, false), run(2, 200, true), run(250, 1, true), run(251, 1, false)]
         );
-        assert_eq!(found.byte_count, 3 * PAGE);
+        assert_eq!(found.byte_count, 3 * PAGE_BYTES);
         assert_eq!(found.next, NO_PAGE);
     }
 

@@ -3,6 +3,7 @@
 use godwit_sys::{MemFile, MemFileError};
 use godwit_types::PAGE_BYTES;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 const PAGE_LOG2: u32 = PAGE_BYTES.trailing_zeros();
@@ -20,8 +21,22 @@ pub struct Partition {
     file: MemFile,
     /// One bit a page: written since the last flip.
     dirty: Vec<u64>,
+    /// One bit a page, while writes are logged: the page is known to be no hole.
+    held: Vec<u64>,
     /// Whether writes are logged.
     logging: bool,
+}
+
+/// The pages that a range touches.
+#[inline]
+fn pages(at: u64, byte_count: u64) -> Range<u64> {
+    let first = at >> PAGE_LOG2;
+    let end = if byte_count == 0 { first } else { ((at + byte_count - 1) >> PAGE_LOG2) + 1 };
+    first..end
+}
+
+fn is_set(bits: &[u64], page: u32) -> bool {
+    bits.get(page as usize / 64).is_some_and(|word| word >> (page % 64) & 1 != 0)
 }
 
 impl Partition {
@@ -33,7 +48,7 @@ impl Partition {
     pub fn new(fb_bytes: u64) -> io::Result<Self> {
         let file = MemFile::new("godwit-partition", fb_bytes)?;
         let words = (fb_bytes >> PAGE_LOG2).div_ceil(64) as usize;
-        Ok(Self { file, dirty: vec![0; words], logging: false })
+        Ok(Self { file, dirty: vec![0; words], held: vec![0; words], logging: false })
     }
 
     /// The memory itself. Writes to it are not logged.
@@ -48,11 +63,13 @@ impl Partition {
 
     #[inline]
     fn mark(&mut self, at: u64, byte_count: u64) {
-        if !self.logging || byte_count == 0 {
+        if !self.logging {
             return;
         }
-        for page in (at >> PAGE_LOG2)..=((at + byte_count - 1) >> PAGE_LOG2) {
-            self.dirty[(page / 64) as usize] |= 1 << (page % 64);
+        for page in pages(at, byte_count) {
+            let (word, bit) = ((page / 64) as usize, 1 << (page % 64));
+            self.dirty[word] |= bit;
+            self.held[word] |= bit;
         }
     }
 
@@ -105,6 +122,17 @@ impl Partition {
         self.file.file().read_exact_at(into, at).map_err(|_| outside)
     }
 
+    /// Copies one page out. A page that is known to be no hole is read through the mapping, which
+    /// is faster and would fill a hole.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such page.
+    pub(crate) fn read_page(&self, page: u32, into: &mut [u8]) -> Result<(), MemFileError> {
+        let at = u64::from(page) << PAGE_LOG2;
+        if is_set(&self.held, page) { self.file.read(at, into) } else { self.read(at, into) }
+    }
+
     /// Copies bytes in and logs them.
     ///
     /// # Errors
@@ -129,6 +157,11 @@ impl Partition {
     pub fn zero(&mut self, at: u64, byte_count: u64) -> io::Result<()> {
         self.file.zero(at, byte_count)?;
         self.mark(at, byte_count);
+        if self.logging {
+            for page in pages(at, byte_count) {
+                self.held[(page / 64) as usize] &= !(1 << (page % 64));
+            }
+        }
         Ok(())
     }
 
@@ -140,6 +173,7 @@ impl Partition {
     pub fn start_log(&mut self) -> io::Result<()> {
         self.logging = true;
         self.dirty.fill(0);
+        self.held.fill(0);
         let mut from = 0;
         while let Some(data) = self.file.next_data(from)? {
             self.mark(data.start, data.end - data.start);
@@ -161,14 +195,14 @@ impl Partition {
 
     /// Whether a page is in the log.
     pub(crate) fn is_logged(&self, page: u32) -> bool {
-        let word = self.dirty.get(page as usize / 64);
-        word.is_some_and(|word| word >> (page % 64) & 1 != 0)
+        is_set(&self.dirty, page)
     }
 
     /// Stops logging and forgets the log.
     pub fn stop_log(&mut self) {
         self.logging = false;
         self.dirty.fill(0);
+        self.held.fill(0);
     }
 }
 
@@ -188,6 +222,29 @@ mod tests {
         partition.stop_log();
         partition.write(0, &[2]).unwrap();
         assert_eq!(partition.flip_log()[0], 0);
+    }
+
+    #[test]
+    fn a_page_reads_the_same_whether_it_was_a_hole_or_not() {
+        let mut partition = Partition::new(1 << 20).unwrap();
+        partition.write(0, &[1; 4096]).unwrap();
+        partition.start_log().unwrap();
+        partition.store(4096, 2u8).unwrap();
+        partition.write(2 * 4096, &[3; 2 * 4096]).unwrap();
+        partition.zero(3 * 4096, 4096).unwrap();
+        partition.zero(4 * 4096 + 8, 8).unwrap();
+        partition.file().write(5 * 4096, &[4]).unwrap();
+        let first = [1, 2, 3, 0, 0, 4, 0].into_iter().enumerate().map(|(page, first)| {
+            let mut bytes = [0xee; 4096];
+            partition.read_page(page as u32, &mut bytes).unwrap();
+            (bytes[0], first)
+        });
+        assert!(first.into_iter().all(|(is, first)| is == first));
+        for (at, data) in [(3, 5), (6, 7)] {
+            let found = partition.file().data_from(at * 4096).unwrap();
+            assert_eq!(found, (data < 7).then_some(data * 4096), "a hole that is read stays one");
+        }
+        assert!(partition.read_page(256, &mut [0; 4096]).is_err());
     }
 
     #[test]

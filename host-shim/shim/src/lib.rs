@@ -17,6 +17,7 @@
 
 mod bars;
 mod card;
+mod chunks;
 mod client;
 mod destination;
 mod dma;
@@ -31,6 +32,7 @@ mod listener;
 mod loss;
 mod mcu;
 mod native;
+mod outgoing;
 mod pace;
 mod place;
 mod release;

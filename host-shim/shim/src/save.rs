@@ -8,13 +8,14 @@ mod undo;
 pub use error::SaveError;
 
 use crate::host::{Answer, Host, Pending, VgpuInfo};
+use crate::outgoing::Outgoing;
 use crate::share;
-use crate::stream::{RecordBody, StreamVersion, Writer};
+use crate::stream::{RecordBody, StreamVersion};
 use godwit_sim_gpu::Staging;
 use godwit_types::{Gfid, SlotId, Throttle};
 use godwit_wire::mailbox::{Command, Event, Reject, SlotData, StopMode};
 use godwit_wire::record::{self, Descriptor, Kind};
-use std::collections::VecDeque;
+use std::io::{self, Write};
 use undo::Undo;
 
 /// Bytes that may wait for the link before no more slots are lent: bounds the memory.
@@ -107,8 +108,7 @@ pub struct Saver {
     gfid: Gfid,
     options: SaveOptions,
     phase: Phase,
-    writer: Writer,
-    out: VecDeque<u8>,
+    out: Outgoing,
     staging: Staging,
     round: u32,
     /// Pages of the round that is under way or was last, once they are counted.
@@ -148,14 +148,11 @@ impl Saver {
             context_layout: host.identity().context_layout,
             share: share::to_wire(share).into(),
         };
-        let mut writer = Writer::new();
-        writer.set_version(host.stream_version());
         let mut saver = Self {
             gfid,
             options,
             phase: Phase::Described,
-            writer,
-            out: VecDeque::new(),
+            out: Outgoing::new(host.stream_version()),
             staging: host.staging(),
             round: 0,
             round_pages: None,
@@ -171,14 +168,14 @@ impl Saver {
             begins_anew: false,
             began_anew: false,
         };
-        saver.write(Kind::Descriptor, &descriptor, &[]);
+        saver.write(Kind::Descriptor, &descriptor);
         Some(saver)
     }
 
     /// Writes what follows the descriptor in this version, and not in the newest of the host. To be
     /// said before [`Self::go_on`].
     pub fn set_version(&mut self, version: StreamVersion) {
-        self.writer.set_version(version);
+        self.out.set_version(version);
     }
 
     /// Which vGPU is saved.
@@ -193,13 +190,21 @@ impl Saver {
 
     /// Bytes of the stream that wait to be taken.
     pub fn buffered(&self) -> usize {
-        self.out.len()
+        self.out.bytes.len()
     }
 
     /// Takes bytes of the stream, in order.
     pub fn take(&mut self, bytes_max: usize) -> Vec<u8> {
-        let count = bytes_max.min(self.out.len());
-        self.out.drain(..count).collect()
+        self.out.bytes.take(bytes_max)
+    }
+
+    /// Writes the bytes of the stream that wait, without copying them.
+    ///
+    /// # Errors
+    ///
+    /// When the writer fails; what it has not taken waits on.
+    pub fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
+        self.out.bytes.write_to(writer)
     }
 
     /// Pages of the round that is under way or was last, as they were counted at its beginning;
@@ -374,11 +379,13 @@ impl Saver {
             }
             Event::Pages { data, .. } => self.pages(host, &data)?,
             Event::RoundEnd { .. } => self.round_end(host),
-            Event::Vgpu { ref record, .. } => self.write(Kind::Vgpu, record, &[]),
-            Event::Channel { ref record, .. } => self.write(Kind::Channel, record, &[]),
+            Event::Vgpu { ref record, .. } => self.write(Kind::Vgpu, record),
+            Event::Channel { ref record, .. } => self.write(Kind::Channel, record),
             Event::Context { channel, at, data, .. } => {
                 let payload = self.slot(host, &data)?;
-                self.write(Kind::Context, &record::Context { channel, at }, &payload);
+                let context = record::Context { channel, at };
+                self.stats.state_bytes +=
+                    self.out.checked_record(Kind::Context, &context, payload, data.crc);
             }
             Event::Saved { .. } => self.saved(host),
             Event::Failed { why, .. } => return Err(SaveError::Failed(why)),
@@ -388,16 +395,21 @@ impl Saver {
     }
 
     /// Reads a slot's data and gives the slot back. The CRC is that which the copy engine
-    /// computed when it read the framebuffer, so an error on the way is found here.
+    /// computed when it read the framebuffer, so an error on the way is found here. It goes on
+    /// with the bytes, to whoever reads the stream.
     fn slot(&mut self, host: &mut Host, data: &SlotData) -> Result<Vec<u8>, SaveError> {
         let slot = SlotId::new(data.slot).ok_or(SaveError::BadSlot)?;
         if data.byte_count > godwit_types::SLOT_BYTES {
             return Err(SaveError::BadSlot);
         }
-        let mut payload = vec![0; data.byte_count as usize];
+        let mut payload = self.out.bytes.buffer(data.byte_count as usize);
         self.staging.read(slot, 0, &mut payload)?;
         host.slots.give_back(slot);
-        if crc32c::crc32c(&payload) == data.crc { Ok(payload) } else { Err(SaveError::BadCrc) }
+        if crc_fast::crc32_iscsi(&payload) == data.crc {
+            Ok(payload)
+        } else {
+            Err(SaveError::BadCrc)
+        }
     }
 
     fn pages(&mut self, host: &mut Host, data: &SlotData) -> Result<(), SaveError> {
@@ -408,10 +420,8 @@ impl Saver {
             .iter()
             .map(|run| record::PageRun { first: run.first, count: run.count, zero: run.zero })
             .collect();
-        let before = self.out.len();
-        self.write(Kind::Pages, &record::Pages { round: self.round, runs }, &payload);
-        let written = (self.out.len() - before) as u64;
-        self.stats.state_bytes -= written;
+        let pages = record::Pages { round: self.round, runs };
+        let written = self.out.checked_record(Kind::Pages, &pages, payload, data.crc);
         if self.stopped {
             self.stats.stop_bytes += written;
         } else {
@@ -436,18 +446,14 @@ impl Saver {
     fn saved(&mut self, host: &mut Host) {
         if let Some(function) = host.function_mut(self.gfid) {
             let (record, payload) = function.save();
-            self.write(Kind::Function, &record, &payload);
+            self.stats.state_bytes += self.out.record(Kind::Function, &record, payload);
         }
-        let trailer = self.writer.clone().finish();
-        self.stats.state_bytes += trailer.len() as u64;
-        self.out.extend(trailer);
+        self.stats.state_bytes += self.out.finish();
         self.phase = Phase::Complete;
     }
 
-    fn write<T: RecordBody>(&mut self, kind: Kind, body: &T, payload: &[u8]) {
-        let bytes = self.writer.record(kind, body, payload);
-        self.stats.state_bytes += bytes.len() as u64;
-        self.out.extend(bytes);
+    fn write<T: RecordBody>(&mut self, kind: Kind, body: &T) {
+        self.stats.state_bytes += self.out.record(kind, body, Vec::new());
     }
 
     /// Lends slots to the firmware, unless too much waits for the link.
@@ -457,6 +463,6 @@ impl Saver {
             Phase::Awaiting(_, Next::Round | Next::Records) | Phase::Round | Phase::Records
         );
         let lends = self.begun && working && self.lends;
-        while lends && self.out.len() < BUFFERED_MAX && host.lend_slot(self.gfid) {}
+        while lends && self.out.bytes.len() < BUFFERED_MAX && host.lend_slot(self.gfid) {}
     }
 }

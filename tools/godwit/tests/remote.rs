@@ -199,7 +199,7 @@ fn cut_after_ready(folder: &Folder, to: &str) -> String {
         std::thread::spawn(move || std::io::copy(&mut from, &mut into));
         let token = Token { uuid: [0; 16], number: 1 };
         let frame = |message: LinkMessage| message.encode().len() + 8;
-        let bytes = 16 + frame(LinkMessage::Accept(token)) + frame(LinkMessage::Ready(token));
+        let bytes = 16 + frame(LinkMessage::Accept(token, 2)) + frame(LinkMessage::Ready(token));
         for at in 1..=bytes {
             let mut byte = [0];
             (&destination).read_exact(&mut byte).unwrap();

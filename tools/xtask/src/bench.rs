@@ -21,6 +21,23 @@ pub(crate) enum Bench {
     /// Moves: how long a vGPU stands still that writes all the time, with and without a bound, and
     /// what moves cost the vGPUs beside it, in virtual time. Fails when a bar is missed.
     Downtime(DowntimeBench),
+    /// A save to a pipe and a restore from one, beside memcpy and the pipe alone. Fails when a bar
+    /// is missed.
+    Save(SaveBench),
+}
+
+/// How to measure saves and restores.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SaveBench {
+    /// Bytes of the framebuffer, all of them dirty: whole MiB, 64 MiB to 16 GiB; 1 GiB unless told.
+    #[arg(long)]
+    bytes: Option<u64>,
+    /// Rounds, 1 to 1,000; 10 unless told.
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// How to measure the scheduler.
@@ -74,6 +91,7 @@ impl Bench {
     pub(crate) fn run(&self, workspace: &Workspace) -> Result<ExitCode> {
         prereq::ensure(prereq::RUN_IMAGES)?;
         match self {
+            Self::Save(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
             Self::Image(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
             Self::Sched(bench) => bench.run(workspace),
             Self::Downtime(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
@@ -89,6 +107,20 @@ impl ImageBench {
     }
 }
 
+impl SaveBench {
+    fn command(&self) -> Cmd {
+        let run = ["run", "--release", "--package", "godwit-world", "--bin", "save", "--"];
+        Cmd::cargo(run)
+            .args(option("bytes", self.bytes.map(|bytes| bytes.to_string())))
+            .args(option("rounds", self.rounds.map(|rounds| rounds.to_string())))
+            .args(self.json.then_some("--json"))
+    }
+}
+
+fn option(name: &str, value: Option<String>) -> impl Iterator<Item = String> {
+    value.map(|value| [format!("--{name}"), value]).into_iter().flatten()
+}
+
 impl SchedBench {
     /// Both halves, whatever becomes of the first.
     fn run(&self, workspace: &Workspace) -> Result<ExitCode> {
@@ -99,13 +131,6 @@ impl SchedBench {
 
     fn shares(&self) -> Cmd {
         let run = ["run", "--release", "--package", "godwit-world", "--bin", "sched", "--"];
-        let option = |name: &str, value: Option<String>| {
-            value
-                .map(|value| [format!("--{name}"), value])
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-        };
         Cmd::cargo(run)
             .args(option("seconds", self.seconds.map(|seconds| seconds.to_string())))
             .args(option("group", self.group.map(|group| group.to_string())))
@@ -122,7 +147,16 @@ impl SchedBench {
 
 #[cfg(test)]
 mod tests {
-    use super::{ImageBench, SchedBench};
+    use super::{ImageBench, SaveBench, SchedBench};
+
+    #[test]
+    fn the_benchmark_of_saves_gets_the_options() {
+        let none = SaveBench { bytes: None, rounds: None, json: false }.command().to_string();
+        assert!(none.ends_with("--bin save --"), "{none}");
+        let all = SaveBench { bytes: Some(1 << 26), rounds: Some(3), json: true };
+        let all = all.command().to_string();
+        assert!(all.ends_with("--bin save -- --bytes 67108864 --rounds 3 --json"), "{all}");
+    }
 
     #[test]
     fn the_benchmark_of_the_scheduler_gets_the_options() {

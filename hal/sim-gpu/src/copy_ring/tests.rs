@@ -47,7 +47,7 @@ fn a_round_gathers_what_was_written_and_scatter_puts_it_back() {
     assert_eq!((done.byte_count, done.pages), (2 * PAGE_BYTES, u32::MAX));
     let bytes = slot_bytes(&rig, 2, done.byte_count);
     assert_eq!(bytes, [7; 2 * PAGE as usize]);
-    assert_eq!(done.crc, crc32c::crc32c(&bytes));
+    assert_eq!(done.crc, crc_fast::crc32_iscsi(&bytes));
     let run = |first, count, zero| PageRun { first, count, zero };
     assert_eq!(rig.gpu.staging().runs(slot(2)), Ok(vec![run(3, 2, false), run(9, 1, true)]));
     let scatter = CopyOp::Scatter { from: range(2, done.byte_count), crc: done.crc };
@@ -80,7 +80,7 @@ fn nothing_is_scattered_when_anything_is_wrong() {
     rig.poke(gfid(1), 0, &[1; PAGE as usize]);
     let page = [9; PAGE as usize];
     rig.gpu.staging().write(slot(0), 0, &page).unwrap();
-    let crc = crc32c::crc32c(&page);
+    let crc = crc_fast::crc32_iscsi(&page);
     let run = |first, count, zero| PageRun { first, count, zero };
     let last = (PROFILE.fb_bytes / PAGE) as u32 - 1;
     let from = range(0, PAGE_BYTES);
@@ -112,7 +112,7 @@ fn contexts_go_through_slots_with_their_crc() {
     let mut rig = Rig::with_vgpu();
     let bytes: Vec<u8> = (0..=255).cycle().take(5_000).collect();
     rig.gpu.staging().write(slot(0), 0, &bytes).unwrap();
-    let crc = crc32c::crc32c(&bytes);
+    let crc = crc_fast::crc32_iscsi(&bytes);
     let from = range(0, 5_000);
     let at = 8192;
     let wrong = CopyOp::SlotToContext { from, at, crc: !crc };
@@ -223,7 +223,7 @@ fn the_effect_of_a_scatter_is_at_its_end() {
     rig.gpu.staging().write(slot(0), 0, &page).unwrap();
     let run = PageRun { first: 0, count: 1, zero: false };
     rig.gpu.staging().set_runs(slot(0), &[run]).unwrap();
-    let op = CopyOp::Scatter { from: range(0, PAGE_BYTES), crc: crc32c::crc32c(&page) };
+    let op = CopyOp::Scatter { from: range(0, PAGE_BYTES), crc: crc_fast::crc32_iscsi(&page) };
     let (tag, gfid) = (1, gfid(1));
     assert!(rig.firmware.submit_copy(&CopyRequest { tag, gfid, op }));
     let costs = Costs::default();
@@ -260,7 +260,7 @@ fn pages_whose_crc_was_reported_wrong_or_whose_gather_failed_are_not_lost() {
         if fault == Fault::CopyBadCrc {
             assert_eq!(bad.status, CopyStatus::Done);
             let bytes = slot_bytes(&rig, 0, bad.byte_count);
-            assert_ne!(bad.crc, crc32c::crc32c(&bytes));
+            assert_ne!(bad.crc, crc_fast::crc32_iscsi(&bytes));
         } else {
             assert_eq!(bad.status, CopyStatus::Error);
         }
@@ -268,7 +268,7 @@ fn pages_whose_crc_was_reported_wrong_or_whose_gather_failed_are_not_lost() {
         assert_eq!(rig.copy(flip).pages, 1);
         let good = rig.copy(gather);
         let bytes = slot_bytes(&rig, 0, good.byte_count);
-        assert_eq!(good.crc, crc32c::crc32c(&bytes));
+        assert_eq!(good.crc, crc_fast::crc32_iscsi(&bytes));
         assert_eq!(good.byte_count, PAGE_BYTES);
         assert_eq!(rig.copy(flip).pages, 0);
     }

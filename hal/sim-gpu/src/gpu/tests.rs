@@ -426,7 +426,7 @@ fn every_place_that_holds_data_is_visited_and_none_after_it_was_scrubbed() {
     rig.gpu.staging().write(slot, 300, secret).unwrap();
     rig.gpu.staging().write(slot, 0, secret).unwrap();
     let from = SlotRange { slot, byte_count };
-    let crc = crc32c::crc32c(secret);
+    let crc = crc_fast::crc32_iscsi(secret);
     rig.copy(CopyOp::SlotToContext { from, at: 4096 * 5, crc });
     assert_eq!(
         found(&rig, secret),

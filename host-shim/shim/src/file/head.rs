@@ -66,7 +66,7 @@ pub(super) fn fresh() -> [u8; HEAD_BYTES] {
     let mut bytes = [0; HEAD_BYTES];
     bytes[..VERSION_AT].copy_from_slice(&MAGIC);
     bytes[VERSION_AT] = VERSION;
-    let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+    let crc = crc_fast::crc32_iscsi(&bytes[..CRC_AT]);
     bytes[CRC_AT..MARK_AT].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -81,7 +81,7 @@ pub fn read_head(bytes: &[u8]) -> Result<Mark, HeadError> {
     else {
         return Err(HeadError::NotState);
     };
-    if head[CRC_AT..MARK_AT] != crc32c::crc32c(&head[..CRC_AT]).to_le_bytes() {
+    if head[CRC_AT..MARK_AT] != crc_fast::crc32_iscsi(&head[..CRC_AT]).to_le_bytes() {
         return Err(HeadError::Damaged);
     }
     if head[VERSION_AT] != VERSION {
@@ -131,7 +131,7 @@ mod tests {
     fn a_newer_file_is_refused_by_its_version() {
         let mut bytes = fresh();
         bytes[VERSION_AT] = 9;
-        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        let crc = crc_fast::crc32_iscsi(&bytes[..CRC_AT]);
         bytes[CRC_AT..MARK_AT].copy_from_slice(&crc.to_le_bytes());
         let why = read_head(&bytes).unwrap_err().to_string();
         assert_eq!(why, "is newer: it is a state file of version 9, and version 1 is read");

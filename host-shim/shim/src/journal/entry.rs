@@ -1,7 +1,7 @@
 //! An entry of the journal, and the stages of a move.
 
 use crate::link::Token;
-use crc32c::crc32c;
+use crc_fast::crc32_iscsi as crc32c;
 use std::fmt;
 
 /// A side of a move.

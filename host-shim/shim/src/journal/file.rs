@@ -13,7 +13,7 @@
 
 use super::entry::ENTRY_BYTES;
 use super::{ENTRIES_MAX, Journal, JournalEntry, JournalStorage, SPARE_MAX};
-use crc32c::crc32c;
+use crc_fast::crc32_iscsi as crc32c;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};

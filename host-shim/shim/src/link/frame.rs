@@ -19,7 +19,7 @@
 //! | 8 | | the message (`postcard`) |
 
 use super::{LinkMessage, MESSAGE_MAX};
-use crc32c::{crc32c, crc32c_append};
+use crc_fast::{CrcAlgorithm, Digest, crc32_iscsi};
 
 const MAGIC: [u8; 8] = *b"GDWTLINK";
 const HELLO_BYTES: usize = 16;
@@ -92,7 +92,7 @@ impl LinkFraming {
         out.extend(MAGIC);
         out.extend(versions.0.to_le_bytes());
         out.extend(versions.1.to_le_bytes());
-        out.extend(crc32c(&out).to_le_bytes());
+        out.extend(crc32_iscsi(&out).to_le_bytes());
         let (agreed, broken) = (None, None);
         Self { versions, agreed, out, sent: 0, taken: Vec::new(), read: 0, broken }
     }
@@ -123,7 +123,7 @@ impl LinkFraming {
     fn frame(&mut self, message: &[u8]) {
         let length = (message.len() as u32).to_le_bytes();
         self.out.extend(length);
-        self.out.extend(crc32c_append(crc32c(&length), message).to_le_bytes());
+        self.out.extend(frame_crc(&length, message).to_le_bytes());
         self.out.extend(message);
     }
 
@@ -186,7 +186,7 @@ impl LinkFraming {
             }
             let Some((crc, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
             let Some(message) = rest.get(..bytes as usize) else { return Ok(None) };
-            if crc32c_append(crc32c(length), message) != u32::from_le_bytes(*crc) {
+            if frame_crc(length, message) != u32::from_le_bytes(*crc) {
                 return Err(LinkError::BadCrc);
             }
             self.read += HEAD_BYTES + message.len();
@@ -206,7 +206,7 @@ impl LinkFraming {
         }
         let Some(hello) = self.taken.first_chunk::<HELLO_BYTES>() else { return Ok(false) };
         let word = |at: usize| u16::from_le_bytes([hello[at], hello[at + 1]]);
-        if crc32c(&hello[..12]).to_le_bytes() != hello[12..] {
+        if crc32_iscsi(&hello[..12]).to_le_bytes() != hello[12..] {
             return Err(LinkError::BadCrc);
         }
         let (theirs, ours) = ((word(8), word(10)), self.versions);
@@ -218,6 +218,14 @@ impl LinkFraming {
         self.read = HELLO_BYTES;
         Ok(true)
     }
+}
+
+/// CRC-32C of a frame's length and its message.
+fn frame_crc(length: &[u8; 4], message: &[u8]) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    digest.update(length);
+    digest.update(message);
+    digest.finalize() as u32
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl Reader {
                 .map_err(|_| StreamError::BadCrc { at, part: "header or body" })?;
             let body = self.parse(&header, body)?;
             let Some(payload) = self.buffer.get(body_end..end) else { return Ok(None) };
-            if crc32c::crc32c(payload) != header.payload_crc {
+            if crc_fast::crc32_iscsi(payload) != header.payload_crc {
                 return Err(StreamError::BadCrc { at, part: "payload" });
             }
             let payload = self.buffer.split_to(end).freeze().slice(body_end..);

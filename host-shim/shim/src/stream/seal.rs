@@ -84,14 +84,14 @@ impl Prologue {
         bytes[ALGORITHM_AT] = ALGORITHM;
         bytes[SALT_AT..CHECK_AT].copy_from_slice(salt);
         bytes[CHECK_AT..CRC_AT].copy_from_slice(check);
-        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        let crc = crc_fast::crc32_iscsi(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         Self(bytes)
     }
 
     /// Whether it is undamaged. Of another version than [`VERSION`] nothing else is known.
     pub(super) fn is_sound(&self) -> bool {
-        let crc = crc32c::crc32c(&self.0[..CRC_AT]);
+        let crc = crc_fast::crc32_iscsi(&self.0[..CRC_AT]);
         is_sealed(&self.0) && self.0[CRC_AT..] == crc.to_le_bytes()
     }
 

@@ -28,10 +28,29 @@ impl Writer {
     ///
     /// # Panics
     ///
+    /// As [`Self::head`].
+    pub fn record<T: RecordBody>(&mut self, kind: Kind, body: &T, payload: &[u8]) -> Vec<u8> {
+        let crc = crc_fast::crc32_iscsi(payload);
+        let mut bytes = self.head(kind, body, payload.len(), crc);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    /// Encodes one record up to its payload, which is to follow: so many bytes with this CRC-32C.
+    ///
+    /// # Panics
+    ///
     /// When the body or the payload is over its limit, which their types and the size of a
     /// staging slot rule out.
-    pub fn record<T: RecordBody>(&mut self, kind: Kind, body: &T, payload: &[u8]) -> Vec<u8> {
-        assert!(payload.len() as u64 <= PAYLOAD_BYTES_MAX, "a payload fits a staging slot");
+    pub fn head<T: RecordBody>(
+        &mut self,
+        kind: Kind,
+        body: &T,
+        payload_bytes: usize,
+        payload_crc: u32,
+    ) -> Vec<u8> {
+        let payload_bytes = payload_bytes as u64;
+        assert!(payload_bytes <= PAYLOAD_BYTES_MAX, "a payload fits a staging slot");
         let mut buffer = [0; BODY_BYTES_MAX];
         let version = self.version.of(kind);
         let body = body.encode_as(version, &mut buffer).expect("a body fits its limit");
@@ -40,15 +59,15 @@ impl Writer {
             version,
             flags: 0,
             body_bytes: body.len() as u32,
-            payload_bytes: payload.len() as u64,
-            payload_crc: crc32c::crc32c(payload),
+            payload_bytes,
+            payload_crc,
         }
         .encode(body);
         if kind != Kind::Trailer {
             self.digest.update(header);
             self.record_count += 1;
         }
-        [&header, body, payload].concat()
+        [&header, body].concat()
     }
 
     /// Encodes the trailer, which ends the stream.
@@ -57,6 +76,6 @@ impl Writer {
             record_count: self.record_count,
             digest: self.digest.clone().finalize().into(),
         };
-        self.record(Kind::Trailer, &trailer, &[])
+        self.head(Kind::Trailer, &trailer, 0, 0)
     }
 }

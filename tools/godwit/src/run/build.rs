@@ -1,6 +1,6 @@
 //! From a scenario to a world.
 
-use crate::scenario::{Expected, Program, Scenario, Work};
+use crate::scenario::{Expected, Job, Program, Scenario, Work};
 use godwit_regs::bits::OnCrash;
 use godwit_shim::Mcu;
 use godwit_world::{
@@ -47,23 +47,23 @@ pub(super) fn world(scenario: &Scenario, mcu: &Mcu) -> Result<(World, Ids), Worl
         })?);
     }
     for job in &scenario.jobs {
-        let (source, repeat) = match &job.work {
-            Work::Program(program) => (source(program), 1),
-            Work::Copies(list, rounds) => (JobSource::Copies(list.clone()), *rounds),
-        };
-        ids.jobs.push(world.add_job(JobSpec {
-            name: job.name.clone(),
-            vgpu: ids.vgpus[job.vgpu.index()],
-            source,
-            repeat,
-            endless: job.expected == Expected::Endless,
-        })?);
+        ids.jobs.push(world.add_job(job_spec(job, ids.vgpus[job.vgpu.index()]))?);
     }
     Ok((world, ids))
 }
 
+/// What the world is told of a job.
+pub(super) fn job_spec(job: &Job, vgpu: VgpuId) -> JobSpec {
+    let (source, repeat) = match &job.work {
+        Work::Program(program) => (source(program), 1),
+        Work::Copies(list, rounds) => (JobSource::Copies(list.clone()), *rounds),
+    };
+    let endless = job.expected == Expected::Endless;
+    JobSpec { name: job.name.clone(), vgpu, source, repeat, endless }
+}
+
 /// The output is judged here, by its digest, so the world is told of no expected bytes.
-pub(super) fn source(program: &Program) -> JobSource {
+fn source(program: &Program) -> JobSource {
     JobSource::Program {
         elf: program.elf.to_vec(),
         grid: program.grid,

@@ -1,11 +1,9 @@
 //! A world with one host of a scenario, for moves between processes.
 
-use super::build::{CONTEXT_LAYOUT, source};
+use super::build::{CONTEXT_LAYOUT, job_spec};
 use crate::scenario::{Expected, HostRef, JobRef, Scenario, VgpuRef};
 use godwit_regs::bits::OnCrash;
-use godwit_world::{
-    HostId, HostSpec, JobId, JobSpec, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
-};
+use godwit_world::{HostId, HostSpec, JobId, VgpuId, VgpuSpec, World, WorldConfig, WorldError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -81,14 +79,7 @@ impl HostWorld {
     ) -> Result<(), WorldError> {
         self.vgpus.insert(vgpu, id);
         for job in scenario.job_refs().filter(|job| job.of(scenario).vgpu == vgpu) {
-            let spec = job.of(scenario);
-            let job_id = self.world.add_job(JobSpec {
-                name: spec.name.clone(),
-                vgpu: id,
-                source: source(&spec.program),
-                repeat: 1,
-                endless: spec.expected == Expected::Endless,
-            })?;
+            let job_id = self.world.add_job(job_spec(job.of(scenario), id))?;
             self.jobs.insert(job, job_id);
         }
         Ok(())

@@ -54,7 +54,7 @@ fn a_context_that_the_device_did_not_write_faults_its_channel() {
     let slot = SlotId::new(0).unwrap();
     let from = SlotRange { slot, byte_count: 64 };
     rig.gpu.staging().write(slot, 0, &[0x5a; 64]).unwrap();
-    let crc = crc32c::crc32c(&[0x5a; 64]);
+    let crc = crc_fast::crc32_iscsi(&[0x5a; 64]);
     rig.copy(CopyOp::SlotToContext { from, at: 0, crc });
     rig.run_idle(COMPUTE, 0);
     assert_eq!(rig.firmware.poll_fault(), Some((channel(0), ChannelFault::BadContext)));

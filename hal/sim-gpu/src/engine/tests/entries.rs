@@ -324,7 +324,7 @@ fn code_that_anyone_writes_is_what_runs_next() {
         |rig, code| {
             let mut page = [0; 4096];
             page[..code.len()].copy_from_slice(code);
-            let crc = crc32c::crc32c(&page);
+            let crc = crc_fast::crc32_iscsi(&page);
             let slot = SlotId::new(0).unwrap();
             rig.gpu.staging().write(slot, 0, &page).unwrap();
             let from = SlotRange { slot, byte_count: 4096 };
