@@ -23,5 +23,5 @@ pub use demo::DEMO;
 pub use run::{RunError, execute, execute_on};
 pub use scenario::{
     Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, MoveKind, Program,
-    Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef,
+    Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
 };
