@@ -462,18 +462,12 @@ fn jobs_of_one_vgpu_run_one_after_the_other() {
 fn lists_of_copies_go_through_guest_memory_while_their_vgpu_moves() {
     let mut text = HOSTS.to_owned();
     for (name, through) in [("near", "framebuffer"), ("far", "guest-memory")] {
-        write!(
-            text,
-            "[[job]]\nname = \"{name}\"\nvgpu = \"one\"\ncopies = \"{through}\"\nrounds = 200\n"
-        )
-        .unwrap();
+        writeln!(text, "[[job]]\nname = \"{name}\"\nvgpu = \"one\"").unwrap();
+        writeln!(text, "copies = \"{through}\"\nrounds = 200").unwrap();
     }
     for (at, to) in [(1, "beta"), (3, "alpha"), (6, "beta")] {
-        write!(
-            text,
-            "[[event]]\nat = \"{at} ms\"\nmove = {{ vgpu = \"one\", to = \"{to}\", kind = \"live\" }}\n"
-        )
-        .unwrap();
+        writeln!(text, "[[event]]\nat = \"{at} ms\"").unwrap();
+        writeln!(text, "move = {{ vgpu = \"one\", to = \"{to}\", kind = \"live\" }}").unwrap();
     }
     let report = run(&text);
     verified(&report);
