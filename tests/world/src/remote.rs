@@ -29,8 +29,8 @@ pub struct AwaySpec {
 /// This side of the move.
 #[derive(Debug)]
 enum Half {
-    Source(Source, SourceState),
-    Destination(Destination, DestinationState),
+    Source(Box<Source>, SourceState),
+    Destination(Box<Destination>, DestinationState),
 }
 
 /// A move to or from another process.
@@ -137,7 +137,7 @@ impl World {
         if let Some(path) = keep {
             source.keep_state(path, None).map_err(|error| error.to_string())?;
         }
-        let half = Half::Source(source, SourceState::Working);
+        let half = Half::Source(Box::new(source), SourceState::Working);
         self.vgpus[spec.vgpu.0].in_transfer = true;
         self.remote = Some(Remote { vgpu: spec.vgpu, host, token, half, left: None });
         Ok(token)
@@ -161,7 +161,7 @@ impl World {
         }
         let site = &mut self.hosts[host.0].site(now_ns);
         let destination = Destination::new(site, token, version, None);
-        let half = Half::Destination(destination, DestinationState::Working);
+        let half = Half::Destination(Box::new(destination), DestinationState::Working);
         self.vgpus[vgpu.0].in_transfer = true;
         self.remote = Some(Remote { vgpu, host, token, half, left: None });
         Ok(())

@@ -172,8 +172,8 @@ fn forget(folder: Option<&Path>, token: &Token) {
 
 fn unsettled(token: &Token) -> String {
     format!(
-        "move {token} is committed, and the destination cannot be reached: the vGPU is not run here. \
-         Send again when it can be, or, if it never will be, `godwit resolve` says whose it is"
+        "move {token} is committed, and the destination cannot be reached: the vGPU is not run \
+         here. Send again when it can be; if it never will be, `godwit resolve` says whose it is"
     )
 }
 
@@ -299,8 +299,8 @@ impl Sending<'_> {
         let problems = self.session.world.problems();
         let instructions = self.session.job(self.job.1).instructions;
         let mut text = format!(
-            "move {token}: `{}` was stopped after {instructions} instructions of its job and runs at \
-             the destination\n",
+            "move {token}: `{}` was stopped after {instructions} instructions of its job and runs \
+             at the destination\n",
             self.options.vgpu
         );
         problems.iter().for_each(|problem| text += &format!("problem: {problem}\n"));
