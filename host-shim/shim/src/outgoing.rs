@@ -2,7 +2,8 @@
 
 use crate::chunks::Chunks;
 use crate::stream::{RecordBody, StreamVersion, Writer};
-use godwit_wire::record::Kind;
+use godwit_regs::copy::PageRun;
+use godwit_wire::record::{self, Kind};
 
 /// Records become bytes that wait to be taken. Payloads are moved, not copied.
 #[derive(Debug, Default)]
@@ -43,6 +44,21 @@ impl Outgoing {
         self.bytes.push(head);
         self.bytes.push(payload);
         byte_count
+    }
+
+    /// Writes the bytes of some pages, which have this CRC-32C.
+    pub(crate) fn pages(
+        &mut self,
+        round: u32,
+        runs: &[PageRun],
+        payload: Vec<u8>,
+        crc: u32,
+    ) -> u64 {
+        let runs = runs
+            .iter()
+            .map(|run| record::PageRun { first: run.first, count: run.count, zero: run.zero })
+            .collect();
+        self.checked_record(Kind::Pages, &record::Pages { round, runs }, payload, crc)
     }
 
     /// Writes the trailer, which ends the stream. Returns how many bytes it takes.

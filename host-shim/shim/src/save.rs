@@ -416,12 +416,7 @@ impl Saver {
         let slot = SlotId::new(data.slot).ok_or(SaveError::BadSlot)?;
         let runs = self.staging.runs(slot)?;
         let payload = self.slot(host, data)?;
-        let runs = runs
-            .iter()
-            .map(|run| record::PageRun { first: run.first, count: run.count, zero: run.zero })
-            .collect();
-        let pages = record::Pages { round: self.round, runs };
-        let written = self.out.checked_record(Kind::Pages, &pages, payload, data.crc);
+        let written = self.out.pages(self.round, &runs, payload, data.crc);
         if self.stopped {
             self.stats.stop_bytes += written;
         } else {
