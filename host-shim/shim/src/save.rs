@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use undo::Undo;
 
 /// Bytes that may wait for the link before no more slots are lent: bounds the memory.
-const BUFFERED_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const BUFFERED_MAX: usize = 2 * 1024 * 1024;
 
 /// What is saved, and how it is brought to a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -426,6 +426,9 @@ impl Saver {
         let slot = SlotId::new(data.slot).ok_or(SaveError::BadSlot)?;
         let runs = self.staging.runs(slot)?;
         let payload = self.slot(host, data)?;
+        if runs.is_empty() {
+            return Ok(()); // the log was empty, and a round has one gather at least
+        }
         let runs = runs
             .iter()
             .map(|run| record::PageRun { first: run.first, count: run.count, zero: run.zero })

@@ -39,12 +39,7 @@ impl Saver {
             Phase::Undone(_) | Phase::Described | Phase::Undoing(_, Undo::Start(_)) => {}
             Phase::Between if !self.begun => {}
             // What was written meanwhile is in the device's log: see `CopyOp::DirtyStart`.
-            phase
-                if phase.is_of_rounds()
-                    && self.begins_anew
-                    && !self.stopped
-                    && !stands_still =>
-            {
+            phase if phase.is_of_rounds() && self.begins_anew && !self.stopped && !stands_still => {
                 (self.begun, self.began_anew) = (false, true);
                 (self.round_pages, self.in_round) = (None, false);
                 self.phase = Phase::Between;

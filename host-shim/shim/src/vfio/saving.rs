@@ -9,6 +9,8 @@ use godwit_wire::record::{BODY_BYTES_MAX, HEADER_BYTES};
 
 /// Bytes of a record besides its payload, at most.
 const RECORD_BYTES: u64 = (HEADER_BYTES + BODY_BYTES_MAX) as u64;
+/// Bytes that may be fetched ahead of the reader, with their records.
+const FETCHED_BYTES: u64 = 2 * crate::save::BUFFERED_MAX as u64;
 
 /// What a reader is told before it decides to stop the vGPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,8 +228,8 @@ impl Saving {
         let rest = match round {
             _ if complete => buffered,
             Some(pages) if self.saver.is_last() => buffered + pages + state_bytes(&self.profile),
-            // The round that is under way, and one of what was written since.
-            round => buffered + round.unwrap_or(0) + whole,
+            // What is fetched of a round before the vGPU stands still may have been written again.
+            round => buffered + round.unwrap_or(0).min(FETCHED_BYTES) + whole,
         };
         if !self.saver.is_stopped() {
             return rest;

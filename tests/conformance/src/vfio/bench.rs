@@ -67,7 +67,7 @@ pub trait Bench {
     fn attend(&mut self, side: Side);
 
     /// A guest begins some work, on a device that runs. No time has passed since its doorbell when
-    /// this returns. `false`: the bench cannot.
+    /// this returns. `false`: it cannot.
     fn start(&mut self, side: Side, work: Work) -> bool;
 
     /// A number that changes as long as work goes on, and only then, by what it has written:
@@ -89,9 +89,9 @@ pub trait Bench {
     /// All of a device's memory, as it is behind the guest's back.
     fn memory(&mut self, side: Side) -> Vec<u8>;
 
-    /// A guest's processor writes to the memory of its device, which runs. What is written below
-    /// 64 KiB is no work's.
-    fn write_memory(&mut self, side: Side, at: u64, bytes: &[u8]);
+    /// A guest's processor writes to the memory of its device, which runs; below 64 KiB there is
+    /// nothing of any work's. `false`: it cannot reach it.
+    fn write_memory(&mut self, side: Side, at: u64, bytes: &[u8]) -> bool;
 
     /// All of a guest's own memory.
     fn guest_memory(&mut self, side: Side) -> Vec<u8>;

@@ -154,6 +154,7 @@ fn a_report_may_have_pages_of_another_size<B: Bench>(rig: &mut Rig<'_, B>) -> Ve
         done("a start of the log", result)?;
         let before = rig.bench.guest_memory(FIRST);
         at_work(rig)?;
+        rig.run(100_000);
         rig.go(FIRST, state::STOP)?;
         let after = rig.bench.guest_memory(FIRST);
         let mut bits = [0; PAGES / 8];

@@ -3,9 +3,7 @@
 use super::rig::Rig;
 use super::verdict::{Verdict, differ, done, holds, same};
 use super::{Bench, Side, Work, rules, state};
-use state::{
-    PRE_COPY, PRE_COPY_P2P, RESUMING, RUNNING, RUNNING_P2P, STOP, STOP_COPY,
-};
+use state::{PRE_COPY, PRE_COPY_P2P, RESUMING, RUNNING, RUNNING_P2P, STOP, STOP_COPY};
 use std::format;
 
 rules!("moves":

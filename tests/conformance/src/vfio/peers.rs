@@ -93,9 +93,7 @@ fn work_for_a_peer_goes_on_afterwards<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict
 /// What P2P is for: all devices come to it before any is stopped.
 fn a_peer_may_be_stopped_then<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     rig.start_peer()?;
-    for (p2p, stopped, back) in
-        [(RUNNING_P2P, STOP, RUNNING), (PRE_COPY_P2P, STOP_COPY, RUNNING)]
-    {
+    for (p2p, stopped, back) in [(RUNNING_P2P, STOP, RUNNING), (PRE_COPY_P2P, STOP_COPY, RUNNING)] {
         rig.go(FIRST, p2p)?;
         rig.go(SECOND, p2p)?;
         rig.go(SECOND, stopped)?;

@@ -58,7 +58,7 @@ fn a_state_is_taken_as_a_whole<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
 }
 
 fn nothing_is_no_state<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
-    rig.bench.write_memory(SECOND, 0x5000, &[5; 100]);
+    rig.write_memory(SECOND, 0x5000, &[5; 100])?;
     rig.is_not_taken(SECOND, "a state of no bytes", &[])?;
     rig.works(SECOND)
 }

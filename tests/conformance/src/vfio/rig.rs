@@ -61,6 +61,12 @@ impl<'b, B: Bench> Rig<'b, B> {
         holds(format!("{work:?} begins"), self.bench.start(side, work))
     }
 
+    /// Has the guest's processor write to its device's memory.
+    pub(super) fn write_memory(&mut self, side: Side, at: u64, bytes: &[u8]) -> Verdict {
+        let written = self.bench.write_memory(side, at, bytes);
+        holds("the guest reaches its device's memory", written)
+    }
+
     /// Starts work that reaches the peer, if there is any.
     pub(super) fn start_peer(&mut self) -> Verdict {
         needs(self.bench.start(Side::First, Work::Peer), "the devices are no peers")?;
@@ -258,7 +264,7 @@ impl<'b, B: Bench> Rig<'b, B> {
         let at = state::name(self.state(side));
         same(format!("the state after a reset in {from}"), at, state::name(state::RUNNING))?;
         let memory = self.bench.memory(side);
-        let zero = memory.iter().all(|byte| *byte == 0);
+        let zero = !memory.is_empty() && memory.iter().all(|byte| *byte == 0);
         holds(format!("its memory is zero after a reset in {from}"), zero)
     }
 

@@ -121,7 +121,7 @@ fn a_short_read_is_an_end<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
 fn the_end_for_now_is_enomsg<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     for to in [PRE_COPY, PRE_COPY_P2P] {
         rig.power_on();
-        rig.bench.write_memory(FIRST, 0x1234, &[7; 5000]);
+        rig.write_memory(FIRST, 0x1234, &[7; 5000])?;
         rig.go(FIRST, to)?;
         holds("there is something to read", !rig.read_out(FIRST)?.is_empty())?;
         // Nothing is written meanwhile.
@@ -138,7 +138,7 @@ fn more_may_come_after_the_end_for_now<B: Bench>(rig: &mut Rig<'_, B>) -> Verdic
     rig.go(FIRST, PRE_COPY)?;
     let mut bytes = rig.read_out(FIRST)?;
     for round in 1..4 {
-        rig.bench.write_memory(FIRST, 0x2000 * round, &[round as u8; 9000]);
+        rig.write_memory(FIRST, 0x2000 * round, &[round as u8; 9000])?;
         let more = rig.read_out(FIRST)?;
         holds("what was written since can be read", more.len() >= 9000)?;
         bytes.extend(more);

@@ -55,14 +55,14 @@ fn it_is_no_less_than_what_is_read_then<B: Bench>(rig: &mut Rig<'_, B>) -> Verdi
     Ok(())
 }
 
-/// Where a round was begun and not read, all that it has is read in STOP_COPY. The worst is a
-/// memory without a page of zeros, all of which is written once more.
+/// What pre-copy has begun and nobody has read is read in STOP_COPY. The worst is a memory without a
+/// page of zeros, all of which is written once more.
 fn it_counts_what_precopy_has_left<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     for bytes_max in [0, 5_000, 1 << 20, 1 << 24] {
         rig.power_on();
         let len = rig.bench.memory(FIRST).len();
         for byte in [1, 2] {
-            rig.bench.write_memory(FIRST, 0, &std::vec![byte; len]);
+            rig.write_memory(FIRST, 0, &std::vec![byte; len])?;
             if byte == 1 {
                 rig.go(FIRST, PRE_COPY)?;
                 done("precopy info in PRE_COPY", rig.device(FIRST).precopy_info())?;

@@ -3,9 +3,7 @@
 use crate::device::ShimDevice;
 use crate::flaws::Flaw;
 use godwit_conformance::vfio::{Device, DmaRange, GUEST_MEMORY, PrecopyInfo, errno, state};
-use state::{
-    ERROR, PRE_COPY, PRE_COPY_P2P, RESUMING, RUNNING, RUNNING_P2P, STOP, STOP_COPY,
-};
+use state::{ERROR, PRE_COPY, PRE_COPY_P2P, RESUMING, RUNNING, RUNNING_P2P, STOP, STOP_COPY};
 
 /// A device with one flaw.
 #[derive(Debug)]
@@ -202,7 +200,9 @@ impl Device for Flawed {
         let result =
             if from == RESUMING { self.end_of_resuming(to) } else { self.inner.set_state(to) };
         if !state::saves(from) || !state::saves(to) {
-            self.left = self.moved;
+            if state::saves(from) {
+                self.left = self.moved;
+            }
             (self.moved, self.ended) = (0, false);
         }
         self.count += u32::from(to == RESUMING);
@@ -324,7 +324,7 @@ impl Device for Flawed {
         match self.flaw {
             Flaw::HasASizeInStopCopyOnly if at != STOP_COPY => Err(errno::EINVAL),
             Flaw::IsSmall => Ok(size.min(1_000)),
-            Flaw::CountsNothingThatIsLeft => Ok(size.min(9 << 20)),
+            Flaw::CountsItsMemoryOnly => Ok(size.min(8 << 20)),
             Flaw::NeverGetsSmaller => Ok(*self.first.get_or_insert(size)),
             _ => Ok(size),
         }

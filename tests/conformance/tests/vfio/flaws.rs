@@ -135,8 +135,8 @@ flaws! {
     HasASizeInStopCopyOnly caught_by "size::it_is_told_in_every_state";
     /// It tells of no bytes that are left.
     IsSmall caught_by "size::it_is_no_less_than_what_is_read_then";
-    /// It does not count what pre-copy has begun.
-    CountsNothingThatIsLeft caught_by "size::it_counts_what_precopy_has_left";
+    /// It counts its memory, and nothing else.
+    CountsItsMemoryOnly caught_by "size::it_counts_what_precopy_has_left";
     /// Its size stays what it was.
     NeverGetsSmaller caught_by "size::it_falls_as_data_is_read";
     /// Every write is missed by its log.

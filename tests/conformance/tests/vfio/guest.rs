@@ -111,52 +111,52 @@ impl Guest {
         (self.short, self.shorts) = (None, 0);
     }
 
-    /// Begins work that was not begun, or one more piece of short work.
-    pub(crate) fn start(&mut self, host: &mut Host, gfid: Gfid, work: Work) {
+    /// Begins work that was not begun, or one more piece of short work. `None`: the guest does not
+    /// reach its device, or gets no channel.
+    pub(crate) fn start(&mut self, host: &mut Host, gfid: Gfid, work: Work) -> Option<()> {
         let mut bars = HostBars { host, gfid };
-        let device = Device::probe(&mut bars).expect("there is a device");
+        let device = Device::probe(&mut bars).ok()?;
         if work == Work::Short {
             return self.start_short(&device, host, gfid);
         }
         let (mut started, number) = plan(&device, work);
         let (id, tsg) = numbers(number);
         started.job = started.job.on_channel(id, tsg).expect("there is such a channel");
-        started.job.start(&mut bars).expect("the guest reaches its device");
+        started.job.start(&mut bars).ok()?;
         for _ in 0..STEPS_MAX {
             pass(host, STEP_NS);
-            let state = started.job.poll(&mut HostBars { host, gfid });
-            match state.expect("the guest reaches its device") {
+            match started.job.poll(&mut HostBars { host, gfid }).ok()? {
                 JobState::Creating => {}
                 JobState::Running => {
                     self.jobs.insert(work, started);
-                    return;
+                    return Some(());
                 }
-                state => panic!("{work:?} does not begin: {state:?}"),
+                _ => return None,
             }
         }
-        panic!("{work:?} has no channel");
+        None
     }
 
-    fn start_short(&mut self, device: &Device, host: &mut Host, gfid: Gfid) {
+    fn start_short(&mut self, device: &Device, host: &mut Host, gfid: Gfid) -> Option<()> {
         let mut channel = match self.short.take() {
             Some(channel) => channel,
-            None => open_short(device, host, gfid),
+            None => open_short(device, host, gfid)?,
         };
         self.shorts += 1;
         let entries = [
             Entry::Release { at: Address::fb(SHORT_AT), value: self.shorts },
             Entry::Notify(SHORT_VECTOR),
         ];
-        let submitted = channel.submit(&mut HostBars { host, gfid }, &entries);
-        submitted.expect("the ring has room");
+        channel.submit(&mut HostBars { host, gfid }, &entries).ok()?;
         self.short = Some(channel);
+        Some(())
     }
 
-    /// The driver looks how far its work is, and gives the device more of it.
+    /// The driver looks how far its work is, and gives the device more of it. One that does not
+    /// reach its device gets no further with it.
     pub(crate) fn attend(&mut self, host: &mut Host, gfid: Gfid) {
-        for (work, started) in &mut self.jobs {
-            let state = started.job.poll(&mut HostBars { host, gfid });
-            state.unwrap_or_else(|error| panic!("{work:?}: {error}"));
+        for started in self.jobs.values_mut() {
+            let _ = started.job.poll(&mut HostBars { host, gfid });
         }
     }
 
@@ -221,21 +221,21 @@ pub(crate) fn pass(host: &mut Host, ns: u64) {
 }
 
 /// A channel for short work.
-fn open_short(device: &Device, host: &mut Host, gfid: Gfid) -> Channel {
+fn open_short(device: &Device, host: &mut Host, gfid: Gfid) -> Option<Channel> {
     let (id, tsg) = numbers(3);
     let mut bars = HostBars { host, gfid };
     let (engine, base) = (RunlistId::COPY, SHORT_RING);
     let channel = Channel::create(&mut bars, device, id, tsg, engine, base, SHORT_RING_LOG2);
-    let channel = channel.expect("the channel is free");
+    let channel = channel.ok()?;
     for _ in 0..STEPS_MAX {
         pass(host, STEP_NS);
-        match channel.poll_ready(&mut HostBars { host, gfid }).expect("it is answered") {
+        match channel.poll_ready(&mut HostBars { host, gfid }).ok()? {
             ChannelStatus::Free => {}
-            ChannelStatus::Ready => return channel,
-            status => panic!("no channel for short work: {status:?}"),
+            ChannelStatus::Ready => return Some(channel),
+            ChannelStatus::Faulted(_) | ChannelStatus::Refused => return None,
         }
     }
-    panic!("no channel for short work");
+    None
 }
 
 /// Work, and the number of its channel.
