@@ -2,7 +2,7 @@
 
 use super::rig::Rig;
 use super::verdict::{Verdict, differ, done, holds, same};
-use super::{Bench, Side, Work, rules, state};
+use super::{Bench, Device, Side, Work, rules, state};
 use state::{PRE_COPY, PRE_COPY_P2P, RESUMING, RUNNING, RUNNING_P2P, STOP, STOP_COPY};
 use std::format;
 
@@ -16,6 +16,8 @@ rules!("moves":
     guest_memory_is_reached_from_the_other_device,
     rounds_that_go_on_and_on_end_right,
     a_state_may_be_written_while_it_is_read,
+    a_restart_of_the_firmware_costs_a_session_at_most,
+    a_restart_in_resuming_costs_the_state_at_most,
 );
 
 const FIRST: Side = Side::First;
@@ -189,4 +191,52 @@ fn a_state_may_be_written_while_it_is_read<B: Bench>(rig: &mut Rig<'_, B>) -> Ve
     rig.bench.hand_over(SECOND);
     rig.go(SECOND, RUNNING)?;
     ends(rig, SECOND)
+}
+
+/// Whatever becomes of the session: the device stays in its state, leaves it when it is asked to,
+/// and what it was doing is right in the end.
+fn a_restart_of_the_firmware_costs_a_session_at_most<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    for at in state::ASKED.into_iter().filter(|at| *at != RESUMING) {
+        for bytes_max in [0, 5_000, 1 << 24] {
+            job(rig, 100_000)?;
+            rig.go(FIRST, at)?;
+            if state::saves(at) {
+                rig.read(FIRST, 4096, bytes_max)?;
+            }
+            rig.bench.restart_firmware(FIRST);
+            if at == STOP_COPY {
+                // It may be lost, and is told so; what was read before is of no use then.
+                let _ = rig.read_out(FIRST);
+            }
+            let name = state::name(at);
+            same("the state after a restart", state::name(rig.state(FIRST)), name)?;
+            rig.go(FIRST, RUNNING)?;
+            transfer(rig, FIRST, WAYS[3])?;
+            ends(rig, SECOND)?;
+        }
+    }
+    Ok(())
+}
+
+/// Either the state is there, or it is not taken: never a part of it.
+fn a_restart_in_resuming_costs_the_state_at_most<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    for part in 0..=4 {
+        job(rig, 100_000)?;
+        let bytes = rig.save(FIRST, &[STOP_COPY])?;
+        let (some, rest) = bytes.split_at(bytes.len() * part / 4);
+        rig.go(SECOND, RESUMING)?;
+        done("a write in RESUMING", rig.write(SECOND, some, 4096))?;
+        rig.bench.restart_firmware(SECOND);
+        let written = rig.write(SECOND, rest, 4096);
+        let taken = written.and_then(|()| rig.device(SECOND).set_state(STOP));
+        if taken.is_err() {
+            rig.reset(SECOND)?;
+            rig.load(SECOND, &bytes)?;
+        }
+        rig.same_memory()?;
+        rig.bench.hand_over(SECOND);
+        rig.go(SECOND, RUNNING)?;
+        ends(rig, SECOND)?;
+    }
+    Ok(())
 }

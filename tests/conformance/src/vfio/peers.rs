@@ -14,6 +14,7 @@ rules!("peers":
     work_for_a_peer_goes_on_afterwards,
     a_peer_may_be_stopped_then,
     a_stopped_device_leads_to_p2p_first,
+    a_restart_of_the_firmware_opens_no_way,
 );
 
 const FIRST: Side = Side::First;
@@ -118,6 +119,18 @@ fn a_stopped_device_leads_to_p2p_first<B: Bench>(rig: &mut Rig<'_, B>) -> Verdic
         rig.go(FIRST, stopped)?;
         rig.go(FIRST, RUNNING_P2P)?;
         rig.goes_on(FIRST, Work::Writer)?;
+        rests(rig)?;
+        rig.go(FIRST, RUNNING)?;
+        rig.goes_on(FIRST, Work::Peer)?;
+    }
+    Ok(())
+}
+
+fn a_restart_of_the_firmware_opens_no_way<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
+    rig.start_peer()?;
+    for at in CLOSED {
+        rig.go(FIRST, at)?;
+        rig.bench.restart_firmware(FIRST);
         rests(rig)?;
         rig.go(FIRST, RUNNING)?;
         rig.goes_on(FIRST, Work::Peer)?;
