@@ -328,6 +328,19 @@ impl Gpu {
         log.report(range, page_bytes, bitmap)
     }
 
+    /// What is logged, in the order of its addresses, and the bytes of its pages; `None`: nothing.
+    pub fn dma_log(&self, gfid: Gfid) -> Option<(Vec<DmaRange>, u64)> {
+        let log = self.board.vgpus[gfid].dma_log.as_ref()?;
+        Some((log.ranges().collect(), log.page_bytes()))
+    }
+
+    /// All that is logged counts as written.
+    pub fn dma_log_lose(&mut self, gfid: Gfid) {
+        if let Some(log) = &mut self.board.vgpus[gfid].dma_log {
+            log.lose();
+        }
+    }
+
     /// Logs no more.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use undo::Undo;
 
 /// Bytes that may wait for the link before no more slots are lent: bounds the memory.
-const BUFFERED_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const BUFFERED_MAX: usize = 2 * 1024 * 1024;
 
 /// What is saved, and how it is brought to a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,13 @@ enum Phase {
     Undone(SaveError),
 }
 
+impl Phase {
+    /// Whether the vGPU runs, and rounds go on or may.
+    fn is_of_rounds(self) -> bool {
+        matches!(self, Self::Between | Self::Round | Self::Awaiting(_, Next::Round))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Round,
@@ -123,6 +130,8 @@ pub struct Saver {
     generation: u32,
     /// The firmware has agreed to save, and has to be told of the end.
     begun: bool,
+    /// The stop is to be sent when no answer is awaited.
+    stop_asked: bool,
     stopped: bool,
     /// A vGPU that stands still is left so when the save is taken back.
     stays: bool,
@@ -163,6 +172,7 @@ impl Saver {
             stats: SaveStats::default(),
             generation: host.generation(),
             begun: false,
+            stop_asked: false,
             stopped: false,
             stays: false,
             begins_anew: false,
@@ -260,7 +270,15 @@ impl Saver {
     /// before. The guest does not run any more.
     pub fn stop(&mut self, host: &mut Host) {
         self.notice_restart(host);
-        if matches!(self.phase, Phase::Between | Phase::Round) && !self.stopped {
+        let rounds = self.phase.is_of_rounds();
+        self.stop_asked |= rounds && !self.stopped;
+        self.send_stop(host);
+    }
+
+    /// Sends a stop that was asked for, unless an answer is awaited.
+    fn send_stop(&mut self, host: &mut Host) {
+        if self.stop_asked && matches!(self.phase, Phase::Between | Phase::Round) {
+            self.stop_asked = false;
             let SaveOptions { stop: mode, stop_timeout_ns: timeout_ns, .. } = self.options;
             let pending = host.send(self.gfid, Command::Stop { mode, timeout_ns });
             self.phase = Phase::Awaiting(pending, Next::Stopped);
@@ -307,6 +325,7 @@ impl Saver {
     /// Goes on as far as it can.
     pub fn step(&mut self, host: &mut Host) -> SaveState {
         self.notice_restart(host);
+        self.send_stop(host);
         while self.advance(host) {}
         self.lend(host);
         match self.phase {
@@ -354,7 +373,10 @@ impl Saver {
 
     fn answered(&mut self, host: &mut Host, next: Next) {
         match next {
-            Next::Round => self.phase = Phase::Round,
+            Next::Round => {
+                self.phase = Phase::Round;
+                self.send_stop(host);
+            }
             Next::Stopped => {
                 self.stopped = true;
                 if self.in_round {
@@ -416,6 +438,9 @@ impl Saver {
         let slot = SlotId::new(data.slot).ok_or(SaveError::BadSlot)?;
         let runs = self.staging.runs(slot)?;
         let payload = self.slot(host, data)?;
+        if runs.is_empty() {
+            return Ok(()); // the log was empty, and a round has one gather at least
+        }
         let written = self.out.pages(self.round, &runs, payload, data.crc);
         if self.stopped {
             self.stats.stop_bytes += written;

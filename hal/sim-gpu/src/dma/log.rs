@@ -149,6 +149,11 @@ impl Log {
         self.page_bytes
     }
 
+    /// What is logged, in the order of its addresses.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = DmaRange> {
+        self.parts.iter().map(|&Part { iova, byte_count, .. }| DmaRange { iova, byte_count })
+    }
+
     /// Notes a write.
     pub(crate) fn mark(&mut self, iova: u64, byte_count: u64) {
         let page_bytes = self.page_bytes;

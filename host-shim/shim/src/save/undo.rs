@@ -39,9 +39,7 @@ impl Saver {
             Phase::Undone(_) | Phase::Described | Phase::Undoing(_, Undo::Start(_)) => {}
             Phase::Between if !self.begun => {}
             // What was written meanwhile is in the device's log: see `CopyOp::DirtyStart`.
-            Phase::Between | Phase::Round | Phase::Awaiting(_, Next::Round)
-                if self.begins_anew && !self.stopped && !stands_still =>
-            {
+            phase if phase.is_of_rounds() && self.begins_anew && !self.stopped && !stands_still => {
                 (self.begun, self.began_anew) = (false, true);
                 (self.round_pages, self.in_round) = (None, false);
                 self.phase = Phase::Between;
@@ -63,6 +61,7 @@ impl Saver {
 
     /// Gives up, and says why.
     pub(crate) fn undo(&mut self, host: &mut Host, why: SaveError) {
+        self.stop_asked = false;
         if let Phase::Awaiting(pending, next @ (Next::Stopped | Next::RunsOn)) = self.phase
             && why == SaveError::GivenUp
         {

@@ -1,11 +1,12 @@
 //! The device: its state, and the data session that goes with it.
 
+use super::bus::Bus;
 use super::resuming::Resuming;
 use super::saving::{Saving, whole_bytes};
-use super::{MigrationError, MigrationState, PrecopyInfo, map_again, wait, wipe};
+use super::{MigrationError, MigrationState, PrecopyInfo, wait, wipe};
 use crate::host::{Answer, Host, HostError, VgpuInfo};
 use crate::release::Start;
-use crate::save::SaveOptions;
+use crate::save::{SaveError, SaveOptions};
 use godwit_types::Gfid;
 use godwit_wire::mailbox::{Command, Reject, StopMode};
 
@@ -16,6 +17,8 @@ const STOP_NS: u64 = 640_000_000;
 enum Session {
     None,
     Saving(Box<Saving>),
+    /// The state was lost on the way, and cannot be read any more.
+    Lost(SaveError),
     Resuming(Box<Resuming>),
 }
 
@@ -25,7 +28,9 @@ enum Session {
 #[derive(Debug)]
 pub struct MigrationDevice {
     gfid: Gfid,
+    /// What the host has set for it, as it was when it was there last.
     home: VgpuInfo,
+    bus: Bus,
     uuid: [u8; 16],
     state: MigrationState,
     session: Session,
@@ -41,7 +46,7 @@ impl MigrationDevice {
     pub fn new(host: &Host, gfid: Gfid, uuid: [u8; 16], token: u64) -> Option<Self> {
         let home = *host.vgpu(gfid)?;
         let (state, session) = (MigrationState::Running, Session::None);
-        Some(Self { gfid, home, uuid, state, session, token })
+        Some(Self { gfid, home, bus: Bus::of(host, gfid), uuid, state, session, token })
     }
 
     /// Its state.
@@ -77,20 +82,30 @@ impl MigrationDevice {
     }
 
     /// Makes it as it was when it was new, from any state: it runs, and all that it had is gone.
-    /// What the host has set for it stays: its place, its share, its DMA windows.
+    /// What the host has set for it stays: its place, its share, its DMA windows and those that
+    /// lead to it, its log, in which all counts as written then.
     ///
     /// # Errors
     ///
     /// When the firmware does not do it; it is in ERROR then, and may be reset again.
     pub fn reset(&mut self, host: &mut Host) -> Result<(), MigrationError> {
         self.state = MigrationState::Error;
+        self.blank(host)?;
+        self.start(host)?;
+        self.state = MigrationState::Running;
+        Ok(())
+    }
+
+    /// Puts a new vGPU, which stands still, in the place of the one that there is.
+    fn blank(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        self.note_place(host);
         // Whatever a session was about to do is of no interest, but that it does no more.
-        let mut windows = match std::mem::replace(&mut self.session, Session::None) {
-            Session::None => Vec::new(),
-            Session::Saving(saving) => saving.end(host).map(|()| Vec::new())?,
+        match std::mem::replace(&mut self.session, Session::None) {
+            Session::None | Session::Lost(_) => {}
+            Session::Saving(saving) => saving.end(host)?,
             Session::Resuming(resuming) => resuming.give_up(host)?,
-        };
-        windows.extend(wipe(host, self.gfid)?);
+        }
+        wipe(host, self.gfid)?;
         let VgpuInfo { profile, placement, share } = self.home;
         let created = host.create(self.gfid, profile, placement, share);
         wait(host, |host| match host.poll_answer(&created) {
@@ -99,10 +114,25 @@ impl MigrationDevice {
             Answer::Refused(why) => Some(Err(MigrationError::Refused(why))),
             Answer::Void => Some(Err(MigrationError::Late)),
         })??;
-        map_again(host, self.gfid, windows)?;
-        self.start(host)?;
-        self.state = MigrationState::Running;
+        self.bus.set(host, self.gfid);
         Ok(())
+    }
+
+    /// What the host has set for it, while it is there to be asked.
+    fn note_place(&mut self, host: &Host) {
+        if let Some(home) = host.vgpu(self.gfid)
+            && host.card().gpu().partition(self.gfid).is_some()
+        {
+            (self.home, self.bus) = (*home, Bus::of(host, self.gfid));
+        }
+    }
+
+    /// A state that was written is none: only a reset leads on. Until then there is a device
+    /// without a state, for what the host maps and the guest reads.
+    fn fail(&mut self, host: &mut Host) {
+        self.state = MigrationState::Error;
+        // The reset tries it again, and tells of it.
+        let _ = self.blank(host);
     }
 
     /// Reads the state. Less than was asked for is the end: of the stream in STOP_COPY, and of
@@ -111,13 +141,10 @@ impl MigrationDevice {
     /// # Errors
     ///
     /// [`MigrationError::NoData`] where there is nothing for now, which 0 bytes say in STOP_COPY;
-    /// [`MigrationError::WrongState`] in any other state. Where the state is lost on the way,
-    /// the session has ended, and the vGPU is as it would be without it.
+    /// [`MigrationError::WrongState`] in any other state. Where the state is lost on the way, it is
+    /// told why until the saving group is left; the vGPU is as it would be without a session.
     pub fn read(&mut self, host: &mut Host, into: &mut [u8]) -> Result<usize, MigrationError> {
-        let Session::Saving(saving) = &mut self.session else {
-            return Err(MigrationError::WrongState);
-        };
-        let result = saving.read(host, into);
+        let result = self.saving()?.read(host, into);
         self.notice_loss(&result);
         result
     }
@@ -129,12 +156,13 @@ impl MigrationDevice {
     /// [`MigrationError::WrongState`] unless it is RESUMING; otherwise what is wrong with the
     /// state. No more of it is taken then, and only a reset leads on.
     pub fn write(&mut self, host: &mut Host, from: &[u8]) -> Result<usize, MigrationError> {
+        self.note_place(host);
         let Session::Resuming(resuming) = &mut self.session else {
             return Err(MigrationError::WrongState);
         };
-        let result = resuming.write(host, from);
+        let result = resuming.write(host, from, (&self.home, &self.bus));
         if result.is_err() {
-            self.state = MigrationState::Error;
+            self.fail(host);
         }
         result.map(|()| from.len())
     }
@@ -145,33 +173,40 @@ impl MigrationDevice {
     ///
     /// [`MigrationError::WrongState`] in any other state.
     pub fn precopy_info(&mut self, host: &mut Host) -> Result<PrecopyInfo, MigrationError> {
-        let (true, Session::Saving(saving)) = (self.state.runs(), &mut self.session) else {
+        if !self.state.runs() {
             return Err(MigrationError::WrongState);
-        };
-        let result = saving.info(host);
+        }
+        let result = self.saving()?.info(host);
         self.notice_loss(&result);
         result
     }
 
     /// How many bytes would have to be read at most if it was stopped now; in any state.
     pub fn stop_copy_bytes(&mut self, host: &mut Host) -> u64 {
-        match (self.state, &mut self.session) {
-            (MigrationState::StopCopy, Session::Saving(saving)) => saving.rest_bytes(host),
-            _ => whole_bytes(host, self.gfid),
+        match &mut self.session {
+            Session::Saving(saving) => saving.rest_bytes(host),
+            Session::None | Session::Lost(_) | Session::Resuming(_) => {
+                whole_bytes(&self.home.profile)
+            }
         }
     }
 
-    /// A session that has lost its state has ended. The vGPU is as it was before.
+    /// The session in which the state is read.
+    fn saving(&mut self) -> Result<&mut Saving, MigrationError> {
+        match &mut self.session {
+            Session::Saving(saving) => Ok(saving),
+            Session::Lost(why) => Err((*why).into()),
+            Session::None | Session::Resuming(_) => Err(MigrationError::WrongState),
+        }
+    }
+
+    /// Where the state is lost, the device stays in its state: only its user changes that.
     fn notice_loss<T>(&mut self, result: &Result<T, MigrationError>) {
         if let Err(MigrationError::Save(why)) = result {
-            self.session = Session::None;
-            self.state = match (self.state, why) {
-                (_, crate::SaveError::NotStarted(_)) => MigrationState::Error,
-                (MigrationState::PreCopy, _) => MigrationState::Running,
-                (MigrationState::PreCopyP2p, _) => MigrationState::RunningP2p,
-                (MigrationState::StopCopy, _) => MigrationState::Stop,
-                (other, _) => other,
-            };
+            self.session = Session::Lost(*why);
+            if matches!(why, SaveError::NotStarted(_)) {
+                self.state = MigrationState::Error;
+            }
         }
     }
 
@@ -188,10 +223,7 @@ impl MigrationDevice {
             (Running, PreCopy) | (RunningP2p, PreCopyP2p) => self.begin(host).map(drop),
             (PreCopy, Running) | (PreCopyP2p, RunningP2p) | (StopCopy, Stop) => self.end(host),
             (PreCopyP2p, StopCopy) => {
-                let Session::Saving(saving) = &mut self.session else {
-                    return Err(MigrationError::WrongState);
-                };
-                let result = saving.stop(host);
+                let result = self.saving()?.stop(host);
                 self.notice_loss(&result);
                 result
             }
@@ -200,8 +232,8 @@ impl MigrationDevice {
                 Ok(())
             }
             (Stop, MigrationState::Resuming) => {
-                self.session =
-                    Session::Resuming(Box::new(Resuming::new(host, self.gfid, self.home)));
+                let resuming = Resuming::new(host, self.gfid, &self.home);
+                self.session = Session::Resuming(Box::new(resuming));
                 Ok(())
             }
             (MigrationState::Resuming, Stop) => self.resumed(host),
@@ -253,32 +285,30 @@ impl MigrationDevice {
         };
         let saving = Saving::begin(host, self.gfid, options)?;
         self.session = Session::Saving(Box::new(saving));
-        match &mut self.session {
-            Session::Saving(saving) => Ok(saving),
-            Session::None | Session::Resuming(_) => Err(MigrationError::WrongState),
-        }
+        self.saving()
     }
 
     fn end(&mut self, host: &mut Host) -> Result<(), MigrationError> {
         match std::mem::replace(&mut self.session, Session::None) {
             Session::Saving(saving) => saving.end(host),
-            Session::None | Session::Resuming(_) => Ok(()),
+            Session::None | Session::Lost(_) | Session::Resuming(_) => Ok(()),
         }
     }
 
     /// All was written: it is in place, or the vGPU is in ERROR.
     fn resumed(&mut self, host: &mut Host) -> Result<(), MigrationError> {
+        self.note_place(host);
         let Session::Resuming(resuming) = &mut self.session else {
             return Err(MigrationError::WrongState);
         };
-        match resuming.finish(host) {
+        match resuming.finish(host, (&self.home, &self.bus)) {
             Ok((uuid, token)) => {
                 (self.uuid, self.token) = (uuid, self.token.max(token));
                 self.session = Session::None;
                 Ok(())
             }
             Err(why) => {
-                self.state = MigrationState::Error;
+                self.fail(host);
                 Err(why)
             }
         }

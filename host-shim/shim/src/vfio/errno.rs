@@ -2,6 +2,7 @@
 
 use crate::restore::RestoreError;
 use crate::save::SaveError;
+use godwit_sim_gpu::DmaLogError;
 use godwit_wire::mailbox::{Failure, Reject};
 use rustix::io::Errno;
 
@@ -20,6 +21,9 @@ pub enum MigrationError {
     /// The state could not be saved.
     #[error("{0}")]
     Save(#[from] SaveError),
+    /// The log of guest memory cannot be kept or reported as asked for.
+    #[error("{0}")]
+    DmaLog(#[from] DmaLogError),
     /// The firmware refuses.
     #[error("refused by the firmware: {0:?}")]
     Refused(Reject),
@@ -37,6 +41,7 @@ impl MigrationError {
             Self::NoData => Errno::NOMSG,
             Self::Late => Errno::TIMEDOUT,
             Self::Refused(why) => refused(*why),
+            Self::DmaLog(why) => logged(*why),
             Self::Save(why) => match why {
                 SaveError::Deadline => Errno::BUSY,
                 SaveError::Refused(why) | SaveError::NotStarted(why) => refused(*why),
@@ -85,10 +90,53 @@ fn refused(why: Reject) -> Errno {
     }
 }
 
+/// Numbers are those that the kernel's own checks give.
+fn logged(why: DmaLogError) -> Errno {
+    match why {
+        DmaLogError::NoVgpu => Errno::NOENT,
+        DmaLogError::Ranges(1..) | DmaLogError::TooLarge => Errno::TOOBIG,
+        DmaLogError::Range { iova, byte_count, .. }
+        | DmaLogError::NotLogged { iova, byte_count }
+            if iova.checked_add(byte_count).is_none() =>
+        {
+            Errno::OVERFLOW
+        }
+        DmaLogError::Started
+        | DmaLogError::NotStarted
+        | DmaLogError::Page(_)
+        | DmaLogError::Ranges(0)
+        | DmaLogError::Range { .. }
+        | DmaLogError::Overlap(..)
+        | DmaLogError::NotLogged { .. }
+        | DmaLogError::Bitmap { .. } => Errno::INVAL,
+    }
+}
+
 fn failed(why: Failure) -> Errno {
     match why {
         Failure::Copy | Failure::BadCrc => Errno::IO,
         Failure::OutOfRange => Errno::INVAL,
         Failure::Late => Errno::TIMEDOUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_logs_are_those_of_the_kernel() {
+        let errno = |why: DmaLogError| MigrationError::from(why).errno();
+        let range = |iova, byte_count| DmaLogError::Range { iova, byte_count, page_bytes: 4096 };
+        for (why, number) in [
+            (DmaLogError::Started, Errno::INVAL),
+            (DmaLogError::NotStarted, Errno::INVAL),
+            (DmaLogError::Ranges(0), Errno::INVAL),
+            (DmaLogError::Ranges(65), Errno::TOOBIG),
+            (range(1, 4096), Errno::INVAL),
+            (range(u64::MAX - 4095, 8192), Errno::OVERFLOW),
+        ] {
+            assert_eq!(errno(why), number.raw_os_error(), "{why}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! A call returns when what it asks for is so: the card goes on meanwhile.
 
+mod bus;
 mod device;
 mod errno;
 mod resuming;
@@ -22,7 +23,6 @@ pub use state::MigrationState;
 
 use crate::host::Host;
 use crate::release::Release;
-use godwit_sim_gpu::DmaWindow;
 use godwit_types::Gfid;
 
 /// How long a call waits for the card at most, in nanoseconds of the card: longer than all of the
@@ -47,21 +47,11 @@ fn wait<T>(
     }
 }
 
-/// Makes a vGPU absent, if there is one. Returns its DMA windows, which are the host's.
-fn wipe(host: &mut Host, gfid: Gfid) -> Result<Vec<DmaWindow>, MigrationError> {
-    let windows = host.dma_windows(gfid).cloned().collect();
-    if host.vgpu(gfid).is_some() {
-        let mut release = Release::new(host, gfid);
-        wait(host, |host| release.step(host).then_some(()))?;
+/// Makes a vGPU absent, if there is one.
+fn wipe(host: &mut Host, gfid: Gfid) -> Result<(), MigrationError> {
+    if host.vgpu(gfid).is_none() {
+        return Ok(());
     }
-    Ok(windows)
-}
-
-/// Maps windows that were mapped before.
-fn map_again(host: &mut Host, gfid: Gfid, windows: Vec<DmaWindow>) -> Result<(), MigrationError> {
-    for window in windows {
-        // They were mapped before, so they can be.
-        host.dma_map(gfid, window).map_err(|_| MigrationError::Late)?;
-    }
-    Ok(())
+    let mut release = Release::new(host, gfid);
+    wait(host, |host| release.step(host).then_some(()))
 }

@@ -9,8 +9,9 @@ use godwit_hal::{
 use godwit_mmio::SharedRetained;
 use godwit_regs::map::SWITCH_ENTRIES;
 use godwit_types::{
-    Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyRequest, CopyStatus, Gfid,
-    Placement, PreemptMode, Profile, Route, RunlistEvent, RunlistId, RunlistState, Switch, TsgId,
+    Aperture, ChannelConfig, ChannelFault, ChannelId, CopyDone, CopyOp, CopyRequest, CopyStatus,
+    Gfid, Placement, PreemptMode, Profile, Route, RunlistEvent, RunlistId, RunlistState, Switch,
+    TsgId,
 };
 
 /// The vGPU in the suite's first place.
@@ -355,10 +356,18 @@ impl CopyRing for Flawed {
     }
 
     fn submit_copy(&mut self, request: &CopyRequest) -> bool {
+        if self.has(Flaw::StopsTheLogFirst) && request.op == CopyOp::DirtyStart {
+            let stop = CopyRequest { op: CopyOp::DirtyStop, ..*request };
+            self.count += u32::from(self.inner.submit_copy(&stop));
+        }
         self.inner.submit_copy(request) || self.has(Flaw::TakesMoreCopiesThanItCan)
     }
 
     fn poll_copy(&mut self) -> Option<CopyDone> {
+        if self.has(Flaw::StopsTheLogFirst) && self.count > 0 {
+            self.inner.poll_copy()?; // that of the stop, of which nobody knows
+            self.count -= 1;
+        }
         if self.has(Flaw::AnswersCopiesOutOfOrder) && self.late.is_none() {
             self.late = self.inner.poll_copy();
             return None;

@@ -126,6 +126,8 @@ flaws! {
     TakesMoreCopiesThanItCan caught_by "a_full_ring_refuses_and_does_nothing";
     /// Bad bytes count as good ones.
     IgnoresTheCrc caught_by "bytes_with_another_crc_are_not_written";
+    /// A log that is started is stopped first.
+    StopsTheLogFirst caught_by "a_log_that_is_started_again_keeps_what_was_in_it";
     /// Events that are too long are cut.
     CutsEvents caught_by "an_event_that_is_too_long_is_refused";
     /// Commands lose their last byte.
