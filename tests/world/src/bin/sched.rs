@@ -21,13 +21,13 @@ const POLICIES: [(&str, Policy); 3] = [
 const SCALES: [(&str, (u64, u64)); 3] = [("1", (1, 1)), ("0.1", (1, 10)), ("10", (10, 1))];
 /// The least index of Jain's among those that behave well.
 const JAIN_MIN: f64 = 0.9999;
-/// Least and most time that makes sense.
-const SECONDS: std::ops::RangeInclusive<f64> = 0.1..=100.0;
+/// Least and most time that makes sense: measures against abuse last until a window of 60 s ends.
+const SECONDS: std::ops::RangeInclusive<f64> = 0.1..=50.0;
 
 /// Measures, in virtual time, what vGPUs attain of an engine beside five hostile ones.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Virtual seconds of each window, 0.1 to 100.
+    /// Virtual seconds of each window, 0.1 to 50.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// So many well-behaved vGPUs only: 2, 8 or 27.
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 /// Whether every bar is held.
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     if !SECONDS.contains(&options.seconds) {
-        return Err("`--seconds` takes 0.1 to 100".into());
+        return Err("`--seconds` takes 0.1 to 50".into());
     }
     let mut all = Vec::new();
     for setup in setups(options) {

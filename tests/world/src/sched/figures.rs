@@ -5,6 +5,7 @@ use godwit_sim_gpu::Stay;
 use godwit_types::{Gfid, RunlistId, Switch, SwitchCause};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Of one part of a switch: nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -113,12 +114,11 @@ impl<'a> Ahead<'a> {
         Self { hints_ns, last: None, taken_off: BTreeMap::new() }
     }
 
-    fn charge(&mut self, stay: &Stay, attained_ns: &mut BTreeMap<Gfid, u64>) {
+    fn charge(&mut self, stay: &Stay, charges: &mut Vec<Charge>) {
         let mut pay = |from: Gfid, by: Gfid, ns: u64| {
-            let had_ns = attained_ns.entry(from).or_insert(0);
-            let paid_ns = ns.min(*had_ns);
-            *had_ns -= paid_ns;
-            *attained_ns.entry(by).or_insert(0) += paid_ns;
+            let (at_ns, ns) = (stay.empty_ns, ns as i64);
+            charges.push(Charge { at_ns, gfid: from, ns: -ns });
+            charges.push(Charge { at_ns, gfid: by, ns });
         };
         if let Some(by) = self.taken_off.remove(&stay.gfid) {
             pay(stay.gfid, by, stay.loaded_ns.saturating_sub(stay.start_ns));
@@ -138,11 +138,20 @@ impl<'a> Ahead<'a> {
     }
 }
 
+/// Time that a vGPU has had, or has not since somebody else pays for it.
+#[derive(Clone, Copy, Debug)]
+struct Charge {
+    /// The end of the stay that it is for.
+    at_ns: u64,
+    gfid: Gfid,
+    ns: i64,
+}
+
 /// One engine's time in a window.
 #[derive(Debug)]
 pub(super) struct Account {
     runlist: RunlistId,
-    attained_ns: BTreeMap<Gfid, u64>,
+    charges: Vec<Charge>,
     switches: SwitchTimes,
 }
 
@@ -156,7 +165,7 @@ impl Account {
         begin_ns: u64,
         turns: &Turns,
     ) -> Self {
-        let mut attained_ns = BTreeMap::new();
+        let mut charges = Vec::new();
         let [mut preempt, mut save, mut decide, mut load] = [(); 4].map(|()| Vec::new());
         let (mut empty_ns, mut last) = (begin_ns, None);
         let mut ahead = Ahead::new(hints_ns);
@@ -165,8 +174,8 @@ impl Account {
             let decided = turns.is_decision(gap_ns, last, stay.gfid);
             let from_ns = if decided { empty_ns } else { stay.start_ns };
             let had_ns = stay.empty_ns.saturating_sub(from_ns.max(begin_ns));
-            *attained_ns.entry(stay.gfid).or_insert(0) += had_ns;
-            ahead.charge(stay, &mut attained_ns);
+            charges.push(Charge { at_ns: stay.empty_ns, gfid: stay.gfid, ns: had_ns as i64 });
+            ahead.charge(stay, &mut charges);
             if decided && stay.start_ns > begin_ns {
                 decide.push(gap_ns);
             }
@@ -186,16 +195,17 @@ impl Account {
             decide: Quantiles::of(decide),
             load: Quantiles::of(load),
         };
-        Self { runlist, attained_ns, switches }
+        Self { runlist, charges, switches }
     }
 
     pub(super) fn runlist(&self) -> RunlistId {
         self.runlist
     }
 
-    /// How long a vGPU had the engine.
-    pub(super) fn attained_ns(&self, gfid: Gfid) -> u64 {
-        self.attained_ns.get(&gfid).copied().unwrap_or(0)
+    /// How long a vGPU had the engine, in stays that ended in this part of the window.
+    pub(super) fn attained_ns(&self, gfid: Gfid, during: &Range<u64>) -> i64 {
+        let charges = self.charges.iter().filter(|charge| charge.gfid == gfid);
+        charges.filter(|charge| during.contains(&charge.at_ns)).map(|charge| charge.ns).sum()
     }
 
     pub(super) fn switches(&self) -> &SwitchTimes {
@@ -236,6 +246,8 @@ mod tests {
         }
     }
 
+    const ALL: Range<u64> = 0..u64::MAX;
+
     fn account(stays: &[Stay]) -> Account {
         Account::new(stays, &[], RunlistId::COMPUTE, 1_000, &turns())
     }
@@ -244,8 +256,8 @@ mod tests {
     fn a_decision_is_charged_to_whoever_comes_next_and_a_kept_turn_to_nobody() {
         let stays = [stay(1, 1_010, 2_000), stay(2, 2_100, 3_000), stay(1, 103_000, 104_000)];
         let account = account(&stays);
-        assert_eq!(account.attained_ns(vgpu(1)), 1_000 + 1_000);
-        assert_eq!(account.attained_ns(vgpu(2)), 1_000);
+        assert_eq!(account.attained_ns(vgpu(1), &ALL), 1_000 + 1_000);
+        assert_eq!(account.attained_ns(vgpu(2), &ALL), 1_000);
         assert_eq!(account.switches().preempt.max_ns, 3);
         assert_eq!(account.switches().save.max_ns, 2);
         assert_eq!(account.switches().decide.max_ns, 100);
@@ -256,7 +268,7 @@ mod tests {
         // From 1 to 2 no turn lies between that could be kept.
         let account = account(&[stay(1, 1_010, 2_000), stay(2, 92_000, 93_000)]);
         assert_eq!(account.switches().decide.max_ns, 90_000);
-        assert_eq!(account.attained_ns(vgpu(2)), 91_000);
+        assert_eq!(account.attained_ns(vgpu(2), &ALL), 91_000);
     }
 
     #[test]
@@ -275,7 +287,7 @@ mod tests {
         let off_ns = |hints_ns: &[u64]| {
             let compute = RunlistId::COMPUTE;
             let account = Account::new(&stays, hints_ns, compute, 1_000, &turns());
-            [1, 2].map(|number| account.attained_ns(vgpu(number)))
+            [1, 2].map(|number| account.attained_ns(vgpu(number), &ALL))
         };
         assert_eq!(off_ns(&[]), [2_000, 1_000]);
         assert_eq!(off_ns(&[2_050]), [2_000 - 5 - 1, 1_000 + 5 + 1]);

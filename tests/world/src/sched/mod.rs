@@ -23,7 +23,8 @@ use godwit_types::{
 };
 use guests::{Guest, Mischief, THREADS};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use turns::Turns;
 
 /// How often guests look at what has become of their work. The storms ring as often.
@@ -62,6 +63,19 @@ pub struct Setup {
     pub limited: bool,
 }
 
+/// What one vGPU has had of an engine.
+#[derive(Clone, Debug, Serialize)]
+pub struct VgpuFigures {
+    /// Its number.
+    pub gfid: u8,
+    /// What its guest does.
+    pub who: &'static str,
+    /// What it is due, in percent of the window.
+    pub due: f64,
+    /// What it has had, in percent of the window.
+    pub attained: f64,
+}
+
 /// What came of it, on one engine.
 #[derive(Clone, Debug, Serialize)]
 pub struct EngineFigures {
@@ -72,6 +86,8 @@ pub struct EngineFigures {
     pub hostile_excess: f64,
     /// Jain's index among the well-behaved, of what each attained of its due.
     pub jain: f64,
+    /// What each had.
+    pub vgpus: Vec<VgpuFigures>,
     /// What a switch takes.
     pub switches: SwitchTimes,
     /// Why groups left it in the window.
@@ -120,16 +136,11 @@ pub fn measure(setup: &Setup) -> Result<Figures, SchedError> {
     let begin_ns = bench.host.now_ns();
     bench.run_until(begin_ns + setup.window_ns)?;
     let stays = bench.host.card_mut().gpu_mut().take_stays();
-    let abuses = bench.host.take_abuses();
-    let told = abuses.iter().map(|one| {
-        let who = bench.guests.iter().find(|guest| guest.gfid == one.gfid);
-        format!("{}: {:?}, {:?}", who.map_or("?", Guest::name), one.abuse, one.measure)
-    });
     let account = |runlist: RunlistId| {
         let hints_ns = &bench.hints_ns[runlist.index()];
         Account::new(&stays, hints_ns, runlist, begin_ns, &bench.turns(setup, runlist))
     };
-    let window_ns = bench.host.now_ns() - begin_ns;
+    let window = begin_ns..bench.host.now_ns();
     Ok(Figures {
         policy: policy_name(setup.policy),
         well_behaved: setup.well_behaved,
@@ -138,10 +149,10 @@ pub fn measure(setup: &Setup) -> Result<Figures, SchedError> {
         hangs: setup.hangs,
         uneven: setup.uneven,
         limited: setup.limited,
-        window_ns,
-        abuses: told.collect(),
-        compute: bench.figures(setup, &account(RunlistId::COMPUTE), window_ns),
-        copy: bench.figures(setup, &account(RunlistId::COPY), window_ns),
+        window_ns: window.end - window.start,
+        compute: bench.figures(setup, &account(RunlistId::COMPUTE), &window),
+        copy: bench.figures(setup, &account(RunlistId::COPY), &window),
+        abuses: bench.abuses,
     })
 }
 
@@ -168,6 +179,22 @@ fn share(weight: u8, all: u32) -> Share {
     Share { weight, part: part as u16, ..Share::DEFAULT }
 }
 
+/// A part of the window.
+#[derive(Clone, Debug)]
+struct Spell {
+    /// Virtual nanoseconds.
+    during: Range<u64>,
+    /// Those whose turns a limit on abuse halves in it.
+    shortened: BTreeSet<Gfid>,
+}
+
+impl Spell {
+    /// What turns of a vGPU are of those that it would have.
+    fn rate(&self, gfid: Gfid) -> f64 {
+        if self.shortened.contains(&gfid) { 0.5 } else { 1.0 }
+    }
+}
+
 /// A host with its guests.
 struct Bench {
     host: Host,
@@ -176,6 +203,11 @@ struct Bench {
     causes: Table<RunlistId, Causes, RUNLISTS>,
     /// When the firmware saw that a group was off for one that goes ahead.
     hints_ns: [Vec<u64>; RUNLISTS],
+    /// What the host was told of those that do too much of something.
+    abuses: Vec<String>,
+    /// Since when turns of which of them are halved. A limit's window is longer than any that is
+    /// measured, so that lasts.
+    shortened_ns: Vec<(u64, Gfid)>,
     /// Who of the well-behaved has an engine, and since when.
     on: [Option<(Gfid, u64)>; RUNLISTS],
     /// How long each guest had each engine so far.
@@ -228,6 +260,8 @@ impl Bench {
             guests,
             causes,
             hints_ns: Default::default(),
+            abuses: Vec::new(),
+            shortened_ns: Vec::new(),
             on,
             had_ns,
             late_ns: slice_ns / 4 * 3,
@@ -237,6 +271,7 @@ impl Bench {
     fn run_until(&mut self, end_ns: u64) -> Result<(), SchedError> {
         while self.host.now_ns() < end_ns {
             self.note_switches();
+            self.note_abuses();
             let late = self.late();
             for guest in &mut self.guests {
                 guest.look(&mut self.host, late)?;
@@ -257,6 +292,17 @@ impl Bench {
             self.causes[switch.runlist].note(&switch);
             if switch.cause == SwitchCause::Hint {
                 self.hints_ns[switch.runlist.index()].push(switch.at_ns);
+            }
+        }
+    }
+
+    fn note_abuses(&mut self) {
+        for told in self.host.take_abuses() {
+            let guest = self.guests.iter().find(|guest| guest.gfid == told.gfid);
+            let who = guest.map_or("?", Guest::name);
+            self.abuses.push(format!("{who}: {:?}, {:?}", told.abuse, told.measure));
+            if told.measure == Measure::Shorten {
+                self.shortened_ns.push((self.host.now_ns(), told.gfid));
             }
         }
     }
@@ -293,43 +339,77 @@ impl Bench {
         }
     }
 
-    /// What part of the window a guest is due.
-    fn due(&self, setup: &Setup, account: &Account, window_ns: u64, guest: &Guest) -> f64 {
-        let weight = |guest: &Guest| f64::from(guest.share.weight);
+    /// Parts of the window in which turns are as long to one another as before.
+    fn spells(&self, window: Range<u64>) -> Vec<Spell> {
+        let mut spells = vec![Spell { during: window, shortened: BTreeSet::new() }];
+        for (at_ns, gfid) in &self.shortened_ns {
+            if let Some(last) = spells.last_mut() {
+                let mut next = last.clone();
+                next.shortened.insert(*gfid);
+                next.during.start = last.during.start.max(*at_ns);
+                last.during.end = next.during.start;
+                spells.push(next);
+            }
+        }
+        spells
+    }
+
+    /// How long a guest is due to have an engine.
+    fn due_ns(&self, setup: &Setup, account: &Account, spells: &[Spell], guest: &Guest) -> f64 {
+        spells.iter().map(|spell| self.due_in_ns(setup, account, spell, guest)).sum()
+    }
+
+    fn due_in_ns(&self, setup: &Setup, account: &Account, spell: &Spell, guest: &Guest) -> f64 {
+        let runlist = account.runlist();
+        let whole_ns = (spell.during.end - spell.during.start) as f64;
+        let weight = |guest: &Guest| f64::from(guest.share.weight) * spell.rate(guest.gfid);
         let weighs = |among: &dyn Fn(&&Guest) -> bool| -> f64 {
             self.guests.iter().filter(among).map(weight).sum()
         };
         match setup.policy {
             // What is left by those that do not use all of theirs, among those that do.
             Policy::BestEffort => {
-                let runlist = account.runlist();
                 let rest = self.guests.iter().filter(|guest| !guest.is_busy(runlist));
-                let used_ns: u64 = rest.map(|guest| account.attained_ns(guest.gfid)).sum();
-                let left = 1.0 - used_ns as f64 / window_ns as f64;
-                left * weight(guest) / weighs(&|guest| guest.is_busy(runlist))
+                let used_ns: i64 =
+                    rest.map(|guest| account.attained_ns(guest.gfid, &spell.during)).sum();
+                let left_ns = whole_ns - used_ns as f64;
+                left_ns * weight(guest) / weighs(&|guest| guest.is_busy(runlist))
             }
-            Policy::EqualShare => weight(guest) / weighs(&|_| true),
-            Policy::FixedShare => f64::from(guest.share.part) / f64::from(Share::WHOLE),
+            Policy::EqualShare => whole_ns * weight(guest) / weighs(&|_| true),
+            Policy::FixedShare => {
+                let part = f64::from(guest.share.part) / f64::from(Share::WHOLE);
+                whole_ns * part * spell.rate(guest.gfid)
+            }
         }
     }
 
-    fn figures(&self, setup: &Setup, account: &Account, window_ns: u64) -> EngineFigures {
+    fn figures(&self, setup: &Setup, account: &Account, window: &Range<u64>) -> EngineFigures {
         let runlist = account.runlist();
-        let of = |guest: &Guest| {
-            let attained = account.attained_ns(guest.gfid) as f64 / window_ns as f64;
-            (attained, self.due(setup, account, window_ns, guest))
+        let spells = self.spells(window.clone());
+        let window_ns = (window.end - window.start) as f64;
+        let percent = |ns: f64| ns * 100.0 / window_ns;
+        let of = |guest: &Guest| VgpuFigures {
+            gfid: guest.gfid.raw(),
+            who: guest.name(),
+            due: percent(self.due_ns(setup, account, &spells, guest)),
+            attained: percent(account.attained_ns(guest.gfid, window) as f64),
         };
-        let well = self.guests.iter().filter(|guest| !guest.is_hostile() && guest.is_busy(runlist));
-        let well: Vec<(f64, f64)> = well.map(of).collect();
-        let hostile = self.guests.iter().filter(|guest| guest.is_hostile()).map(of);
-        let sum: f64 = well.iter().map(|(attained, due)| attained / due).sum();
-        let squares: f64 = well.iter().map(|(attained, due)| (attained / due).powi(2)).sum();
-        let error = well.iter().map(|(attained, due)| (attained - due).abs()).fold(0.0, f64::max);
-        let excess = hostile.map(|(attained, due)| attained - due).fold(0.0, f64::max);
+        let (hostile, well): (Vec<&Guest>, Vec<&Guest>) =
+            self.guests.iter().partition(|guest| guest.is_hostile());
+        let hostile: Vec<VgpuFigures> = hostile.into_iter().map(of).collect();
+        let busy = well.into_iter().filter(|guest| guest.is_busy(runlist));
+        let well: Vec<VgpuFigures> = busy.map(of).collect();
+        let rate = |one: &VgpuFigures| one.attained / one.due;
+        let sum: f64 = well.iter().map(rate).sum();
+        let squares: f64 = well.iter().map(|one| rate(one).powi(2)).sum();
+        let jain = if squares == 0.0 { 1.0 } else { sum.powi(2) / (well.len() as f64 * squares) };
+        let error = well.iter().map(|one| (one.attained - one.due).abs()).fold(0.0, f64::max);
+        let excess = hostile.iter().map(|one| one.attained - one.due).fold(0.0, f64::max);
         EngineFigures {
-            share_error: error * 100.0,
-            hostile_excess: excess * 100.0,
-            jain: if squares == 0.0 { 1.0 } else { sum.powi(2) / (well.len() as f64 * squares) },
+            share_error: error,
+            hostile_excess: excess,
+            jain,
+            vgpus: hostile.into_iter().chain(well).collect(),
             switches: account.switches().clone(),
             causes: self.causes[runlist],
         }
