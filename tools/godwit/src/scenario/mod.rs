@@ -13,6 +13,8 @@ pub use model::{
     Program, Scenario, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
 };
 
+pub(crate) use check::evacuate::EvacuateOptions;
+
 use crate::files;
 use mistake::Mistake;
 use std::path::Path;
