@@ -143,8 +143,8 @@ impl World {
         Ok(token)
     }
 
-    /// Takes up another process's offer of a vGPU that is not in this world yet, in a stream of up to
-    /// that version.
+    /// Takes up another process's offer of a vGPU that is not in this world yet, in a stream of up
+    /// to that version.
     ///
     /// # Errors
     ///
