@@ -61,6 +61,8 @@ pub struct Outcome {
     pub throttle: Throttle,
     /// Bytes while it ran and after it was stopped.
     pub bytes: [u64; 2],
+    /// Jobs that did not come to the end that they must come to.
+    pub unfinished: usize,
     /// What the others did meanwhile.
     pub neighbours: Vec<NeighbourReport>,
 }
@@ -139,7 +141,9 @@ fn outcome(world: &World, settled: bool) -> Outcome {
     if !settled {
         problems.push("it does not settle".into());
     }
-    for job in world.job_reports().iter().filter(|job| !job.ok) {
+    let reports = world.job_reports();
+    let unfinished = reports.iter().filter(|job| !job.ok).count();
+    for job in reports.iter().filter(|job| !job.ok) {
         problems.push(format!("{} is {}", job.name, job.state));
     }
     let Some(report) = world.move_reports().first() else {
@@ -151,6 +155,7 @@ fn outcome(world: &World, settled: bool) -> Outcome {
             rounds: 0,
             throttle: Throttle::NONE,
             bytes: [0; 2],
+            unfinished,
             neighbours: Vec::new(),
         };
     };
@@ -166,6 +171,7 @@ fn outcome(world: &World, settled: bool) -> Outcome {
         rounds: report.rounds,
         throttle: report.throttle,
         bytes: [report.bytes.precopy, report.bytes.stop],
+        unfinished,
         neighbours: world.neighbour_reports(),
     }
 }

@@ -347,6 +347,15 @@ fn events() {
                 &[(resume, "move = { vgpu = \"two\", to = \"beta\" }")],
             ),
             ("no time to stop", &[("preempt = \"instruction\"", "timeout = 0")]),
+            ("no time to stand still", &[("preempt = \"instruction\"", "max_downtime = 0")]),
+            (
+                "a bound for what is stopped first",
+                &[(
+                    "preempt = \"instruction\"",
+                    "kind = \"stop-and-copy\", max_downtime = \"5 ms\"",
+                )],
+            ),
+            ("a way out of no bound", &[("preempt = \"instruction\"", "otherwise = \"move\"")]),
             ("an unknown boundary", &[("\"instruction\"", "\"block\"")]),
             (
                 "a resume of another file",
