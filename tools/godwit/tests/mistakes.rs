@@ -351,7 +351,7 @@ fn events() {
             (
                 "a bound for what is stopped first",
                 &[(
-                    "preempt = \"instruction\"",
+                    "kind = \"live\", preempt = \"instruction\"",
                     "kind = \"stop-and-copy\", max_downtime = \"5 ms\"",
                 )],
             ),
