@@ -312,8 +312,8 @@ impl PacedSaver {
     }
 
     /// Whether now is the time to stop it, since it has just had its turn: it would stand still for
-    /// the turns of others, too, if it was stopped before its next one. One that has had none in two
-    /// rounds has no work, and one without a bound or neighbours can be stopped at any time.
+    /// the turns of others, too, if it was stopped before its next one. One that has had none in
+    /// two rounds has no work, and one without a bound or neighbours can be stopped at any time.
     fn has_just_run(&self, host: &Host) -> bool {
         let round_ns = host.round_ns();
         self.downtime().is_none()

@@ -1,6 +1,6 @@
 //! Goal: a vGPU that writes faster than it can be copied stands still for no longer than was asked,
 //! or is not moved.
-//! Method: cases of `cargo xtask bench downtime`, with a bound that can be kept and one that cannot.
+//! Method: cases of `cargo xtask bench downtime`, with bounds that can be kept and that cannot.
 
 use godwit_shim::{Downtime, Live, Otherwise};
 use godwit_types::{Policy, Throttle};

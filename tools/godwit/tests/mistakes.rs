@@ -347,15 +347,6 @@ fn events() {
                 &[(resume, "move = { vgpu = \"two\", to = \"beta\" }")],
             ),
             ("no time to stop", &[("preempt = \"instruction\"", "timeout = 0")]),
-            ("no time to stand still", &[("preempt = \"instruction\"", "max_downtime = 0")]),
-            (
-                "a bound for what is stopped first",
-                &[(
-                    "kind = \"live\", preempt = \"instruction\"",
-                    "kind = \"stop-and-copy\", max_downtime = \"5 ms\"",
-                )],
-            ),
-            ("a way out of no bound", &[("preempt = \"instruction\"", "otherwise = \"move\"")]),
             ("an unknown boundary", &[("\"instruction\"", "\"block\"")]),
             (
                 "a resume of another file",
@@ -379,6 +370,24 @@ fn events() {
                 &[(suspend, &format!("{suspend}\nexpect = \"unmet\""))],
             ),
             ("an event later than ever", &[("at = \"1 ms\"", "at = \"4000 s\"")]),
+        ],
+    );
+}
+
+#[test]
+fn bounds_of_moves() {
+    check(
+        "bounds",
+        &[
+            ("no time to stand still", &[("preempt = \"instruction\"", "max_downtime = 0")]),
+            (
+                "a bound for what is stopped first",
+                &[(
+                    "kind = \"live\", preempt = \"instruction\"",
+                    "kind = \"stop-and-copy\", max_downtime = \"5 ms\"",
+                )],
+            ),
+            ("a way out of no bound", &[("preempt = \"instruction\"", "otherwise = \"move\"")]),
         ],
     );
 }
