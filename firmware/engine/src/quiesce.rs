@@ -168,6 +168,11 @@ impl Engine {
         }
         self.act(Action::Retain);
         self.act(Action::SetRoute(gfid, true));
+        let parked = &self.vgpus[gfid].parked;
+        if parked.iter().any(|(_, queue)| !queue.is_empty()) {
+            // Its work has stood still for long enough: it goes ahead, once, and pays for that.
+            self.hint(gfid);
+        }
         self.unpark(gfid);
         self.done(id);
     }

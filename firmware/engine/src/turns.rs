@@ -317,8 +317,8 @@ impl Engine {
         self.retune(slice_before_ns);
     }
 
-    /// vGPUs take no turns any more. What they had of the round that is under way comes off the turn
-    /// that is nobody's, which is the longer without them: so the round is not.
+    /// vGPUs take no turns any more. What they had of the round that is under way comes off the
+    /// turn that is nobody's, which is the longer without them: so the round is not.
     fn note_left(&mut self, left: u32) {
         for id in [RunlistId::COMPUTE, RunlistId::COPY] {
             let of = self.runlists[id].turn.of;

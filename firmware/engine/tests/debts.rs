@@ -64,6 +64,8 @@ fn what_a_vgpu_owes_is_saved() {
     assert_eq!(saved(&mut rig, 2).debts_ns, [0; 2]);
     rig.must(2, Command::SaveEnd);
     rig.must(2, Command::Start);
+    // It went ahead of the first.
+    rig.pass(20 * MS);
     while rig.on() != Some(1) {
         rig.pass(MS / 100);
     }

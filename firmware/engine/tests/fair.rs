@@ -271,3 +271,22 @@ fn whoever_comes_and_goes_costs_nobody_its_fixed_share() {
         }
     }
 }
+
+#[test]
+fn work_that_has_stood_still_goes_ahead_once() {
+    let mut rig = sharing(Policy::EqualShare, &[ALIKE; 4], 4);
+    rig.pass(20 * MS);
+    let stopped = rig.stop(3, 50 * MS);
+    rig.pass(20 * MS);
+    assert_eq!(rig.answer(stopped), Some(Ok(())));
+    until_on(&mut rig, 4);
+    let from_ns = rig.now_ns;
+    rig.must(3, Command::Start);
+    rig.pass(MS / 10);
+    assert_eq!(rig.on(), Some(3));
+    rig.pass(400 * MS);
+    for raw in 1..=4 {
+        let part = had(&rig, raw, from_ns);
+        assert!((part - 25.0).abs() < 0.5, "{raw} has {part} %");
+    }
+}

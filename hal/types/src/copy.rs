@@ -20,9 +20,9 @@ pub struct SlotRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CopyOp {
-    /// Starts to log which pages are written; every page that holds data counts as dirty. Where a log
-    /// was started before and not stopped, what was in it and not gathered in an earlier round stays
-    /// in it: whoever had started it may be gone.
+    /// Starts to log which pages are written; every page that holds data counts as dirty. Where a
+    /// log was started before and not stopped, what was in it and not gathered in an earlier round
+    /// stays in it: whoever had started it may be gone.
     DirtyStart,
     /// Takes the log since the last flip and starts an empty one, in one step. Pages of the
     /// aperture (`bar_bytes` from the partition's start) whose content differs from what was

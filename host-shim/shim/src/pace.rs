@@ -9,14 +9,15 @@
 use crate::host::Host;
 use crate::save::{SaveError, SaveOptions, SaveState, SaveStats, Saver};
 use crate::stream::StreamVersion;
-use godwit_types::{Gfid, PAGE_BYTES, Throttle};
+use godwit_mmio::{SharedWords, SwitchRead, SwitchReader};
+use godwit_types::{Gfid, PAGE_BYTES, SwitchCause, Throttle};
 
 /// Rounds while the vGPU runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
     /// It is stopped, or the bound cannot be kept, after this many rounds; at least one is made.
     pub rounds_max: u32,
-    /// It is stopped as soon as a round had this many pages or fewer, whatever the bound.
+    /// Without a bound, it is stopped as soon as a round had this many pages or fewer.
     pub pages_enough: u32,
     /// How long it may stand still; `None`: as long as it takes.
     pub downtime: Option<Downtime>,
@@ -117,7 +118,11 @@ pub(crate) struct PacedSaver {
     /// How long the round before took.
     round_ns: u64,
     stops: u32,
-    paused_ns: u64,
+    /// What the firmware tells of who leaves the engines; when the vGPU last did with work left.
+    switches: SwitchReader<SharedWords>,
+    ran_ns: Option<u64>,
+    /// Since when it is to be stopped as soon as it has had a turn, or is stopped.
+    pausing_ns: u64,
 }
 
 impl PacedSaver {
@@ -144,7 +149,9 @@ impl PacedSaver {
             rate: None,
             round_ns: 0,
             stops: 0,
-            paused_ns: 0,
+            switches: SwitchReader::new(host.card().words().clone()),
+            ran_ns: None,
+            pausing_ns: 0,
         })
     }
 
@@ -185,7 +192,7 @@ impl PacedSaver {
     pub(crate) fn guest_paused(&mut self, host: &mut Host) {
         if self.step == Step::Pausing {
             self.step = Step::Stopping;
-            self.paused_ns = host.now_ns();
+            self.pausing_ns = host.now_ns();
             self.note_round(host);
             self.saver.stop(host);
         }
@@ -210,14 +217,19 @@ impl PacedSaver {
     /// told now. Without a bound, or where it does not matter: yes.
     pub(crate) fn is_in_time(&self, host: &Host) -> bool {
         self.downtime().is_none_or(|downtime| {
-            let left_ns = self.turns_ns(host) + self.far.round_trip_ns;
             downtime.otherwise == Otherwise::Move
-                || host.now_ns() - self.paused_ns + left_ns <= downtime.max_ns
+                || self.still_ns(host) + self.far.round_trip_ns <= downtime.max_ns
         })
+    }
+
+    /// How long it has stood still: since the engines let go of it, if it had work.
+    fn still_ns(&self, host: &Host) -> u64 {
+        host.now_ns().saturating_sub(self.ran_ns.unwrap_or(self.pausing_ns).min(host.now_ns()))
     }
 
     /// Goes on as far as it can.
     pub(crate) fn step(&mut self, host: &mut Host) -> PaceState {
+        self.note_switches();
         loop {
             let state = self.saver.step(host);
             if self.step == Step::Returning && !self.saver.is_stopped() {
@@ -228,7 +240,10 @@ impl PacedSaver {
                 (SaveState::Described, _) => PaceState::Described,
                 (SaveState::Complete, _) => PaceState::Complete,
                 (SaveState::Undone(why), _) => PaceState::Undone(why),
-                (SaveState::Between, Step::Pausing) => PaceState::WantsPause,
+                (SaveState::Between, Step::Pausing) if self.has_just_run(host) => {
+                    PaceState::WantsPause
+                }
+                (SaveState::Between, Step::Pausing) => PaceState::Working,
                 (SaveState::Between, _) => {
                     if let Err(why) = self.between(host) {
                         self.saver.undo(host, why);
@@ -254,7 +269,7 @@ impl PacedSaver {
     /// A round has ended, or none has begun.
     fn between(&mut self, host: &mut Host) -> Result<(), SaveError> {
         let Some(live) = self.live else {
-            self.step = Step::Pausing;
+            self.pause(host);
             return Ok(());
         };
         let Some(pages) = self.saver.round_pages() else {
@@ -263,18 +278,17 @@ impl PacedSaver {
         };
         self.note_rate(host);
         let rounds = self.saver.stats().rounds;
-        let enough = pages <= live.pages_enough;
         let Some(downtime) = live.downtime else {
-            if enough || rounds >= live.rounds_max {
-                self.step = Step::Pausing;
+            if pages <= live.pages_enough || rounds >= live.rounds_max {
+                self.pause(host);
             } else {
                 self.round(host);
             }
             return Ok(());
         };
         let bound_ns = downtime.max_ns - downtime.max_ns * SPARE_PERCENT / 100;
-        if enough || self.downtime_ns(host, pages) <= bound_ns {
-            self.step = Step::Pausing;
+        if self.downtime_ns(host, pages) <= bound_ns {
+            self.pause(host);
             return Ok(());
         }
         let smaller = self
@@ -283,18 +297,46 @@ impl PacedSaver {
         // The first round is of everything there is, so the second is the first that tells.
         let harder = if smaller || rounds < 2 { None } else { self.throttle.harder() };
         if rounds >= live.rounds_max || self.stops >= STOPS_MAX {
-            return self.cannot(downtime);
+            return self.cannot(host, downtime);
         }
         self.throttle = harder.unwrap_or(self.throttle);
         self.round(host);
         Ok(())
     }
 
-    fn cannot(&mut self, downtime: Downtime) -> Result<(), SaveError> {
+    /// The guest is to be paused next.
+    fn pause(&mut self, host: &Host) {
+        self.step = Step::Pausing;
+        self.pausing_ns = host.now_ns();
+        self.ran_ns = None;
+    }
+
+    /// Whether now is the time to stop it, since it has just had its turn: it would stand still for
+    /// the turns of others, too, if it was stopped before its next one. One that has had none in
+    /// two rounds has no work, and one without a bound or neighbours can be stopped at any time.
+    fn has_just_run(&self, host: &Host) -> bool {
+        let round_ns = host.round_ns();
+        self.downtime().is_none()
+            || self.ran_ns.is_some()
+            || host.now_ns() - self.pausing_ns >= 2 * round_ns
+    }
+
+    /// Notes when the engines let go of it.
+    fn note_switches(&mut self) {
+        while let Some(read) = self.switches.poll() {
+            if let SwitchRead::Switch(switch) = read
+                && switch.gfid == self.gfid()
+            {
+                self.ran_ns = (switch.cause != SwitchCause::Idle).then_some(switch.at_ns);
+            }
+        }
+    }
+
+    fn cannot(&mut self, host: &Host, downtime: Downtime) -> Result<(), SaveError> {
         match downtime.otherwise {
             Otherwise::GiveUp => Err(SaveError::Downtime { max_ns: downtime.max_ns }),
             Otherwise::Move => {
-                self.step = Step::Pausing;
+                self.pause(host);
                 Ok(())
             }
         }
@@ -329,11 +371,6 @@ impl PacedSaver {
         }
     }
 
-    /// How long ago its last instruction may have been when it is stopped: others had their turns.
-    fn turns_ns(&self, host: &Host) -> u64 {
-        host.round_ns()
-    }
-
     /// How long it would stand still, with so many pages left.
     fn downtime_ns(&self, host: &Host, pages: u32) -> u64 {
         let bytes = u64::from(pages) * u64::from(PAGE_BYTES) + host.context_bytes(self.gfid());
@@ -343,11 +380,8 @@ impl PacedSaver {
             _ => u128::from(self.round_ns),
         };
         let bytes_ns = u64::try_from(bytes_ns).unwrap_or(u64::MAX);
-        // The stop, the last bytes, the commit and its way: some messages each way.
-        self.turns_ns(host)
-            .saturating_add(self.flip_ns)
-            .saturating_add(bytes_ns)
-            .saturating_add(2 * self.far.round_trip_ns)
+        // The log, the last bytes, the commit and its way: some messages each way.
+        self.flip_ns.saturating_add(bytes_ns).saturating_add(2 * self.far.round_trip_ns)
     }
 
     /// It stands still, or nearly: once it is known what is left, that fits or not.
@@ -356,8 +390,8 @@ impl PacedSaver {
         let (Some(downtime), true) = (self.downtime(), self.saver.is_stopped()) else { return };
         let Some(pages) = self.saver.round_pages() else { return };
         self.step = Step::Saves;
-        let spent_ns = host.now_ns() - self.paused_ns;
-        let needs_ns = spent_ns + self.downtime_ns(host, pages).saturating_sub(self.flip_ns);
+        let needs_ns =
+            self.still_ns(host) + self.downtime_ns(host, pages).saturating_sub(self.flip_ns);
         if needs_ns > downtime.max_ns
             && downtime.otherwise == Otherwise::GiveUp
             && self.saver.run_on(host)

@@ -61,6 +61,8 @@ pub struct Outcome {
     pub throttle: Throttle,
     /// Bytes while it ran and after it was stopped.
     pub bytes: [u64; 2],
+    /// Jobs that did not come to the end that they must come to.
+    pub unfinished: usize,
     /// What the others did meanwhile.
     pub neighbours: Vec<NeighbourReport>,
 }
@@ -139,7 +141,9 @@ fn outcome(world: &World, settled: bool) -> Outcome {
     if !settled {
         problems.push("it does not settle".into());
     }
-    for job in world.job_reports().iter().filter(|job| !job.ok) {
+    let reports = world.job_reports();
+    let unfinished = reports.iter().filter(|job| !job.ok).count();
+    for job in reports.iter().filter(|job| !job.ok) {
         problems.push(format!("{} is {}", job.name, job.state));
     }
     let Some(report) = world.move_reports().first() else {
@@ -151,6 +155,7 @@ fn outcome(world: &World, settled: bool) -> Outcome {
             rounds: 0,
             throttle: Throttle::NONE,
             bytes: [0; 2],
+            unfinished,
             neighbours: Vec::new(),
         };
     };
@@ -166,6 +171,7 @@ fn outcome(world: &World, settled: bool) -> Outcome {
         rounds: report.rounds,
         throttle: report.throttle,
         bytes: [report.bytes.precopy, report.bytes.stop],
+        unfinished,
         neighbours: world.neighbour_reports(),
     }
 }
@@ -241,56 +247,15 @@ pub fn kept(scale: (u64, u64), window_ns: u64) -> Result<(Vec<Kept>, u32), Box<d
     let (left, right) = (world.add_host(left)?, world.add_host(right)?);
     let moved = vgpu(&mut world, "moved", (left, 64 * MIB), Job::spinner(THREADS))?;
     world.fill(moved, 32 * MIB);
-    let mut beside = Vec::new();
-    for (host, side) in [(left, "left"), (right, "right")] {
-        let name = format!("{side}, computes");
-        beside.push((vgpu(&mut world, &name, (host, 8 * MIB), Job::spinner(THREADS))?, name));
-        let name = format!("{side}, copies");
-        let spec =
-            VgpuSpec { name: name.clone(), host, profile: profile(8 * MIB), share: Share::DEFAULT };
-        let copies = world.add_vgpu(spec)?;
-        let source = JobSource::Copies(CopyWork::new(1, 0, Through::Framebuffer));
-        let repeat = COPY_ROUNDS;
-        world.add_job(JobSpec {
-            name: name.clone(),
-            vgpu: copies,
-            source,
-            repeat,
-            endless: false,
-        })?;
-        beside.push((copies, name));
-    }
+    let beside = neighbours(&mut world, [(left, "left"), (right, "right")])?;
     let part = Share { part: 2_000, ..Share::DEFAULT };
     for vgpu in beside.iter().map(|(vgpu, _)| *vgpu).chain([moved]) {
         world.schedule(Trigger::At(1), Action::Share(vgpu, part));
     }
-    let mut done = Vec::new();
-    for moves in [false, true] {
-        let from_ns = world.now_ns().next_multiple_of(BEGIN_NS) + BEGIN_NS;
-        while world.now_ns() < from_ns {
-            world.step();
-        }
-        let before = counts(&world, &beside);
-        while world.now_ns() < from_ns + window_ns {
-            if moves && !world.is_transferring() {
-                let here = matches!(world.vgpus[moved.0].home, Home::Host(host, _) if host == left);
-                let to = if here { right } else { left };
-                let action = MoveSpec {
-                    vgpu: moved,
-                    to,
-                    live: Some(Live { rounds_max: 3, pages_enough: 64, downtime: None }),
-                    stop: StopMode::Instruction,
-                    stop_timeout_ns: 640_000_000,
-                };
-                world.schedule(Trigger::At(world.now_ns() + 1), Action::Move(action));
-            }
-            world.step();
-        }
-        let after = counts(&world, &beside);
-        done.push(
-            before.iter().zip(after).map(|(before, after)| after - before).collect::<Vec<_>>(),
-        );
-    }
+    let done = [false, true].map(|moves| {
+        let back_and_forth = moves.then_some((moved, [left, right]));
+        done_in(&mut world, window_ns, &beside, back_and_forth)
+    });
     if let Some(problem) = world.problems().first() {
         return Err(problem.clone().into());
     }
@@ -304,6 +269,56 @@ pub fn kept(scale: (u64, u64), window_ns: u64) -> Result<(Vec<Kept>, u32), Box<d
         .enumerate()
         .map(|(at, (_, name))| Kept { name: name.clone(), done: [done[0][at], done[1][at]] });
     Ok((kept.collect(), world.move_reports().len() as u32))
+}
+
+/// On each host a vGPU that computes and one that copies, with their names.
+fn neighbours(
+    world: &mut World,
+    hosts: [(HostId, &str); 2],
+) -> Result<Vec<(VgpuId, String)>, WorldError> {
+    let mut beside = Vec::new();
+    for (host, side) in hosts {
+        let name = format!("{side}, computes");
+        beside.push((vgpu(world, &name, (host, 8 * MIB), Job::spinner(THREADS))?, name));
+        let name = format!("{side}, copies");
+        let (profile, share) = (profile(8 * MIB), Share::DEFAULT);
+        let copies = world.add_vgpu(VgpuSpec { name: name.clone(), host, profile, share })?;
+        let source = JobSource::Copies(CopyWork::new(1, 0, Through::Framebuffer));
+        let (name, vgpu, repeat) = (name.clone(), copies, COPY_ROUNDS);
+        world.add_job(JobSpec { name: name.clone(), vgpu, source, repeat, endless: false })?;
+        beside.push((copies, name));
+    }
+    Ok(beside)
+}
+
+/// What neighbours do in a window, in which a vGPU may go back and forth between two hosts.
+fn done_in(
+    world: &mut World,
+    window_ns: u64,
+    beside: &[(VgpuId, String)],
+    moves: Option<(VgpuId, [HostId; 2])>,
+) -> Vec<u64> {
+    let from_ns = world.now_ns().next_multiple_of(BEGIN_NS) + BEGIN_NS;
+    while world.now_ns() < from_ns {
+        world.step();
+    }
+    let before = counts(world, beside);
+    while world.now_ns() < from_ns + window_ns {
+        if let Some((vgpu, [left, right])) = moves.filter(|_| !world.is_transferring()) {
+            let here = matches!(world.vgpus[vgpu.0].home, Home::Host(host, _) if host == left);
+            let action = MoveSpec {
+                vgpu,
+                to: if here { right } else { left },
+                live: Some(Live { rounds_max: 3, pages_enough: 64, downtime: None }),
+                stop: StopMode::Instruction,
+                stop_timeout_ns: 640_000_000,
+            };
+            world.schedule(Trigger::At(world.now_ns() + 1), Action::Move(action));
+        }
+        world.step();
+    }
+    let after = counts(world, beside);
+    before.iter().zip(after).map(|(before, after)| after - before).collect()
 }
 
 fn counts(world: &World, of: &[(VgpuId, String)]) -> Vec<u64> {

@@ -143,8 +143,8 @@ impl World {
         Ok(token)
     }
 
-    /// Takes up another process's offer of a vGPU that is not in this world yet, in a stream of up to
-    /// that version.
+    /// Takes up another process's offer of a vGPU that is not in this world yet, in a stream of up
+    /// to that version.
     ///
     /// # Errors
     ///
@@ -261,6 +261,10 @@ impl World {
             Half::Destination(destination, state) => {
                 *state = destination.step(&mut self.hosts[host.0].site(now_ns));
                 let (state, trouble) = (state.clone(), destination.take_trouble());
+                if let Some((gfid, _)) = destination.home() {
+                    // Its hypervisor maps the guest's memory before it is started.
+                    self.map_ram(vgpu, host, gfid);
+                }
                 if let DestinationState::Running(gfid) = state
                     && self.vgpus[vgpu.0].home == Home::InFlight
                 {

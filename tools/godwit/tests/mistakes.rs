@@ -400,6 +400,24 @@ fn evacuations() {
 }
 
 #[test]
+fn bounds_of_moves() {
+    check(
+        "bounds",
+        &[
+            ("no time to stand still", &[("preempt = \"instruction\"", "max_downtime = 0")]),
+            (
+                "a bound for what is stopped first",
+                &[(
+                    "kind = \"live\", preempt = \"instruction\"",
+                    "kind = \"stop-and-copy\", max_downtime = \"5 ms\"",
+                )],
+            ),
+            ("a way out of no bound", &[("preempt = \"instruction\"", "otherwise = \"move\"")]),
+        ],
+    );
+}
+
+#[test]
 fn suspends() {
     let suspend = "suspend = { vgpu = \"two\", file = \"two.state\" }";
     let resume = "resume = { file = \"two.state\", host = \"beta\" }";

@@ -17,7 +17,10 @@ pub(super) struct Bus {
 impl Bus {
     /// What there is.
     pub(super) fn of(host: &Host, gfid: Gfid) -> Self {
-        let leads_here = |window: &&DmaWindow| matches!(window.target, DmaTarget::Peer { gfid: peer, .. } if peer == gfid);
+        let leads_here = |window: &&DmaWindow| match window.target {
+            DmaTarget::Peer { gfid: peer, .. } => peer == gfid,
+            DmaTarget::Memory { .. } => false,
+        };
         let others = host.vgpus().map(|(other, _)| other);
         let peers = others.flat_map(|other| {
             host.dma_windows(other).filter(leads_here).map(move |window| (other, window.clone()))

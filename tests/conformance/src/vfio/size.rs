@@ -55,8 +55,8 @@ fn it_is_no_less_than_what_is_read_then<B: Bench>(rig: &mut Rig<'_, B>) -> Verdi
     Ok(())
 }
 
-/// What pre-copy has begun and nobody has read is read in STOP_COPY. The worst is a memory without a
-/// page of zeros, all of which is written once more.
+/// What pre-copy has begun and nobody has read is read in STOP_COPY. The worst is a memory without
+/// a page of zeros, all of which is written once more.
 fn it_counts_what_precopy_has_left<B: Bench>(rig: &mut Rig<'_, B>) -> Verdict {
     for bytes_max in [0, 5_000, 1 << 20, 1 << 24] {
         rig.power_on();

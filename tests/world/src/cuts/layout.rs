@@ -192,7 +192,8 @@ mod tests {
                 let last = layout.others.iter().rfind(|place| place.way == way);
                 assert_eq!(last, Some(&Place { way, at_byte: at }));
             }
-            assert!(layout.boundaries.len() > 8, "{:?}", layout.boundaries);
+            // Descriptor, pages, vGPU, channel, context, function and trailer, at least.
+            assert!(layout.boundaries.len() >= 7, "{:?}", layout.boundaries);
             assert!(layout.boundaries.is_sorted());
         }
     }

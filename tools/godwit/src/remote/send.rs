@@ -38,8 +38,8 @@ pub(crate) struct SendOptions {
     /// A round with this many pages or fewer is the last.
     #[arg(long, value_name = "PAGES", default_value_t = 64)]
     max_pages: u32,
-    /// How long it may stand still, in milliseconds of virtual time: rounds go on until the rest fits,
-    /// with less and less of its own turns, and the move is given up where it never does.
+    /// How long it may stand still, in milliseconds of virtual time: rounds go on until the rest
+    /// fits, with less and less of its own turns, and the move is given up where it never does.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=600_000))]
     max_downtime: Option<u32>,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Evacuations, out of a scenario and from the command line.
 
-use super::events::{Course, downtime, stop};
+use super::events::Course;
+use super::stops::{downtime, stop};
 use super::{Checker, Span, TIME_NS_MAX, raw};
 use crate::scenario::mistake::listed;
 use crate::scenario::model::{
@@ -168,7 +169,7 @@ impl EvacuateOptions {
             downtime: self.max_downtime.map(bound),
             stop: Stop {
                 mode: Some(PreemptMode::Instruction),
-                timeout_ns: super::events::STOP_TIMEOUT_NS,
+                timeout_ns: super::stops::STOP_TIMEOUT_NS,
             },
         });
         let trigger = Trigger::At { ns: self.at };

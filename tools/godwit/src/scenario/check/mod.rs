@@ -13,6 +13,7 @@ mod launch;
 mod lists;
 mod programs;
 mod shares;
+mod stops;
 
 use super::mistake::{Mistake, ScenarioError, from_toml, line_and_column, listed};
 use super::model::Scenario;

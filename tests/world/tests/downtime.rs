@@ -1,0 +1,66 @@
+//! Goal: a vGPU that writes faster than it can be copied stands still for no longer than was asked,
+//! or is not moved.
+//! Method: cases of `cargo xtask bench downtime`, with bounds that can be kept and that cannot.
+
+use godwit_shim::{Downtime, Live, Otherwise};
+use godwit_types::{Policy, Throttle};
+use godwit_world::downtime::{Case, Outcome, bounded, run};
+
+const MS: u64 = 1_000_000;
+const MIB: u64 = 1 << 20;
+
+/// A vGPU that writes 128 MiB again and again, which take 11 ms to copy.
+fn case(max_ns: u64, otherwise: Otherwise, neighbours: u32) -> Case {
+    let downtime = Some(Downtime { max_ns, otherwise });
+    Case {
+        seed: 3,
+        fb_bytes: 160 * MIB,
+        pages: 32 * 1024,
+        rounds: 400,
+        live: Some(Live { rounds_max: 12, pages_enough: 64, downtime }),
+        scale: (1, 1),
+        neighbours,
+        policy: Policy::EqualShare,
+    }
+}
+
+fn blackout(outcome: &Outcome) -> u64 {
+    assert_eq!(outcome.moved, Ok(()), "{outcome:?}");
+    outcome.blackout_ns.unwrap()
+}
+
+#[test]
+fn a_bound_that_the_writer_would_break_is_kept() {
+    let outcome = run(&bounded(1, 20 * MS)).unwrap();
+    assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
+    assert!(outcome.throttle > Throttle::NONE, "{outcome:?}");
+}
+
+#[test]
+fn a_bound_that_is_wide_costs_no_turns() {
+    let outcome = run(&case(200 * MS, Otherwise::GiveUp, 1)).unwrap();
+    assert!(blackout(&outcome) <= 200 * MS);
+    assert_eq!(outcome.throttle, Throttle::NONE);
+}
+
+#[test]
+fn what_cannot_be_kept_is_given_up_and_the_kernel_goes_on() {
+    // To compare the aperture takes longer.
+    let outcome = run(&case(MS / 10, Otherwise::GiveUp, 2)).unwrap();
+    let why = outcome.moved.clone().unwrap_err();
+    assert!(why.contains("could not be moved with 0.1 ms of downtime"), "{outcome:?}");
+    assert!(outcome.throttle > Throttle::NONE && outcome.unfinished == 0, "{outcome:?}");
+}
+
+#[test]
+fn or_it_is_moved_all_the_same() {
+    let outcome = run(&case(MS / 10, Otherwise::Move, 2)).unwrap();
+    assert!(blackout(&outcome) > MS / 10, "{outcome:?}");
+}
+
+#[test]
+fn the_turns_of_many_others_are_not_waited_for() {
+    // A round of the scheduler takes 20 ms, on either side.
+    let outcome = run(&case(20 * MS, Otherwise::GiveUp, 19)).unwrap();
+    assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
+}
