@@ -22,6 +22,7 @@ mod doorbells;
 pub mod downtime;
 mod evacuate;
 mod events;
+mod files;
 mod firmware;
 pub mod flips;
 mod guilt;

@@ -2,6 +2,7 @@
 
 use crate::evacuate::Evacuation;
 use crate::events::{Action, EventId, Pending};
+use crate::files::PartitionFile;
 use crate::host::{HostNode, HostSpec};
 use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
@@ -93,6 +94,8 @@ pub struct World {
     pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) moves: Vec<Move>,
     pub(crate) evacuations: Vec<Evacuation>,
+    /// Files of all partitions that were ever given to somebody.
+    pub(crate) files: Vec<PartitionFile>,
     pub(crate) suspends: Vec<SuspendNode>,
     pub(crate) resumes: Vec<ResumeNode>,
     pub(crate) remote: Option<Remote>,
@@ -127,6 +130,7 @@ impl World {
             links: BTreeMap::new(),
             moves: Vec::new(),
             evacuations: Vec::new(),
+            files: Vec::new(),
             suspends: Vec::new(),
             resumes: Vec::new(),
             remote: None,
