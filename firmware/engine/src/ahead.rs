@@ -94,8 +94,8 @@ impl Engine {
         (slice_ns >= self.shortest_ns).then_some(slice_ns.into())
     }
 
-    /// A group has left for a vGPU that goes ahead. If its turn goes on afterwards, that one pays for
-    /// it: the group is saved and loaded once more.
+    /// A group has left for a vGPU that goes ahead. If its turn goes on afterwards, that one pays
+    /// for it: the group is saved and loaded once more.
     #[cold]
     pub(crate) fn charge_ahead(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
         let entry = &self.runlists[runlist];
@@ -125,9 +125,10 @@ impl Engine {
         {
             return;
         }
-        let took_ns = gone.at_ns.saturating_sub(gone.stint.asked_ns);
+        // A save is far from the 4 s that fit.
+        let took_ns = gone.at_ns.wrapping_sub(gone.stint.asked_ns) as u32;
         let step_ns = save_ns / LEARNED_STEP;
-        let is_ns = if took_ns > save_ns.into() {
+        let is_ns = if took_ns > save_ns {
             save_ns.saturating_add(step_ns)
         } else {
             save_ns.saturating_sub(step_ns)

@@ -108,9 +108,7 @@ impl Engine {
         why: Why,
     ) {
         let Some(Current { gfid, .. }) = *self.runlists[runlist].current else { return };
-        if self.contended(runlist, gfid) {
-            self.runlists[runlist].stint.want(self.now_ns);
-        }
+        self.want(runlist, gfid);
         let entry = &mut self.runlists[runlist];
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
@@ -142,18 +140,27 @@ impl Engine {
         }
     }
 
+    /// Notes that others want an engine, if they do: from now on all the time of it is charged.
+    #[inline(never)]
+    fn want(&mut self, runlist: RunlistId, gfid: Gfid) -> bool {
+        let wanted = self.contended(runlist, gfid);
+        if wanted {
+            self.runlists[runlist].stint.want(self.now_ns);
+        }
+        wanted
+    }
+
     /// Has the device take the group on an engine off when its slice is over, if others want the
     /// engine: the end of a slice then costs no instruction.
     pub(crate) fn arm_slice(&mut self, runlist: RunlistId) {
         let entry = &self.runlists[runlist];
         let Some(Current { tsg, gfid, doing: Doing::Running }) = *entry.current else { return };
-        if entry.stint.wanted || !self.contended(runlist, gfid) {
+        if entry.stint.wanted || !self.want(runlist, gfid) {
             return;
         }
         let (mode, wait_ns) = self.mildest(tsg);
         let now_ns = self.now_ns;
         let entry = &mut self.runlists[runlist];
-        entry.stint.want(now_ns);
         let at_ns = entry.stint.slice_end_ns;
         entry.deadline_ns = at_ns.max(now_ns).saturating_add(wait_ns);
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
