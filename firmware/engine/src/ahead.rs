@@ -59,25 +59,20 @@ impl Engine {
         if !hinted || entry.went_ahead & bit(gfid) != 0 || entry.ahead.is_some() {
             return;
         }
-        // Nobody is taken off for one that could not run any more once it has paid for that.
+        let turn = entry.turn;
         let pays = current.is_some_and(|(on, time)| on != gfid && time == Time::Own)
-            && self.is_worth_more(runlist, self.now_ns);
+            && turn.left_ns(self.now_ns) >= self.shortest_of(turn).into();
+        // Nobody is taken off for one that could not run any more once it has paid for that.
         let cost_ns = if pays { entry.save_ns().saturating_mul(2) } else { 0 };
         if self.slice_ahead(runlist, gfid, cost_ns).is_none() {
             return;
         }
         let entry = &mut self.runlists[runlist];
         entry.went_ahead |= bit(gfid);
-        entry.ahead = Some(gfid);
+        (entry.ahead, entry.ahead_pays) = (Some(gfid), pays);
         if current.is_some_and(|(on, time)| on != gfid && time != Time::Ahead) {
             self.take_off(runlist, SwitchCause::Hint);
         }
-    }
-
-    /// Whether what is left of a turn at some time is worth a switch.
-    fn is_worth_more(&self, runlist: RunlistId, at_ns: u64) -> bool {
-        let turn = self.runlists[runlist].turn;
-        turn.left_ns(at_ns) >= u64::from(self.shortest_of(turn))
     }
 
     /// How long a vGPU may run before its turn, if that costs it so much; `None`: not at all.
@@ -99,12 +94,9 @@ impl Engine {
     #[cold]
     pub(crate) fn charge_ahead(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
         let entry = &self.runlists[runlist];
-        let Some(ahead) = entry.ahead.filter(|ahead| *ahead != gfid) else {
+        let Some(ahead) = entry.ahead.filter(|ahead| entry.ahead_pays && *ahead != gfid) else {
             return;
         };
-        if !self.is_worth_more(runlist, stint.asked_ns) {
-            return;
-        }
         let took_ns = self.now_ns.saturating_sub(stint.asked_ns);
         // The group may have had other reasons to be late.
         let save_ns = took_ns.min(entry.save_ns().max(SAVE_NS_LEAST).into()) as u32;

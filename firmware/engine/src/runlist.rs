@@ -196,6 +196,8 @@ pub(crate) struct Runlist {
     pub(crate) nobody_less_ns: u32,
     /// A vGPU that runs before the turn goes on, since its latency matters.
     pub(crate) ahead: Option<Gfid>,
+    /// It does so in a turn that is worth to go on with afterwards.
+    pub(crate) ahead_pays: bool,
     /// vGPUs, by bit, that have done so since their last turn.
     pub(crate) went_ahead: u32,
     /// What saves take, as was learned; 0: nothing was.
@@ -221,6 +223,7 @@ impl Runlist {
         turn: Turn::NONE,
         nobody_less_ns: 0,
         ahead: None,
+        ahead_pays: false,
         went_ahead: 0,
         learned_ns: 0,
         lent: 0,
