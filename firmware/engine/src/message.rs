@@ -161,7 +161,6 @@ pub enum Command {
 
 /// A vGPU's state, as the guest would know it: nothing in it belongs to one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VgpuRecord {
     /// The guest's time when it was stopped.
     pub guest_time_ns: u64,
@@ -173,6 +172,25 @@ pub struct VgpuRecord {
     pub context_count: u16,
     /// What it has had too much of each engine's time, compute and copy, in nanoseconds.
     pub debts_ns: [u32; RUNLIST_COUNT as usize],
+}
+
+/// One after the other: a reader of the log believes no text with a list in it.
+#[cfg(feature = "defmt")]
+impl defmt::Format for VgpuRecord {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let [compute_ns, copy_ns] = self.debts_ns;
+        defmt::write!(
+            f,
+            "VgpuRecord {{ guest_time_ns: {}, pending_vectors: {}, channel_count: {}, \
+             context_count: {}, debts_ns: {}, {} }}",
+            self.guest_time_ns,
+            self.pending_vectors,
+            self.channel_count,
+            self.context_count,
+            compute_ns,
+            copy_ns
+        );
+    }
 }
 
 /// A channel's state.
