@@ -87,7 +87,7 @@ impl Engine {
                 self.preempt_late(runlist, current.tsg, mode, why);
             }
             // The device was to take it off at the end of its slice.
-            Doing::Running if late && stint.armed => {
+            Doing::Running if late && stint.wanted => {
                 let slice_end_ns = stint.slice_end_ns;
                 self.runlists[runlist].stint.asked_ns = slice_end_ns;
                 let (mode, _) = self.mildest(current.tsg);
@@ -242,7 +242,7 @@ impl Engine {
         };
         let slice_end_ns = entry.stint.slice_end_ns;
         match doing {
-            Doing::Running if entry.stint.armed => entry.deadline_ns,
+            Doing::Running if entry.stint.wanted => entry.deadline_ns,
             Doing::Preempting { why: Why::Stop, .. } if self.contended(runlist, gfid) => {
                 entry.deadline_ns.min(slice_end_ns)
             }

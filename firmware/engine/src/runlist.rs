@@ -68,8 +68,9 @@ pub(crate) struct Stint {
     pub(crate) slice_end_ns: u64,
     /// When it was asked to let go first; `u64::MAX`: it was not.
     pub(crate) asked_ns: u64,
-    /// The device takes it off by itself when its slice is over; it was asked to in advance.
-    pub(crate) armed: bool,
+    /// Others want the engine, and all the time of it is charged. The device was asked in advance
+    /// to take the group off when its slice is over, or is asked to do so now.
+    pub(crate) wanted: bool,
 }
 
 impl Stint {
@@ -79,12 +80,22 @@ impl Stint {
         since_ns: 0,
         slice_end_ns: 0,
         asked_ns: 0,
-        armed: false,
+        wanted: false,
     };
 
     /// How long it was to be.
     pub(crate) fn slice_ns(&self) -> u64 {
         self.slice_end_ns.saturating_sub(self.since_ns)
+    }
+
+    /// Others want the engine from now on, if they did not before.
+    pub(crate) fn want(&mut self, now_ns: u64) {
+        if !self.wanted && self.slice_end_ns < now_ns {
+            // Until then it was free to have.
+            self.since_ns = now_ns.saturating_sub(self.slice_ns());
+            self.slice_end_ns = now_ns;
+        }
+        self.wanted = true;
     }
 
     /// One that begins now.
@@ -95,7 +106,7 @@ impl Stint {
             since_ns: now_ns,
             slice_end_ns: now_ns.saturating_add(slice_ns),
             asked_ns: u64::MAX,
-            armed: false,
+            wanted: false,
         }
     }
 }
@@ -185,8 +196,12 @@ pub(crate) struct Runlist {
     pub(crate) nobody_less_ns: u32,
     /// A vGPU that runs before the turn goes on, since its latency matters.
     pub(crate) ahead: Option<Gfid>,
+    /// It does so in a turn that is worth to go on with afterwards.
+    pub(crate) ahead_pays: bool,
     /// vGPUs, by bit, that have done so since their last turn.
     pub(crate) went_ahead: u32,
+    /// What saves take, as was learned; 0: nothing was.
+    pub(crate) learned_ns: u32,
     /// The vGPU that was lent time last.
     pub(crate) lent: u8,
     /// When the engine is late with what it was asked last; `u64::MAX`: nobody waits for it.
@@ -208,7 +223,9 @@ impl Runlist {
         turn: Turn::NONE,
         nobody_less_ns: 0,
         ahead: None,
+        ahead_pays: false,
         went_ahead: 0,
+        learned_ns: 0,
         lent: 0,
         deadline_ns: 0,
         run_seq: 0,

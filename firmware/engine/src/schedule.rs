@@ -107,10 +107,9 @@ impl Engine {
         deadline_ns: u64,
         why: Why,
     ) {
+        let Some(Current { gfid, .. }) = *self.runlists[runlist].current else { return };
+        self.want(runlist, gfid);
         let entry = &mut self.runlists[runlist];
-        if entry.current.is_none() {
-            return;
-        }
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
         entry.ask(runlist, Doing::Preempting { mode, why }, deadline_ns);
@@ -141,25 +140,28 @@ impl Engine {
         }
     }
 
+    /// Notes that others want an engine, if they do: from now on all the time of it is charged.
+    #[inline(never)]
+    fn want(&mut self, runlist: RunlistId, gfid: Gfid) -> bool {
+        let wanted = self.contended(runlist, gfid);
+        if wanted {
+            self.runlists[runlist].stint.want(self.now_ns);
+        }
+        wanted
+    }
+
     /// Has the device take the group on an engine off when its slice is over, if others want the
     /// engine: the end of a slice then costs no instruction.
     pub(crate) fn arm_slice(&mut self, runlist: RunlistId) {
         let entry = &self.runlists[runlist];
         let Some(Current { tsg, gfid, doing: Doing::Running }) = *entry.current else { return };
-        if entry.stint.armed || !self.contended(runlist, gfid) {
+        if entry.stint.wanted || !self.want(runlist, gfid) {
             return;
         }
         let (mode, wait_ns) = self.mildest(tsg);
         let now_ns = self.now_ns;
         let entry = &mut self.runlists[runlist];
-        let stint = &mut entry.stint;
-        stint.armed = true;
-        if stint.slice_end_ns < now_ns {
-            // As long as nobody else wanted the engine, it was free to have.
-            stint.since_ns = now_ns.saturating_sub(stint.slice_ns());
-            stint.slice_end_ns = now_ns;
-        }
-        let at_ns = stint.slice_end_ns;
+        let at_ns = entry.stint.slice_end_ns;
         entry.deadline_ns = at_ns.max(now_ns).saturating_add(wait_ns);
         entry.preempt_seq = entry.preempt_seq.wrapping_add(1);
         let seq = entry.preempt_seq;
@@ -248,7 +250,7 @@ impl Engine {
             }
             // Its slice was over, of which the device took care.
             (RunlistEvent::Preempted { seq }, Doing::Running)
-                if seq == entry.preempt_seq && entry.stint.armed =>
+                if seq == entry.preempt_seq && entry.stint.wanted =>
             {
                 let (mode, _) = self.mildest(tsg);
                 let stint = &mut self.runlists[runlist].stint;
@@ -284,7 +286,7 @@ impl Engine {
         let stint = self.runlists[runlist].stint;
         self.runlists[runlist].current.enter_here(runlist, None);
         self.charge(runlist, current.gfid, &stint);
-        if stint.cause == SwitchCause::Hint && stint.time == Time::Own {
+        if cause.is_none() && stint.cause == SwitchCause::Hint && stint.time == Time::Own {
             self.charge_ahead(runlist, current.gfid, &stint);
         }
         let again = *self.tsgs[current.tsg].state == TsgState::Current { again: true };

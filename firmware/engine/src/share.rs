@@ -92,9 +92,10 @@ impl Vgpu {
         part.clamp(1, whole) as u32
     }
 
-    /// How long its turns are.
-    pub(crate) fn quantum_ns(&self) -> u32 {
-        if self.watch.is_shortened() { self.turn_ns / 2 } else { self.turn_ns }
+    /// How long its turns are, of such a part.
+    pub(crate) fn quantum_ns(&self, unit: &Unit, part: u32) -> u32 {
+        let whole_ns = unit.of(part);
+        if self.watch.is_shortened() { whole_ns / 2 } else { whole_ns }
     }
 }
 

@@ -43,6 +43,11 @@ impl Turn {
         self.open.then_some(self.end_ns)
     }
 
+    /// How much of it is left after a time.
+    pub(crate) fn left_ns(&self, at_ns: u64) -> u64 {
+        self.end_ns.saturating_sub(at_ns)
+    }
+
     /// It is as much longer as somebody went ahead.
     pub(crate) fn prolong(&mut self, ns: u64) {
         self.end_ns = self.end_ns.saturating_add(ns);
@@ -81,7 +86,7 @@ impl Engine {
     pub(crate) fn choose(&mut self, runlist: RunlistId, waiting: u32) -> Option<Choice> {
         if let Some(gfid) = self.runlists[runlist].ahead.take()
             && waiting & bit(gfid) != 0
-            && let Some(slice_ns) = self.slice_ahead(runlist, gfid)
+            && let Some(slice_ns) = self.slice_ahead(runlist, gfid, 0)
         {
             return Some(Choice { gfid, slice_ns, time: Time::Ahead });
         }
@@ -141,7 +146,7 @@ impl Engine {
         let (slice_ns, tail_ns) = match Gfid::from_index(of.into()) {
             Some(gfid) => {
                 let vgpu = &mut self.vgpus[gfid];
-                let quantum_ns = vgpu.quantum_ns();
+                let quantum_ns = vgpu.turn_ns;
                 vgpu.accounts[runlist].loan_ns = vgpu.elastic_ns;
                 let slice_ns = vgpu.accounts[runlist].begin(quantum_ns, slice_ns);
                 (slice_ns, vgpu.throttle.tail_ns(slice_ns))
@@ -158,7 +163,7 @@ impl Engine {
 
     /// What is left of a turn is worth a switch from this length on.
     #[inline(always)]
-    fn shortest_of(&self, turn: Turn) -> u32 {
+    pub(crate) fn shortest_of(&self, turn: Turn) -> u32 {
         if turn.tail_ns == 0 { self.shortest_ns } else { Throttle::PART_NS_MIN }
     }
 
@@ -175,7 +180,7 @@ impl Engine {
         match Gfid::from_index(of.into()) {
             Some(gfid) => {
                 let vgpu = &self.vgpus[gfid];
-                vgpu.accounts[runlist].slice_ns(vgpu.quantum_ns(), self.rules.averaging())
+                vgpu.accounts[runlist].slice_ns(vgpu.turn_ns, self.rules.averaging())
             }
             None => i32::MAX,
         }
@@ -194,8 +199,7 @@ impl Engine {
                 return next;
             };
             let vgpu = &mut self.vgpus[gfid];
-            let quantum_ns = vgpu.quantum_ns();
-            vgpu.accounts[runlist].leave_out(quantum_ns);
+            vgpu.accounts[runlist].leave_out(vgpu.turn_ns);
             self.runlists[runlist].turn.passed = next;
         }
         self.turn_after(runlist, among)
@@ -220,6 +224,7 @@ impl Engine {
             return;
         }
         self.runlists[runlist].turn.unseen = false;
+        self.note_save(runlist);
         let keeps = self.rules.policy.keeps();
         let among = if keeps { self.sharing } else { self.waiting(runlist) };
         self.leave_out(runlist, among | turn.bit(), turn.of);
@@ -268,7 +273,7 @@ impl Engine {
     pub(crate) fn charge(&mut self, runlist: RunlistId, gfid: Gfid, stint: &Stint) {
         let used_ns = self.now_ns.saturating_sub(stint.since_ns);
         // As long as nobody else wanted the engine, it was free to have.
-        let used_ns = if stint.armed { used_ns } else { used_ns.min(stint.slice_ns()) };
+        let used_ns = if stint.wanted { used_ns } else { used_ns.min(stint.slice_ns()) };
         let account = &mut self.vgpus[gfid].accounts[runlist];
         match stint.time {
             Time::Own => account.charge(used_ns),
@@ -353,22 +358,19 @@ impl Engine {
         let unit = Unit::new(slice_ns, parts());
         let left = u32::from(Share::WHOLE).saturating_sub(parts().fold(0, u32::wrapping_add));
         self.nobody_ns = if fixed && sharing != 0 { unit.of(left) } else { 0 };
-        self.round_ns = self.nobody_ns.into();
-        // What was nobody's may be somebody's now.
-        let nobody_end_ns = self.after(self.nobody_ns.into());
-        for id in [RunlistId::COMPUTE, RunlistId::COPY] {
-            let turn = &mut self.runlists[id].turn;
-            turn.unseen = true;
-            if turn.of == NOBODY {
-                turn.end_ns = turn.end_ns.min(nobody_end_ns);
-            }
-        }
+        self.round_ns = 0;
         self.elastic = 0;
         let had_turns = [RunlistId::COMPUTE, RunlistId::COPY].map(|id| (id, self.had_turn(id)));
         for gfid in each(sharing) {
             let vgpu = &mut self.vgpus[gfid];
             let own = part(vgpu);
-            let before_ns = core::mem::replace(&mut vgpu.turn_ns, unit.of(own));
+            let quantum_ns = vgpu.quantum_ns(&unit, own);
+            let before_ns = core::mem::replace(&mut vgpu.turn_ns, quantum_ns);
+            if fixed {
+                // What it may not have is not others' to have.
+                let less_ns = unit.of(own).wrapping_sub(quantum_ns);
+                self.nobody_ns = self.nobody_ns.saturating_add(less_ns);
+            }
             self.round_ns = self.round_ns.wrapping_add(vgpu.turn_ns.into());
             let lent = fixed && vgpu.throttle == Throttle::NONE;
             let cap = if lent { u32::from(vgpu.share.cap) } else { 0 };
@@ -394,6 +396,16 @@ impl Engine {
                     entry.turn.open = false;
                 }
                 vgpu.accounts[id].correct(before_ns, alike_ns);
+            }
+        }
+        self.round_ns = self.round_ns.wrapping_add(self.nobody_ns.into());
+        // What was nobody's may be somebody's now.
+        let nobody_end_ns = self.after(self.nobody_ns.into());
+        for id in [RunlistId::COMPUTE, RunlistId::COPY] {
+            let turn = &mut self.runlists[id].turn;
+            turn.unseen = true;
+            if turn.of == NOBODY {
+                turn.end_ns = turn.end_ns.min(nobody_end_ns);
             }
         }
     }

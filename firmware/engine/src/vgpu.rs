@@ -215,7 +215,7 @@ pub(crate) struct Vgpu {
     pub(crate) profile: Profile,
     pub(crate) placement: Placement,
     pub(crate) share: Share,
-    /// How long its turns are: its quantum, unless it did too much of something.
+    /// How long its turns are: its quantum. Half as long while it did too much of something.
     pub(crate) turn_ns: u32,
     /// Which part of its turns it has while it is being saved.
     pub(crate) throttle: Throttle,

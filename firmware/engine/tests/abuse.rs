@@ -53,6 +53,22 @@ fn turns_are_halved_until_the_window_ends() {
 }
 
 #[test]
+fn what_halved_turns_leave_is_nobodys_with_fixed_share() {
+    let part = |part| Share { part, ..Share::DEFAULT };
+    // All of the device is somebody's, or not.
+    for shares in [[part(5_000), part(5_000)], [part(2_000), part(4_000)]] {
+        let mut rig = sharing(Policy::FixedShare, &shares, 2);
+        let of = [Limit { count: 1, measure: Measure::Shorten }; 4];
+        rig.must(1, Command::SetLimits(Limits { window_ms: 400, of }));
+        (0..3).for_each(|_| rig.ring(1));
+        let [first, second] = shares.map(|share| f64::from(share.part) / 100.0);
+        near(&parts(&mut rig, 2, 390 * MS), &[first / 2.0, second]);
+        rig.pass(30 * MS);
+        near(&parts(&mut rig, 2, 400 * MS), &[first, second]);
+    }
+}
+
+#[test]
 fn one_that_is_paused_has_no_turns_and_can_be_stopped_and_comes_back() {
     let mut rig = limited(Abuse::Doorbells, 1, Measure::Pause);
     (0..3).for_each(|_| rig.ring(1));

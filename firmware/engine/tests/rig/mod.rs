@@ -402,10 +402,18 @@ impl Rig {
 
     /// Its work on the compute engine is done.
     pub(crate) fn finish(&mut self) {
+        self.finish_and(&[]);
+    }
+
+    /// Its work on the compute engine is done, and before the firmware rests, this comes too.
+    pub(crate) fn finish_and(&mut self, inputs: &[Input]) {
         let entry = &mut self.runlists[0];
-        let seq = entry.run_seq;
+        let idle = Input::Runlist(RunlistId::COMPUTE, RunlistEvent::Idle { seq: entry.run_seq });
         (entry.on, entry.timed) = (None, None);
-        self.give(Input::Runlist(RunlistId::COMPUTE, RunlistEvent::Idle { seq }));
+        for input in core::iter::once(&idle).chain(inputs) {
+            self.engine.handle(input, self.now_ns).expect("the engine has room");
+        }
+        self.settle();
     }
 
     /// Rings its channel 0.

@@ -4,7 +4,7 @@ use super::turns::Turns;
 use godwit_sim_gpu::Stay;
 use godwit_types::{Gfid, RunlistId, Switch, SwitchCause};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Of one part of a switch: nanoseconds.
@@ -98,41 +98,41 @@ impl Causes {
     }
 }
 
-/// Who pays for it that one goes ahead: taking off the group that was on the engine, saving it,
-/// and loading it once more.
+/// Who pays for it that one goes ahead of another in that one's turn: for saving it, and for
+/// deciding for it and loading it once more. What it takes to let go is its own. One whose turn does
+/// not go on is saved and loaded as often as ever.
 struct Ahead<'a> {
     /// When the firmware saw that a group was off for it.
     hints_ns: &'a [u64],
+    /// Those who may go ahead.
+    hurried: &'a BTreeSet<Gfid>,
     /// The stay before.
     last: Option<Stay>,
-    /// Those that were taken off, with who has to pay for their next load.
-    taken_off: BTreeMap<Gfid, Gfid>,
+    /// The stay whose turn was interrupted, and who went ahead.
+    interrupted: Option<(Stay, Gfid)>,
 }
 
-impl<'a> Ahead<'a> {
-    fn new(hints_ns: &'a [u64]) -> Self {
-        Self { hints_ns, last: None, taken_off: BTreeMap::new() }
-    }
-
-    fn charge(&mut self, stay: &Stay, charges: &mut Vec<Charge>) {
-        let mut pay = |from: Gfid, by: Gfid, ns: u64| {
-            let (at_ns, ns) = (stay.empty_ns, ns as i64);
-            charges.push(Charge { at_ns, gfid: from, ns: -ns });
-            charges.push(Charge { at_ns, gfid: by, ns });
-        };
-        if let Some(by) = self.taken_off.remove(&stay.gfid) {
-            pay(stay.gfid, by, stay.loaded_ns.saturating_sub(stay.start_ns));
+impl Ahead<'_> {
+    /// `from_ns`: when the decision for the stay began.
+    fn charge(&mut self, stay: &Stay, from_ns: u64, charges: &mut Vec<Charge>) {
+        if let Some((off, by)) = self.interrupted
+            && (off.gfid == stay.gfid || !self.hurried.contains(&stay.gfid))
+        {
+            self.interrupted = None;
+            if off.gfid == stay.gfid {
+                let ns = (off.empty_ns - off.saving_ns) + (stay.loaded_ns - from_ns);
+                let (at_ns, ns) = (stay.empty_ns, ns as i64);
+                charges.push(Charge { at_ns, gfid: stay.gfid, ns: -ns });
+                charges.push(Charge { at_ns, gfid: by, ns });
+            }
         }
-        if let Some(last) = self.last.replace(*stay) {
-            while let [at_ns, rest @ ..] = self.hints_ns
-                && *at_ns <= stay.start_ns
-            {
-                self.hints_ns = rest;
-                if *at_ns >= last.empty_ns && last.gfid != stay.gfid {
-                    let off_ns = last.empty_ns - last.asked_ns.unwrap_or(last.empty_ns);
-                    pay(last.gfid, stay.gfid, off_ns);
-                    self.taken_off.insert(last.gfid, stay.gfid);
-                }
+        let Some(last) = self.last.replace(*stay) else { return };
+        while let [at_ns, rest @ ..] = self.hints_ns
+            && *at_ns <= stay.start_ns
+        {
+            self.hints_ns = rest;
+            if *at_ns >= last.empty_ns && last.gfid != stay.gfid {
+                self.interrupted = Some((last, stay.gfid));
             }
         }
     }
@@ -157,25 +157,30 @@ pub(super) struct Account {
 
 impl Account {
     /// From the stays that have ended in the window, in their order, and from the times at which
-    /// the firmware saw that a group was off for one that goes ahead.
+    /// the firmware saw that a group was off for one that goes ahead. Where a turn may have been
+    /// kept, an engine that was empty for longer than `decision_ns_max` was not only decided for.
     pub(super) fn new(
         stays: &[Stay],
         hints_ns: &[u64],
         runlist: RunlistId,
         begin_ns: u64,
         turns: &Turns,
+        decision_ns_max: u64,
     ) -> Self {
         let mut charges = Vec::new();
         let [mut preempt, mut save, mut decide, mut load] = [(); 4].map(|()| Vec::new());
         let (mut empty_ns, mut last) = (begin_ns, None);
-        let mut ahead = Ahead::new(hints_ns);
+        let hurried = &turns.hurried;
+        let mut ahead = Ahead { hints_ns, hurried, last: None, interrupted: None };
         for stay in stays.iter().filter(|stay| stay.runlist == runlist) {
             let gap_ns = stay.start_ns.saturating_sub(empty_ns);
-            let decided = turns.is_decision(gap_ns, last, stay.gfid);
-            let from_ns = if decided { empty_ns } else { stay.start_ns };
+            // What ends a turn that was kept is a decision like any.
+            let decided = gap_ns <= decision_ns_max || !turns.may_keep(last, stay.gfid);
+            let decision_ns = if decided { gap_ns } else { decision_ns_max };
+            let from_ns = stay.start_ns.saturating_sub(decision_ns);
             let had_ns = stay.empty_ns.saturating_sub(from_ns.max(begin_ns));
             charges.push(Charge { at_ns: stay.empty_ns, gfid: stay.gfid, ns: had_ns as i64 });
-            ahead.charge(stay, &mut charges);
+            ahead.charge(stay, from_ns, &mut charges);
             if decided && stay.start_ns > begin_ns {
                 decide.push(gap_ns);
             }
@@ -236,27 +241,26 @@ mod tests {
 
     /// vGPUs 1 and 2 always have work, and turns are kept for 3, which has none.
     fn turns() -> Turns {
-        let busy = [vgpu(1), vgpu(2)].into();
-        Turns {
-            vgpus: [vgpu(1), vgpu(2), vgpu(3)].into(),
-            busy,
-            kept: true,
-            nobody: false,
-            cut_ns: 500,
-        }
+        let [busy, hurried] = [[vgpu(1), vgpu(2)].into(), [vgpu(2)].into()];
+        let vgpus = [vgpu(1), vgpu(2), vgpu(3)].into();
+        Turns { vgpus, busy, hurried, kept: true, nobody: false }
+    }
+
+    fn account(stays: &[Stay]) -> Account {
+        hinted(stays, &[])
+    }
+
+    fn hinted(stays: &[Stay], hints_ns: &[u64]) -> Account {
+        Account::new(stays, hints_ns, RunlistId::COMPUTE, 1_000, &turns(), 100)
     }
 
     const ALL: Range<u64> = 0..u64::MAX;
-
-    fn account(stays: &[Stay]) -> Account {
-        Account::new(stays, &[], RunlistId::COMPUTE, 1_000, &turns())
-    }
 
     #[test]
     fn a_decision_is_charged_to_whoever_comes_next_and_a_kept_turn_to_nobody() {
         let stays = [stay(1, 1_010, 2_000), stay(2, 2_100, 3_000), stay(1, 103_000, 104_000)];
         let account = account(&stays);
-        assert_eq!(account.attained_ns(vgpu(1), &ALL), 1_000 + 1_000);
+        assert_eq!(account.attained_ns(vgpu(1), &ALL), 1_000 + 100 + 1_000);
         assert_eq!(account.attained_ns(vgpu(2), &ALL), 1_000);
         assert_eq!(account.switches().preempt.max_ns, 3);
         assert_eq!(account.switches().save.max_ns, 2);
@@ -272,6 +276,13 @@ mod tests {
     }
 
     #[test]
+    fn what_ended_in_a_part_of_the_window_counts_there() {
+        let account = account(&[stay(1, 1_010, 2_000), stay(2, 2_100, 3_000)]);
+        assert_eq!(account.attained_ns(vgpu(2), &(1_000..3_000)), 0);
+        assert_eq!(account.attained_ns(vgpu(2), &(3_000..9_000)), 1_000);
+    }
+
+    #[test]
     fn a_preemption_that_takes_a_reset_lasts_until_it_is_over() {
         let reset =
             Stay { asked_ns: Some(2_000), saving_ns: 1_010, reset: true, ..stay(1, 1_010, 9_000) };
@@ -281,18 +292,21 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_ahead_pays_for_taking_off_and_loading_again() {
-        // 1 is asked 5 before it is off, and loads in 1.
-        let stays = [stay(1, 1_000, 2_000), stay(2, 2_100, 3_000), stay(1, 3_000, 4_000)];
-        let off_ns = |hints_ns: &[u64]| {
-            let compute = RunlistId::COMPUTE;
-            let account = Account::new(&stays, hints_ns, compute, 1_000, &turns());
+    fn whoever_goes_ahead_pays_for_what_is_saved_and_loaded_once_more() {
+        // 1 is saved in 2, decided for in 10 and loads in 1; that it is asked 3 before that is its
+        // own.
+        let first = [stay(1, 1_000, 2_000), stay(2, 2_100, 3_000)];
+        let had_ns = |next: Stay, hints_ns: &[u64]| {
+            let account = hinted(&[first[0], first[1], next, stay(1, 5_000, 6_000)], hints_ns);
             [1, 2].map(|number| account.attained_ns(vgpu(number), &ALL))
         };
-        assert_eq!(off_ns(&[]), [2_000, 1_000]);
-        assert_eq!(off_ns(&[2_050]), [2_000 - 5 - 1, 1_000 + 5 + 1]);
+        let goes_on = stay(1, 3_010, 5_000);
+        assert_eq!(had_ns(goes_on, &[]), [4_000, 1_000]);
+        assert_eq!(had_ns(goes_on, &[2_050]), [4_000 - 13, 1_000 + 13]);
         // Of a time when nobody was between the two.
-        assert_eq!(off_ns(&[2_500]), [2_000, 1_000]);
+        assert_eq!(had_ns(goes_on, &[2_500]), [4_000, 1_000]);
+        // Its turn was over.
+        assert_eq!(had_ns(stay(3, 3_000, 5_000), &[2_050]), [2_000, 1_000]);
     }
 
     #[test]

@@ -249,6 +249,11 @@ impl Guest {
         }
     }
 
+    /// Whether it says that its work is urgent.
+    pub(super) fn hurries(&self) -> bool {
+        matches!(self.kind, Kind::Hostile(Hostile::Doorbells | Hostile::Interrupts))
+    }
+
     /// Opens channels from 0 on, each with a kernel that never ends; `together`: in one group.
     fn open_endless(
         &mut self,

@@ -4,8 +4,12 @@
 //! What a vGPU *attained* is all the time that its groups had an engine, from the device's own
 //! account: from the moment that the group before had left it, since the decision for it is its
 //! own, with loading and saving its contexts, being taken off and resets included. Where a group
-//! is taken off for one that goes ahead, that one has had the time of it, and of loading the group
-//! once more.
+//! is taken off for one that goes ahead and then goes on, that one has had the time of saving it,
+//! and of deciding for it and loading it once more.
+//!
+//! What it is *due* follows from the policy, and from the limits on abuse: from the moment that the
+//! host was told that turns of one are halved, half as much, and the others what that leaves where
+//! the policy gives it to them.
 
 mod figures;
 mod guests;
@@ -36,9 +40,6 @@ const WARM_UP_NS: u64 = 200_000_000;
 const SLOWER: u64 = 100;
 /// What saving or loading the contexts of a group takes: the A100's whole one, 44.3 MB.
 const CONTEXT_NS: u64 = 40_000;
-/// Where a turn may have been kept for one without work, an engine that was empty for longer was
-/// not only decided for. At costs of 1.
-const DECISION_NS_MAX: u64 = 20_000;
 /// Weights of the well-behaved where they are not all the same, in turn.
 const WEIGHTS: [u8; 4] = [1, 2, 3, 5];
 const RUNLISTS: usize = RUNLIST_COUNT as usize;
@@ -136,9 +137,16 @@ pub fn measure(setup: &Setup) -> Result<Figures, SchedError> {
     let begin_ns = bench.host.now_ns();
     bench.run_until(begin_ns + setup.window_ns)?;
     let stays = bench.host.card_mut().gpu_mut().take_stays();
-    let account = |runlist: RunlistId| {
-        let hints_ns = &bench.hints_ns[runlist.index()];
-        Account::new(&stays, hints_ns, runlist, begin_ns, &bench.turns(setup, runlist))
+    let turns = [RunlistId::COMPUTE, RunlistId::COPY].map(|id| bench.turns(setup, id));
+    let on = |id: RunlistId| stays.iter().filter(move |stay| stay.runlist == id);
+    // Firmware decides alike for both engines.
+    let decisions_ns = [RunlistId::COMPUTE, RunlistId::COPY]
+        .into_iter()
+        .flat_map(|id| turns[id.index()].decisions_ns(on(id)));
+    let decision_ns_max = decisions_ns.max().unwrap_or(0);
+    let account = |id: RunlistId| {
+        let (turns, hints_ns) = (&turns[id.index()], &bench.hints_ns[id.index()]);
+        Account::new(&stays, hints_ns, id, begin_ns, turns, decision_ns_max)
     };
     let window = begin_ns..bench.host.now_ns();
     Ok(Figures {
@@ -329,13 +337,14 @@ impl Bench {
 
     fn turns(&self, setup: &Setup, runlist: RunlistId) -> Turns {
         let busy = self.guests.iter().filter(|guest| guest.is_busy(runlist));
+        let hurried = self.guests.iter().filter(|guest| guest.hurries());
         let parts: u32 = self.guests.iter().map(|guest| u32::from(guest.share.part)).sum();
         Turns {
             vgpus: self.guests.iter().map(|guest| guest.gfid).collect(),
             busy: busy.map(|guest| guest.gfid).collect(),
+            hurried: hurried.map(|guest| guest.gfid).collect(),
             kept: setup.policy.keeps(),
             nobody: setup.policy == Policy::FixedShare && parts < u32::from(Share::WHOLE),
-            cut_ns: DECISION_NS_MAX * setup.scale.0 / setup.scale.1,
         }
     }
 
