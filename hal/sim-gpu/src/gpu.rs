@@ -14,7 +14,6 @@ use crate::stats::{Stay, VgpuStats};
 use godwit_hal::Identity;
 use godwit_mmio::SharedWords;
 use godwit_regs::copy::SLOT_STRIDE;
-use godwit_sys::MemFile;
 use godwit_types::{Gfid, GuestChannelId, RunlistId, SLOT_COUNT, SlotId};
 use std::collections::BTreeSet;
 use std::io;
@@ -24,8 +23,6 @@ use std::io;
 const STEP_NS: u64 = 10_000;
 /// How far ahead [`Gpu::next_event_ns`] looks while kernels run.
 const HORIZON_NS: u64 = 20_000;
-/// Bytes that [`Gpu::for_each_data`] hands out at once, at most.
-const VISIT_BYTES: u64 = 64 * 1024;
 
 /// What a device is made with.
 #[derive(Clone, Copy, Debug)]
@@ -428,36 +425,18 @@ impl Gpu {
     pub fn for_each_data(&self, visit: &mut dyn FnMut(Region, u64, &[u8])) -> io::Result<()> {
         for gfid in gfids() {
             if let Some(partition) = self.partition(gfid) {
-                visit_file(partition.file(), &mut |at, bytes| {
+                partition.file().for_each_data(&mut |at, bytes| {
                     visit(Region::Partition(gfid), at, bytes);
                 })?;
             }
         }
-        visit_file(&self.board.context, &mut |at, bytes| {
+        self.board.context.for_each_data(&mut |at, bytes| {
             visit(Region::Context, at, bytes);
         })?;
-        visit_file(self.board.staging.file(), &mut |at, bytes| {
+        self.board.staging.file().for_each_data(&mut |at, bytes| {
             visit_slots(at, bytes, visit);
         })
     }
-}
-
-/// Hands out the bytes of a file that may hold data, with their offsets.
-fn visit_file(file: &MemFile, visit: &mut dyn FnMut(u64, &[u8])) -> io::Result<()> {
-    let mut bytes = vec![0; VISIT_BYTES as usize];
-    let mut from = 0;
-    while let Some(data) = file.next_data(from)? {
-        let mut at = data.start;
-        while at < data.end {
-            let count = (data.end - at).min(VISIT_BYTES);
-            let part = &mut bytes[..count as usize];
-            file.read(at, part).map_err(io::Error::other)?;
-            visit(at, part);
-            at += count;
-        }
-        from = data.end;
-    }
-    Ok(())
 }
 
 /// Hands on bytes of the staging memory slot by slot.

@@ -21,6 +21,7 @@ mod chunks;
 mod client;
 mod destination;
 mod dma;
+pub mod evacuate;
 mod file;
 mod function;
 mod host;

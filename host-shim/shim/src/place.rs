@@ -2,31 +2,25 @@
 
 use godwit_types::{CHANNEL_COUNT, Gfid, Identity, PAGE_BYTES, Placement, Profile, VGPU_COUNT};
 
-/// The first place from `start` on, in steps of `step`, where `bytes` lie apart from all
-/// taken ranges, within `limit`, and not at `avoid`.
-fn first_fit(
-    start: u64,
-    bytes: u64,
-    limit: u64,
-    step: u64,
-    taken: &[(u64, u64)],
-    avoid: Option<u64>,
-) -> Option<u64> {
-    let mut ends: Vec<u64> = taken.iter().map(|(base, length)| base + length).collect();
-    ends.extend([start, avoid.map_or(start, |base| base + step)]);
-    ends.sort_unstable();
-    ends.into_iter().map(|end| end.max(start).next_multiple_of(step)).find(|base| {
-        Some(*base) != avoid
-            && base.checked_add(bytes).is_some_and(|end| end <= limit)
-            && taken.iter().all(|(other, length)| base + bytes <= *other || other + length <= *base)
-    })
-}
-
-/// The first place that is free and not at `avoid`; on a card that has no other, `avoid` itself:
-/// a vGPU that comes with the same numbers is better than one that does not come.
+/// The first place in steps of `step` and within `limit` where `bytes` lie apart from all taken ranges
+/// and not at `avoid`. Where nothing else is in the way, that is the end of its gap, which stays in
+/// one piece. On a card that has no other place it is `avoid` itself: a vGPU that comes with the same
+/// numbers is better than one that does not come.
 fn fit(bytes: u64, limit: u64, step: u64, taken: &[(u64, u64)], avoid: Option<u64>) -> Option<u64> {
-    first_fit(0, bytes, limit, step, taken, avoid)
-        .or_else(|| first_fit(0, bytes, limit, step, taken, None))
+    let mut taken = taken.to_vec();
+    taken.sort_unstable();
+    taken.push((limit, 0));
+    let (mut places, mut end) = (Vec::new(), 0_u64);
+    for (base, length) in taken {
+        let first = end.next_multiple_of(step);
+        let last = base.checked_sub(bytes).map(|last| last - last % step);
+        if let Some(last) = last.filter(|last| first <= *last) {
+            places.extend([first, last]);
+        }
+        end = base + length;
+    }
+    let other = places.iter().find(|place| Some(**place) != avoid);
+    other.or(places.first()).copied()
 }
 
 /// A free id and a place for a vGPU of this profile, or `None` when the card has no room.
@@ -83,11 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_between_neighbours_is_used_and_the_old_place_is_not() {
-        assert_eq!(first_fit(0, 10, 100, 1, &[(0, 10), (20, 80)], None), Some(10));
-        assert_eq!(first_fit(0, 10, 100, 1, &[], Some(0)), Some(1));
-        assert_eq!(first_fit(0, 10, 10, 1, &[], Some(0)), None);
-        assert_eq!(first_fit(0, 10, 100, 1, &[(0, 95)], None), None);
+    fn the_first_gap_is_used_and_the_old_place_is_not() {
+        assert_eq!(fit(10, 100, 1, &[(20, 80), (0, 10)], None), Some(10));
+        assert_eq!(fit(10, 100, 1, &[(20, 60), (0, 10)], Some(10)), Some(80));
+        assert_eq!(fit(10, 100, 1, &[], Some(0)), Some(90));
+        assert_eq!(fit(10, 103, 4, &[], Some(0)), Some(92));
+        assert_eq!(fit(10, 10, 1, &[], Some(0)), Some(0));
+        assert_eq!(fit(10, 100, 1, &[(0, 95)], None), None);
     }
 
     /// Every way to fill a card of eight steps, every length, and every old place.

@@ -8,9 +8,13 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use vm_memory::{ByteValued, Bytes, FileOffset, MmapRegion, VolatileMemory};
+
+/// Bytes that [`MemFile::for_each_data`] hands out at once, at most.
+const VISIT_BYTES: u64 = 64 * 1024;
 
 /// Memory in a file of its own (`memfd`), so that it can be given to another process, and
 /// sparse, so that a large one costs what is used. It holds zeros until it is written.
@@ -62,6 +66,27 @@ impl MemFile {
     /// The file, to map it elsewhere.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The same memory once more: it is there until both are gone.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no further descriptor or mapping.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let offset = FileOffset::new(self.file.try_clone()?, 0);
+        let mapping =
+            MmapRegion::from_file(offset, self.mapping.size()).map_err(io::Error::other)?;
+        Ok(Self { file: self.file.try_clone()?, mapping })
+    }
+
+    /// Names the memory, among all that this system has at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.ino())
     }
 
     /// A path by which a child of this process can open the file, while this process has it.
@@ -164,6 +189,29 @@ impl MemFile {
             Err(Errno::NXIO) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Visits every range of bytes that may hold data, with its offset: whole pages, up to 64 KiB
+    /// at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses to tell where data is.
+    pub fn for_each_data(&self, visit: &mut dyn FnMut(u64, &[u8])) -> io::Result<()> {
+        let mut bytes = vec![0; VISIT_BYTES as usize];
+        let mut from = 0;
+        while let Some(data) = self.next_data(from)? {
+            let mut at = data.start;
+            while at < data.end {
+                let count = (data.end - at).min(VISIT_BYTES);
+                let part = &mut bytes[..count as usize];
+                self.read(at, part).map_err(io::Error::other)?;
+                visit(at, part);
+                at += count;
+            }
+            from = data.end;
+        }
+        Ok(())
     }
 
     /// The first range at or after `from` that may hold other bytes than zeros; `None` when

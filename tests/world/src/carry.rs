@@ -15,27 +15,83 @@ fn way(from: HostId, to: HostId) -> Way {
 }
 
 impl World {
-    /// Carries messages both ways.
-    pub(crate) fn carry(&mut self, one: &mut Move, window_ns: u64) {
-        let (pace, now_ns) = (self.pace(), self.now_ns);
-        let (forth, back) = (way(one.from, one.to), way(one.to, one.from));
-        let link = self.link_between(one.from, one.to);
+    /// Carries messages of all moves both ways. Those of evacuations with a cap come after the
+    /// others, and take turns.
+    pub(crate) fn carry(&mut self, moves: &mut [Move], window_ns: u64) {
+        for one in moves.iter_mut() {
+            if self.cap_of(&one.token).is_some() {
+                continue;
+            }
+            while let Some((from, to, message)) = self.next_message(one, window_ns) {
+                self.send(from, to, &message);
+            }
+        }
+        for at in 0..self.evacuations.len() {
+            self.carry_capped(at, moves, window_ns);
+        }
+    }
+
+    /// Carries messages of an evacuation's moves for as long as its cap lets them begin within the
+    /// window, one of each move in turn.
+    fn carry_capped(&mut self, at: usize, moves: &mut [Move], window_ns: u64) {
+        let until_ns = self.now_ns + window_ns;
+        let is_mine = |one: &Move| self.cap_of(&one.token) == Some(at);
+        let mine: Vec<usize> = (0..moves.len()).filter(|it| is_mine(&moves[*it])).collect();
+        let mut silent = 0;
+        while silent < mine.len() && self.evacuations[at].cap_opens_ns() < until_ns {
+            let turn = self.evacuations[at].next_turn() % mine.len();
+            match self.next_message(&mut moves[mine[turn]], window_ns) {
+                Some((from, to, message)) => {
+                    silent = 0;
+                    self.send(from, to, &message);
+                }
+                None => silent += 1,
+            }
+        }
+    }
+
+    /// The next message of a move for which its link has room, from where and to where.
+    fn next_message(
+        &mut self,
+        one: &mut Move,
+        window_ns: u64,
+    ) -> Option<(HostId, HostId, LinkMessage)> {
+        let now_ns = self.now_ns;
+        let (from, to) = (one.from, one.to);
+        let link = self.link_between(from, to);
         let held_back =
             one.destination.as_ref().is_some_and(|to| to.buffered() > DESTINATION_BUFFER);
-        while let Some(source) = &mut one.source
+        if let Some(source) = &mut one.source
             && !held_back
             && !one.told[0].1
-            && link.takes(forth, now_ns, window_ns)
+            && link.takes(way(from, to), now_ns, window_ns)
             && let Some(message) = source.poll_message()
         {
-            link.send(forth, pace, &message);
+            return Some((from, to, message));
         }
-        while let Some(destination) = &mut one.destination
+        if let Some(destination) = &mut one.destination
             && !one.told[1].1
-            && link.takes(back, now_ns, window_ns)
+            && link.takes(way(to, from), now_ns, window_ns)
             && let Some(message) = destination.poll_message()
         {
-            link.send(back, pace, &message);
+            return Some((to, from, message));
+        }
+        None
+    }
+
+    /// Puts a message on the wire: at once, or when the cap of the evacuation that it belongs to lets
+    /// it begin.
+    fn send(&mut self, from: HostId, to: HostId, message: &LinkMessage) {
+        let (mut pace, way) = (self.pace(), way(from, to));
+        let cap = self.cap_of(message.token());
+        if let Some(at) = cap {
+            pace.now_ns = pace.now_ns.max(self.evacuations[at].cap_opens_ns());
+        }
+        let link = self.link_between(from, to);
+        let start_ns = link.start_ns(way, pace.now_ns);
+        let byte_count = link.send(way, pace, message);
+        if let Some(at) = cap {
+            self.evacuations[at].charge(start_ns, byte_count);
         }
     }
 
@@ -107,10 +163,7 @@ impl World {
         };
         match answer {
             Ok(None) => {}
-            Ok(Some(answer)) => {
-                let pace = self.pace();
-                self.link_between(from, to).send(way(to, from), pace, &answer);
-            }
+            Ok(Some(answer)) => self.send(to, from, &answer),
             Err(error) => self.problem(error.to_string()),
         }
     }

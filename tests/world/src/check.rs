@@ -19,8 +19,9 @@ impl World {
     }
 
     /// No byte of one vGPU may lie where another could see it: looks through all memory of
-    /// all hosts for the canaries of vGPUs that do not belong there. It is done at the end of
-    /// every transfer; this is for the end of a run.
+    /// all hosts and all guests for the canaries of vGPUs that do not belong there, and through files
+    /// of partitions that were released for any byte at all. It is done at the end of every
+    /// transfer; this is for the end of a run.
     pub fn check_leaks(&mut self) {
         let finders: Vec<Finder<'_>> =
             self.vgpus.iter().map(|vgpu| Finder::new(&vgpu.canary)).collect();
@@ -44,6 +45,21 @@ impl World {
                 found.push(format!("{}: {error}", node.name));
             }
         }
+        for (own, vgpu) in self.vgpus.iter().enumerate() {
+            let mut visit = |at: u64, bytes: &[u8]| {
+                for (id, finder) in finders.iter().enumerate().filter(|(id, _)| *id != own) {
+                    if let Some(hit) = finder.find(bytes) {
+                        let (place, other) = (at + hit as u64, &self.vgpus[id].name);
+                        let whose = &vgpu.name;
+                        found.push(format!("{whose}'s guest: bytes of {other} at {place:#x}"));
+                    }
+                }
+            };
+            if let Err(error) = vgpu.ram.memory.for_each_data(&mut visit) {
+                found.push(format!("{}'s guest: {error}", vgpu.name));
+            }
+        }
+        found.extend(self.released_files());
         for what in found {
             self.problem(what);
         }

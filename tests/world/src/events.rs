@@ -1,5 +1,6 @@
 //! What can happen in the world, and when.
 
+use crate::evacuate::EvacuateSpec;
 use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_regs::guest::{DOORBELL, DOORBELL_URGENT};
@@ -75,6 +76,8 @@ pub struct ResumeSpec {
 pub enum Action {
     /// A vGPU is moved.
     Move(MoveSpec),
+    /// All vGPUs of a host are moved to others.
+    Evacuate(EvacuateSpec),
     /// A vGPU is suspended.
     Suspend(SuspendSpec),
     /// A vGPU is resumed.
@@ -129,6 +132,10 @@ impl World {
                     Action::UpdateFirmware(host, image) => {
                         let done = self.update_firmware(host, &image);
                         self.updates.push((pending.id, done));
+                        continue;
+                    }
+                    Action::Evacuate(spec) => {
+                        self.begin_evacuation(Some(pending.id), spec);
                         continue;
                     }
                     _ => {}
@@ -196,8 +203,10 @@ impl World {
     /// One transfer of a vGPU at a time: what is due meanwhile waits.
     fn is_free(&self, action: &Action) -> bool {
         match action {
-            Action::Move(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
-            Action::Suspend(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
+            Action::Move(MoveSpec { vgpu, .. }) | Action::Suspend(SuspendSpec { vgpu, .. }) => {
+                !self.vgpus[vgpu.0].in_transfer && !self.is_to_leave(*vgpu)
+            }
+            Action::Evacuate(spec) => self.can_evacuate(spec.from),
             Action::Resume(spec) => !self.vgpus[spec.vgpu.0].in_transfer,
             Action::Share(vgpu, _) | Action::Peer(vgpu, _) => {
                 let vgpu = &self.vgpus[vgpu.0];
@@ -219,6 +228,7 @@ impl World {
     pub fn act(&mut self, action: Action) {
         match action {
             Action::Move(spec) => self.begin_move(&spec),
+            Action::Evacuate(spec) => self.begin_evacuation(None, spec),
             Action::Suspend(spec) => self.begin_suspend(&spec),
             Action::Resume(spec) => self.begin_resume(&spec),
             Action::Fault(host, fault) => self.inject(host, fault),

@@ -20,7 +20,9 @@ mod copies;
 pub mod cuts;
 mod doorbells;
 pub mod downtime;
+mod evacuate;
 mod events;
+mod files;
 mod firmware;
 pub mod flips;
 mod guilt;
@@ -47,6 +49,7 @@ mod world;
 
 pub use bars::HostBars;
 pub use copies::{CopyWork, Through};
+pub use evacuate::{EvacuateSpec, EvacuationReport, LegReport};
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};

@@ -33,6 +33,10 @@ pub struct SentFrame {
     pub way: Way,
     /// Its first byte.
     pub at_byte: u64,
+    /// Its length in bytes.
+    pub byte_count: u64,
+    /// When its first byte gets on the wire.
+    pub start_ns: u64,
     /// What it holds; `None`: a hello.
     pub message: Option<LinkMessage>,
 }
@@ -123,37 +127,40 @@ impl Link {
         self.connected = true;
         for way in [Way::Forth, Way::Back] {
             self.ways[way as usize].framing = LinkFraming::new();
-            self.note(way, None);
-            self.flush(way, pace);
+            self.flush(way, pace, None);
         }
     }
 
-    fn note(&mut self, way: Way, message: Option<LinkMessage>) {
-        let at_byte = self.ways[way as usize].sent;
-        if let Some(transcript) = &mut self.transcript {
-            transcript.push(SentFrame { way, at_byte, message });
-        }
+    /// When the first byte of a message that is sent now would get on the wire.
+    pub(crate) fn start_ns(&self, way: Way, now_ns: u64) -> u64 {
+        self.ways[way as usize].free_ns.max(now_ns)
     }
 
-    /// Puts a message on the wire. One for which there is no connection is lost, as one is that
-    /// is on its way when the connection ends.
-    pub(crate) fn send(&mut self, way: Way, pace: Pace, message: &LinkMessage) {
-        if self.takes(way, pace.now_ns, u64::MAX - pace.now_ns) {
-            self.note(way, Some(message.clone()));
-            self.ways[way as usize].framing.send(message);
-            self.flush(way, pace);
+    /// Puts a message on the wire, and returns how many bytes it takes. One for which there is no
+    /// connection is lost, as one is that is on its way when the connection ends.
+    pub(crate) fn send(&mut self, way: Way, pace: Pace, message: &LinkMessage) -> u64 {
+        if !self.takes(way, pace.now_ns, u64::MAX - pace.now_ns) {
+            return 0;
         }
+        self.ways[way as usize].framing.send(message);
+        self.flush(way, pace, Some(message))
     }
 
-    fn flush(&mut self, way: Way, pace: Pace) {
+    fn flush(&mut self, way: Way, pace: Pace, message: Option<&LinkMessage>) -> u64 {
         self.messages += 1;
+        let start_ns = self.start_ns(way, pace.now_ns);
         let direction = &mut self.ways[way as usize];
         let bytes = direction.framing.outgoing().to_vec();
         direction.framing.consume(bytes.len());
-        direction.sent += bytes.len() as u64;
-        let wire_ns = (bytes.len() as u64 * pace.byte_ps).div_ceil(1_000);
-        direction.free_ns = direction.free_ns.max(pace.now_ns) + wire_ns;
+        let (at_byte, byte_count) = (direction.sent, bytes.len() as u64);
+        direction.sent += byte_count;
+        direction.free_ns = start_ns + (byte_count * pace.byte_ps).div_ceil(1_000);
         direction.flying.push_back((direction.free_ns + pace.latency_ns, bytes));
+        if let Some(transcript) = &mut self.transcript {
+            let message = message.cloned();
+            transcript.push(SentFrame { way, at_byte, byte_count, start_ns, message });
+        }
+        byte_count
     }
 
     /// The next message that has arrived.

@@ -62,10 +62,10 @@ impl World {
         let node = &mut self.vgpus[spec.vgpu.0];
         let kind = if spec.live.is_some() { MoveKind::Live } else { MoveKind::StopAndCopy };
         let Home::Host(from, gfid) = node.home else {
-            return self.refuse(spec.vgpu, kind, "it is on no host");
+            return self.refuse(spec, kind, "it is on no host");
         };
         if from == spec.to {
-            return self.refuse(spec.vgpu, kind, "it is there already");
+            return self.refuse(spec, kind, "it is there already");
         }
         node.token += 1;
         let options = SaveOptions {
@@ -76,13 +76,13 @@ impl World {
         };
         let host = &mut self.hosts[from.0].host;
         let Some(old) = host.vgpu(gfid).map(|info| info.placement) else {
-            return self.refuse(spec.vgpu, kind, "its host does not know it");
+            return self.refuse(spec, kind, "its host does not know it");
         };
         let now_ns = self.now_ns;
         let site = &mut self.hosts[from.0].site(now_ns);
         let source = match Source::new(site, gfid, options, spec.live) {
             Ok(source) => source,
-            Err(why) => return self.refuse(spec.vgpu, kind, &why.to_string()),
+            Err(why) => return self.refuse(spec, kind, &why.to_string()),
         };
         self.vgpus[spec.vgpu.0].in_transfer = true;
         let link = self.link_between(from, spec.to);
@@ -110,7 +110,7 @@ impl World {
         });
     }
 
-    fn refuse(&mut self, vgpu: VgpuId, kind: MoveKind, why: &str) {
+    fn refuse(&mut self, &MoveSpec { vgpu, to, .. }: &MoveSpec, kind: MoveKind, why: &str) {
         self.reports.push(MoveReport {
             vgpu,
             kind,
@@ -124,6 +124,7 @@ impl World {
             job: None,
             copied_bytes: 0,
             old: None,
+            to: Some(to),
             new: None,
         });
     }
@@ -135,8 +136,8 @@ impl World {
             self.step_cut(one);
             self.step_source(one);
             self.step_destination(one);
-            self.carry(one, window_ns);
         }
+        self.carry(&mut moves, window_ns);
         let mut left = Vec::new();
         for one in moves {
             if let Some(one) = self.end_move(one) {
@@ -305,6 +306,7 @@ impl World {
             job: self.vgpus[one.vgpu.0].left_in.filter(|_| one.left),
             copied_bytes: one.counts.copied_bytes,
             old: Some(Place { host: one.from, placement: one.old }),
+            to: Some(one.to),
             new: new.map(|(_, placement)| Place { host: one.to, placement }),
         };
         if let Some((_, placement)) = new {

@@ -98,6 +98,39 @@ fn a_byte_of_a_vgpu_in_a_slot_that_is_free_is_found() {
 }
 
 #[test]
+fn a_byte_of_a_vgpu_in_anothers_guest_is_found() {
+    let mut world = world();
+    let canary = world.vgpus[0].canary;
+    world.vgpus[1].ram.memory.write(70_000, &canary).unwrap();
+    world.check_leaks();
+    says(&world, "vgpu1's guest: bytes of vgpu0 at 0x11170");
+}
+
+#[test]
+fn a_byte_in_a_file_that_was_released_is_found() {
+    let mut world = world();
+    let (host, gfid) = home(&world, 0);
+    let file = world.hosts[host.0].host.card().gpu().partition(gfid).unwrap().file();
+    let file = file.try_clone().unwrap();
+    suspend(&mut world, 0, &tempfile::tempdir().unwrap());
+    world.check_leaks();
+    assert_eq!(world.problems(), [] as [String; 0]);
+    file.write(3 * MIB, &[0, 1]).unwrap();
+    world.check_leaks();
+    says(&world, "a: the file that vgpu0 had holds data at 0x300001");
+}
+
+#[test]
+fn a_file_that_two_have_had_is_found() {
+    let mut world = world();
+    let (host, gfid) = home(&world, 0);
+    world.keep_file(VgpuId(0), host, gfid);
+    assert_eq!(world.problems(), [] as [String; 0]);
+    world.keep_file(VgpuId(1), host, gfid);
+    says(&world, "a: vgpu1 has the file that vgpu0 had");
+}
+
+#[test]
 fn a_leak_is_found_when_the_next_transfer_ends() {
     let mut world = world();
     let (canary, (host, gfid)) = (world.vgpus[0].canary, home(&world, 2));

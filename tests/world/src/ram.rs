@@ -37,11 +37,13 @@ impl Ram {
 impl World {
     /// Maps a vGPU's guest memory where it is being made or restored, once that host has it.
     pub(crate) fn map_ram(&mut self, vgpu: VgpuId, host: HostId, gfid: Gfid) {
-        let memory = Arc::clone(&self.vgpus[vgpu.0].ram.memory);
         let to = &mut self.hosts[host.0].host;
         if to.card().gpu().partition(gfid).is_none() || to.dma_windows(gfid).next().is_some() {
             return;
         }
+        self.keep_file(vgpu, host, gfid);
+        let memory = Arc::clone(&self.vgpus[vgpu.0].ram.memory);
+        let to = &mut self.hosts[host.0].host;
         let DmaRange { iova, byte_count } = ALL;
         let target = DmaTarget::Memory { memory, offset: 0 };
         let window = DmaWindow { iova, byte_count, read: true, write: true, target };

@@ -65,6 +65,8 @@ pub struct MoveReport {
     pub copied_bytes: u64,
     /// Where it was; `None`: in a file.
     pub old: Option<Place>,
+    /// Where a move was to go; `None` for suspends and resumes.
+    pub to: Option<HostId>,
     /// Where it is; `None`: in a file, or where it was.
     pub new: Option<Place>,
 }

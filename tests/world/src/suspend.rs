@@ -54,6 +54,7 @@ fn ended(
         job: None,
         copied_bytes: 0,
         old: None,
+        to: None,
         new: None,
     }
 }

@@ -28,6 +28,7 @@ impl World {
         self.connect_links();
         self.deliver();
         self.step_moves(window_ns);
+        self.step_evacuations();
         self.step_suspends();
         self.trigger();
         self.note_running();

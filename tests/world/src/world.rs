@@ -1,6 +1,8 @@
 //! The world: what is in it and what can be asked of it.
 
+use crate::evacuate::Evacuation;
 use crate::events::{Action, EventId, Pending};
+use crate::files::PartitionFile;
 use crate::host::{HostNode, HostSpec};
 use crate::jobs::{JobNode, JobSpec};
 use crate::link::Link;
@@ -91,6 +93,9 @@ pub struct World {
     pub(crate) jobs: Vec<JobNode>,
     pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) moves: Vec<Move>,
+    pub(crate) evacuations: Vec<Evacuation>,
+    /// Files of all partitions that were ever given to somebody.
+    pub(crate) files: Vec<PartitionFile>,
     pub(crate) suspends: Vec<SuspendNode>,
     pub(crate) resumes: Vec<ResumeNode>,
     pub(crate) remote: Option<Remote>,
@@ -124,6 +129,8 @@ impl World {
             jobs: Vec::new(),
             links: BTreeMap::new(),
             moves: Vec::new(),
+            evacuations: Vec::new(),
+            files: Vec::new(),
             suspends: Vec::new(),
             resumes: Vec::new(),
             remote: None,
@@ -280,7 +287,7 @@ impl World {
     /// Whether a transfer is under way or waits for its trigger.
     pub fn is_transferring(&self) -> bool {
         let empty = self.moves.is_empty() && self.suspends.is_empty() && self.resumes.is_empty();
-        !empty || self.is_remote_open()
+        !empty || self.is_remote_open() || self.evacuations.iter().any(Evacuation::is_open)
     }
 
     /// The state of each transfer that is under way, to show it: the vGPU, and what it does.

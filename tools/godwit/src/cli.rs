@@ -5,7 +5,7 @@ use crate::inspect::inspect;
 use crate::mcu::McuOptions;
 use crate::progress::{Bars, Plain, Progress, Silent};
 use crate::remote::{self, ReceiveOptions, ResolveOptions, SendOptions};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{EvacuateOptions, Scenario, ScenarioError};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
 use clap::{Args, Parser, Subcommand};
@@ -51,6 +51,16 @@ enum Command {
         /// vGPU may then run twice, which is yours to prevent.
         #[arg(long)]
         keep: bool,
+    },
+    /// Runs a scenario, and moves all vGPUs of a host to others meanwhile.
+    #[command(after_help = EXIT_STATUSES)]
+    Evacuate {
+        /// The scenario, a TOML file.
+        scenario: PathBuf,
+        #[command(flatten)]
+        evacuation: EvacuateOptions,
+        #[command(flatten)]
+        options: Options,
     },
     /// Shows the records of a state file and whether they are sound.
     #[command(after_help = EXIT_STATUSES)]
@@ -129,6 +139,9 @@ impl Cli {
                     Err(error) => mistaken(&error),
                 }
             }
+            Command::Evacuate { scenario, evacuation, options } => {
+                evacuate(&scenario, &evacuation, &options)
+            }
             Command::Inspect { file, key_file, json } => {
                 inspected(&file, key_file.as_deref(), json)
             }
@@ -184,6 +197,18 @@ fn demo(options: &Options) -> ExitCode {
         Ok(scenario) => execute(&scenario, options),
         Err(error) => mistaken(&error),
     }
+}
+
+fn evacuate(path: &Path, evacuation: &EvacuateOptions, options: &Options) -> ExitCode {
+    let mut scenario = match Scenario::load(path, options.seed) {
+        Ok(scenario) => scenario,
+        Err(error) => return mistaken(&error),
+    };
+    if let Err(why) = evacuation.add_to(&mut scenario) {
+        anstream::eprintln!("error: {why}");
+        return ExitCode::from(MISTAKE);
+    }
+    execute(&scenario, options)
 }
 
 fn execute(scenario: &Scenario, options: &Options) -> ExitCode {

@@ -24,6 +24,6 @@ pub use cli::Cli;
 pub use demo::DEMO;
 pub use run::{RunError, execute, execute_on};
 pub use scenario::{
-    Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, KeyFile, MoveKind,
-    Program, Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
+    Action, CostModel, Evacuation, Event, Expect, Expected, Host, HostRef, Job, JobRef, KeyFile,
+    MoveKind, Program, Scenario, ScenarioError, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
 };

@@ -143,6 +143,7 @@ pub(crate) fn title(scenario: &Scenario, action: &Action) -> String {
         Action::Move { vgpu, to, .. } => {
             format!("move of `{}` to `{}`", vgpu.of(scenario).name, to.of(scenario).name)
         }
+        Action::Evacuate(how) => format!("evacuation of `{}`", how.host.of(scenario).name),
         Action::Suspend { vgpu, file, .. } => {
             format!("suspend of `{}` to `{}`", vgpu.of(scenario).name, file.shown)
         }

@@ -375,6 +375,31 @@ fn events() {
 }
 
 #[test]
+fn evacuations() {
+    let fault = "fault = { host = \"alpha\", kind = \"copy-slow\", factor = 3 }";
+    let cases = [
+        ("no host", "to = [\"beta\"]"),
+        ("an unknown host", "host = \"gamma\""),
+        ("to an unknown host", "host = \"alpha\", to = [\"gamma\"]"),
+        ("to itself", "host = \"alpha\", to = [\"alpha\"]"),
+        ("to one twice", "host = \"alpha\", to = [\"beta\", \"beta\"]"),
+        ("to nobody", "host = \"alpha\", to = []"),
+        ("none at a time", "host = \"alpha\", parallel = 0"),
+        ("too many at a time", "host = \"alpha\", parallel = 65"),
+        ("too little bandwidth", "host = \"alpha\", bandwidth = \"1023 KiB\""),
+        ("too much bandwidth", "host = \"alpha\", bandwidth = \"2 TiB\""),
+        ("stopped and bounded", "host = \"alpha\", kind = \"stop-and-copy\", max_downtime = 5"),
+    ];
+    let written = cases.map(|(name, keys)| (name, format!("evacuate = {{ {keys} }}")));
+    let mut edits: Vec<(&str, [(&str, &str); 1])> =
+        written.iter().map(|(name, text)| (*name, [(fault, text.as_str())])).collect();
+    let refused = "evacuate = { host = \"alpha\" }\nexpect = \"refused\"";
+    edits.push(("one that is to be refused", [(fault, refused)]));
+    let cases: Vec<Case<'_>> = edits.iter().map(|(name, edits)| (*name, &edits[..])).collect();
+    check("evacuations", &cases);
+}
+
+#[test]
 fn bounds_of_moves() {
     check(
         "bounds",

@@ -1,7 +1,8 @@
 //! The report as tables.
 
 use super::{
-    Bases, Cost, FirmwareLoss, Job, Kind, Move, Neighbour, Report, Share, Stopped, Throughput,
+    Bases, Cost, Evacuation, FirmwareLoss, Job, Kind, Move, Neighbour, Report, Share, Stopped,
+    Throughput,
 };
 use crate::units::{about_count, about_size, about_time};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -18,6 +19,7 @@ impl Report {
         if !self.moves.is_empty() {
             parts.push(moves(&self.moves, width));
         }
+        parts.extend(self.evacuations.iter().map(|it| evacuation(it, width)));
         parts.push(jobs(&self.jobs, width));
         if !self.firmware_losses.is_empty() {
             parts.push(losses(&self.firmware_losses, width));
@@ -137,6 +139,20 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
             base(|bases| bases.bar_base),
             base(|bases| bases.channel_base.into()),
         ]);
+    }
+    table.to_string()
+}
+
+fn evacuation(it: &Evacuation, width: Option<u16>) -> String {
+    let cap = it
+        .bandwidth
+        .map_or_else(String::new, |bytes| format!(", no more than {} a second", about_size(bytes)));
+    let header =
+        [format!("out of {}", it.host), "to".into(), format!("{} at a time{cap}", it.parallel)];
+    let mut table = table(&header.each_ref().map(String::as_str), 0..0, width);
+    for leg in &it.legs {
+        let to = leg.to.clone().unwrap_or_else(|| "-".to_owned());
+        table.add_row([leg.vgpu.clone(), to, leg.outcome.clone()]);
     }
     table.to_string()
 }

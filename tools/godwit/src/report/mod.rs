@@ -15,6 +15,8 @@ pub struct Report {
     pub seed: u64,
     /// Moves, suspends and resumes, in the order in which they ended.
     pub moves: Vec<Move>,
+    /// Evacuations, in the order in which they began.
+    pub evacuations: Vec<Evacuation>,
     /// Jobs, in the order of the scenario.
     pub jobs: Vec<Job>,
     /// Firmware that ended by itself, host by host; it was restarted each time.
@@ -58,6 +60,34 @@ pub struct FirmwareLoss {
     /// All that is known, for people.
     #[serde(skip)]
     pub told: String,
+}
+
+/// A host that was to be empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evacuation {
+    /// The host.
+    pub host: String,
+    /// Moves at a time.
+    pub parallel: u32,
+    /// Bytes a second that all of them together might put on links; nothing without a cap.
+    pub bandwidth: Option<u64>,
+    /// What became of each of its vGPUs: those with a destination in the order of the plan, then the
+    /// others.
+    pub legs: Vec<Leg>,
+}
+
+/// What became of a vGPU of a host that was to be empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leg {
+    /// Which vGPU.
+    pub vgpu: String,
+    /// The host it was to go to; nothing if it fits nowhere.
+    pub to: Option<String>,
+    /// `moved`, or `refused: …` or `failed: …` with the reason.
+    pub outcome: String,
+    /// Which move, by its place in the list of moves; nothing if none was begun.
+    #[serde(rename = "move")]
+    pub transfer: Option<usize>,
 }
 
 /// A vGPU that left a host, came to one, or both.

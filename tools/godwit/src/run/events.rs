@@ -6,7 +6,10 @@ use crate::scenario::{Action, Event, KeyFile, MoveKind, Scenario, Stop, Trigger}
 use godwit_shim::{Downtime, FileOptions, Live, ResumeOptions, SealKey};
 use godwit_types::PreemptMode;
 use godwit_wire::mailbox::StopMode;
-use godwit_world::{self as world, EventId, MoveSpec, ResumeSpec, SuspendSpec, World};
+use godwit_world::{
+    self as world, EvacuateSpec, EvacuationReport, EventId, MoveSpec, ResumeSpec, SuspendSpec,
+    World,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -57,6 +60,12 @@ impl Course {
     /// Takes note of events that have ended, and starts those that come after them.
     pub(super) fn follow(&mut self, ids: &Ids, world: &mut World, progress: &mut dyn Progress) {
         while let Some(report) = world.move_reports().get(self.ended.len()) {
+            if let Some(event) = self.evacuation_of(world, self.ended.len()) {
+                let told = report.outcome.as_ref().map_or_else(String::as_str, |()| "moved");
+                progress.event(event, &format!("{}: {told}", world.vgpu_name(report.vgpu)));
+                self.ended.push(event);
+                continue;
+            }
             let vgpu = ids.vgpus.iter().position(|id| *id == report.vgpu);
             let vgpu = vgpu.expect("the world knows no other vGPUs");
             let (event, ..) =
@@ -65,6 +74,22 @@ impl Course {
             self.ended.push(event);
             self.start(vgpu, world);
         }
+    }
+
+    /// The event of the evacuation that a report of the world is of, if it is of one.
+    fn evacuation_of(&self, world: &World, transfer: usize) -> Option<usize> {
+        let is_its =
+            |it: &EvacuationReport| it.legs.iter().any(|leg| leg.transfer == Some(transfer));
+        self.evacuations(world).find(|(_, it)| is_its(it)).map(|(event, _)| event)
+    }
+
+    /// Evacuations that have begun, and their events.
+    pub(super) fn evacuations(
+        &self,
+        world: &World,
+    ) -> impl Iterator<Item = (usize, EvacuationReport)> {
+        let event = |id: EventId| self.apart.iter().find(|(_, one)| *one == id);
+        world.evacuation_reports().filter_map(move |it| Some((event(it.event?)?.0, it)))
     }
 
     /// Tells what is under way.
@@ -81,6 +106,7 @@ impl Course {
     pub(super) fn is_over(&self, world: &World) -> bool {
         self.waiting.iter().all(VecDeque::is_empty)
             && !self.apart.iter().any(|(_, id)| world.is_pending(*id))
+            && self.evacuations(world).all(|(_, it)| it.is_over())
     }
 
     /// Faults that were injected and have met nothing so far.
@@ -109,6 +135,8 @@ impl Course {
         let apart = self.apart.iter().filter(|(_, id)| world.is_pending(*id));
         let mut missing: Vec<usize> = apart.map(|(event, _)| *event).collect();
         missing.extend(self.waiting.iter().flatten().map(|(event, ..)| *event));
+        let open = self.evacuations(world).filter(|(_, it)| !it.is_over());
+        missing.extend(open.map(|(event, _)| event));
         missing.sort_unstable();
         missing
     }
@@ -131,6 +159,15 @@ fn translated(event: &Event, ids: &Ids) -> (world::Trigger, world::Action) {
             },
             stop: stop_mode(*stop),
             stop_timeout_ns: stop.timeout_ns,
+        }),
+        Action::Evacuate(how) => world::Action::Evacuate(EvacuateSpec {
+            from: ids.hosts[how.host.index()],
+            to: how.to.iter().map(|to| ids.hosts[to.index()]).collect(),
+            parallel: how.parallel as usize,
+            bandwidth: how.bandwidth,
+            live: (how.kind == MoveKind::Live).then(|| live(how.downtime)),
+            stop: stop_mode(how.stop),
+            stop_timeout_ns: how.stop.timeout_ns,
         }),
         Action::Suspend { vgpu, file, stop, version, key } => world::Action::Suspend(SuspendSpec {
             vgpu: ids.vgpus[vgpu.index()],

@@ -10,7 +10,8 @@ use crate::scenario::{Action, Event, Expect, Expected, Job, Scenario, Trigger};
 use crate::units::exact_time;
 use godwit_shim::{Loss, LossCause};
 use godwit_world::{
-    HostId, JobReport, MoveKind, MoveReport, NeighbourReport, Place, ShareReport, World,
+    EvacuationReport, HostId, JobReport, LegReport, MoveKind, MoveReport, NeighbourReport, Place,
+    ShareReport, World,
 };
 use sha2::{Digest, Sha256};
 
@@ -33,8 +34,18 @@ pub(super) fn report(
         .zip(world.move_reports())
         .map(|(event, it)| {
             let line = moved(scenario, world, &reports, event, it);
-            problems.extend(unexpected(scenario, event, &line.outcome));
+            if !matches!(event.action, Action::Evacuate(_)) {
+                problems.extend(unexpected(scenario, event, &line.outcome));
+            }
             line
+        })
+        .collect();
+    let evacuations: Vec<report::Evacuation> = course
+        .evacuations(world)
+        .map(|(at, it)| {
+            let event = &scenario.events[at];
+            problems.extend(evacuation_problem(scenario, event, world, &it));
+            evacuated(world, event, &it)
         })
         .collect();
     let missing = course.missing(world);
@@ -74,6 +85,7 @@ pub(super) fn report(
     Report {
         seed: scenario.seed,
         moves,
+        evacuations,
         jobs,
         firmware_losses: world.losses().map(|it| lost(world, it)).collect(),
         shares: world.share_reports().iter().map(|it| share(world, it)).collect(),
@@ -128,6 +140,10 @@ fn moved(
             (file.shown.clone(), host.of(scenario).name.clone(), Some(file))
         }
         Action::Move { to, .. } => (host_of(&it.old), to.of(scenario).name.clone(), None),
+        Action::Evacuate(_) => {
+            let to = it.to.map_or("-", |to| world.host_name(to));
+            (host_of(&it.old), to.to_owned(), None)
+        }
         Action::Fault { .. }
         | Action::RestartFirmware { .. }
         | Action::CrashFirmware { .. }
@@ -137,20 +153,10 @@ fn moved(
             unreachable!("the world reports on transfers")
         }
     };
-    let outcome = match &it.outcome {
-        Ok(()) => "moved".to_owned(),
-        Err(why) => {
-            // Where files lie is the machine's affair, not the scenario's.
-            let why = match file {
-                Some(file) => why.replace(&file.path.display().to_string(), &file.shown),
-                None => why.clone(),
-            };
-            if why.starts_with("refused") || why.starts_with("failed") {
-                why
-            } else {
-                format!("failed: {why}")
-            }
-        }
+    let outcome = match (outcome(&it.outcome), file) {
+        // Where files lie is the machine's affair, not the scenario's.
+        (told, Some(file)) => told.replace(&file.path.display().to_string(), &file.shown),
+        (told, None) => told,
     };
     report::Move {
         vgpu: world.vgpu_name(it.vgpu).to_owned(),
@@ -174,6 +180,56 @@ fn moved(
     }
 }
 
+/// `moved`, or `refused: …` or `failed: …`.
+fn outcome(of: &Result<(), String>) -> String {
+    match of {
+        Ok(()) => "moved".to_owned(),
+        Err(why) if why.starts_with("refused") || why.starts_with("failed") => why.clone(),
+        Err(why) => format!("failed: {why}"),
+    }
+}
+
+/// An evacuation in the report.
+fn evacuated(world: &World, event: &Event, it: &EvacuationReport) -> report::Evacuation {
+    let Action::Evacuate(how) = &event.action else { unreachable!("the course has told it apart") };
+    let leg = |leg: &LegReport| report::Leg {
+        vgpu: world.vgpu_name(leg.vgpu).to_owned(),
+        to: leg.to.map(|to| world.host_name(to).to_owned()),
+        outcome: leg.outcome.as_ref().map_or_else(|| NOT_ENDED.to_owned(), outcome),
+        transfer: leg.transfer,
+    };
+    report::Evacuation {
+        host: world.host_name(it.from).to_owned(),
+        parallel: how.parallel,
+        bandwidth: how.bandwidth,
+        legs: it.legs.iter().map(leg).collect(),
+    }
+}
+
+/// What is told of a move that was not over when the run was.
+const NOT_ENDED: &str = "failed: it has not ended";
+
+/// Says so if an evacuation has ended in another way than the scenario expects.
+fn evacuation_problem(
+    scenario: &Scenario,
+    event: &Event,
+    world: &World,
+    it: &EvacuationReport,
+) -> Option<String> {
+    let stays: Vec<String> = it
+        .legs
+        .iter()
+        .filter(|leg| leg.outcome != Some(Ok(())))
+        .map(|leg| format!("`{}` stays", world.vgpu_name(leg.vgpu)))
+        .collect();
+    let wrong = match (event.expect, stays.is_empty()) {
+        (Expect::Failed, true) => "it was done, and was expected to fail".to_owned(),
+        (Expect::Failed, false) | (_, true) => return None,
+        (_, false) => format!("{}; it was expected to be done", stays.join(", ")),
+    };
+    Some(format!("{}: {wrong}", numbered(scenario, event)))
+}
+
 fn lost(world: &World, (host, at_ns, loss): (HostId, u64, &Loss)) -> report::FirmwareLoss {
     report::FirmwareLoss {
         host: world.host_name(host).to_owned(),
@@ -193,7 +249,11 @@ fn bases(place: Place) -> Bases {
 
 /// What an event does, and where the scenario says so: events without names may be alike.
 fn numbered(scenario: &Scenario, event: &Event) -> String {
-    format!("{} (line {})", title(scenario, &event.action), event.line)
+    let title = title(scenario, &event.action);
+    match event.line {
+        Some(line) => format!("{title} (line {line})"),
+        None => title,
+    }
 }
 
 /// Says so if a fault has met something or nothing, and the other was expected.

@@ -9,9 +9,11 @@ mod value;
 
 pub use mistake::ScenarioError;
 pub use model::{
-    Action, CostModel, Event, Expect, Expected, Host, HostRef, Job, JobRef, KeyFile, MoveKind,
-    Program, Scenario, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
+    Action, CostModel, Evacuation, Event, Expect, Expected, Host, HostRef, Job, JobRef, KeyFile,
+    MoveKind, Program, Scenario, StateFile, Stop, Trigger, Vgpu, VgpuRef, Work,
 };
+
+pub(crate) use check::evacuate::EvacuateOptions;
 
 use crate::files;
 use mistake::Mistake;

@@ -175,8 +175,8 @@ pub struct Event {
     pub action: Action,
     /// How it must end.
     pub expect: Expect,
-    /// Where the scenario has it, for reports: a line, counted from 1.
-    pub line: usize,
+    /// Where the scenario has it, for reports: a line, counted from 1. `None`: the command line.
+    pub line: Option<usize>,
 }
 
 /// When an event happens; if an earlier event of the same vGPU is not over then, after that.
@@ -212,6 +212,8 @@ pub enum Action {
         /// How it is stopped.
         stop: Stop,
     },
+    /// All vGPUs of a host move to others.
+    Evacuate(Evacuation),
     /// A vGPU goes into a file.
     Suspend {
         /// Which vGPU.
@@ -291,7 +293,8 @@ impl Action {
             Self::Move { vgpu, .. } | Self::Suspend { vgpu, .. } | Self::Resume { vgpu, .. } => {
                 Some(*vgpu)
             }
-            Self::Fault { .. }
+            Self::Evacuate(_)
+            | Self::Fault { .. }
             | Self::RestartFirmware { .. }
             | Self::CrashFirmware { .. }
             | Self::UpdateFirmware { .. }
@@ -299,6 +302,25 @@ impl Action {
             | Self::Share { .. } => None,
         }
     }
+}
+
+/// A host that is to be empty, and how its vGPUs move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evacuation {
+    /// Which host.
+    pub host: HostRef,
+    /// Where its vGPUs may go; empty: to every other host.
+    pub to: Vec<HostRef>,
+    /// Moves at a time.
+    pub parallel: u32,
+    /// Bytes a second that all of them together may put on links; `None`: as many as links take.
+    pub bandwidth: Option<u64>,
+    /// Whether the vGPUs run on meanwhile.
+    pub kind: MoveKind,
+    /// How long each may stand still.
+    pub downtime: Option<Downtime>,
+    /// How each is stopped.
+    pub stop: Stop,
 }
 
 /// Whether a vGPU runs on while its memory is copied.

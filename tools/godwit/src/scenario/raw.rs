@@ -198,6 +198,7 @@ pub(super) struct Event {
     pub(super) after: Field<Table<After>>,
     #[serde(rename = "move")]
     pub(super) move_: Field<Table<Move>>,
+    pub(super) evacuate: Field<Table<Evacuate>>,
     pub(super) suspend: Field<Table<Suspend>>,
     pub(super) resume: Field<Table<Resume>>,
     pub(super) fault: Field<Table<Fault>>,
@@ -221,6 +222,20 @@ pub(super) struct After {
 pub(super) struct Move {
     pub(super) vgpu: Field<String>,
     pub(super) to: Field<String>,
+    pub(super) kind: Option<MoveKind>,
+    pub(super) preempt: Option<Preempt>,
+    pub(super) timeout: Field<Nanos>,
+    pub(super) max_downtime: Field<Nanos>,
+    pub(super) otherwise: Field<Otherwise>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Evacuate {
+    pub(super) host: Field<String>,
+    pub(super) to: Field<Vec<Spanned<String>>>,
+    pub(super) parallel: Field<Count>,
+    pub(super) bandwidth: Field<Bytes>,
     pub(super) kind: Option<MoveKind>,
     pub(super) preempt: Option<Preempt>,
     pub(super) timeout: Field<Nanos>,

@@ -130,6 +130,18 @@ impl Written for Digest {
     }
 }
 
+/// A time as a command line has it: nanoseconds, or a number with a unit.
+pub(super) fn parse_time(text: &str) -> Result<u64, String> {
+    let found = digits(text).or_else(|| quantity(text, &TIME_UNITS));
+    found.ok_or_else(|| format!("allowed: {}", Nanos::ALLOWED))
+}
+
+/// A size as a command line has it: bytes, or a number with a unit.
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let found = digits(text).or_else(|| quantity(text, &SIZE_UNITS));
+    found.ok_or_else(|| format!("allowed: {}", Bytes::ALLOWED))
+}
+
 /// A number with a unit after it, in the smallest unit.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;

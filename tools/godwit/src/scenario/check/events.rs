@@ -7,20 +7,17 @@ use crate::scenario::mistake::listed;
 use crate::scenario::model::{
     Action, Event, Expect, Host, HostRef, JobRef, MoveKind, StateFile, Trigger, Vgpu, VgpuRef,
 };
-use crate::scenario::raw::{Engine, FaultKind};
-use godwit_sim_gpu::Fault;
-use godwit_types::RunlistId;
 use toml::Spanned;
 
 /// Events of a scenario.
 const EVENTS_MAX: usize = 256;
-/// How many times slower than usual a copy can be made.
-const FACTOR_MAX: u64 = 1_000_000;
 
 /// Where a vGPU is after the events so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Host(HostRef),
+    /// On a host, and which that is depends on how an evacuation goes.
+    SomeHost,
     File(StateFile),
     /// A mistake was made, so nothing more is said about it.
     Unknown,
@@ -75,7 +72,7 @@ impl Course<'_> {
         {
             return checker.wrong(written.span(), wrong, allowed);
         }
-        Some(Event { trigger, action, expect, line: checker.line(at) })
+        Some(Event { trigger, action, expect, line: Some(checker.line(at)) })
     }
 
     fn trigger(&self, at: &Span, event: &raw::Event, checker: &mut Checker<'_>) -> Option<Trigger> {
@@ -108,11 +105,12 @@ impl Course<'_> {
         expect: Expect,
         checker: &mut Checker<'_>,
     ) -> Option<Action> {
-        let raw::Event { move_, suspend, resume, fault, .. } = event;
+        let raw::Event { move_, evacuate, suspend, resume, fault, .. } = event;
         let raw::Event { restart_firmware, crash_firmware, update_firmware, .. } = event;
         let raw::Event { schedule, share, .. } = event;
         let is_there = [
             move_.is_some(),
+            evacuate.is_some(),
             suspend.is_some(),
             resume.is_some(),
             fault.is_some(),
@@ -129,6 +127,9 @@ impl Course<'_> {
         }
         if let Some(table) = move_ {
             return self.move_(&table.span(), table.get_ref(), expect, checker);
+        }
+        if let Some(table) = evacuate {
+            return self.evacuate(&table.span(), table.get_ref(), checker);
         }
         if let Some(table) = suspend {
             return self.suspend(&table.span(), table.get_ref(), expect, checker);
@@ -163,6 +164,14 @@ impl Course<'_> {
         checker: &mut Checker<'_>,
     ) -> Option<HostRef> {
         let name = checker.required(at, field, key, "the name of a host")?;
+        self.named(name, checker)
+    }
+
+    pub(super) fn named(
+        &self,
+        name: &Spanned<String>,
+        checker: &mut Checker<'_>,
+    ) -> Option<HostRef> {
         self.names.hosts.find(name, checker).map(HostRef)
     }
 
@@ -176,21 +185,29 @@ impl Course<'_> {
         self.names.vgpus.find(name, checker).map(VgpuRef)
     }
 
-    /// A vGPU that is on a host, and which that is.
+    /// A vGPU that is on a host, and which that is, if it is known.
     fn vgpu_on_host(
         &mut self,
         at: &Span,
         field: &raw::Field<String>,
         checker: &mut Checker<'_>,
-    ) -> Option<(VgpuRef, HostRef)> {
+    ) -> Option<(VgpuRef, Option<HostRef>)> {
         let vgpu = self.vgpu(at, field, checker)?;
         match self.places.get(vgpu.index())? {
-            Place::Host(host) => Some((vgpu, *host)),
+            Place::Host(host) => Some((vgpu, Some(*host))),
+            Place::SomeHost => Some((vgpu, None)),
             Place::Unknown => None,
             Place::File(_) => {
                 let span = field.as_ref().map_or(at.clone(), Spanned::span);
                 checker.wrong(span, "the vGPU is suspended then", "one that is on a host")
             }
+        }
+    }
+
+    /// Notes that the vGPUs of a host are on others, or where they were.
+    pub(super) fn scatter(&mut self, host: HostRef) {
+        for place in self.places.iter_mut().filter(|place| **place == Place::Host(host)) {
+            *place = Place::SomeHost;
         }
     }
 
@@ -236,7 +253,7 @@ impl Course<'_> {
         let to_span = move_.to.as_ref().map_or(at.clone(), Spanned::span);
         self.put(vgpu, to.map_or(Place::Unknown, Place::Host), expect);
         let to = to?;
-        if to == from {
+        if Some(to) == from {
             return checker.wrong(to_span, "the vGPU is on this host then", "another host");
         }
         self.fits(to_span, vgpu, to, checker)?;
@@ -244,7 +261,7 @@ impl Course<'_> {
             None | Some(raw::MoveKind::Live) => MoveKind::Live,
             Some(raw::MoveKind::StopAndCopy) => MoveKind::StopAndCopy,
         };
-        let downtime = downtime(move_, kind, checker)?;
+        let downtime = downtime(&move_.max_downtime, &move_.otherwise, kind, checker)?;
         Some(Action::Move { vgpu, to, kind, downtime, stop: stop? })
     }
 
@@ -304,7 +321,7 @@ impl Course<'_> {
             if !self.places.contains(&Place::Unknown) {
                 let suspended = self.places.iter().filter_map(|place| match place {
                     Place::File(held) => Some(held.shown.as_str()),
-                    Place::Host(_) | Place::Unknown => None,
+                    Place::Host(_) | Place::SomeHost | Place::Unknown => None,
                 });
                 let allowed = listed(suspended);
                 let wrong = format!("no vGPU is suspended to `{}` then", file.get_ref());
@@ -326,34 +343,6 @@ impl Course<'_> {
         let keep = resume.keep.unwrap_or(false);
         Some(Action::Resume { vgpu, file: found, host, key: key?, keep })
     }
-
-    fn fault(&self, at: &Span, fault: &raw::Fault, checker: &mut Checker<'_>) -> Option<Action> {
-        let host = self.host(at, &fault.host, "host", checker);
-        let kinds = "`ack-lost`, `ack-late`, `ack-doubled`, `ack-wrong`, `engine-hang`, \
-                     `copy-error`, `copy-bad-crc`, `copy-slow`, `bar-stuck`";
-        let kind = *checker.required(at, &fault.kind, "kind", kinds)?.get_ref();
-        let uses = uses(kind);
-        let delay = match uses.delay {
-            true => checker
-                .required(at, &fault.delay, "delay", "a time such as \"1 ms\"")
-                .and_then(|time| checker.time(time, "delay", 1..=TIME_NS_MAX)),
-            false => unused(fault.delay.as_ref(), "delay", checker).map(|()| 0),
-        };
-        let factor = match uses.factor {
-            true => checker
-                .required(at, &fault.factor, "factor", "how many times slower")
-                .and_then(|count| checker.count(count, "factor", 2..=FACTOR_MAX)),
-            false => unused(fault.factor.as_ref(), "factor", checker).map(|()| 0),
-        };
-        let engine = match uses.engine {
-            true => checker
-                .required(at, &fault.engine, "engine", "`compute` or `copy`")
-                .map(|engine| runlist(*engine.get_ref())),
-            false => unused(fault.engine.as_ref(), "engine", checker).map(|()| RunlistId::COMPUTE),
-        };
-        let fault = made(kind, engine?, delay?, factor?);
-        Some(Action::Fault { host: host?, fault })
-    }
 }
 
 /// Says what is wrong when no such event can end so, and how it can.
@@ -368,6 +357,10 @@ fn impossible(action: &Action, expect: Expect) -> Option<(&'static str, &'static
         ) => None,
         (Action::Fault { .. } | Action::CrashFirmware { .. }, Expect::Refused | Expect::Failed) => {
             Some(("a fault can neither be refused nor fail", "`done` or `unmet`"))
+        }
+        (Action::Evacuate(_), Expect::Failed) => None,
+        (Action::Evacuate(_), _) => {
+            Some(("an evacuation is done, or fails when a vGPU stays", "`done` or `failed`"))
         }
         (Action::UpdateFirmware { .. }, _) => {
             Some(("an update can be done or fail", "`done` or `failed`"))
@@ -387,6 +380,7 @@ fn impossible(action: &Action, expect: Expect) -> Option<(&'static str, &'static
 fn one_action() -> String {
     let actions = [
         "move",
+        "evacuate",
         "suspend",
         "resume",
         "fault",
@@ -397,57 +391,4 @@ fn one_action() -> String {
         "share",
     ];
     format!("one of {}", listed(actions.into_iter()))
-}
-
-/// Which keys a kind of fault has besides its host.
-struct Uses {
-    engine: bool,
-    delay: bool,
-    factor: bool,
-}
-
-const fn uses(kind: FaultKind) -> Uses {
-    let (engine, delay, factor) = match kind {
-        FaultKind::AckLost
-        | FaultKind::AckDoubled
-        | FaultKind::AckWrong
-        | FaultKind::EngineHang => (true, false, false),
-        FaultKind::AckLate => (true, true, false),
-        FaultKind::CopyError | FaultKind::CopyBadCrc => (false, false, false),
-        FaultKind::CopySlow => (false, false, true),
-        FaultKind::BarStuck => (false, true, false),
-    };
-    Uses { engine, delay, factor }
-}
-
-/// Checks that a key is not there.
-fn unused<T>(field: Option<&Spanned<T>>, key: &str, checker: &mut Checker<'_>) -> Option<()> {
-    match field {
-        None => Some(()),
-        Some(value) => {
-            let wrong = format!("this kind of fault has no `{key}`");
-            checker.wrong(value.span(), wrong, "the key left out")
-        }
-    }
-}
-
-const fn runlist(engine: Engine) -> RunlistId {
-    match engine {
-        Engine::Compute => RunlistId::COMPUTE,
-        Engine::Copy => RunlistId::COPY,
-    }
-}
-
-const fn made(kind: FaultKind, engine: RunlistId, delay_ns: u64, factor: u64) -> Fault {
-    match kind {
-        FaultKind::AckLost => Fault::AckLost(engine),
-        FaultKind::AckLate => Fault::AckLate(engine, delay_ns),
-        FaultKind::AckDoubled => Fault::AckDoubled(engine),
-        FaultKind::AckWrong => Fault::AckWrong(engine),
-        FaultKind::EngineHang => Fault::EngineHang(engine),
-        FaultKind::CopyError => Fault::CopyError,
-        FaultKind::CopyBadCrc => Fault::CopyBadCrc,
-        FaultKind::CopySlow => Fault::CopySlow(factor),
-        FaultKind::BarStuck => Fault::BarStuckNs(delay_ns),
-    }
 }

@@ -1,7 +1,9 @@
 //! From what is written to what is meant, with every mistake on the way named.
 
 mod costs;
+pub(super) mod evacuate;
 mod events;
+mod faults;
 mod files;
 mod firmware;
 mod hosts;

@@ -9,19 +9,20 @@ use toml::Spanned;
 
 /// How long a stop may take unless the scenario says otherwise: the preempt timeout of
 /// Linux's drm/xe.
-const STOP_TIMEOUT_NS: u64 = 640_000_000;
+pub(super) const STOP_TIMEOUT_NS: u64 = 640_000_000;
 
 /// The bound on how long a live move lets its vGPU stand still, if there is one.
 pub(super) fn downtime(
-    move_: &raw::Move,
+    max_downtime: &raw::Field<Nanos>,
+    otherwise: &raw::Field<raw::Otherwise>,
     kind: MoveKind,
     checker: &mut Checker<'_>,
 ) -> Option<Option<Downtime>> {
-    let otherwise = match move_.otherwise.as_ref().map(Spanned::get_ref) {
+    let how = match otherwise.as_ref().map(Spanned::get_ref) {
         None | Some(raw::Otherwise::GiveUp) => Otherwise::GiveUp,
         Some(raw::Otherwise::Move) => Otherwise::Move,
     };
-    match (&move_.max_downtime, &move_.otherwise) {
+    match (max_downtime, otherwise) {
         (None, None) => Some(None),
         (None, Some(written)) => {
             let wrong = "`otherwise` says what happens when a bound cannot be kept";
@@ -33,7 +34,7 @@ pub(super) fn downtime(
         }
         (Some(written), _) => {
             let max_ns = checker.time(written, "max_downtime", 1..=TIME_NS_MAX)?;
-            Some(Some(Downtime { max_ns, otherwise }))
+            Some(Some(Downtime { max_ns, otherwise: how }))
         }
     }
 }
