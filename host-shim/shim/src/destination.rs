@@ -1,10 +1,13 @@
 //! The side of a move that takes a vGPU in.
 
 use crate::journal::{Decision, JournalError, MoveStage, Refusal, Side};
+use crate::key::SealKey;
 use crate::link::{LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::release::Start;
 use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::source::Site;
+use crate::stream::{Opener, SealError};
+use bytes::BytesMut;
 use godwit_types::{Gfid, Placement};
 use std::collections::VecDeque;
 
@@ -48,6 +51,7 @@ pub struct Destination {
     out: VecDeque<LinkMessage>,
     /// Bytes that the restorer does not take yet.
     waiting: VecDeque<Vec<u8>>,
+    opener: Option<Opener>,
     /// The link is there, as far as is known.
     linked: bool,
     /// What went wrong beside the move.
@@ -70,6 +74,7 @@ impl Destination {
             phase: Phase::Restoring,
             out: VecDeque::new(),
             waiting: VecDeque::new(),
+            opener: None,
             linked: true,
             trouble: None,
             heard_ns: site.now_ns,
@@ -80,6 +85,12 @@ impl Destination {
             destination.phase = Phase::Undone(why);
         }
         destination
+    }
+
+    /// Takes only what was sealed with this key ([`Source::seal_with`](crate::Source::seal_with)).
+    /// To be called before anything has come.
+    pub fn open_with(&mut self, key: &SealKey) {
+        self.opener = Some(Opener::new(key));
     }
 
     /// Which move this is.
@@ -297,16 +308,38 @@ impl Destination {
         }
     }
 
+    /// Bytes of the stream for the restorer, opened where they are sealed; `None`: it takes none now,
+    /// or none are there.
+    fn next_bytes(&mut self) -> Result<Option<BytesMut>, SealError> {
+        if !self.restorer.wants_bytes() {
+            return Ok(None);
+        }
+        loop {
+            if let Some(opener) = &mut self.opener
+                && let Some(record) = opener.next_record()?
+            {
+                return Ok(Some(record));
+            }
+            let Some(bytes) = self.waiting.pop_front() else { return Ok(None) };
+            match &mut self.opener {
+                Some(opener) => opener.feed(&bytes),
+                None => return Ok(Some(BytesMut::from(&bytes[..]))),
+            }
+        }
+    }
+
     fn step_restore(&mut self, site: &mut Site<'_>) {
         loop {
             match self.restorer.step(site.host) {
-                RestoreState::Working => {
-                    let Some(bytes) = self.waiting.pop_front_if(|_| self.restorer.wants_bytes())
-                    else {
-                        return self.check_silence(site);
-                    };
-                    self.restorer.feed(&bytes);
-                }
+                RestoreState::Working => match self.next_bytes() {
+                    Ok(Some(bytes)) => self.restorer.feed_owned(bytes),
+                    Ok(None) => return self.check_silence(site),
+                    Err(error) => {
+                        let why = error.to_string();
+                        self.out.push_back(LinkMessage::decline(self.token, &why));
+                        return self.undo(site, &why);
+                    }
+                },
                 RestoreState::Described => {
                     let Some(version) = site.host.stream_version().agreed(self.offered) else {
                         let why = versions_apart("the source writes", self.offered, "read");

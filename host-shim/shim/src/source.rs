@@ -1,5 +1,6 @@
 //! The side of a move that gives a vGPU away.
 
+use crate::chunks::Chunks;
 use crate::file::StateFile;
 use crate::host::Host;
 use crate::journal::{Decision, Journal, JournalError, MoveStage, Refusal, Side};
@@ -8,6 +9,7 @@ use crate::link::{ALIVE_NS, DATA_MAX, LinkMessage, SILENCE_MAX_NS, Token, versio
 use crate::pace::{Estimate, Far, Live, PaceState, PacedSaver};
 use crate::release::Release;
 use crate::save::{SaveError, SaveOptions, SaveStats};
+use crate::stream::Sealer;
 use godwit_types::Gfid;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -116,11 +118,19 @@ impl Kept {
     }
 }
 
+/// What is sent, sealed.
+#[derive(Debug)]
+struct Sealed {
+    sealer: Sealer,
+    bytes: Chunks,
+}
+
 /// A move, at its source.
 #[derive(Debug)]
 pub struct Source {
     token: Token,
     saver: PacedSaver,
+    sealed: Option<Sealed>,
     kept: Option<Kept>,
     phase: Phase,
     out: VecDeque<LinkMessage>,
@@ -154,6 +164,7 @@ impl Source {
         Ok(Self {
             token,
             saver,
+            sealed: None,
             kept: None,
             phase: Phase::Offering { since_ns: site.now_ns },
             out: VecDeque::from([LinkMessage::Offer(token, version)]),
@@ -163,6 +174,18 @@ impl Source {
             taken_before: 0,
             taken_ns: site.now_ns,
         })
+    }
+
+    /// Seals what is sent, which only a destination with the same key opens
+    /// ([`Destination::open_with`](crate::Destination::open_with)), whoever carries it. To be called
+    /// before anything is sent.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no randomness.
+    pub fn seal_with(&mut self, key: &SealKey) -> io::Result<()> {
+        self.sealed = Some(Sealed { sealer: Sealer::new(key)?, bytes: Chunks::default() });
+        Ok(())
     }
 
     /// Has what is sent written to a state file, too, before anything is: it is whole before the
@@ -216,14 +239,35 @@ impl Source {
         if let Some(message) = self.out.pop_front() {
             return Some(message);
         }
-        if !self.phase.is_open() || self.saver.buffered() == 0 {
+        if !self.phase.is_open() {
             return None;
         }
-        let bytes = self.saver.take(DATA_MAX);
-        if let Some(kept) = &mut self.kept {
-            kept.append(&bytes);
+        self.next_bytes().map(|bytes| LinkMessage::Data(self.token, bytes))
+    }
+
+    /// Bytes to be sent, if there are any.
+    fn next_bytes(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(sealed) = self.sealed.as_mut().filter(|it| it.bytes.len() != 0) {
+                return Some(sealed.bytes.take(DATA_MAX));
+            }
+            if self.saver.buffered() == 0 {
+                return None;
+            }
+            let bytes = self.saver.take(DATA_MAX);
+            if let Some(kept) = &mut self.kept {
+                kept.append(&bytes);
+            }
+            let Some(Sealed { sealer, bytes: out }) = &mut self.sealed else { return Some(bytes) };
+            // A record that is not whole is sealed with what comes next.
+            sealer.feed(&bytes);
+            out.push(sealer.take());
         }
-        Some(LinkMessage::Data(self.token, bytes))
+    }
+
+    /// Whether it has bytes to send.
+    fn has_bytes(&self) -> bool {
+        self.saver.buffered() != 0 || self.sealed.as_ref().is_some_and(|it| it.bytes.len() != 0)
     }
 
     /// The guest does not run any more.
@@ -367,7 +411,7 @@ impl Source {
             return;
         }
         let quiet_ns = now_ns.saturating_sub(self.taken_ns);
-        if self.out.is_empty() && self.saver.buffered() == 0 {
+        if self.out.is_empty() && !self.has_bytes() {
             if quiet_ns >= ALIVE_NS {
                 self.out.push_back(LinkMessage::Alive(self.token));
             }

@@ -156,7 +156,11 @@ impl World {
             }
             (Some(one), LinkMessage::Offer(token, version)) => {
                 let (site, avoid) = (&mut node.site(now_ns), Some(one.old));
-                one.destination = Some(Destination::new(site, token, version, avoid));
+                let mut destination = Destination::new(site, token, version, avoid);
+                if let Some(key) = &self.seal {
+                    destination.open_with(key);
+                }
+                one.destination = Some(destination);
                 return;
             }
             (_, message) => node.journal.reply(&message),

@@ -60,6 +60,9 @@ pub fn run(seed: u64) -> Outcome {
     let mut bus_rng = ChaCha8Rng::seed_from_u64(seed);
     bus_rng.set_stream(1);
     let (vgpus, homes) = build_vgpus(&mut world, &mut rng, &mut bus_rng, &hosts);
+    if seed % 4 == 1 {
+        world.set_seal(Some(Arc::new(SealKey::new([seed as u8; 32]))));
+    }
     let version = limit_versions(&mut world, seed, &hosts);
     plan_transfers(&mut world, &mut rng, &hosts, &vgpus, (folder.path(), version));
     let changes = plan_changes(&mut world, &mut rng, &hosts, &vgpus);

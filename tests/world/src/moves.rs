@@ -80,10 +80,13 @@ impl World {
         };
         let now_ns = self.now_ns;
         let site = &mut self.hosts[from.0].site(now_ns);
-        let source = match Source::new(site, gfid, options, spec.live) {
+        let mut source = match Source::new(site, gfid, options, spec.live) {
             Ok(source) => source,
             Err(why) => return self.refuse(spec, kind, &why.to_string()),
         };
+        if let Some(Err(why)) = self.seal.as_deref().map(|key| source.seal_with(key)) {
+            self.problem(format!("a move is not sealed: {why}"));
+        }
         self.vgpus[spec.vgpu.0].in_transfer = true;
         let link = self.link_between(from, spec.to);
         link.wanted = true;

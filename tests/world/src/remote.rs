@@ -7,11 +7,12 @@ use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use crate::world::{HostId, JobId, VgpuId, World, WorldError};
 use godwit_shim::{
     Destination, DestinationState, Journal, LinkMessage, Live, MoveStage, ResumeOptions,
-    SaveOptions, Side, Source, SourceState, Token,
+    SaveOptions, SealKey, Side, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
 use godwit_wire::mailbox::StopMode;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How a vGPU is sent to another process.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +100,12 @@ impl World {
         self.jobs[job.0].has_ended()
     }
 
+    /// Moves that begin from now on are sealed with this key, those to and from other processes too,
+    /// and so is what is kept of them.
+    pub fn set_seal(&mut self, key: Option<Arc<SealKey>>) {
+        self.seal = key;
+    }
+
     /// What a host knows of moves, in place of a journal that ends with this process.
     pub fn set_journal(&mut self, host: HostId, journal: Journal) {
         self.hosts[host.0].journal = journal;
@@ -134,8 +141,12 @@ impl World {
         };
         let source = Source::new(&mut node.site(now_ns), gfid, options, spec.live);
         let mut source = source.map_err(|error| error.to_string())?;
+        let key = self.seal.as_deref();
+        if let Some(key) = key {
+            source.seal_with(key).map_err(|error| error.to_string())?;
+        }
         if let Some(path) = keep {
-            source.keep_state(path, None).map_err(|error| error.to_string())?;
+            source.keep_state(path, key).map_err(|error| error.to_string())?;
         }
         let half = Half::Source(Box::new(source), SourceState::Working);
         self.vgpus[spec.vgpu.0].in_transfer = true;
@@ -160,7 +171,10 @@ impl World {
             return Err("it is here".into());
         }
         let site = &mut self.hosts[host.0].site(now_ns);
-        let destination = Destination::new(site, token, version, None);
+        let mut destination = Destination::new(site, token, version, None);
+        if let Some(key) = &self.seal {
+            destination.open_with(key);
+        }
         let half = Half::Destination(Box::new(destination), DestinationState::Working);
         self.vgpus[vgpu.0].in_transfer = true;
         self.remote = Some(Remote { vgpu, host, token, half, left: None });
@@ -281,10 +295,9 @@ impl World {
     /// Resumes a vGPU that was added as one that is in a file.
     pub fn resume_here(&mut self, vgpu: VgpuId, to: HostId) {
         if let Home::File(path) = self.vgpus[vgpu.0].home.clone() {
-            self.schedule(
-                Trigger::At(0),
-                Action::Resume(ResumeSpec { vgpu, path, to, options: ResumeOptions::default() }),
-            );
+            let options = ResumeOptions { key: self.seal.clone(), ..ResumeOptions::default() };
+            let spec = ResumeSpec { vgpu, path, to, options };
+            self.schedule(Trigger::At(0), Action::Resume(spec));
         }
     }
 

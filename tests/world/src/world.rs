@@ -14,11 +14,12 @@ use crate::suspend::{ResumeNode, SuspendNode};
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use godwit_guest::{ElfError, GuestError, JobError};
 use godwit_log::LogLine;
-use godwit_shim::{CardError, Host, HostError, Mcu};
+use godwit_shim::{CardError, Host, HostError, Mcu, SealKey};
 use godwit_sim_gpu::{Costs, Fault, GpuConfig};
 use godwit_types::{Identity, Scheduling};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Names a host of the world, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +95,8 @@ pub struct World {
     pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) moves: Vec<Move>,
     pub(crate) evacuations: Vec<Evacuation>,
+    /// What moves are sealed with, and what is kept of them.
+    pub(crate) seal: Option<Arc<SealKey>>,
     /// Files of all partitions that were ever given to somebody.
     pub(crate) files: Vec<PartitionFile>,
     pub(crate) suspends: Vec<SuspendNode>,
@@ -131,6 +134,7 @@ impl World {
             moves: Vec::new(),
             evacuations: Vec::new(),
             files: Vec::new(),
+            seal: None,
             suspends: Vec::new(),
             resumes: Vec::new(),
             remote: None,

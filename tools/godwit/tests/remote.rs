@@ -8,6 +8,7 @@ use rcgen::{
 };
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -218,10 +219,11 @@ fn cut_after_ready(folder: &Folder, to: &str) -> String {
 
 /// A move that is committed at the source and ready at the destination, both of which are gone.
 /// Returns its token.
-fn orphaned(folder: &Folder) -> String {
-    let (receiver, address) = folder.receive("--listen unix:link --state R --patience 2");
+fn orphaned(folder: &Folder, options: &str) -> String {
+    let words = format!("--listen unix:link --state R --patience 2 {options}");
+    let (receiver, address) = folder.receive(&words);
     let proxy = cut_after_ready(folder, &address);
-    let (sent, text) = folder.send(&proxy, "--state S --patience 1");
+    let (sent, text) = folder.send(&proxy, &format!("--state S --patience 1 {options}"));
     assert!(!sent && text.contains("is committed") && text.contains("godwit resolve"), "{text}");
     let (received, text) = receiver.finish();
     assert!(!received && text.contains("is ready") && text.contains("never run"), "{text}");
@@ -233,7 +235,7 @@ fn orphaned(folder: &Folder) -> String {
 #[test]
 fn a_destination_that_is_gone_for_good_leaves_it_to_the_operator() {
     let folder = Folder::new();
-    let token = orphaned(&folder);
+    let token = orphaned(&folder, "");
     // At the destination there is nothing to decide: what was restored has ended with it.
     let (done, text) = folder.run(&format!("resolve R --token {token} run-here"));
     assert!(!done && text.contains("nothing of the vGPU is left here"), "{text}");
@@ -253,7 +255,7 @@ fn a_destination_that_is_gone_for_good_leaves_it_to_the_operator() {
 #[test]
 fn a_vgpu_that_is_written_off_is_gone() {
     let folder = Folder::new();
-    let token = orphaned(&folder);
+    let token = orphaned(&folder, "");
     let (done, text) = folder.run(&format!("resolve S --token {token} gone"));
     assert!(done && text.contains("done, by decision"), "{text}");
     assert_eq!(states(&folder.path("S")), 0);
@@ -264,11 +266,62 @@ fn a_vgpu_that_is_written_off_is_gone() {
 #[test]
 fn both_sides_start_anew_and_the_source_has_it_back() {
     let folder = Folder::new();
-    orphaned(&folder);
+    orphaned(&folder, "");
     let (_receiver, address) = folder.receive("--listen unix:link --state R");
     let (sent, text) = folder.send(&address, "--state S --patience 5");
     assert!(sent && text.ends_with("verified\n"), "{text}");
     assert!(text.contains("was given back by move"), "{text}");
+}
+
+/// Makes key files.
+fn keys(folder: &Folder, names: &[&str]) {
+    for (byte, name) in (1..).zip(names) {
+        let path = folder.path(name);
+        fs::write(&path, format!("{byte:02x}").repeat(32)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn a_sealed_move_takes_the_same_key_at_both_ends() {
+    let folder = Folder::new();
+    keys(&folder, &["one.key", "two.key"]);
+    for (options, why) in
+        [("--key-file two.key", "with another key"), ("", "the state is not sealed")]
+    {
+        let (_receiver, address) = folder.receive("--listen unix:link --key-file one.key");
+        let (sent, text) = folder.send(&address, options);
+        assert!(!sent && text.contains(why) && text.contains("job product: "), "{text}");
+    }
+    let (_receiver, address) = folder.receive("--listen unix:other");
+    let (sent, text) = folder.send(&address, "--key-file one.key");
+    assert!(!sent && text.contains("no key was given"), "{text}");
+    let (receiver, address) = folder.receive("--listen unix:link --key-file one.key");
+    moved(folder.send(&address, "--key-file one.key"), receiver);
+    let output =
+        folder.godwit("send s.toml --vgpu one --to unix:link --key-file none.key").output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(output).1.contains("none.key: "));
+}
+
+#[test]
+fn what_is_kept_of_a_sealed_move_is_sealed() {
+    let folder = Folder::new();
+    keys(&folder, &["one.key", "two.key"]);
+    let token = orphaned(&folder, "--key-file one.key");
+    let (done, text) = folder.run(&format!("resolve S --token {token} run-here"));
+    assert!(done, "{text}");
+    let send =
+        |options: &str| folder.send("unix:link", &format!("--state S --patience 0 {options}"));
+    for (options, why) in [("", "no key was given"), ("--key-file two.key", "with another key")] {
+        let (sent, text) = send(options);
+        assert!(!sent && text.contains(why), "{text}");
+        assert_eq!(states(&folder.path("S")), 1, "it is there for whoever has the key");
+    }
+    let (sent, text) = send("--key-file one.key");
+    assert!(sent && text.ends_with("verified\n"), "{text}");
+    assert_eq!(states(&folder.path("S")), 0);
 }
 
 /// How many state files there are in a folder.

@@ -11,11 +11,14 @@ pub(crate) use resolve::ResolveOptions;
 pub(crate) use send::SendOptions;
 
 use clap::Args;
-use godwit_shim::{Journal, LinkAddress, Protection, TlsFiles, TlsKeys, Token, TransportError};
+use godwit_shim::{
+    Journal, LinkAddress, Protection, SealKey, TlsFiles, TlsKeys, Token, TransportError,
+};
 use godwit_world::WorldError;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a command has no result.
@@ -57,6 +60,10 @@ pub(crate) struct LinkOptions {
     /// Plaintext beyond this machine, where everybody on the way can read and change it.
     #[arg(long, conflicts_with = "tls_cert")]
     insecure_plaintext: bool,
+    /// What the state is sealed with on its way, and what is kept of it in the state folder: a file
+    /// with 64 hexadecimal digits, the same at both ends.
+    #[arg(long, value_name = "PATH")]
+    key_file: Option<PathBuf>,
     /// How long to wait for a peer that cannot be reached, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
@@ -76,6 +83,14 @@ impl LinkOptions {
             _ if self.insecure_plaintext => Protection::InsecurePlaintext,
             _ => Protection::Local,
         })
+    }
+
+    fn key(&self) -> Result<Option<Arc<SealKey>>, Failure> {
+        let Some(path) = &self.key_file else { return Ok(None) };
+        match SealKey::read(path) {
+            Ok(key) => Ok(Some(Arc::new(key))),
+            Err(why) => Err(Failure::Mistake(format!("{}: {why}", path.display()))),
+        }
     }
 
     fn patience(&self) -> Duration {

@@ -44,6 +44,7 @@ impl ReceiveOptions {
         let no_host = || Failure::Mistake(format!("the scenario has no host `{}`", self.host));
         let host = scenario.host_named(&self.host).ok_or_else(no_host)?;
         let how = self.link.protection()?;
+        let key = self.link.key()?;
         let (mut journal, _) = self.link.journal()?;
         journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
         let mut world = HostWorld::new(scenario, host, None)?;
@@ -57,6 +58,7 @@ impl ReceiveOptions {
                 expected.push(Expected { vgpu, job: (job, world.job(job)) });
             }
         }
+        world.world.set_seal(key);
         world.world.set_journal(world.host, journal);
         let host = world.host;
         let session = Session::new(scenario, world);

@@ -63,6 +63,7 @@ impl SendOptions {
         let vgpu = scenario.vgpu_named(&self.vgpu).ok_or_else(no_vgpu)?;
         let job = one_job(scenario, vgpu).map_err(Failure::Mistake)?;
         let how = self.link.protection()?;
+        let key = self.link.key()?;
         let (mut journal, folder) = self.link.journal()?;
         let uuid = World::vgpu_uuid(scenario.seed, vgpu.index());
         journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
@@ -80,7 +81,16 @@ impl SendOptions {
             let file = Some((vgpu, path.clone(), token.number));
             let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, file)?;
             let (id, job) = (host.vgpu(vgpu), (job, host.job(job)));
+            host.world.set_seal(key);
             host.world.resume_here(id, host.host);
+            let limit_ns = host.world.now_ns() + scenario.time_limit_ns;
+            while host.world.move_reports().is_empty() && host.world.now_ns() < limit_ns {
+                host.world.step();
+            }
+            if let Some(Err(why)) = host.world.move_reports().first().map(|it| &it.outcome) {
+                let why = format!("what is kept of `{name}` cannot be resumed: {why}");
+                return Err(Failure::Refused(why));
+            }
             let shown = Session::new(scenario, host).finish(
                 job,
                 format!("`{name}` was given back by move {token}, and runs here"),
@@ -94,6 +104,7 @@ impl SendOptions {
         }
         let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, None)?;
         let (id, job) = (host.vgpu(vgpu), (job, host.job(job)));
+        host.world.set_seal(key);
         host.world.set_journal(host.host, journal);
         Sending { options: self, how, folder, id, job, session: Session::new(scenario, host) }.run()
     }
