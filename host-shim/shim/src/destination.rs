@@ -308,8 +308,8 @@ impl Destination {
         }
     }
 
-    /// Bytes of the stream for the restorer, opened where they are sealed; `None`: it takes none now,
-    /// or none are there.
+    /// Bytes of the stream for the restorer, opened where they are sealed; `None`: it takes none
+    /// now, or none are there.
     fn next_bytes(&mut self) -> Result<Option<BytesMut>, SealError> {
         if !self.restorer.wants_bytes() {
             return Ok(None);

@@ -1,9 +1,9 @@
 //! Where the vGPUs of a host go when it is to be emptied.
 //!
-//! The largest is placed first, and each where it leaves the least room, so that large gaps are kept
-//! for those that need them. Places are found as a destination finds them, gaps between neighbours
-//! included. A plan reserves nothing: it holds while its steps begin in their order, each when the
-//! one before has its place, and nobody else comes to the destinations.
+//! The largest is placed first, and each where it leaves the least room, so that large gaps are
+//! kept for those that need them. Places are found as a destination finds them, gaps between
+//! neighbours included. A plan reserves nothing: it holds while its steps begin in their order,
+//! each when the one before has its place, and nobody else comes to the destinations.
 
 use crate::host::Host;
 use crate::place;
@@ -233,8 +233,8 @@ pub struct Plan {
     pub left: Vec<(usize, Vec<Misfit>)>,
 }
 
-/// Plans an evacuation: every vGPU gets a host where it fits beside what is there and what is planned
-/// before it, or stays since there is none. The same lists give the same plan.
+/// Plans an evacuation: every vGPU gets a host where it fits beside what is there and what is
+/// planned before it, or stays since there is none. The same lists give the same plan.
 pub fn plan(leavers: &[Leaver], rooms: &[Room]) -> Plan {
     let mut rooms = rooms.to_vec();
     let mut order: Vec<usize> = (0..leavers.len()).collect();
@@ -445,7 +445,8 @@ mod tests {
                     }
                 }
             }
-            // Everybody is named once, and who stays fits nowhere beside the others, and is told why.
+            // Everybody is named once, and who stays fits nowhere beside the others, and is told
+            // why.
             let steps = found.steps.iter().map(|step| step.leaver);
             let mut all: Vec<usize> = steps.chain(found.left.iter().map(|(at, _)| *at)).collect();
             all.sort_unstable();

@@ -2,10 +2,10 @@
 
 use godwit_types::{CHANNEL_COUNT, Gfid, Identity, PAGE_BYTES, Placement, Profile, VGPU_COUNT};
 
-/// The first place in steps of `step` and within `limit` where `bytes` lie apart from all taken ranges
-/// and not at `avoid`. Where nothing else is in the way, that is the end of its gap, which stays in
-/// one piece. On a card that has no other place it is `avoid` itself: a vGPU that comes with the same
-/// numbers is better than one that does not come.
+/// The first place in steps of `step` and within `limit` where `bytes` lie apart from all taken
+/// ranges and not at `avoid`. Where nothing else is in the way, that is the end of its gap, which
+/// stays in one piece. On a card that has no other place it is `avoid` itself: a vGPU that comes
+/// with the same numbers is better than one that does not come.
 fn fit(bytes: u64, limit: u64, step: u64, taken: &[(u64, u64)], avoid: Option<u64>) -> Option<u64> {
     let mut taken = taken.to_vec();
     taken.sort_unstable();

@@ -177,8 +177,8 @@ impl Source {
     }
 
     /// Seals what is sent, which only a destination with the same key opens
-    /// ([`Destination::open_with`](crate::Destination::open_with)), whoever carries it. To be called
-    /// before anything is sent.
+    /// ([`Destination::open_with`](crate::Destination::open_with)), whoever carries it. To be
+    /// called before anything is sent.
     ///
     /// # Errors
     ///

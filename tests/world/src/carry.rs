@@ -79,8 +79,8 @@ impl World {
         None
     }
 
-    /// Puts a message on the wire: at once, or when the cap of the evacuation that it belongs to lets
-    /// it begin.
+    /// Puts a message on the wire: at once, or when the cap of the evacuation that it belongs to
+    /// lets it begin.
     fn send(&mut self, from: HostId, to: HostId, message: &LinkMessage) {
         let (mut pace, way) = (self.pace(), way(from, to));
         let cap = self.cap_of(message.token());

@@ -19,8 +19,8 @@ impl World {
     }
 
     /// No byte of one vGPU may lie where another could see it: looks through all memory of
-    /// all hosts and all guests for the canaries of vGPUs that do not belong there, and through files
-    /// of partitions that were released for any byte at all. It is done at the end of every
+    /// all hosts and all guests for the canaries of vGPUs that do not belong there, and through
+    /// files of partitions that were released for any byte at all. It is done at the end of every
     /// transfer; this is for the end of a run.
     pub fn check_leaks(&mut self) {
         let finders: Vec<Finder<'_>> =

@@ -1,5 +1,5 @@
-//! Evacuations: all vGPUs of a host move to others, several at a time, and all of them together take
-//! no more of the links than they may.
+//! Evacuations: all vGPUs of a host move to others, several at a time, and all of them together
+//! take no more of the links than they may.
 
 use crate::events::{EventId, MoveSpec};
 use crate::vgpu::Home;
@@ -58,9 +58,9 @@ pub struct LegReport {
     pub transfer: Option<usize>,
 }
 
-/// Lets bytes pass at a rate. A bucket of tokens that holds those of the frame that passes: the next
-/// one may begin when all before it have had their time. So in any time no more bytes begin than the
-/// rate says, and one frame.
+/// Lets bytes pass at a rate. A bucket of tokens that holds those of the frame that passes: the
+/// next one may begin when all before it have had their time. So in any time no more bytes begin
+/// than the rate says, and one frame.
 #[derive(Debug)]
 struct Cap {
     /// Bytes a second.

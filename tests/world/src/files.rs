@@ -1,5 +1,5 @@
-//! Files of partitions. Whoever has mapped one keeps seeing it, so each is one vGPU's, once: when it
-//! is released it holds zeros for good, and nobody is given it again.
+//! Files of partitions. Whoever has mapped one keeps seeing it, so each is one vGPU's, once: when
+//! it is released it holds zeros for good, and nobody is given it again.
 
 use crate::world::{HostId, VgpuId, World};
 use godwit_sys::MemFile;

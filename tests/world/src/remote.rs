@@ -100,8 +100,8 @@ impl World {
         self.jobs[job.0].has_ended()
     }
 
-    /// Moves that begin from now on are sealed with this key, those to and from other processes too,
-    /// and so is what is kept of them.
+    /// Moves that begin from now on are sealed with this key, those to and from other processes
+    /// too, and so is what is kept of them.
     pub fn set_seal(&mut self, key: Option<Arc<SealKey>>) {
         self.seal = key;
     }

@@ -1,7 +1,7 @@
 //! Goal: a host is emptied as planned, what fails in the middle undoes nothing that is done, nobody
 //! else notices, and the moves take no more of the links than they may.
-//! Method: a host with four vGPUs at work and two others with neighbours; the world's own checks are
-//! on throughout, and what is on the wire is added up from what the links have kept of it.
+//! Method: a host with four vGPUs at work and two others with neighbours; the world's own checks
+//! are on throughout, and what is on the wire is added up from what the links have kept of it.
 
 use godwit_shim::Live;
 use godwit_sim_gpu::Costs;

@@ -1,5 +1,5 @@
-//! Goal: of a sealed move nobody on the way learns or changes anything: what was cut, changed, moved,
-//! repeated, or taken out of another move is refused, and the vGPU runs on at its source.
+//! Goal: of a sealed move nobody on the way learns or changes anything: what was cut, changed,
+//! moved, repeated, or taken out of another move is refused, and the vGPU runs on at its source.
 //! Method: both sides of a move by hand, and somebody between them who has all messages.
 
 use godwit_shim::{

@@ -99,8 +99,8 @@ impl Causes {
 }
 
 /// Who pays for it that one goes ahead of another in that one's turn: for saving it, and for
-/// deciding for it and loading it once more. What it takes to let go is its own. One whose turn does
-/// not go on is saved and loaded as often as ever.
+/// deciding for it and loading it once more. What it takes to let go is its own. One whose turn
+/// does not go on is saved and loaded as often as ever.
 struct Ahead<'a> {
     /// When the firmware saw that a group was off for it.
     hints_ns: &'a [u64],

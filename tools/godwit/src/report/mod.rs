@@ -71,8 +71,8 @@ pub struct Evacuation {
     pub parallel: u32,
     /// Bytes a second that all of them together might put on links; nothing without a cap.
     pub bandwidth: Option<u64>,
-    /// What became of each of its vGPUs: those with a destination in the order of the plan, then the
-    /// others.
+    /// What became of each of its vGPUs: those with a destination in the order of the plan, then
+    /// the others.
     pub legs: Vec<Leg>,
 }
 

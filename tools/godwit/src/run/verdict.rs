@@ -53,22 +53,7 @@ pub(super) fn report(
         let what = numbered(scenario, event);
         problems.push(format!("{what}: it did not happen, or did not end"));
     }
-    problems.extend(scenario.events.iter().filter_map(|event| late(scenario, &reports, event)));
-    let happened = (0..scenario.events.len()).filter(|at| !missing.contains(at));
-    let unmet = course.unmet(world);
-    problems.extend(happened.filter_map(|at| {
-        let event = &scenario.events[at];
-        without_effect(scenario, event, unmet.contains(&at))
-    }));
-    problems.extend(course.updates(world).filter_map(|(at, done)| {
-        let event = &scenario.events[at];
-        let wrong = match (event.expect, done) {
-            (Expect::Failed, Ok(())) => "it was done, and was expected to fail",
-            (Expect::Failed, Err(_)) | (_, Ok(())) => return None,
-            (_, Err(why)) => why,
-        };
-        Some(format!("{}: {wrong}", numbered(scenario, event)))
-    }));
+    problems.extend(unlike(scenario, world, course, &reports, &missing));
     problems.extend(lost_vgpus(world));
     let suspended: Vec<_> = world.suspended().into_iter().map(|(id, _)| id).collect();
     let jobs = scenario
@@ -94,6 +79,34 @@ pub(super) fn report(
         verified: problems.is_empty(),
         problems,
     }
+}
+
+/// What is wrong with events that are no transfers, and with when they happened.
+fn unlike(
+    scenario: &Scenario,
+    world: &World,
+    course: &Course,
+    reports: &[JobReport],
+    missing: &[usize],
+) -> Vec<String> {
+    let mut problems: Vec<String> =
+        scenario.events.iter().filter_map(|event| late(scenario, reports, event)).collect();
+    let happened = (0..scenario.events.len()).filter(|at| !missing.contains(at));
+    let unmet = course.unmet(world);
+    problems.extend(happened.filter_map(|at| {
+        let event = &scenario.events[at];
+        without_effect(scenario, event, unmet.contains(&at))
+    }));
+    problems.extend(course.updates(world).filter_map(|(at, done)| {
+        let event = &scenario.events[at];
+        let wrong = match (event.expect, done) {
+            (Expect::Failed, Ok(())) => "it was done, and was expected to fail",
+            (Expect::Failed, Err(_)) | (_, Ok(())) => return None,
+            (_, Err(why)) => why,
+        };
+        Some(format!("{}: {wrong}", numbered(scenario, event)))
+    }));
+    problems
 }
 
 /// Starts of firmware that had not all vGPUs of the one before.
