@@ -8,12 +8,12 @@ mod totals;
 pub use totals::Totals;
 
 use crate::{
-    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec, SuspendSpec,
-    Through, Trigger, VgpuId, VgpuSpec, World, WorldConfig,
+    Action, CopyWork, EvacuateSpec, HostId, HostSpec, JobSource, JobSpec, MoveSpec, ResumeSpec,
+    SuspendSpec, Through, Trigger, VgpuId, VgpuSpec, World, WorldConfig,
 };
 use godwit_regs::bits::OnCrash;
 use godwit_shim::stream::StreamVersion;
-use godwit_shim::{FileOptions, Live, Mishap, ResumeOptions, SealKey};
+use godwit_shim::{Downtime, FileOptions, Live, Mishap, Otherwise, ResumeOptions, SealKey};
 use godwit_sim_gpu::{Costs, Fault};
 use godwit_types::{Engines, Profile, RunlistId};
 use godwit_wire::mailbox::StopMode;
@@ -69,6 +69,7 @@ pub fn run(seed: u64) -> Outcome {
     make_stubborn(&mut world, &mut rng, &vgpus);
     plan_faults(&mut world, &mut rng, &homes);
     plan_bus(&mut world, &mut bus_rng, &homes, &vgpus);
+    plan_bounded(&mut world, &mut bus_rng, &hosts, &vgpus);
     let end_ns = CHAOS_NS + rng.random_range(0..CHAOS_NS);
     while world.now_ns() < end_ns {
         world.step();
@@ -355,6 +356,36 @@ fn plan_bus(world: &mut World, rng: &mut ChaCha8Rng, homes: &[HostId], vgpus: &[
             _ => Fault::PeersStuckNs(rng.random_range(1..2_000_000)),
         };
         world.schedule(when, Action::Fault(host, fault));
+    }
+}
+
+/// Plans moves that may stand still for so long only, and hosts that are to be empty.
+fn plan_bounded(world: &mut World, rng: &mut ChaCha8Rng, hosts: &[HostId], vgpus: &[VgpuId]) {
+    for _ in 0..rng.random_range(0..=2) {
+        let when = Trigger::At(rng.random_range(0..CHAOS_NS));
+        let otherwise = if rng.random_ratio(1, 2) { Otherwise::GiveUp } else { Otherwise::Move };
+        let downtime = Downtime { max_ns: rng.random_range(100_000..20_000_000), otherwise };
+        let live = Some(Live { rounds_max: 4, pages_enough: 16, downtime: Some(downtime) });
+        let (stop, stop_timeout_ns) = random_stop(rng);
+        let host = hosts[rng.random_range(0..hosts.len())];
+        world.schedule(
+            when,
+            if rng.random_ratio(1, 2) {
+                let vgpu = vgpus[rng.random_range(0..vgpus.len())];
+                Action::Move(MoveSpec { vgpu, to: host, live, stop, stop_timeout_ns })
+            } else {
+                let capped = rng.random_ratio(1, 2);
+                Action::Evacuate(EvacuateSpec {
+                    from: host,
+                    to: Vec::new(),
+                    parallel: rng.random_range(1..=3),
+                    bandwidth: capped.then(|| rng.random_range(200_000_000..2_000_000_000)),
+                    live: live.filter(|_| rng.random_ratio(1, 2)),
+                    stop,
+                    stop_timeout_ns,
+                })
+            },
+        );
     }
 }
 
