@@ -33,6 +33,8 @@ impl World {
         self.trigger();
         self.note_running();
         if guests {
+            // A host that was asked something is ahead, and so is what its guests find.
+            (0..self.hosts.len()).for_each(|at| self.note_unwilling(at));
             self.step_guests();
             self.note_abuses();
             self.note_progress();
