@@ -58,6 +58,11 @@ impl Clock {
         *self = Self { look: Some(look), ran_ns: 0..0, runs: self.runs, steady: true };
     }
 
+    /// It may have stood still for less than a step, which no step tells.
+    pub(crate) fn may_have_stood(&mut self) {
+        self.steady = false;
+    }
+
     /// Makes the clock wrong, to see that it is noticed.
     #[cfg(test)]
     pub(crate) fn disturb(&mut self, by_ns: i64) {

@@ -258,6 +258,7 @@ impl World {
 
     /// Its vGPU runs again, or still: the guest goes on, and finds all as it left it.
     pub(crate) fn unpause(&mut self, vgpu: VgpuId) {
+        self.vgpus[vgpu.0].clock.may_have_stood();
         if std::mem::take(&mut self.vgpus[vgpu.0].paused) {
             self.check_registers(vgpu);
         }
