@@ -12,7 +12,8 @@ use static_assertions::const_assert;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input {
-    /// A guest says that the latency of what it rings for next matters.
+    /// A guest says that the latency of what it rings for next matters: it holds for the next
+    /// doorbell, and for nothing after it.
     Hint(Gfid),
     /// A channel's doorbell rang.
     Doorbell(ChannelId),

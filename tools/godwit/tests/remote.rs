@@ -139,6 +139,13 @@ fn a_kernel_moves_to_another_process_over_a_unix_socket() {
 }
 
 #[test]
+fn a_kernel_moves_between_microcontrollers_of_two_processes() {
+    let folder = Folder::new();
+    let (receiver, address) = folder.receive("--listen unix:link --mcu qemu");
+    moved(folder.send(&address, "--mcu qemu --log"), receiver);
+}
+
+#[test]
 fn a_kernel_moves_to_another_process_over_tls() {
     let folder = Folder::new();
     let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -43,7 +43,7 @@ pub(crate) struct SaveBench {
 /// How to measure the scheduler.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SchedBench {
-    /// Virtual seconds of each window, 0.1 to 100; 10 unless told.
+    /// Virtual seconds of each window, 0.1 to 50; 10 unless told.
     #[arg(long)]
     seconds: Option<f64>,
     /// So many well-behaved vGPUs only: 2, 8 or 27.

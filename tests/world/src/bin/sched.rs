@@ -148,7 +148,7 @@ fn missed(figures: &Figures) -> Vec<String> {
         if error > limit {
             missed.push(format!("{what}: share error {error:.4} % of at most {limit} %"));
         }
-        if engine.jain < JAIN_MIN {
+        if engine.jain.is_nan() || engine.jain < JAIN_MIN {
             missed.push(format!("{what}: Jain's index {:.6} of at least {JAIN_MIN}", engine.jain));
         }
     }

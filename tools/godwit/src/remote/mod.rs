@@ -10,9 +10,10 @@ pub(crate) use receive::ReceiveOptions;
 pub(crate) use resolve::ResolveOptions;
 pub(crate) use send::SendOptions;
 
+use crate::mcu::McuOptions;
 use clap::Args;
 use godwit_shim::{
-    Journal, LinkAddress, Protection, SealKey, TlsFiles, TlsKeys, Token, TransportError,
+    Journal, LinkAddress, Mcu, Protection, SealKey, TlsFiles, TlsKeys, Token, TransportError,
 };
 use godwit_world::WorldError;
 use std::fs::DirBuilder;
@@ -64,6 +65,8 @@ pub(crate) struct LinkOptions {
     /// with 64 hexadecimal digits, the same at both ends.
     #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    mcu: McuOptions,
     /// How long to wait for a peer that cannot be reached, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
@@ -91,6 +94,10 @@ impl LinkOptions {
             Ok(key) => Ok(Some(Arc::new(key))),
             Err(why) => Err(Failure::Mistake(format!("{}: {why}", path.display()))),
         }
+    }
+
+    fn mcu(&self) -> Result<Mcu, Failure> {
+        self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))
     }
 
     fn patience(&self) -> Duration {

@@ -47,7 +47,7 @@ impl ReceiveOptions {
         let key = self.link.key()?;
         let (mut journal, _) = self.link.journal()?;
         journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
-        let mut world = HostWorld::new(scenario, host, None)?;
+        let mut world = HostWorld::new(scenario, host, None, &self.link.mcu()?)?;
         let mut expected = Vec::new();
         for vgpu in scenario.vgpu_refs().filter(|vgpu| vgpu.of(scenario).host != host) {
             // One of several jobs could not be told from another, and one that does not fit the

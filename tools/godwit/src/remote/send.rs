@@ -63,7 +63,7 @@ impl SendOptions {
         let vgpu = scenario.vgpu_named(&self.vgpu).ok_or_else(no_vgpu)?;
         let job = one_job(scenario, vgpu).map_err(Failure::Mistake)?;
         let how = self.link.protection()?;
-        let key = self.link.key()?;
+        let (key, mcu) = (self.link.key()?, self.link.mcu()?);
         let (mut journal, folder) = self.link.journal()?;
         let uuid = World::vgpu_uuid(scenario.seed, vgpu.index());
         journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
@@ -79,7 +79,7 @@ impl SendOptions {
         if let (Past::Kept(token), Some(folder)) = (&past, folder) {
             let path = kept_file(folder, token);
             let file = Some((vgpu, path.clone(), token.number));
-            let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, file)?;
+            let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, file, &mcu)?;
             let (id, job) = (host.vgpu(vgpu), (job, host.job(job)));
             host.world.set_seal(key);
             host.world.resume_here(id, host.host);
@@ -102,7 +102,7 @@ impl SendOptions {
             }
             return Ok(shown);
         }
-        let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, None)?;
+        let mut host = HostWorld::new(scenario, vgpu.of(scenario).host, None, &mcu)?;
         let (id, job) = (host.vgpu(vgpu), (job, host.job(job)));
         host.world.set_seal(key);
         host.world.set_journal(host.host, journal);
@@ -222,7 +222,7 @@ impl Sending<'_> {
                     "its job ended before it was to be sent: send it after fewer instructions";
                 return Err(Failure::Refused(why.into()));
             }
-            self.session.world.step();
+            self.session.step_world()?;
         }
         self.session.port = Some(self.options.connect(&self.how)?);
         let rounds_max = self.options.max_rounds;

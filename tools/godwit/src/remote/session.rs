@@ -1,7 +1,8 @@
 //! One host of a scenario in a world of its own, and its link to another process.
 
 use super::{Failure, Shown};
-use crate::run::{HostWorld, judged};
+use crate::progress::{Plain, Progress as _};
+use crate::run::{HostWorld, RunError, judged};
 use crate::scenario::{JobRef, Scenario};
 use godwit_shim::{LinkMessage, LinkPort, TransportError};
 use godwit_world::{JobId, JobReport, RemoteState, World};
@@ -47,12 +48,28 @@ impl<'a> Session<'a> {
     pub(super) fn step(&mut self) -> Result<Option<RemoteState>, Failure> {
         let now_ns = self.now_ns();
         if self.world.now_ns() - self.begin_ns <= now_ns {
-            self.world.step();
+            self.step_world()?;
         } else {
             self.wait()?;
         }
         let now_ns = self.now_ns();
         Ok(self.world.step_remote(now_ns))
+    }
+
+    /// Lets time pass, and tells what the firmware logs.
+    pub(super) fn step_world(&mut self) -> Result<(), Failure> {
+        self.world.step();
+        for (host, line) in self.world.take_log() {
+            Plain.log(self.world.host_name(host), &line);
+        }
+        match self.world.lost_host() {
+            Some((host, loss)) => {
+                let host = self.world.host_name(host).to_owned();
+                let error = RunError::Firmware { host, loss: loss.to_string() };
+                Err(Failure::Refused(error.to_string()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Waits for the peer, for a moment.
@@ -111,7 +128,10 @@ impl<'a> Session<'a> {
     pub(super) fn finish(mut self, job: (JobRef, JobId), told: String, good: bool) -> Shown {
         let limit_ns = self.world.now_ns() + self.scenario.time_limit_ns;
         while self.world.now_ns() < limit_ns && !self.world.has_ended(job.1) {
-            self.world.step();
+            if let Err(Failure::Mistake(why) | Failure::Refused(why)) = self.step_world() {
+                self.problems.push(why);
+                break;
+            }
             self.world.step_remote(self.begin.elapsed().as_nanos() as u64);
         }
         self.world.check_leaks();

@@ -3,6 +3,7 @@
 use super::build::{CONTEXT_LAYOUT, job_spec};
 use crate::scenario::{Expected, HostRef, JobRef, Scenario, VgpuRef};
 use godwit_regs::bits::OnCrash;
+use godwit_shim::Mcu;
 use godwit_world::{HostId, HostSpec, JobId, VgpuId, VgpuSpec, World, WorldConfig, WorldError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,9 +23,11 @@ impl HostWorld {
         scenario: &Scenario,
         host: HostRef,
         file: Option<(VgpuRef, PathBuf, u64)>,
+        mcu: &Mcu,
     ) -> Result<Self, WorldError> {
         let costs = scenario.costs.costs;
         let mut world = World::new(WorldConfig { seed: scenario.seed, costs });
+        world.set_mcu(mcu.clone());
         let spec = host.of(scenario);
         let id = world.add_host(HostSpec {
             name: spec.name.clone(),
