@@ -6,6 +6,10 @@ use godwit_sys::MemFile;
 use godwit_types::Gfid;
 use std::io;
 
+/// Files that are kept: the latest ones, and all that are somebody's. A process may have so many open
+/// only.
+const FILES_MAX: usize = 64;
+
 /// The file of a partition, kept as a virtual machine monitor keeps it that has it mapped.
 #[derive(Debug)]
 pub(crate) struct PartitionFile {
@@ -30,6 +34,10 @@ impl World {
         let partition = self.hosts[host.0].host.card().gpu().partition(gfid);
         match partition.map(|partition| partition.file().try_clone()) {
             Some(Ok(file)) => {
+                let released = self.files.iter().position(|kept| self.is_released(kept));
+                if let Some(oldest) = released.filter(|_| self.files.len() >= FILES_MAX) {
+                    self.files.remove(oldest);
+                }
                 self.files.push(PartitionFile { vgpu, at: (host, gfid), file, inode });
             }
             Some(Err(error)) => self.problem(format!("the file of a partition: {error}")),
@@ -41,12 +49,14 @@ impl World {
         self.hosts[host.0].host.card().gpu().partition(gfid)?.file().inode().ok()
     }
 
+    fn is_released(&self, kept: &PartitionFile) -> bool {
+        let (host, gfid) = kept.at;
+        self.partition_inode(host, gfid) != Some(kept.inode)
+    }
+
     /// What is found in files of partitions that are nobody's any more.
     pub(crate) fn released_files(&self) -> Vec<String> {
-        let released = self.files.iter().filter(|kept| {
-            let (host, gfid) = kept.at;
-            self.partition_inode(host, gfid) != Some(kept.inode)
-        });
+        let released = self.files.iter().filter(|kept| self.is_released(kept));
         let told = |kept: &PartitionFile| {
             let what = match first_byte(&kept.file) {
                 Ok(None) => return None,
