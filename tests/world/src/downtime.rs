@@ -19,8 +19,8 @@ const MIB: u64 = 1 << 20;
 const THREADS: u32 = 8;
 /// What the CPU sees of a partition.
 const BAR_BYTES: u64 = 64 * MIB;
-/// Rounds of a list of copies: more than there is time for.
-const COPY_ROUNDS: u32 = 20_000;
+/// Rounds of a list of copies: more than there is time for at costs of a tenth.
+const COPY_ROUNDS: u32 = 200_000;
 /// When the vGPU moves.
 const BEGIN_NS: u64 = 20_000_000;
 const LIMIT_NS: u64 = 600_000_000_000;
