@@ -190,11 +190,7 @@ impl Engine {
             // First, since an engine waits for its next group.
             Input::Runlist(runlist, event) => self.runlist_event(runlist, event),
             Input::Hint(gfid) => self.hint(gfid),
-            Input::Doorbell(channel) => {
-                self.doorbell(channel);
-                // A hint is for this one, whatever has come of it.
-                self.hinted = 0;
-            }
+            Input::Doorbell(channel) => self.doorbell(channel),
             Input::Fault(channel, fault) => self.channel_fault(channel, fault),
             Input::Probed(runlist, state) => self.probed(runlist, state),
             Input::Alarm => self.alarm(),

@@ -12,8 +12,7 @@ use static_assertions::const_assert;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input {
-    /// A guest says that the latency of what it rings for next matters: it holds for the next
-    /// doorbell, and for nothing after it.
+    /// A guest says that the latency of what it rings for next matters.
     Hint(Gfid),
     /// A channel's doorbell rang.
     Doorbell(ChannelId),

@@ -4,7 +4,7 @@
 use crate::channel::ChannelState;
 use crate::copy::CopyKind;
 use crate::deadline::{COPY_DEADLINE_NS, DEVICE_DEADLINE_NS, PREEMPT_DEADLINE_NS};
-use crate::engine::{Engine, Step};
+use crate::engine::{Engine, Step, bit};
 use crate::message::Reject;
 use crate::message::{Action, Window};
 use crate::save::Save;
@@ -45,6 +45,7 @@ impl Engine {
         let epoch = self.vgpus[gfid].epoch;
         let deadline_ns = self.after(DEVICE_DEADLINE_NS);
         self.vgpus[gfid] = Vgpu { profile, placement, share, epoch, ..Vgpu::ABSENT };
+        self.hinted &= !bit(gfid);
         self.enter_phase(gfid, Phase::Creating { id, deadline_ns });
         // Written before the device is told, so that a restart knows what to take back.
         self.act(Action::Retain);
