@@ -6,8 +6,8 @@ use godwit_sys::MemFile;
 use godwit_types::Gfid;
 use std::io;
 
-/// Files that are kept: the latest ones, and all that are somebody's. A process may have so many open
-/// only.
+/// Files that are kept: the latest ones, and all that are somebody's. A process may have so many
+/// open only.
 const FILES_MAX: usize = 64;
 
 /// The file of a partition, kept as a virtual machine monitor keeps it that has it mapped.
