@@ -40,7 +40,10 @@ impl World {
         let mut silent = 0;
         while silent < mine.len() && self.evacuations[at].cap_opens_ns() < until_ns {
             let turn = self.evacuations[at].next_turn() % mine.len();
-            match self.next_message(&mut moves[mine[turn]], window_ns) {
+            let one = &mut moves[mine[turn]];
+            // A source that has a cap always has more to say than it may.
+            let next = self.next_back(one, window_ns);
+            match next.or_else(|| self.next_forth(one, window_ns)) {
                 Some((from, to, message)) => {
                     silent = 0;
                     self.send(from, to, &message);
@@ -52,6 +55,14 @@ impl World {
 
     /// The next message of a move for which its link has room, from where and to where.
     fn next_message(
+        &mut self,
+        one: &mut Move,
+        window_ns: u64,
+    ) -> Option<(HostId, HostId, LinkMessage)> {
+        self.next_forth(one, window_ns).or_else(|| self.next_back(one, window_ns))
+    }
+
+    fn next_forth(
         &mut self,
         one: &mut Move,
         window_ns: u64,
@@ -69,6 +80,17 @@ impl World {
         {
             return Some((from, to, message));
         }
+        None
+    }
+
+    fn next_back(
+        &mut self,
+        one: &mut Move,
+        window_ns: u64,
+    ) -> Option<(HostId, HostId, LinkMessage)> {
+        let now_ns = self.now_ns;
+        let (from, to) = (one.from, one.to);
+        let link = self.link_between(from, to);
         if let Some(destination) = &mut one.destination
             && !one.told[1].1
             && link.takes(way(to, from), now_ns, window_ns)

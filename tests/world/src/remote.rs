@@ -159,7 +159,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When it is.
+    /// When it is, or is about to be.
     pub fn take_in(
         &mut self,
         vgpu: VgpuId,
@@ -169,6 +169,9 @@ impl World {
     ) -> Result<(), String> {
         if self.vgpus[vgpu.0].home != Home::InFlight {
             return Err("it is here".into());
+        }
+        if self.is_remote_open() {
+            return Err("another move of it is not over here yet".into());
         }
         let site = &mut self.hosts[host.0].site(now_ns);
         let mut destination = Destination::new(site, token, version, None);

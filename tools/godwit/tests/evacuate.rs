@@ -106,7 +106,7 @@ fn the_command_exits_with_1_if_one_stays_and_with_2_for_a_mistake() {
         ("--host delta", "no host has the name `delta`; allowed: `alpha`, `beta`, `gamma`"),
         ("--host alpha --to alpha", "allowed: other hosts, each once"),
         ("--host alpha --parallel 0", "0 is not in 1..=64"),
-        ("--host alpha --bandwidth 5", "allowed: 1 MiB to 1 TiB a second"),
+        ("--host alpha --bandwidth 5", "allowed: 2 MiB to 1 TiB a second"),
         ("--host alpha --at soon", "allowed: a time such as"),
         ("--host alpha --max-downtime 0", "0 is not in 1..="),
         ("", "--host <NAME>"),

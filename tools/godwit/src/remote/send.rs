@@ -10,7 +10,7 @@ use godwit_shim::{
     Side, SourceState, Token, TransportError,
 };
 use godwit_wire::mailbox::StopMode;
-use godwit_world::{AwaySpec, JobId, RemoteState, VgpuId, World};
+use godwit_world::{AwaySpec, HostId, JobId, RemoteState, VgpuId, World};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -249,7 +249,7 @@ impl Sending<'_> {
         let now_ns = self.session.now_ns();
         let token = self.session.world.send_away(&spec, keep.as_deref(), now_ns);
         let token = token.map_err(Failure::Refused)?;
-        self.carry_through(token)
+        self.carry_through(host, token)
     }
 
     fn vgpu(&self) -> VgpuRef {
@@ -257,7 +257,7 @@ impl Sending<'_> {
     }
 
     /// Goes on until the vGPU is on one side for good.
-    fn carry_through(mut self, token: Token) -> Result<Shown, Failure> {
+    fn carry_through(mut self, host: HostId, token: Token) -> Result<Shown, Failure> {
         let mut silent_since = Instant::now();
         loop {
             match self.session.step()? {
@@ -280,8 +280,15 @@ impl Sending<'_> {
                 }
             }
             let carried = self.session.carry(|session, message| {
-                session.hand_over(message);
-                None
+                if *message.token() == token {
+                    session.hand_over(message);
+                    return None;
+                }
+                // Of an earlier move this side knows what became of it.
+                session.world.journal(host).reply(&message).unwrap_or_else(|error| {
+                    session.problems.push(error.to_string());
+                    None
+                })
             });
             match carried {
                 Ok(()) if self.session.port.is_some() => silent_since = Instant::now(),

@@ -16,7 +16,7 @@ fn evacuations() {
         ("to nobody", "host = \"alpha\", to = []"),
         ("none at a time", "host = \"alpha\", parallel = 0"),
         ("too many at a time", "host = \"alpha\", parallel = 65"),
-        ("too little bandwidth", "host = \"alpha\", bandwidth = \"1023 KiB\""),
+        ("too little bandwidth", "host = \"alpha\", bandwidth = \"2047 KiB\""),
         ("too much bandwidth", "host = \"alpha\", bandwidth = \"2 TiB\""),
         ("stopped and bounded", "host = \"alpha\", kind = \"stop-and-copy\", max_downtime = 5"),
     ];

@@ -18,8 +18,10 @@ use toml::Spanned;
 const PARALLEL_MAX: u32 = 64;
 /// Moves at a time unless something else is said.
 const PARALLEL: u32 = 2;
-/// Least bytes a second: with fewer the peers of moves would seem to be silent.
-const BANDWIDTH_MIN: u64 = 1 << 20;
+/// Least bytes a second: with fewer the peers of moves would seem to be silent, which they may be
+/// for 2 s. One has its turn after a frame of 64 KiB of each of 32 others, a host's whole, in half
+/// of that.
+const BANDWIDTH_MIN: u64 = 2 << 20;
 /// Most bytes a second.
 const BANDWIDTH_MAX: u64 = 1 << 40;
 
