@@ -240,6 +240,14 @@ impl StateReader {
     }
 }
 
+impl Drop for StateReader {
+    /// A child that another thread has begun, and that is not the other program yet, has the file,
+    /// too: the lock would be held as long.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// A path at which there is a file: opening a pipe would wait for its other end.
 fn plain(path: &Path) -> io::Result<&Path> {
     if fs::metadata(path)?.is_file() {
