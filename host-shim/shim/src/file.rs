@@ -11,8 +11,12 @@ pub use head::{HEAD_BYTES, HeadError, Mark, read_head};
 pub use read::{FileError, ResumeOptions, StateReader, read_state};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Rights on a file: a guest's memory is in it.
+const MODE: u32 = 0o600;
 
 /// How a file is written.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +87,8 @@ fn check_replaced(path: &Path) -> Result<(), PlaceError> {
         return Err(PlaceError::NotState);
     }
     match file.try_lock_shared() {
-        Ok(()) => Ok(()),
+        // Not left to whoever else may have the file: a child that another thread has begun.
+        Ok(()) => Ok(file.unlock()?),
         Err(TryLockError::WouldBlock) => Err(PlaceError::Resumed),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
@@ -123,7 +128,7 @@ impl StateFile {
         Self::check_place(path).map_err(|error| refused(path, &error))?;
         let sealer = key.map(Sealer::new).transpose()?;
         let partial = partial_of(path);
-        let file = File::options().write(true).create_new(true).open(&partial)?;
+        let file = File::options().write(true).create_new(true).mode(MODE).open(&partial)?;
         let (file, path) = (Some(file), path.to_path_buf());
         let mut made = Self { file, partial, path, sealer, byte_count: 0 };
         made.write(&head::fresh())?;

@@ -401,17 +401,27 @@ impl Source {
         Ok(())
     }
 
-    /// While it saves: calls it off when the link takes nothing any more, and says that it is
-    /// there when it has nothing to send.
+    /// While it has something to send: calls it off when the link takes nothing any more, and says
+    /// that it is there when there is nothing just now. The destination's time to answer begins
+    /// when it can have everything.
     fn check_silence(&mut self, site: &mut Site<'_>) {
         let now_ns = site.now_ns;
-        if self.taken != self.taken_before || !matches!(self.phase, Phase::Saving) {
+        let has_bytes = self.has_bytes();
+        let sends = match &mut self.phase {
+            Phase::Saving => true,
+            Phase::AwaitingReady { deadline_ns } if has_bytes => {
+                *deadline_ns = now_ns + SILENCE_MAX_NS;
+                true
+            }
+            _ => false,
+        };
+        if self.taken != self.taken_before || !sends {
             self.taken_before = self.taken;
             self.taken_ns = now_ns;
             return;
         }
         let quiet_ns = now_ns.saturating_sub(self.taken_ns);
-        if self.out.is_empty() && !self.has_bytes() {
+        if self.out.is_empty() && !has_bytes {
             if quiet_ns >= ALIVE_NS {
                 self.out.push_back(LinkMessage::Alive(self.token));
             }

@@ -67,20 +67,12 @@ impl World {
         one: &mut Move,
         window_ns: u64,
     ) -> Option<(HostId, HostId, LinkMessage)> {
-        let now_ns = self.now_ns;
         let (from, to) = (one.from, one.to);
-        let link = self.link_between(from, to);
         let held_back =
             one.destination.as_ref().is_some_and(|to| to.buffered() > DESTINATION_BUFFER);
-        if let Some(source) = &mut one.source
-            && !held_back
-            && !one.told[0].1
-            && link.takes(way(from, to), now_ns, window_ns)
-            && let Some(message) = source.poll_message()
-        {
-            return Some((from, to, message));
-        }
-        None
+        let takes = !held_back && !one.told[0].1 && self.has_room(from, to, window_ns);
+        let message = one.source.as_mut().filter(|_| takes)?.poll_message()?;
+        Some((from, to, message))
     }
 
     fn next_back(
@@ -88,17 +80,15 @@ impl World {
         one: &mut Move,
         window_ns: u64,
     ) -> Option<(HostId, HostId, LinkMessage)> {
+        let (from, to) = (one.to, one.from);
+        let takes = !one.told[1].1 && self.has_room(from, to, window_ns);
+        let message = one.destination.as_mut().filter(|_| takes)?.poll_message()?;
+        Some((from, to, message))
+    }
+
+    fn has_room(&mut self, from: HostId, to: HostId, window_ns: u64) -> bool {
         let now_ns = self.now_ns;
-        let (from, to) = (one.from, one.to);
-        let link = self.link_between(from, to);
-        if let Some(destination) = &mut one.destination
-            && !one.told[1].1
-            && link.takes(way(to, from), now_ns, window_ns)
-            && let Some(message) = destination.poll_message()
-        {
-            return Some((to, from, message));
-        }
-        None
+        self.link_between(from, to).takes(way(from, to), now_ns, window_ns)
     }
 
     /// Puts a message on the wire: at once, or when the cap of the evacuation that it belongs to

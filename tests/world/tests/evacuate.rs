@@ -204,6 +204,16 @@ fn moves_under_a_cap_take_turns() {
 }
 
 #[test]
+fn the_smallest_cap_ends_no_move() {
+    let mut scene = Scene::new();
+    // Each has all that it says long before it is through.
+    scene.evacuate(EvacuateSpec { live: None, ..scene.spec(4, Some(2 * MIB)) });
+    let (report, most) = scene.settle();
+    assert_eq!((scene.told(&report), most), (told(&PLAN), 4));
+    assert!(scene.world.move_reports().iter().all(|it| it.total_ns > 2_000 * MS));
+}
+
+#[test]
 fn a_link_that_is_cut_fails_what_goes_over_it_and_nothing_else() {
     let mut scene = Scene::new();
     let [a, b, ..] = scene.hosts;

@@ -193,9 +193,9 @@ fn plaintext_beyond_this_machine_and_half_of_tls_are_refused() {
     }
 }
 
-/// Carries a link until its destination has said that it is ready, and then nothing more: the
-/// source commits, and nobody hears of it. Returns at which address.
-fn cut_after_ready(folder: &Folder, to: &str) -> String {
+/// Carries a link until its destination has said that it is ready, and then nothing more. If that
+/// is told, the source commits, and nobody hears of it. Returns at which address.
+fn cut_at_ready(folder: &Folder, to: &str, is_told: bool) -> String {
     let listener = UnixListener::bind(folder.path("proxy")).unwrap();
     let to = folder.path(to.strip_prefix("unix:").unwrap());
     std::thread::spawn(move || {
@@ -215,7 +215,9 @@ fn cut_after_ready(folder: &Folder, to: &str) -> String {
                 // It goes when nothing comes through any more the other way.
                 destination.shutdown(std::net::Shutdown::Both).unwrap();
             }
-            (&source).write_all(&byte).unwrap();
+            if at < bytes || is_told {
+                (&source).write_all(&byte).unwrap();
+            }
         }
         source.shutdown(std::net::Shutdown::Write).unwrap();
         // What the source still says is read, and lost.
@@ -229,7 +231,7 @@ fn cut_after_ready(folder: &Folder, to: &str) -> String {
 fn orphaned(folder: &Folder, options: &str) -> String {
     let words = format!("--listen unix:link --state R --patience 2 {options}");
     let (receiver, address) = folder.receive(&words);
-    let proxy = cut_after_ready(folder, &address);
+    let proxy = cut_at_ready(folder, &address, true);
     let (sent, text) = folder.send(&proxy, &format!("--state S --patience 1 {options}"));
     assert!(!sent && text.contains("is committed") && text.contains("godwit resolve"), "{text}");
     let (received, text) = receiver.finish();
@@ -257,6 +259,20 @@ fn a_destination_that_is_gone_for_good_leaves_it_to_the_operator() {
     assert!(sent && text.ends_with("verified\n"), "{text}");
     assert!(text.contains("was given back by move"), "{text}");
     assert_eq!(states(&folder.path("S")), 0, "what is kept is of its past");
+}
+
+#[test]
+fn a_copy_that_waits_for_its_commit_is_given_up_before_another_comes() {
+    let folder = Folder::new();
+    let (receiver, address) = folder.receive("--listen unix:link");
+    let proxy = cut_at_ready(&folder, &address, false);
+    let (sent, text) = folder.send(&proxy, "--state S");
+    assert!(!sent && text.contains("is off: the link was lost"), "{text}");
+    // The copy is undone when the source says that it never committed, and until then in the way.
+    let mut sends = (0..3).map(|_| folder.send(&address, "--state S"));
+    let declined = |(sent, text): &(bool, String)| !sent && text.contains("is not over here yet");
+    let last = sends.find(|result| !declined(result)).expect("it is given up");
+    moved(last, receiver);
 }
 
 #[test]

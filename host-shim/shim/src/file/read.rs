@@ -278,3 +278,23 @@ pub fn read_state(
     }
     reader.finish().map_err(bad)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::StateFile;
+
+    #[test]
+    fn a_claim_ends_whoever_else_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.state");
+        StateFile::create(&path, None).unwrap().commit().unwrap();
+        let claim = || StateReader::claim(&path, &ResumeOptions::default());
+        let first = claim().unwrap();
+        // As a child has it that is about to be another program.
+        let _child = first.file.try_clone().unwrap();
+        assert!(matches!(claim(), Err(FileError::Busy(_))));
+        drop(first);
+        claim().unwrap();
+    }
+}

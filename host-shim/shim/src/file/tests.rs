@@ -1,5 +1,5 @@
 use super::*;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 /// A state file's head, and what may follow it.
@@ -27,6 +27,8 @@ fn a_state_file_replaces_another() {
     }
     assert_eq!(fs::read(&path).unwrap(), state(b"stream"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "others may read a guest's memory");
 }
 
 #[test]
