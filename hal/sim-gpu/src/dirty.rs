@@ -8,6 +8,7 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use godwit_regs::copy::PageRun;
 use godwit_types::{PAGE_BYTES, SLOT_BYTES, SLOT_RUNS_MAX};
 use std::io;
+use std::ops::Range;
 use std::sync::LazyLock;
 use twox_hash::XxHash3_128;
 
@@ -26,10 +27,14 @@ fn digest(page: &[u8]) -> Digest {
     XxHash3_128::oneshot(page)
 }
 
-/// Bytes of one page, aligned as pages are that are copied to it: at some other distances the
+/// Pages that are read at once: more wait less for their first bytes, and all of them still fit
+/// the nearest cache when their CRC is made.
+const AHEAD_PAGES: u32 = 4;
+
+/// Bytes of some pages, aligned as pages are that are copied to them: at some other distances the
 /// processor takes loads for those of bytes that it has just stored, and waits.
 #[repr(align(4096))]
-struct Page([u8; PAGE]);
+struct Pages([u8; AHEAD_PAGES as usize * PAGE]);
 
 /// Pages that were taken from the log, and what was gathered of them.
 #[derive(Debug, Default)]
@@ -99,17 +104,17 @@ impl Dirty {
         let page_count = (bar_bytes / u64::from(PAGE_BYTES)) as u32;
         self.digests.resize(page_count as usize, *ZERO_DIGEST);
         let mut found = Comparison::default();
-        let mut bytes = Page(ZERO_PAGE);
-        let mut hole = Hole::default();
+        let mut reader = Reader::new(partition);
         for (page, known) in (0..page_count).zip(&self.digests) {
             if partition.is_logged(page) {
                 continue; // it is taken anyway
             }
-            let now = if hole.read_page(partition, page, &mut bytes.0)? {
-                found.byte_count += u64::from(PAGE_BYTES);
-                digest(&bytes.0)
-            } else {
-                *ZERO_DIGEST
+            let now = match reader.stretch(page, 1)? {
+                Stretch::Data(bytes) => {
+                    found.byte_count += u64::from(PAGE_BYTES);
+                    digest(bytes)
+                }
+                Stretch::Zero(_) => *ZERO_DIGEST,
             };
             if now != *known {
                 found.changed.push(page);
@@ -147,28 +152,31 @@ impl Dirty {
         let runs = Vec::with_capacity(SLOT_RUNS_MAX);
         let mut found = Gathered { runs, byte_count: 0, crc: 0, next: NO_PAGE };
         let mut crc = Crc::new(CrcAlgorithm::Crc32Iscsi);
-        let mut bytes = Page(ZERO_PAGE);
-        let mut hole = Hole::default();
+        let mut reader = Reader::new(partition);
         let mut from = first;
         while let Some(page) = self.next_taken(from) {
             found.next = page;
             if found.byte_count == SLOT_BYTES {
                 break;
             }
-            let zero = !hole.read_page(partition, page, &mut bytes.0)?;
-            if !found.extend_runs(page, zero) {
+            let room = (SLOT_BYTES - found.byte_count) / PAGE_BYTES;
+            let stretch = reader.stretch(page, self.taken_from(page).min(room))?;
+            if !found.extend_runs(page, &stretch) {
                 break;
             }
-            if let Some(known) = self.digests.get_mut(page as usize) {
-                *known = if zero { *ZERO_DIGEST } else { digest(&bytes.0) };
-            }
-            if !zero {
-                crc.update(&bytes.0);
-                copy(found.byte_count, &bytes.0)?;
-                found.byte_count += PAGE_BYTES;
+            let count = stretch.page_count();
+            let known = self.digests.iter_mut().skip(page as usize).take(count as usize);
+            match stretch {
+                Stretch::Zero(_) => known.for_each(|known| *known = *ZERO_DIGEST),
+                Stretch::Data(bytes) => {
+                    crc.update(bytes);
+                    copy(found.byte_count, bytes)?;
+                    found.byte_count += bytes.len() as u32;
+                    known.zip(bytes.chunks_exact(PAGE)).for_each(|(it, page)| *it = digest(page));
+                }
             }
             found.next = NO_PAGE;
-            from = page + 1;
+            from = page + count;
         }
         found.crc = crc.finalize() as u32;
         Ok(found)
@@ -188,6 +196,11 @@ impl Dirty {
         None
     }
 
+    /// How many pages from this taken one on are taken, as far as one word of the log says.
+    fn taken_from(&self, page: u32) -> u32 {
+        (self.taken[page as usize / 64] >> (page % 64)).trailing_ones()
+    }
+
     /// Notes that these pages need no longer be moved, unless they are written again.
     pub(crate) fn settle(&mut self, runs: &[PageRun]) {
         for page in runs.iter().flat_map(|run| run.first..run.first + run.count) {
@@ -196,46 +209,79 @@ impl Dirty {
     }
 }
 
-/// The hole that was found last, for pages that are asked for in ascending order.
-#[derive(Debug, Default)]
-struct Hole {
-    /// First page after it.
-    end: u32,
+/// Pages one after the other that are all zero, or all not.
+enum Stretch<'a> {
+    /// So many pages.
+    Zero(u32),
+    Data(&'a [u8]),
 }
 
-impl Hole {
-    /// Reads a page. `false` when it is zero, and `into` may not be.
-    fn read_page(&mut self, partition: &Partition, page: u32, into: &mut [u8]) -> io::Result<bool> {
-        if page < self.end {
-            return Ok(false);
+impl Stretch<'_> {
+    fn page_count(&self) -> u32 {
+        match self {
+            Self::Zero(count) => *count,
+            Self::Data(bytes) => bytes.len() as u32 / PAGE_BYTES,
         }
-        partition.read_page(page, into).map_err(io::Error::other)?;
-        if *into != ZERO_PAGE {
-            return Ok(true);
+    }
+}
+
+/// Reads pages that are asked for in ascending order.
+struct Reader<'a> {
+    partition: &'a Partition,
+    /// The first page after the hole that was found last.
+    hole_end: u32,
+    bytes: Box<Pages>,
+    /// Which pages are in `bytes`.
+    read: Range<u32>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(partition: &'a Partition) -> Self {
+        let bytes = Box::new(Pages([0; AHEAD_PAGES as usize * PAGE]));
+        Self { partition, hole_end: 0, bytes, read: 0..0 }
+    }
+
+    /// The first stretch of the `wanted` pages that begin with this one; one page at least.
+    fn stretch(&mut self, page: u32, wanted: u32) -> io::Result<Stretch<'_>> {
+        if page < self.hole_end {
+            return Ok(Stretch::Zero((self.hole_end - page).min(wanted)));
+        }
+        if !self.read.contains(&page) {
+            let bytes = &mut self.bytes.0[..wanted.min(AHEAD_PAGES) as usize * PAGE];
+            let count = self.partition.read_pages(page, bytes).map_err(io::Error::other)?;
+            self.read = page..page + count;
+        }
+        let at = (page - self.read.start) as usize * PAGE;
+        let end = at + (self.read.end - page).min(wanted) as usize * PAGE;
+        let bytes = &self.bytes.0[at..end];
+        let data = bytes.chunks_exact(PAGE).take_while(|page| **page != ZERO_PAGE).count();
+        if data != 0 {
+            return Ok(Stretch::Data(&bytes[..data * PAGE]));
         }
         let at = u64::from(page) * u64::from(PAGE_BYTES);
         // Where one page is zero many may be.
-        let data = partition.file().data_from(at)?;
+        let data = self.partition.file().data_from(at)?;
         let end = data.map_or(u32::MAX, |at| (at / u64::from(PAGE_BYTES)) as u32);
-        self.end = end.max(page);
-        Ok(false)
+        self.hole_end = end.max(page + 1);
+        Ok(Stretch::Zero((self.hole_end - page).min(wanted)))
     }
 }
 
 impl Gathered {
-    /// Takes a page in. `false`, and nothing changed, when the table of runs is full.
-    fn extend_runs(&mut self, page: u32, zero: bool) -> bool {
+    /// Takes pages in. `false`, and nothing changed, when the table of runs is full.
+    fn extend_runs(&mut self, first: u32, stretch: &Stretch<'_>) -> bool {
+        let (zero, count) = (matches!(stretch, Stretch::Zero(_)), stretch.page_count());
         if let Some(last) = self.runs.last_mut()
             && last.zero == zero
-            && last.first + last.count == page
+            && last.first + last.count == first
         {
-            last.count += 1;
+            last.count += count;
             return true;
         }
         if self.runs.len() == SLOT_RUNS_MAX {
             return false;
         }
-        self.runs.push(PageRun { first: page, count: 1, zero });
+        self.runs.push(PageRun { first, count, zero });
         true
     }
 }

@@ -122,15 +122,25 @@ impl Partition {
         self.file.file().read_exact_at(into, at).map_err(|_| outside)
     }
 
-    /// Copies one page out. A page that is known to be no hole is read through the mapping, which
-    /// is faster and would fill a hole.
+    /// Copies pages out, one at least and as many as there is room for. Pages that are known to be
+    /// no holes are read through the mapping, which is faster and would fill a hole. Returns how
+    /// many pages were copied.
     ///
     /// # Errors
     ///
     /// When there is no such page.
-    pub(crate) fn read_page(&self, page: u32, into: &mut [u8]) -> Result<(), MemFileError> {
-        let at = u64::from(page) << PAGE_LOG2;
-        if is_set(&self.held, page) { self.file.read(at, into) } else { self.read(at, into) }
+    pub(crate) fn read_pages(&self, first: u32, into: &mut [u8]) -> Result<u32, MemFileError> {
+        let at = u64::from(first) << PAGE_LOG2;
+        let room = (into.len() >> PAGE_LOG2) as u32;
+        let held = (first..first.saturating_add(room))
+            .take_while(|page| is_set(&self.held, *page))
+            .count();
+        if held == 0 {
+            self.read(at, &mut into[..1 << PAGE_LOG2])?;
+            return Ok(1);
+        }
+        self.file.read(at, &mut into[..held << PAGE_LOG2])?;
+        Ok(held as u32)
     }
 
     /// Copies bytes in and logs them.
@@ -236,15 +246,20 @@ mod tests {
         partition.file().write(5 * 4096, &[4]).unwrap();
         let first = [1, 2, 3, 0, 0, 4, 0].into_iter().enumerate().map(|(page, first)| {
             let mut bytes = [0xee; 4096];
-            partition.read_page(page as u32, &mut bytes).unwrap();
+            assert_eq!(partition.read_pages(page as u32, &mut bytes), Ok(1));
             (bytes[0], first)
         });
         assert!(first.into_iter().all(|(is, first)| is == first));
+        // As many at once as are known to hold data, and no bytes of others are touched.
+        let mut bytes = vec![0xee; 8 * 4096];
+        assert_eq!(partition.read_pages(0, &mut bytes), Ok(3));
+        let first = bytes.chunks(4096).map(|page| page[0]);
+        assert!(first.eq([1, 2, 3, 0xee, 0xee, 0xee, 0xee, 0xee]));
         for (at, data) in [(3, 5), (6, 7)] {
             let found = partition.file().data_from(at * 4096).unwrap();
             assert_eq!(found, (data < 7).then_some(data * 4096), "a hole that is read stays one");
         }
-        assert!(partition.read_page(256, &mut [0; 4096]).is_err());
+        assert!(partition.read_pages(256, &mut [0; 4096]).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::host::{Answer, Host, Pending, VgpuInfo};
 use crate::outgoing::Outgoing;
 use crate::share;
 use crate::stream::{RecordBody, StreamVersion};
+use crc_fast::{CrcAlgorithm, Digest as Crc};
 use godwit_sim_gpu::Staging;
 use godwit_types::{Gfid, SlotId, Throttle};
 use godwit_wire::mailbox::{Command, Event, Reject, SlotData, StopMode};
@@ -18,6 +19,8 @@ use godwit_wire::record::{self, Descriptor, Kind};
 use std::io::{self, Write};
 use undo::Undo;
 
+/// Bytes of a slot that are read at once: their CRC is made while the nearest cache has them.
+const PIECE_BYTES: usize = 16 * 1024;
 /// Bytes that may wait for the link before no more slots are lent: bounds the memory.
 pub(crate) const BUFFERED_MAX: usize = 2 * 1024 * 1024;
 
@@ -425,13 +428,13 @@ impl Saver {
             return Err(SaveError::BadSlot);
         }
         let mut payload = self.out.bytes.buffer(data.byte_count as usize);
-        self.staging.read(slot, 0, &mut payload)?;
-        host.slots.give_back(slot);
-        if crc_fast::crc32_iscsi(&payload) == data.crc {
-            Ok(payload)
-        } else {
-            Err(SaveError::BadCrc)
+        let mut crc = Crc::new(CrcAlgorithm::Crc32Iscsi);
+        for (index, piece) in payload.chunks_mut(PIECE_BYTES).enumerate() {
+            self.staging.read(slot, (index * PIECE_BYTES) as u32, piece)?;
+            crc.update(piece);
         }
+        host.slots.give_back(slot);
+        if crc.finalize() as u32 == data.crc { Ok(payload) } else { Err(SaveError::BadCrc) }
     }
 
     fn pages(&mut self, host: &mut Host, data: &SlotData) -> Result<(), SaveError> {
