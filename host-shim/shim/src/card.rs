@@ -102,11 +102,11 @@ pub struct Card {
 }
 
 impl Card {
-    /// Powers a card on and starts its firmware.
+    /// A card whose firmware is not started yet: whoever listens to it begins before it speaks.
     ///
     /// # Errors
     ///
-    /// When the system gives no memory files, or the microcontroller does not start.
+    /// When the system gives no memory files.
     pub fn new(config: GpuConfig, mcu: &Mcu) -> Result<Self, CardError> {
         let Costs { engine_instruction_ps: instruction_ps, .. } = config.costs;
         // Firmware reads it when it starts, so it must not depend on who is faster.
@@ -122,11 +122,10 @@ impl Card {
                 (gpu, words, Core::Native(Box::new(native)))
             }
             Mcu::Qemu(mcu) => {
-                let mut remote = Remote::new(mcu.clone())?;
+                let remote = Remote::new(mcu.clone())?;
                 let words = remote.words();
                 speak(&words);
                 let gpu = Gpu::new(config, words.clone())?;
-                remote.power_on()?;
                 (gpu, words, Core::Remote(Box::new(remote)))
             }
         };
@@ -142,14 +141,15 @@ impl Card {
         })
     }
 
-    /// Waits until the firmware has come up, and is at rest.
+    /// Starts the firmware, and waits until it has come up and is at rest.
     ///
     /// # Errors
     ///
-    /// When it does not: one that does not come up the first time would not the next.
-    pub(crate) fn start(&mut self) -> Result<(), CardError> {
-        self.gpu.service();
+    /// When the microcontroller does not start, or the firmware does not come up: one that does
+    /// not the first time would not the next.
+    pub fn start(&mut self) -> Result<(), CardError> {
         if let Core::Remote(remote) = &mut self.core {
+            remote.power_on()?;
             let burst = remote.work()?;
             self.charge(burst);
         }
@@ -216,16 +216,35 @@ impl Card {
     pub fn restart_firmware(&mut self) {
         self.lost_in_a_row = 0;
         self.start_again();
+        self.come_up();
     }
 
+    /// Starts the firmware again. What the one before has asked the device for is done first.
     fn start_again(&mut self) {
         match &mut self.core {
             Core::Native(native) => native.restart(),
             Core::Remote(remote) => {
+                remote.power_off();
+                self.gpu.service();
                 if let Err(error) = remote.power_on() {
                     let loss = remote.loss(error);
                     self.lose(loss);
                 }
+            }
+        }
+    }
+
+    /// Waits until a microcontroller that was powered on has come up. Until then nobody touches
+    /// its registers: what it sees must not depend on who is faster. That it has come up says
+    /// little of it: a trap may wait for its next work.
+    fn come_up(&mut self) {
+        while !self.is_lost()
+            && let Core::Remote(remote) = &mut self.core
+            && remote.is_starting()
+        {
+            match remote.work() {
+                Ok(burst) => self.charge(burst),
+                Err(loss) => self.lose(loss),
             }
         }
     }
@@ -355,6 +374,7 @@ impl Card {
     /// When firmware in this process does not become idle, which is a bug in it.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
+            self.come_up();
             self.gpu.service();
             if self.is_lost() {
                 return;
@@ -383,10 +403,7 @@ impl Card {
                 Core::Remote(remote) => match remote.work() {
                     Ok(None) => return,
                     Ok(burst) => {
-                        // That it has come up says little: a trap may wait for its next work.
-                        if !remote.has_just_started() {
-                            self.lost_in_a_row = 0;
-                        }
+                        self.lost_in_a_row = 0;
                         self.charge(burst);
                     }
                     Err(loss) => self.lose(loss),

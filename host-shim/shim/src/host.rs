@@ -128,7 +128,7 @@ impl Host {
         };
         // The firmware says that it has started: commands are meant for one start of it.
         host.card.start()?;
-        host.take_events();
+        host.await_start()?;
         Ok(host)
     }
 

@@ -67,8 +67,6 @@ pub(crate) struct Remote {
     qemu: Option<Qemu>,
     /// The call of power-on, until it is answered.
     started: Option<u32>,
-    /// Whether the last call was that of power-on.
-    just_started: bool,
     /// Calls so far.
     calls: u32,
     /// The last crash record that was told of.
@@ -104,7 +102,6 @@ impl Remote {
             caller,
             qemu: None,
             started: None,
-            just_started: false,
             calls: 0,
             record: 0,
             mishap: None,
@@ -216,9 +213,9 @@ impl Remote {
         self.call()
     }
 
-    /// Whether its last answer was that to its power-on.
-    pub(crate) fn has_just_started(&self) -> bool {
-        self.just_started
+    /// Whether it was powered on and has not answered yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.started.is_some()
     }
 
     /// Its power is off.
@@ -232,7 +229,7 @@ impl Remote {
     ///
     /// As [`Self::work`].
     pub(crate) fn call(&mut self) -> Result<Option<Burst>, Loss> {
-        self.just_started = self.started.is_some();
+        let is_start = self.is_starting();
         let call = match self.started.take() {
             Some(call) => call,
             None => {
@@ -261,7 +258,7 @@ impl Remote {
             if let Some(burst) = self.caller.answered(call) {
                 self.recognise();
                 self.listener.listen(&*self.window);
-                if self.just_started {
+                if is_start {
                     self.check_version()?;
                 } else if let Some(lengths) = &self.mcu.lengths {
                     lengths.note(burst.instructions);

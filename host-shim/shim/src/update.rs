@@ -59,7 +59,7 @@ impl Host {
     }
 
     /// Lets time pass until the firmware that was powered on tells that it has started.
-    fn await_start(&mut self) -> Result<(), CardError> {
+    pub(crate) fn await_start(&mut self) -> Result<(), CardError> {
         let starts = self.tally.starts();
         let until_ns = self.now_ns() + START_NS_MAX;
         loop {

@@ -68,9 +68,6 @@ pub fn booted(board: &str, flash: &Path) -> Result<Booted, String> {
     };
     let config = GpuConfig { identity, start_ns: 0, costs: Costs::default() };
     let mut card = Card::new(config, &flashed(board, flash)).expect("a card");
-    card.settle();
-    match card.losses().first() {
-        None => Ok(card.booted().expect("a boot stage says what it starts")),
-        Some((_, loss)) => Err(loss.to_string()),
-    }
+    card.start().map_err(|error| error.to_string())?;
+    Ok(card.booted().expect("a boot stage says what it starts"))
 }
