@@ -1,7 +1,7 @@
 //! One run, and what of it must be the same wherever the firmware runs.
 
 use godwit::progress::{JobState, Progress, Silent};
-use godwit::report::Report;
+use godwit::report::{Move, Report};
 use godwit::{Scenario, execute_on};
 use godwit_log::{LogLine, LogReader};
 use godwit_shim::{Mcu, QemuBoard, QemuMcu};
@@ -104,9 +104,11 @@ pub fn outcome_and_log(
 
 fn told(report: &Report) -> String {
     let mut text = String::new();
-    for one in &report.moves {
-        let _ = writeln!(text, "{:?} of {}: {}", one.kind, one.vgpu, one.outcome);
-    }
+    let told = |it: &Move| format!("{:?} of {}: {}\n", it.kind, it.vgpu, it.outcome);
+    let mut moves: Vec<_> = report.moves.iter().map(told).collect();
+    // Which of several ends first is a matter of times.
+    moves.sort();
+    text.extend(moves);
     for job in &report.jobs {
         let _ = writeln!(text, "{}: {} {:?}", job.name, job.ok, job.digest);
     }

@@ -144,7 +144,7 @@ fn an_image_does_the_same_from_a_flash_as_without() {
     assert_eq!(bench.install("a", 1, 1), DONE);
     let run = |mcu| {
         let folder = tempfile::tempdir().unwrap();
-        json(include_str!("moves.toml"), folder.path(), &mcu)
+        json(include_str!("scenarios/moves.toml"), folder.path(), &mcu)
     };
     assert_eq!(run(flashed(RV64, &bench.flash())), run(mcu(RV64)));
 }
@@ -160,7 +160,7 @@ fn a_flashed_image_has_its_log_and_its_last_lines() {
     let symbols = vec![Symbols::of(godwit_images::image(RV64).unwrap()).unwrap()];
     let log = |mcu| {
         let folder = tempfile::tempdir().unwrap();
-        json_and_log(include_str!("moves.toml"), folder.path(), &mcu).1
+        json_and_log(include_str!("scenarios/moves.toml"), folder.path(), &mcu).1
     };
     let flashed = board_with(&bench.flash());
     let lines = log(Mcu::Qemu(flashed.clone().with_symbols_and_log(symbols.clone())));
@@ -179,7 +179,7 @@ fn symbols_of_another_image_are_not_used() {
     let (flashed, symbols) = (board_with(&bench.flash()), vec![Symbols::of(&other).unwrap()]);
     let folder = tempfile::tempdir().unwrap();
     let mcu = Mcu::Qemu(flashed.clone().with_symbols_and_log(symbols.clone()));
-    let (_, lines) = json_and_log(include_str!("moves.toml"), folder.path(), &mcu);
+    let (_, lines) = json_and_log(include_str!("scenarios/moves.toml"), folder.path(), &mcu);
     assert_eq!(lines, []);
     for (kind, told) in crashes(flashed.with_symbols(symbols)) {
         assert!(!told.contains('\n'), "{kind}: {told}");
@@ -189,7 +189,7 @@ fn symbols_of_another_image_are_not_used() {
 /// The losses of a scenario with all kinds of them: what each is called, and what is told.
 fn crashes(mcu: QemuMcu) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
-    let text = include_str!("crashes.toml");
+    let text = include_str!("scenarios/crashes.toml");
     let scenario = Scenario::parse(Path::new("test.toml"), text, folder.path(), None).unwrap();
     let report = execute_on(&scenario, &Mcu::Qemu(mcu), &mut Silent).unwrap();
     assert!(report.firmware_losses.len() > 3, "{:?}", report.firmware_losses);

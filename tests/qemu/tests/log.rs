@@ -3,7 +3,7 @@
 use godwit_log::{Kind, LogLine};
 use godwit_qemu::{json, json_and_log, logging_mcu, mcu};
 
-const SCENARIO: &str = include_str!("moves.toml");
+const SCENARIO: &str = include_str!("scenarios/moves.toml");
 const BOARD: &str = "qemu-virt-rv64";
 
 /// What one host's firmware has said, without times.

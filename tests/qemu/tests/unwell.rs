@@ -7,7 +7,7 @@ use godwit_sys::ImageFile;
 use std::path::Path;
 use std::sync::Arc;
 
-const SCENARIO: &str = include_str!("moves.toml");
+const SCENARIO: &str = include_str!("scenarios/moves.toml");
 
 /// Why there is no run with this file as the image.
 fn end(image: &[u8]) -> String {
