@@ -2,6 +2,7 @@
 //! rests, and how long a doorbell is on its way.
 
 use crate::{Rig, mcu};
+use godwit_shim::{LinkAddress, LinkListener, Protection};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -13,6 +14,8 @@ use std::{fs, process, thread};
 const STARTS: usize = 10;
 /// How long firmware that has nothing to do is looked at.
 const REST: Duration = Duration::from_secs(5);
+/// How long a host waits for a peer before it looks after its card.
+const LOOK: Duration = Duration::from_millis(100);
 /// Doorbells, and bytes over a plain pair of sockets.
 const DOORBELLS: usize = 1_000;
 
@@ -74,7 +77,7 @@ pub fn bench(board: &str) -> Result<Bench, Box<dyn Error>> {
     }
     starts.sort_unstable();
     let mut rig = Rig::new(&mcu)?;
-    let idle_percent = idle_percent()?;
+    let idle_percent = idle_percent(&mut rig)?;
     let mut doorbells = doorbells(&mut rig)?;
     doorbells.sort_unstable();
     let mut sockets = sockets()?;
@@ -132,9 +135,20 @@ fn sockets() -> io::Result<Vec<Duration>> {
     Ok(took)
 }
 
-fn idle_percent() -> io::Result<f64> {
+/// This process waits for a peer meanwhile, and looks after its card between, as `godwit receive`
+/// does.
+fn idle_percent(rig: &mut Rig) -> Result<f64, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let address = LinkAddress::Unix(folder.path().join("link"));
+    let listener = LinkListener::bind(&address, Protection::Local)?;
     let (begin, before) = (Instant::now(), busy()?);
-    thread::sleep(REST);
+    while begin.elapsed() < REST {
+        if listener.accept()?.is_some() {
+            return Err("somebody connects to a bench".into());
+        }
+        listener.wait(LOOK)?;
+        rig.host.settle();
+    }
     let (wall, after) = (begin.elapsed(), busy()?);
     Ok((after.saturating_sub(before)).as_secs_f64() / wall.as_secs_f64() * 100.0)
 }

@@ -6,12 +6,18 @@ use godwit_shim::{LinkMessage, Token};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 const SCENARIO: &str = r#"
 seed = 5
@@ -145,9 +151,8 @@ fn a_kernel_moves_between_microcontrollers_of_two_processes() {
     moved(folder.send(&address, "--mcu qemu --log"), receiver);
 }
 
-#[test]
-fn a_kernel_moves_to_another_process_over_tls() {
-    let folder = Folder::new();
+/// An authority, and a certificate of it for each side.
+fn certify(folder: &Folder) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -161,13 +166,68 @@ fn a_kernel_moves_to_another_process_over_tls() {
         fs::write(folder.path(&format!("{name}.pem")), cert.pem()).unwrap();
         fs::write(folder.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
-    let tls = |name| format!("--tls-cert {name}.pem --tls-key {name}.key --tls-ca ca.pem");
-    let (receiver, address) = folder.receive(&format!("--listen tcp:0.0.0.0:0 {}", tls("right")));
+}
+
+/// The options that show a side's certificate.
+fn shown(name: &str) -> String {
+    format!("--tls-cert {name}.pem --tls-key {name}.key --tls-ca ca.pem")
+}
+
+#[test]
+fn a_kernel_moves_to_another_process_over_tls() {
+    let folder = Folder::new();
+    certify(&folder);
+    let (receiver, address) = folder.receive(&format!("--listen tcp:0.0.0.0:0 {}", shown("right")));
     let address = address.replace("0.0.0.0", "127.0.0.1");
     // Without a certificate there is nothing to be had, and the receiver waits for another.
     let (sent, text) = folder.send(&address, "--patience 1");
     assert!(!sent && text.contains("is off"), "{text}");
-    moved(folder.send(&address, &tls("left")), receiver);
+    moved(folder.send(&address, &shown("left")), receiver);
+}
+
+/// Connects again and again, and says nothing that a peer would, until it is stopped.
+struct Strangers(Arc<AtomicBool>, JoinHandle<usize>);
+
+impl Strangers {
+    fn at(address: &str) -> Self {
+        let address = address.strip_prefix("tcp:").unwrap().to_owned();
+        let over = Arc::new(AtomicBool::new(false));
+        let stop = over.clone();
+        let thread = std::thread::spawn(move || {
+            let mut connected = VecDeque::new();
+            let mut count = 0;
+            while !stop.load(Ordering::Relaxed) {
+                // Nobody listens any more once the move is over.
+                if let Ok(mut stream) = TcpStream::connect(&address) {
+                    let _ = stream.write_all(&[22; 3][..count % 4]);
+                    connected.push_back(stream);
+                    connected.truncate(20);
+                    count += 1;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            count
+        });
+        Self(over, thread)
+    }
+
+    /// How often they came.
+    fn stop(self) -> usize {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.join().unwrap()
+    }
+}
+
+#[test]
+fn who_shows_no_certificate_takes_nobodys_place() {
+    let folder = Folder::new();
+    certify(&folder);
+    let (receiver, address) =
+        folder.receive(&format!("--listen tcp:127.0.0.1:0 {}", shown("right")));
+    let strangers = Strangers::at(&address);
+    let sent = folder.send(&address, &shown("left"));
+    assert!(strangers.stop() > 10);
+    moved(sent, receiver);
 }
 
 #[test]

@@ -160,10 +160,27 @@ impl LinkFraming {
     ///
     /// When the bytes are no frame; then for ever.
     pub fn poll_message(&mut self) -> Result<Option<LinkMessage>, LinkError> {
+        self.unless_broken(Self::next_message)
+    }
+
+    /// Whether the peer's hello has come. Messages behind it wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::poll_message`].
+    pub fn poll_hello(&mut self) -> Result<bool, LinkError> {
+        self.unless_broken(|it| Ok(it.agreed.is_some() || it.take_hello()?))
+    }
+
+    /// Nothing that follows an error is believed.
+    fn unless_broken<T>(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Result<T, LinkError>,
+    ) -> Result<T, LinkError> {
         if let Some(error) = self.broken {
             return Err(error);
         }
-        let result = self.next_message();
+        let result = take(self);
         if let Err(error) = result {
             self.broken = Some(error);
             self.taken = Vec::new();

@@ -96,6 +96,29 @@ impl LinkPort {
         self.said = Instant::now();
     }
 
+    /// Goes on until the peer has said which protocol it speaks, and takes no message. `false`: not
+    /// yet. Over TLS nobody has who has not shown a certificate.
+    ///
+    /// # Errors
+    ///
+    /// When the link is of no use any more, or the peer is silent.
+    pub fn poll_hello(&mut self) -> Result<bool, TransportError> {
+        while !self.framing.poll_hello()? {
+            let Some(count) = self.socket.receive(&mut self.chunk)? else { break };
+            self.framing.feed(&self.chunk[..count]);
+        }
+        self.flush()?;
+        // What comes before a hello, such as half of one, is no sign of life.
+        if self.heard.elapsed() > self.silence {
+            return Err(TransportError::Silent(self.silence));
+        }
+        let is_there = self.framing.poll_hello()?;
+        if is_there {
+            self.heard = Instant::now();
+        }
+        Ok(is_there)
+    }
+
     /// Goes on with all that does not wait. Returns the next message of the peer; call it again
     /// until there is none. `held_back`: no more is received, which the peer will notice.
     ///

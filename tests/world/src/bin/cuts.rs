@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// bytes of each phase, and checks that exactly one side has the vGPU afterwards.
 #[derive(Parser)]
 struct Args {
-    /// How many random bytes, in each direction, and each way that the link may go on.
+    /// How many random bytes of each phase, from each side, of each kind of move, and each way that
+    /// the link may go on.
     #[arg(long, default_value_t = 1_000)]
     count: u64,
     /// The first seed of the random ones.
@@ -47,15 +48,16 @@ fn cases(args: &Args, layouts: &[(bool, Layout); 2]) -> Vec<Case> {
             add(*live, *place, seed);
         }
     }
-    for way in [Way::Forth, Way::Back] {
-        for seed in args.first..args.first + args.count {
+    for (live, layout) in layouts {
+        for way in [Way::Forth, Way::Back] {
             // Each phase as often as the others, however few bytes it has.
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(1 + way as u64);
-            let (live, layout) = &layouts[rng.random_range(0..layouts.len())];
-            let phases: Vec<_> = layout.phases(way).collect();
-            let (_, range) = phases[rng.random_range(0..phases.len())].clone();
-            add(*live, Place { way, at_byte: rng.random_range(range) }, seed);
+            for ((_, range), number) in layout.phases(way).zip(0..) {
+                for seed in args.first..args.first + args.count {
+                    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                    rng.set_stream(64 * (1 + way as u64) + 2 * number + u64::from(*live));
+                    add(*live, Place { way, at_byte: rng.random_range(range.clone()) }, seed);
+                }
+            }
         }
     }
     cases

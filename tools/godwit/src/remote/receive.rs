@@ -5,9 +5,12 @@ use super::{Failure, LinkOptions, Shown, address};
 use crate::run::{HostWorld, one_job};
 use crate::scenario::{JobRef, Scenario, VgpuRef};
 use clap::Args;
-use godwit_shim::{DestinationState, LinkAddress, LinkListener, LinkMessage, Side, Token};
+use godwit_shim::{
+    DestinationState, LinkAddress, LinkListener, LinkMessage, LinkPort, Side, Token,
+};
 use godwit_world::{HostId, JobId, RemoteState, World};
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Where to take a vGPU in.
 #[derive(Clone, Debug, Args)]
@@ -22,6 +25,12 @@ pub(crate) struct ReceiveOptions {
     link: LinkOptions,
 }
 
+/// Who may have connected and said nothing yet; the oldest make room.
+const STRANGERS_MAX: usize = 8;
+/// How long is waited for one who connects, and for what strangers say, before other work goes on.
+const LOOK: Duration = Duration::from_millis(100);
+const STRANGERS_LOOK: Duration = Duration::from_millis(1);
+
 /// A vGPU that may come.
 struct Expected {
     vgpu: VgpuRef,
@@ -32,6 +41,8 @@ struct Expected {
 struct Receiving<'a> {
     session: Session<'a>,
     listener: LinkListener,
+    /// Who has connected and not said yet that it speaks the protocol, the oldest first.
+    strangers: VecDeque<LinkPort>,
     host: HostId,
     expected: Vec<Expected>,
     /// What the source was last heard of about the vGPU that came: that it knows.
@@ -66,7 +77,8 @@ impl ReceiveOptions {
         if let Ok(address) = listener.address() {
             anstream::eprintln!("listening at {address}");
         }
-        Receiving { session, listener, host, expected, closed: false }.run(self)
+        let strangers = VecDeque::new();
+        Receiving { session, listener, strangers, host, expected, closed: false }.run(self)
     }
 }
 
@@ -76,7 +88,8 @@ impl Receiving<'_> {
         let job = loop {
             self.accept();
             if self.session.port.is_none() && self.session.world.remote_token().is_none() {
-                self.listener.wait(std::time::Duration::from_millis(100))?;
+                let look = if self.strangers.is_empty() { LOOK } else { STRANGERS_LOOK };
+                self.listener.wait(look)?;
             }
             match self.session.step()? {
                 Some(RemoteState::Taking(DestinationState::Running(_))) => {
@@ -134,19 +147,34 @@ impl Receiving<'_> {
         self.expected.iter().find(is)
     }
 
-    /// Takes a new connection in the place of the one before, which its peer has given up.
+    /// Takes a new connection in the place of the one before, which its peer has given up, once it
+    /// is known to be a peer's: anybody can connect.
     fn accept(&mut self) {
         match self.listener.accept() {
             Ok(Some(port)) => {
-                if self.session.port.take().is_some() {
-                    self.lost();
+                if self.strangers.len() == STRANGERS_MAX {
+                    self.strangers.pop_front();
                 }
-                self.session.port = Some(port);
-                self.session.world.remote_back();
+                self.strangers.push_back(port);
             }
             Ok(None) => {}
             Err(error) => anstream::eprintln!("a peer was refused: {error}"),
         }
+        for _ in 0..self.strangers.len() {
+            let Some(mut port) = self.strangers.pop_front() else { return };
+            match port.poll_hello() {
+                Ok(false) => self.strangers.push_back(port),
+                Ok(true) => self.take_link(port),
+                Err(error) => anstream::eprintln!("a peer was refused: {error}"),
+            }
+        }
+    }
+
+    fn take_link(&mut self, port: LinkPort) {
+        if self.session.port.replace(port).is_some() {
+            self.lost();
+        }
+        self.session.world.remote_back();
     }
 
     fn lost(&mut self) {
