@@ -416,8 +416,8 @@ impl Gpu {
         self.board.partition(gfid)
     }
 
-    /// Visits every range of bytes that may hold data, with its offset in its region: whole
-    /// pages, several at once.
+    /// Visits every range of bytes that may hold data, with its offset in its region, as
+    /// [`MemFile::for_each_data`](godwit_sys::MemFile::for_each_data) does.
     ///
     /// # Errors
     ///

@@ -13,8 +13,10 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use vm_memory::{ByteValued, Bytes, FileOffset, MmapRegion, VolatileMemory};
 
-/// Bytes that [`MemFile::for_each_data`] hands out at once, at most.
+/// Bytes that [`MemFile::for_each_data`] hands out at once, at most, and how many of these are the
+/// last of those before.
 const VISIT_BYTES: u64 = 64 * 1024;
+const VISIT_OVERLAP_BYTES: u64 = 64;
 
 /// Memory in a file of its own (`memfd`), so that it can be given to another process, and
 /// sparse, so that a large one costs what is used. It holds zeros until it is written.
@@ -191,8 +193,9 @@ impl MemFile {
         }
     }
 
-    /// Visits every range of bytes that may hold data, with its offset: whole pages, up to 64 KiB
-    /// at a time.
+    /// Visits every range of bytes that may hold data, with its offset, up to 64 KiB at a time.
+    /// Where they are more, the last 64 bytes come again at the front of the next, so that whoever
+    /// looks for as many finds them everywhere.
     ///
     /// # Errors
     ///
@@ -208,6 +211,9 @@ impl MemFile {
                 self.read(at, part).map_err(io::Error::other)?;
                 visit(at, part);
                 at += count;
+                if at < data.end {
+                    at -= VISIT_OVERLAP_BYTES;
+                }
             }
             from = data.end;
         }

@@ -69,11 +69,15 @@ fn says(world: &World, what: &str) {
 
 #[test]
 fn a_byte_of_one_vgpu_in_anothers_partition_is_found() {
-    for other in [1, 2] {
+    // Across the end of a piece that is looked through at once, too, wherever these begin.
+    for (other, at) in [(1, 100), (2, 100), (1, 64 * 1024 - 9), (2, 2 * 64 * 1024 - 31)] {
         let mut world = world();
         let (canary, (host, gfid)) = (world.vgpus[0].canary, home(&world, other));
         let shim = &mut world.hosts[host.0].host;
-        HostBars { host: shim, gfid }.write(5 * MIB + 100, &canary).unwrap();
+        let mut bars = HostBars { host: shim, gfid };
+        // What makes one range of data of it.
+        bars.write(5 * MIB, &[1; 192 * 1024]).unwrap();
+        bars.write(5 * MIB + at, &canary).unwrap();
         world.check_leaks();
         says(&world, &format!("bytes of vgpu0 in Partition({gfid:?})"));
     }
