@@ -30,8 +30,7 @@ pub enum DestinationState {
 enum Phase {
     Restoring,
     Ready,
-    /// It starts, as the firmware's start of that generation was asked to.
-    Starting(Start, u32),
+    Starting(Start),
     Running,
     Undoing(String),
     Undone(String),
@@ -137,7 +136,7 @@ impl Destination {
                 self.undo(site, "the source has not committed");
             }
             // It says so when it runs.
-            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Starting(..)) => {}
+            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Starting(_)) => {}
             // Only an operator knows whether it did.
             (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Stuck(_)) => {}
             (message, _) => self.reply(site, &message),
@@ -163,8 +162,7 @@ impl Destination {
 
     fn start(&mut self, site: &mut Site<'_>) {
         if let Some((gfid, _)) = self.restorer.home() {
-            let generation = site.host.generation();
-            self.phase = Phase::Starting(Start::new(site.host, gfid), generation);
+            self.phase = Phase::Starting(Start::of_arrived(site.host, gfid));
         }
     }
 
@@ -202,7 +200,7 @@ impl Destination {
             Phase::Ready => Some(LinkMessage::Query(self.token)),
             Phase::Running => Some(LinkMessage::Done(self.token)),
             Phase::Undoing(why) | Phase::Undone(why) => Some(LinkMessage::decline(self.token, why)),
-            Phase::Restoring | Phase::Starting(..) | Phase::Stuck(_) => None,
+            Phase::Restoring | Phase::Starting(_) | Phase::Stuck(_) => None,
         });
     }
 
@@ -239,14 +237,14 @@ impl Destination {
     pub fn step(&mut self, site: &mut Site<'_>) -> DestinationState {
         match &mut self.phase {
             Phase::Restoring => self.step_restore(site),
-            Phase::Starting(start, generation) => match start.step(site.host) {
+            Phase::Starting(start) => match start.step(site.host) {
                 Ok(false) => {}
                 Ok(true) => {
                     self.phase = Phase::Running;
                     self.out.push_back(LinkMessage::Done(self.token));
                 }
                 Err(why) => {
-                    let certain = *generation == site.host.generation();
+                    let certain = start.has_not_run(site.host);
                     self.not_started(site, certain, &format!("it cannot be started: {why:?}"));
                 }
             },
@@ -260,7 +258,7 @@ impl Destination {
             Phase::Ready | Phase::Running | Phase::Undone(_) | Phase::Stuck(_) => {}
         }
         match &self.phase {
-            Phase::Restoring | Phase::Starting(..) | Phase::Undoing(_) => DestinationState::Working,
+            Phase::Restoring | Phase::Starting(_) | Phase::Undoing(_) => DestinationState::Working,
             Phase::Ready => DestinationState::Ready,
             Phase::Running => match self.restorer.home() {
                 Some((gfid, _)) => DestinationState::Running(gfid),

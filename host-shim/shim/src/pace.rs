@@ -44,11 +44,13 @@ pub enum Otherwise {
 /// What is known of how long a save still takes. Bytes and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Bytes of the round that is under way or was last.
+    /// Bytes of the round that is under way or was last; before the first is counted, all that the
+    /// vGPU may have.
     pub round_bytes: u64,
     /// At which rate rounds went so far, in bytes a second; `None`: none was large enough to tell.
     pub rate: Option<u64>,
-    /// How long the vGPU would stand still if it were stopped now.
+    /// How long the vGPU would stand still if it were stopped now, and had its turn as soon as it is
+    /// there.
     pub downtime_ns: Option<u64>,
 }
 
@@ -76,9 +78,8 @@ pub(crate) struct Far {
     pub(crate) round_trip_ns: u64,
 }
 
-/// Of the bound this part, in percent, is left for what is not known: an estimate has to fit into
-/// the rest.
-const SPARE_PERCENT: u64 = 25;
+/// Of a bound this part is left for what is not known: an estimate has to fit into the rest.
+const SPARE_PART: u64 = 4;
 /// A round of fewer bytes says nothing of the rate.
 const TELLING_BYTES: u64 = 256 * 1024;
 /// A round that is not smaller than this part of the one before, in percent, is not smaller.
@@ -123,6 +124,8 @@ pub(crate) struct PacedSaver {
     ran_ns: Option<u64>,
     /// Since when it is to be stopped as soon as it has had a turn, or is stopped.
     pausing_ns: u64,
+    /// Bytes that were taken, and wait, sealed, for the link.
+    sealed_bytes: u64,
 }
 
 impl PacedSaver {
@@ -152,6 +155,7 @@ impl PacedSaver {
             switches: SwitchReader::new(host.card().words().clone()),
             ran_ns: None,
             pausing_ns: 0,
+            sealed_bytes: 0,
         })
     }
 
@@ -182,6 +186,11 @@ impl PacedSaver {
         self.saver.set_version(version);
     }
 
+    /// So many bytes that were taken still wait for the link.
+    pub(crate) fn note_sealed(&mut self, bytes: usize) {
+        self.sealed_bytes = bytes as u64;
+    }
+
     /// Whoever gets the stream has agreed to the descriptor.
     pub(crate) fn go_on(&mut self, host: &mut Host, far: Far) {
         self.far = far;
@@ -205,7 +214,9 @@ impl PacedSaver {
 
     /// What is known of how long it still takes.
     pub(crate) fn estimate(&self, host: &Host) -> Estimate {
-        let pages = self.saver.round_pages().unwrap_or(0);
+        let all = host.vgpu(self.gfid()).map_or(0, |vgpu| vgpu.profile.fb_bytes);
+        let all_pages = u32::try_from(all / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX);
+        let pages = self.saver.round_pages().unwrap_or(all_pages);
         Estimate {
             round_bytes: u64::from(pages) * u64::from(PAGE_BYTES),
             rate: self.rate,
@@ -218,7 +229,7 @@ impl PacedSaver {
     pub(crate) fn is_in_time(&self, host: &Host) -> bool {
         self.downtime().is_none_or(|downtime| {
             downtime.otherwise == Otherwise::Move
-                || self.still_ns(host) + self.far.round_trip_ns <= downtime.max_ns
+                || self.still_ns(host).saturating_add(self.far.round_trip_ns) <= downtime.max_ns
         })
     }
 
@@ -286,7 +297,7 @@ impl PacedSaver {
             }
             return Ok(());
         };
-        let bound_ns = downtime.max_ns - downtime.max_ns * SPARE_PERCENT / 100;
+        let bound_ns = downtime.max_ns - downtime.max_ns / SPARE_PART;
         if self.downtime_ns(host, pages) <= bound_ns {
             self.pause(host);
             return Ok(());
@@ -371,9 +382,13 @@ impl PacedSaver {
         }
     }
 
-    /// How long it would stand still, with so many pages left.
+    /// How long it would stand still, with so many pages left, behind all that still waits for the
+    /// link.
     fn downtime_ns(&self, host: &Host, pages: u32) -> u64 {
-        let bytes = u64::from(pages) * u64::from(PAGE_BYTES) + host.context_bytes(self.gfid());
+        let bytes = u64::from(pages) * u64::from(PAGE_BYTES)
+            + host.context_bytes(self.gfid())
+            + self.saver.buffered() as u64
+            + self.sealed_bytes;
         let bytes_ns = match self.rate {
             Some(rate) if rate != 0 => u128::from(bytes) * 1_000_000_000 / u128::from(rate),
             // Rounds were too small to tell: the next is no larger.
@@ -390,8 +405,8 @@ impl PacedSaver {
         let (Some(downtime), true) = (self.downtime(), self.saver.is_stopped()) else { return };
         let Some(pages) = self.saver.round_pages() else { return };
         self.step = Step::Saves;
-        let needs_ns =
-            self.still_ns(host) + self.downtime_ns(host, pages).saturating_sub(self.flip_ns);
+        let needs_ns = self.downtime_ns(host, pages).saturating_sub(self.flip_ns);
+        let needs_ns = needs_ns.saturating_add(self.still_ns(host));
         if needs_ns > downtime.max_ns
             && downtime.otherwise == Otherwise::GiveUp
             && self.saver.run_on(host)

@@ -291,11 +291,6 @@ impl Source {
                 self.phase = Phase::Saving;
                 self.saver.go_on(site.host, far);
             }
-            (LinkMessage::Ready(_), Phase::AwaitingReady { .. })
-                if !self.saver.is_in_time(site.host) =>
-            {
-                self.abort(site, "it would have stood still for too long");
-            }
             (LinkMessage::Ready(_), Phase::AwaitingReady { .. }) => self.commit(site),
             (LinkMessage::Decline(_, why), phase) if phase.is_open() => {
                 self.abort(site, &format!("the destination declines: {why}"));
@@ -330,6 +325,10 @@ impl Source {
         let kept = self.kept.as_mut().map_or(Ok(()), Kept::commit);
         if let Err(error) = kept {
             return self.abort(site, &format!("its state cannot be kept: {error}"));
+        }
+        // As late as can be: what is kept was written to a disk.
+        if !self.saver.is_in_time(site.host) {
+            return self.abort(site, "it would have stood still for too long");
         }
         match site.journal.record(self.token, MoveStage::Committed) {
             Ok(()) => {
@@ -441,6 +440,7 @@ impl Source {
     /// Goes on as far as it can.
     pub fn step(&mut self, site: &mut Site<'_>) -> SourceState {
         self.check_silence(site);
+        self.saver.note_sealed(self.sealed.as_ref().map_or(0, |it| it.bytes.len()));
         let saved = match self.phase {
             Phase::Committed | Phase::Releasing(_) | Phase::Moved | Phase::Undone(_) => None,
             _ => Some(self.saver.step(site.host)),

@@ -225,8 +225,13 @@ impl Resume {
                 Ok(false) => {}
                 Ok(true) => self.phase = ResumePhase::Running(*gfid),
                 Err(why) => {
-                    let why = format!("it cannot be started: {why:?}");
-                    self.phase = ResumePhase::Undoing { why, spent: true };
+                    let spent = start.has_not_run(host);
+                    let mut why = format!("it cannot be started: {why:?}");
+                    if !spent {
+                        let path = self.path.display();
+                        why += &format!("; it may have run, so {path} counts as resumed");
+                    }
+                    self.phase = ResumePhase::Undoing { why, spent };
                     self.restorer.give_up(host);
                 }
             },
@@ -282,7 +287,7 @@ impl Resume {
         let Some((gfid, _)) = self.restorer.home() else { return };
         match self.file.next_bytes() {
             Ok(None) => match self.file.spend() {
-                Ok(()) => self.phase = ResumePhase::Starting(Start::new(host, gfid), gfid),
+                Ok(()) => self.phase = ResumePhase::Starting(Start::of_arrived(host, gfid), gfid),
                 Err(error) => {
                     let why = format!("{}: it cannot be marked: {error}", self.path.display());
                     self.undo(host, why, true);

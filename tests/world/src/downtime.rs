@@ -6,7 +6,7 @@ use crate::{
     Trigger, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
 };
 use godwit_kernels::Job;
-use godwit_shim::{Downtime, Live, Otherwise};
+use godwit_shim::{Downtime, Estimate, Live, Otherwise};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Gfid, PAGE_BYTES, Policy, Profile, Scheduling, Share, Throttle};
 use godwit_wire::mailbox::StopMode;
@@ -53,6 +53,8 @@ pub struct Outcome {
     pub moved: Result<(), String>,
     /// From the last instruction at the source to the first at the destination, in nanoseconds.
     pub blackout_ns: Option<u64>,
+    /// What was expected before the stop.
+    pub estimate: Option<Estimate>,
     /// From the request to the end, in nanoseconds.
     pub total_ns: u64,
     /// Rounds of pages while it ran.
@@ -151,6 +153,7 @@ fn outcome(world: &World, settled: bool) -> Outcome {
         return Outcome {
             moved: Err(problems.join("; ")),
             blackout_ns: None,
+            estimate: None,
             total_ns: 0,
             rounds: 0,
             throttle: Throttle::NONE,
@@ -167,6 +170,7 @@ fn outcome(world: &World, settled: bool) -> Outcome {
     Outcome {
         moved,
         blackout_ns: report.blackout_ns,
+        estimate: report.estimate,
         total_ns: report.total_ns,
         rounds: report.rounds,
         throttle: report.throttle,

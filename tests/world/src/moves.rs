@@ -5,7 +5,7 @@ use crate::report::{MoveKind, MoveReport, PhaseBytes, Place};
 use crate::vgpu::Home;
 use crate::world::{HostId, JobId, VgpuId, World};
 use godwit_shim::{
-    Destination, DestinationState, SaveOptions, SaveStats, Source, SourceState, Token,
+    Destination, DestinationState, Estimate, SaveOptions, SaveStats, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, Placement, Throttle};
@@ -26,6 +26,8 @@ pub(crate) struct Move {
     pub(crate) destination_state: DestinationState,
     pub(crate) token: Token,
     stats: SaveStats,
+    /// As its guest was paused last.
+    estimate: Option<Estimate>,
     /// The source has given it away, and what ran there is counted.
     left: bool,
     /// Time of the last instruction at the source, if there was one.
@@ -105,6 +107,7 @@ impl World {
             destination: None,
             destination_state: DestinationState::Working,
             stats: SaveStats::default(),
+            estimate: None,
             left: false,
             last_ns: None,
             counts: VgpuStats::default(),
@@ -119,6 +122,7 @@ impl World {
             kind,
             outcome: Err(format!("refused: {why}")),
             blackout_ns: None,
+            estimate: None,
             total_ns: 0,
             rounds: 0,
             throttle: Throttle::NONE,
@@ -197,6 +201,7 @@ impl World {
             self.vgpus[one.vgpu.0].paused = true;
             self.note_written(one.vgpu);
             let mut site = self.hosts[one.from.0].site(now_ns);
+            one.estimate = Some(source.estimate(site.host));
             source.guest_paused(&mut site);
             one.source_state = source.step(&mut site);
         }
@@ -298,6 +303,7 @@ impl World {
             kind: if one.live { MoveKind::Live } else { MoveKind::StopAndCopy },
             outcome,
             blackout_ns: first_ns.zip(one.last_ns).map(|(first, last)| first.saturating_sub(last)),
+            estimate: one.estimate,
             total_ns: self.now_ns - one.began_ns,
             rounds: one.stats.rounds,
             throttle: one.stats.throttle,

@@ -1,6 +1,7 @@
 //! What the world tells of what has happened. Times are virtual.
 
 use crate::world::{HostId, JobId, VgpuId};
+use godwit_shim::Estimate;
 use godwit_types::{Placement, Throttle};
 
 /// What kind of transfer it was.
@@ -48,6 +49,9 @@ pub struct MoveReport {
     /// From the last instruction at the source to the first at the destination; `None` when
     /// no instruction ran on one of the sides.
     pub blackout_ns: Option<u64>,
+    /// What was known when its guest was paused last: what was left, and how long it would stand
+    /// still; `None` when it was not paused, and for suspends and resumes.
+    pub estimate: Option<Estimate>,
     /// From the request to the end.
     pub total_ns: u64,
     /// Rounds that began while it ran.

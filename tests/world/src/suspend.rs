@@ -42,6 +42,7 @@ fn ended(
         kind,
         outcome,
         blackout_ns: None,
+        estimate: None,
         total_ns,
         rounds: stats.rounds,
         throttle: stats.throttle,

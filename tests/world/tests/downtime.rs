@@ -2,12 +2,15 @@
 //! or is not moved.
 //! Method: cases of `cargo xtask bench downtime`, with bounds that can be kept and that cannot.
 
-use godwit_shim::{Downtime, Live, Otherwise};
+use godwit_shim::{Downtime, Estimate, Live, Otherwise};
 use godwit_types::{Policy, Throttle};
 use godwit_world::downtime::{Case, Outcome, bounded, run};
 
 const MS: u64 = 1_000_000;
 const MIB: u64 = 1 << 20;
+
+/// The model's link, of 80 ps a byte.
+const LINK_BYTES_PER_SECOND: f64 = 12.5e9;
 
 /// A vGPU that writes 128 MiB again and again, which take 11 ms to copy.
 fn case(max_ns: u64, otherwise: Otherwise, neighbours: u32) -> Case {
@@ -29,11 +32,21 @@ fn blackout(outcome: &Outcome) -> u64 {
     outcome.blackout_ns.unwrap()
 }
 
+/// It stood still for no longer than was expected, and not for much less.
+fn is_as_expected(outcome: &Outcome) {
+    let estimate = outcome.estimate.unwrap();
+    let rate = estimate.rate.unwrap() as f64;
+    assert!((rate / LINK_BYTES_PER_SECOND - 1.0).abs() < 0.1, "{outcome:?}");
+    let (blackout_ns, expected_ns) = (blackout(outcome), estimate.downtime_ns.unwrap());
+    assert!((blackout_ns..2 * blackout_ns).contains(&expected_ns), "{outcome:?}");
+}
+
 #[test]
 fn a_bound_that_the_writer_would_break_is_kept() {
     let outcome = run(&bounded(1, 20 * MS)).unwrap();
     assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
     assert!(outcome.throttle > Throttle::NONE, "{outcome:?}");
+    is_as_expected(&outcome);
 }
 
 #[test]
@@ -41,6 +54,16 @@ fn a_bound_that_is_wide_costs_no_turns() {
     let outcome = run(&case(200 * MS, Otherwise::GiveUp, 1)).unwrap();
     assert!(blackout(&outcome) <= 200 * MS);
     assert_eq!(outcome.throttle, Throttle::NONE);
+    is_as_expected(&outcome);
+}
+
+#[test]
+fn before_the_first_round_all_there_is_may_be_left_and_no_rate_is_known() {
+    let small =
+        Case { fb_bytes: 16 * MIB, pages: 1024, live: None, ..case(MS, Otherwise::Move, 0) };
+    let outcome = run(&small).unwrap();
+    let expected = Estimate { round_bytes: 16 * MIB, rate: None, downtime_ns: None };
+    assert_eq!((&outcome.moved, outcome.estimate), (&Ok(()), Some(expected)));
 }
 
 #[test]

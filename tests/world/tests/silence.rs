@@ -116,6 +116,19 @@ fn a_destination_that_binds_late_runs_when_it_can() {
 }
 
 #[test]
+fn a_destination_that_never_binds_gives_it_back() {
+    let mut rig = Rig::with_chain();
+    // As often as it is asked for, and blocked again in between.
+    let stuck = Action::Fault(rig.to, Fault::BarStuckNs(5 * SECOND_NS / 2));
+    for _ in 1..2 * 8 {
+        rig.world.schedule(Trigger::At(1_000_000), stuck.clone());
+    }
+    rig.run(StopMode::Instruction, SECOND_NS, 1_000_000, stuck);
+    let why = rig.outcome().unwrap_err();
+    assert!(why.contains("gives it back") && why.contains("Deadline"), "{why}");
+}
+
+#[test]
 fn a_copy_engine_that_does_not_answer_ends_the_move_only() {
     let mut rig = Rig::with_chain();
     // Some hundred microseconds become longer than the firmware waits.

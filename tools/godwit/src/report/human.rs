@@ -129,7 +129,7 @@ fn moves(moves: &[Move], width: Option<u16>) -> String {
             it.kind.name().to_owned(),
             it.outcome.clone(),
             it.stopped.as_ref().map_or_else(|| "-".to_owned(), stopped),
-            it.blackout_ns.map_or_else(|| "-".to_owned(), about_time),
+            blackout(it),
             about_time(it.total_ns),
             rounds(it),
             about_size(it.bytes.precopy),
@@ -155,6 +155,14 @@ fn evacuation(it: &Evacuation, width: Option<u16>) -> String {
         table.add_row([leg.vgpu.clone(), to, leg.outcome.clone()]);
     }
     table.to_string()
+}
+
+fn blackout(it: &Move) -> String {
+    let shown = it.blackout_ns.map_or_else(|| "-".to_owned(), about_time);
+    match it.estimate.and_then(|estimate| estimate.blackout_ns) {
+        Some(expected) => format!("{shown} of {} expected", about_time(expected)),
+        None => shown,
+    }
 }
 
 fn rounds(it: &Move) -> String {

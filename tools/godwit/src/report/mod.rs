@@ -108,6 +108,9 @@ pub struct Move {
     /// From its last instruction there to its first one here, in virtual nanoseconds; nothing
     /// for a vGPU that is in a file or has no work.
     pub blackout_ns: Option<u64>,
+    /// What was expected of that when its guest was paused last; nothing for a suspend, a resume,
+    /// and what was never stopped.
+    pub estimate: Option<Estimate>,
     /// From the request to the end, in virtual nanoseconds.
     pub total_ns: u64,
     /// Rounds of pages that were copied while it ran.
@@ -121,6 +124,19 @@ pub struct Move {
     pub old: Option<Bases>,
     /// Where it is; nothing for a suspend, and for what was not done.
     pub new: Option<Bases>,
+}
+
+/// What was known of a move before its vGPU was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Estimate {
+    /// Bytes of the round before, which is about what was left; all of the framebuffer where there
+    /// was no round.
+    pub round_bytes: u64,
+    /// The rate at which rounds went, in bytes a second; nothing where none was large enough to
+    /// tell.
+    pub bytes_per_second: Option<u64>,
+    /// How long the vGPU would stand still, in virtual nanoseconds; nothing without a rate.
+    pub blackout_ns: Option<u64>,
 }
 
 /// What a move was to be.

@@ -184,6 +184,11 @@ fn moved(
         outcome,
         stopped,
         blackout_ns: it.blackout_ns,
+        estimate: it.estimate.map(|it| report::Estimate {
+            round_bytes: it.round_bytes,
+            bytes_per_second: it.rate,
+            blackout_ns: it.downtime_ns,
+        }),
         total_ns: it.total_ns,
         rounds: it.rounds,
         turns_kept: 1.0 / f64::from(1_u32 << it.throttle.shift()),
