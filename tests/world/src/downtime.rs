@@ -24,6 +24,9 @@ const COPY_ROUNDS: u32 = 200_000;
 /// When the vGPU moves.
 const BEGIN_NS: u64 = 20_000_000;
 const LIMIT_NS: u64 = 600_000_000_000;
+/// The bound of such moves beside whose neighbours it is looked at; where everything costs more,
+/// it is as much longer.
+const KEPT_DOWNTIME_NS: u64 = 20_000_000;
 
 /// What moves, and how.
 #[derive(Clone, Copy, Debug)]
@@ -217,6 +220,44 @@ pub fn bounded(seed: u64, max_ns: u64) -> Case {
     }
 }
 
+/// How a vGPU goes back and forth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// With rounds while it runs.
+    Live,
+    /// With rounds, and a bound on how long it stands still.
+    Bounded,
+    /// Stopped first.
+    Stopped,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Bounded, Self::Stopped];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Bounded => "live, bounded",
+            Self::Stopped => "stop-and-copy",
+        }
+    }
+
+    /// The rounds of such a move.
+    fn live(self, scale: (u64, u64)) -> Option<Live> {
+        let downtime = match self {
+            Self::Stopped => return None,
+            Self::Live => None,
+            Self::Bounded => {
+                let max_ns = KEPT_DOWNTIME_NS * scale.0 / scale.1;
+                Some(Downtime { max_ns, otherwise: Otherwise::GiveUp })
+            }
+        };
+        Some(Live { rounds_max: 3, pages_enough: 64, downtime })
+    }
+}
+
 /// What a neighbour does in two windows of the same length, in nanoseconds of work for it: without
 /// a move, and while another vGPU moves again and again.
 #[derive(Clone, Debug)]
@@ -235,7 +276,11 @@ pub struct Kept {
 /// # Errors
 ///
 /// When the world cannot be made so, or a move fails.
-pub fn kept(scale: (u64, u64), window_ns: u64) -> Result<(Vec<Kept>, u32), Box<dyn Error>> {
+pub fn kept(
+    kind: Kind,
+    scale: (u64, u64),
+    window_ns: u64,
+) -> Result<(Vec<Kept>, u32), Box<dyn Error>> {
     let base = Costs::default();
     // The scheduler does not care how much work there is in a slice, and the host that simulates it
     // does.
@@ -257,7 +302,7 @@ pub fn kept(scale: (u64, u64), window_ns: u64) -> Result<(Vec<Kept>, u32), Box<d
         world.schedule(Trigger::At(1), Action::Share(vgpu, part));
     }
     let done = [false, true].map(|moves| {
-        let back_and_forth = moves.then_some((moved, [left, right]));
+        let back_and_forth = moves.then_some((moved, [left, right], kind.live(scale)));
         done_in(&mut world, window_ns, &beside, back_and_forth)
     });
     if let Some(problem) = world.problems().first() {
@@ -300,7 +345,7 @@ fn done_in(
     world: &mut World,
     window_ns: u64,
     beside: &[(VgpuId, String)],
-    moves: Option<(VgpuId, [HostId; 2])>,
+    moves: Option<(VgpuId, [HostId; 2], Option<Live>)>,
 ) -> Vec<u64> {
     let from_ns = world.now_ns().next_multiple_of(BEGIN_NS) + BEGIN_NS;
     while world.now_ns() < from_ns {
@@ -308,12 +353,12 @@ fn done_in(
     }
     let before = counts(world, beside);
     while world.now_ns() < from_ns + window_ns {
-        if let Some((vgpu, [left, right])) = moves.filter(|_| !world.is_transferring()) {
+        if let Some((vgpu, [left, right], live)) = moves.filter(|_| !world.is_transferring()) {
             let here = matches!(world.vgpus[vgpu.0].home, Home::Host(host, _) if host == left);
             let action = MoveSpec {
                 vgpu,
                 to: if here { right } else { left },
-                live: Some(Live { rounds_max: 3, pages_enough: 64, downtime: None }),
+                live,
                 stop: StopMode::Instruction,
                 stop_timeout_ns: 640_000_000,
             };

@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use godwit_shim::Live;
 use godwit_types::Policy;
-use godwit_world::downtime::{Case, Kept, Outcome, bounded, kept, run};
+use godwit_world::downtime::{Case, Kept, Kind, Outcome, bounded, kept, run};
 use serde::Serialize;
 use std::error::Error;
 use std::process::ExitCode;
@@ -99,6 +99,7 @@ struct Seed {
 #[derive(Debug, Serialize)]
 struct Neighbour {
     costs_scale: f64,
+    kind: &'static str,
     name: String,
     moves: u32,
     without: u64,
@@ -121,12 +122,18 @@ fn measure(options: &Options) -> Result<bool, Box<dyn Error>> {
     }
     seeds(options, &mut figures)?;
     for (costs_scale, scale) in scales() {
-        let (all, moves) = kept(scale, (options.seconds * 1e9) as u64)?;
-        figures.neighbours.extend(all.into_iter().map(|it| neighbour(it, costs_scale, moves)));
+        for kind in Kind::ALL {
+            let (all, moves) = kept(kind, scale, (options.seconds * 1e9) as u64)?;
+            let all = all.into_iter().map(|it| neighbour(it, kind, costs_scale, moves));
+            figures.neighbours.extend(all);
+        }
     }
     let slow = figures.neighbours.iter().filter(|it| it.percent < KEPT_PERCENT_MIN);
     let slow: Vec<_> = slow
-        .map(|it| format!("{}, costs x {}: {:.3} % kept", it.name, it.costs_scale, it.percent))
+        .map(|it| {
+            let Neighbour { kind, name, costs_scale, percent, .. } = it;
+            format!("{name}, {kind} moves, costs x {costs_scale}: {percent:.3} % kept")
+        })
         .collect();
     figures.missed.extend(slow);
     if options.json {
@@ -248,10 +255,11 @@ fn seeds(options: &Options, figures: &mut Figures) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-fn neighbour(kept: Kept, costs_scale: f64, moves: u32) -> Neighbour {
+fn neighbour(kept: Kept, kind: Kind, costs_scale: f64, moves: u32) -> Neighbour {
     let [without, with] = kept.done;
     let percent = with as f64 * 100.0 / without.max(1) as f64;
-    Neighbour { costs_scale, name: kept.name, moves, without, with, percent }
+    let kind = kind.name();
+    Neighbour { costs_scale, kind, name: kept.name, moves, without, with, percent }
 }
 
 fn ms(ns: u64) -> String {
@@ -293,11 +301,12 @@ fn print(figures: &Figures) {
             ms(moved.iter().copied().max().unwrap_or(0)),
         );
     }
-    let header = ["costs x", "neighbour", "moves", "without", "with", "% kept"];
-    let mut neighbours = table(&header, 2);
+    let header = ["costs x", "moves are", "neighbour", "moves", "without", "with", "% kept"];
+    let mut neighbours = table(&header, 3);
     for it in &figures.neighbours {
         neighbours.add_row([
             it.costs_scale.to_string(),
+            it.kind.to_owned(),
             it.name.clone(),
             it.moves.to_string(),
             it.without.to_string(),
