@@ -410,7 +410,8 @@ mod tests {
         assert_eq!(flip(&mut dirty, &mut partition, 0), 4);
         dirty.stop(&mut partition);
         dirty.start(&mut partition).unwrap();
-        assert_eq!(flip(&mut dirty, &mut partition, 0), 2);
+        // That the CPU has made a hole of one is not known: it counts as data.
+        assert_eq!(flip(&mut dirty, &mut partition, 0), 3);
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub struct Partition {
     file: MemFile,
     /// One bit a page: written since the last flip.
     dirty: Vec<u64>,
-    /// One bit a page, while writes are logged: the page is known to be no hole.
+    /// One bit a page: it is known to be no hole, since it was written while writes were logged, or
+    /// the system has said so.
     held: Vec<u64>,
     /// Whether writes are logged.
     logging: bool,
@@ -167,10 +168,8 @@ impl Partition {
     pub fn zero(&mut self, at: u64, byte_count: u64) -> io::Result<()> {
         self.file.zero(at, byte_count)?;
         self.mark(at, byte_count);
-        if self.logging {
-            for page in pages(at, byte_count) {
-                self.held[(page / 64) as usize] &= !(1 << (page % 64));
-            }
+        for page in pages(at, byte_count) {
+            self.held[(page / 64) as usize] &= !(1 << (page % 64));
         }
         Ok(())
     }
@@ -182,9 +181,10 @@ impl Partition {
     /// When the system refuses to tell which pages hold data.
     pub fn start_log(&mut self) -> io::Result<()> {
         self.logging = true;
-        self.dirty.fill(0);
-        self.held.fill(0);
-        let mut from = 0;
+        self.dirty.copy_from_slice(&self.held);
+        let held: u32 = self.held.iter().map(|word| word.count_ones()).sum();
+        // Where every page is known the system, which looks at each, need not be asked.
+        let mut from = if held == self.page_count() { self.file.len() } else { 0 };
         while let Some(data) = self.file.next_data(from)? {
             self.mark(data.start, data.end - data.start);
             from = data.end;
@@ -212,7 +212,6 @@ impl Partition {
     pub fn stop_log(&mut self) {
         self.logging = false;
         self.dirty.fill(0);
-        self.held.fill(0);
     }
 }
 
