@@ -17,7 +17,7 @@ fn scenarios() -> Vec<(PathBuf, String, String)> {
         };
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => {
-                all.push((path.clone(), read(&path), read(&path.with_extension("out"))))
+                all.push((path.clone(), read(&path), read(&path.with_extension("out"))));
             }
             Some("out") => assert!(path.with_extension("toml").exists(), "{}", path.display()),
             _ => panic!("{} is neither a scenario nor what is expected of one", path.display()),

@@ -6,7 +6,7 @@ use crate::owners::Claim;
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use crate::world::{HostId, JobId, VgpuId, World, WorldError};
 use godwit_shim::{
-    Destination, DestinationState, Journal, LinkMessage, Live, MoveStage, ResumeOptions,
+    Destination, DestinationState, Estimate, Journal, LinkMessage, Live, MoveStage, ResumeOptions,
     SaveOptions, SealKey, Side, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
@@ -223,6 +223,13 @@ impl World {
             Half::Source(source, _) => source.link_lost(&mut site),
             Half::Destination(destination, _) => destination.link_lost(&mut site),
         }
+    }
+
+    /// What is known of how long a move that is sent takes.
+    pub fn remote_estimate(&self) -> Option<Estimate> {
+        let remote = self.remote.as_ref()?;
+        let Half::Source(source, _) = &remote.half else { return None };
+        Some(source.estimate(&self.hosts[remote.host.0].host))
     }
 
     /// There is a link again.

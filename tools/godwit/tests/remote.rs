@@ -123,7 +123,7 @@ impl Drop for Receiver {
 }
 
 fn told(output: Output) -> (bool, String) {
-    let text = [output.stdout, output.stderr].concat();
+    let text = [output.stderr, output.stdout].concat();
     (output.status.success(), String::from_utf8(text).unwrap())
 }
 
@@ -140,7 +140,10 @@ fn a_kernel_moves_to_another_process_over_a_unix_socket() {
     let folder = Folder::new();
     for options in ["", "--max-rounds 0"] {
         let (receiver, address) = folder.receive("--listen unix:link");
-        moved(folder.send(&address, options), receiver);
+        let (sent, text) = folder.send(&address, options);
+        assert!(text.starts_with("left, at most: 16.00 MiB\n"), "{text}");
+        assert!(text.matches("left, at most: ").count() > 1, "{text}");
+        moved((sent, text), receiver);
     }
 }
 

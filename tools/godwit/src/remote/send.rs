@@ -4,6 +4,7 @@ use super::session::Session;
 use super::{Failure, LinkOptions, Shown, address, kept_file};
 use crate::run::{HostWorld, one_job};
 use crate::scenario::{JobRef, Scenario, VgpuRef};
+use crate::units::{about_size, about_time};
 use clap::Args;
 use godwit_shim::{
     Downtime, Journal, LinkAddress, LinkMessage, LinkPort, Live, MoveStage, Otherwise, Protection,
@@ -256,11 +257,31 @@ impl Sending<'_> {
         self.job.0.of(self.session.scenario).vgpu
     }
 
+    /// Tells what is known of how long it takes, whenever what is left is counted anew.
+    fn tell_estimate(&self, told_bytes: &mut Option<u64>) {
+        let Some(estimate) = self.session.world.remote_estimate() else { return };
+        if told_bytes.replace(estimate.round_bytes) == Some(estimate.round_bytes) {
+            return;
+        }
+        let known = match (estimate.rate, estimate.downtime_ns) {
+            (Some(rate), Some(ns)) => format!(
+                ", at {} a second; stopped now, it would stand still for {}",
+                about_size(rate),
+                about_time(ns)
+            ),
+            _ => String::new(),
+        };
+        anstream::eprintln!("left, at most: {}{known}", about_size(estimate.round_bytes));
+    }
+
     /// Goes on until the vGPU is on one side for good.
     fn carry_through(mut self, host: HostId, token: Token) -> Result<Shown, Failure> {
         let mut silent_since = Instant::now();
+        let mut told_bytes = None;
         loop {
-            match self.session.step()? {
+            let state = self.session.step()?;
+            self.tell_estimate(&mut told_bytes);
+            match state {
                 Some(RemoteState::Sending(SourceState::Moved)) => return Ok(self.moved(token)),
                 Some(RemoteState::Sending(SourceState::Undone(why))) => {
                     let told = format!("move {token} is off: {why}");
