@@ -49,8 +49,8 @@ pub struct Estimate {
     pub round_bytes: u64,
     /// At which rate rounds went so far, in bytes a second; `None`: none was large enough to tell.
     pub rate: Option<u64>,
-    /// How long the vGPU would stand still if it were stopped now, and had its turn as soon as it is
-    /// there.
+    /// How long the vGPU would stand still if it were stopped now, and had its turn as soon as it
+    /// is there.
     pub downtime_ns: Option<u64>,
 }
 
