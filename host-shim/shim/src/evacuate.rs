@@ -9,7 +9,9 @@ use crate::host::Host;
 use crate::place;
 use core::cmp::Reverse;
 use core::fmt;
-use godwit_types::{CHANNEL_COUNT, Gfid, Identity, Placement, Profile, VGPU_COUNT};
+use godwit_types::{
+    CHANNEL_COUNT, Engines, Gfid, Identity, Placement, Profile, RunlistId, VGPU_COUNT,
+};
 
 /// A vGPU that is to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Leaver {
     pub placement: Placement,
     /// Version of its contexts: that of the device it is on.
     pub context_layout: u32,
+    /// What that device has: its work may be for any of these.
+    pub engines: Engines,
 }
 
 /// A host that may take vGPUs in.
@@ -65,10 +69,19 @@ impl Room {
         })
     }
 
+    /// Engines that the vGPU may have work for and that are not there.
+    fn lacking_engines(&self, leaver: &Leaver) -> Engines {
+        Engines::from_bits(leaver.engines.bits() & !self.device.engines.bits())
+    }
+
     fn misfit(&self, leaver: &Leaver) -> Misfit {
         let (state, host) = (leaver.context_layout, self.device.context_layout);
         if state != host {
             return Misfit::Layout { state, host };
+        }
+        let engines = self.lacking_engines(leaver);
+        if engines != Engines::NONE {
+            return Misfit::Engines(engines);
         }
         let lacks = Resource::ALL.into_iter().filter_map(|it| self.lack(it, &leaver.profile));
         Misfit::Lacks(lacks.collect())
@@ -190,6 +203,8 @@ pub enum Misfit {
         /// The layout that the device loads.
         host: u32,
     },
+    /// The host's device lacks engines that the vGPU may have work for.
+    Engines(Engines),
     /// The host has too little left.
     Lacks(Vec<Lack>),
 }
@@ -199,6 +214,16 @@ impl fmt::Display for Misfit {
         match self {
             Self::Layout { state, host } => {
                 write!(f, "its contexts have layout {state}, and the GPU loads layout {host}")
+            }
+            Self::Engines(lacking) => {
+                let names = [(RunlistId::COMPUTE, "compute"), (RunlistId::COPY, "copy")];
+                let lacking = names.into_iter().filter(|(id, _)| lacking.has(*id));
+                let lacking: Vec<_> = lacking.map(|(_, name)| name).collect();
+                write!(
+                    f,
+                    "it may have work for an engine that the GPU lacks: {}",
+                    lacking.join(", ")
+                )
             }
             Self::Lacks(lacks) => {
                 for (at, lack) in lacks.iter().enumerate() {
@@ -247,7 +272,8 @@ pub fn plan(leavers: &[Leaver], rooms: &[Room]) -> Plan {
     for at in order {
         let leaver = &leavers[at];
         let fits = rooms.iter().enumerate().filter_map(|(to, room)| {
-            let loads = room.device.context_layout == leaver.context_layout;
+            let loads = room.device.context_layout == leaver.context_layout
+                && room.lacking_engines(leaver) == Engines::NONE;
             let avoid = Some(&leaver.placement);
             let found = place::find(&room.device, &leaver.profile, &room.taken, avoid);
             let (gfid, placement) = found.filter(|_| loads)?;
@@ -270,7 +296,7 @@ pub fn plan(leavers: &[Leaver], rooms: &[Room]) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use godwit_types::{Engines, PAGE_BYTES};
+    use godwit_types::PAGE_BYTES;
     use proptest::prelude::*;
 
     const MIB: u64 = 1 << 20;
@@ -288,7 +314,8 @@ mod tests {
     }
 
     fn leaver(fb_mib: u64) -> Leaver {
-        Leaver { profile: profile(fb_mib), placement: NOWHERE, context_layout: 1 }
+        let engines = Engines::ALL;
+        Leaver { profile: profile(fb_mib), placement: NOWHERE, context_layout: 1, engines }
     }
 
     fn room(fb_mib: u64) -> Room {
@@ -317,6 +344,21 @@ mod tests {
 
     fn homes(plan: &Plan) -> Vec<(usize, usize)> {
         plan.steps.iter().map(|step| (step.leaver, step.to)).collect()
+    }
+
+    #[test]
+    fn who_may_have_work_for_an_engine_goes_where_there_is_one() {
+        let mut rooms = [room(64), room(64), room(64)];
+        rooms[0].device.engines = Engines::NONE.with(RunlistId::COMPUTE);
+        rooms[1].device.engines = Engines::NONE;
+        assert_eq!(homes(&plan(&[leaver(8)], &rooms)), [(0, 2)]);
+        let alone = plan(&[leaver(8)], &rooms[..2]);
+        let why: Vec<_> = alone.left[0].1.iter().map(ToString::to_string).collect();
+        let lacks = "it may have work for an engine that the GPU lacks: ";
+        assert_eq!(why, [format!("{lacks}copy"), format!("{lacks}compute, copy")]);
+        // One that comes from such a device needs no more than that has.
+        let modest = Leaver { engines: rooms[0].device.engines, ..leaver(8) };
+        assert_eq!(homes(&plan(&[modest], &rooms[..1])), [(0, 0)]);
     }
 
     #[test]
@@ -426,6 +468,7 @@ mod tests {
                     profile: *profile,
                     placement: NOWHERE,
                     context_layout: *context_layout,
+                    engines: Engines::ALL,
                 })
                 .collect();
             let found = plan(&leavers, &rooms);

@@ -6,6 +6,7 @@ use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
 use godwit_shim::evacuate::{self, Leaver, Misfit, Room};
 use godwit_shim::{Live, Token};
+use godwit_types::Identity;
 use godwit_wire::mailbox::StopMode;
 
 /// An evacuation to be made.
@@ -181,7 +182,7 @@ impl World {
     /// The vGPUs of a host, and what a plan must know of them.
     fn leavers(&mut self, from: HostId) -> (Vec<VgpuId>, Vec<Leaver>) {
         let host = &mut self.hosts[from.0].host;
-        let context_layout = host.identity().context_layout;
+        let Identity { context_layout, engines, .. } = host.identity();
         let here = self.vgpus.iter().enumerate().filter_map(|(id, vgpu)| match vgpu.home {
             Home::Host(at, gfid) if at == from => Some((VgpuId(id), host.vgpu(gfid)?)),
             Home::Host(..) | Home::InFlight | Home::File(_) => None,
@@ -190,6 +191,7 @@ impl World {
             profile: info.profile,
             placement: info.placement,
             context_layout,
+            engines,
         };
         here.map(|(id, info)| (id, leaver(info))).unzip()
     }
