@@ -23,6 +23,9 @@ use std::io;
 const TURN_INSTRUCTIONS: u64 = 1_000;
 /// A loop that turns this often without becoming idle has a bug.
 const TURNS_MAX: u32 = 1_000_000;
+/// A microcontroller's answers to so many calls that leave work each time: each ends when its
+/// firmware knows of none.
+const CALLS_MAX: u32 = 10_000;
 /// Restarts in a row of firmware that answers no call in between but that of its power-on.
 const RESTARTS_MAX: u32 = 3;
 /// Losses of a card, all in all: one that is lost so often has firmware that does not work.
@@ -60,6 +63,9 @@ pub enum CardError {
     /// The firmware has come up without vGPUs that the one before it had.
     #[error("the firmware does not take over {}", named(.0))]
     Vgpus(Vec<Gfid>),
+    /// The firmware was lost again and again after it had come up; of the last time.
+    #[error("{0}")]
+    Lost(String),
     /// The firmware answers, and does not tell that it has taken over.
     #[error("the firmware does not say that it has started")]
     NeverStarted,
@@ -95,8 +101,10 @@ pub struct Card {
     watch: Option<Gfid>,
     /// Firmware that was lost, and the time of the device then.
     losses: Vec<(u64, Loss)>,
-    /// Of these, how many in a row before one has answered a call beside that of its power-on.
+    /// Of these, how many in a row before one came to rest after a call beside that of its power-on.
     lost_in_a_row: u32,
+    /// How many there were when somebody last gave it its chances again.
+    lost_before: usize,
     /// Instructions of the longest call since somebody asked.
     longest_call: u32,
 }
@@ -137,6 +145,7 @@ impl Card {
             watch: None,
             losses: Vec::new(),
             lost_in_a_row: 0,
+            lost_before: 0,
             longest_call: 0,
         })
     }
@@ -214,9 +223,15 @@ impl Card {
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
     /// on meanwhile. Somebody has asked for it, so it is given its chances again.
     pub fn restart_firmware(&mut self) {
-        self.lost_in_a_row = 0;
+        self.give_chances();
         self.start_again();
         self.come_up();
+    }
+
+    /// Firmware that was given up is tried again.
+    pub(crate) fn give_chances(&mut self) {
+        self.lost_in_a_row = 0;
+        self.lost_before = self.losses.len();
     }
 
     /// Starts the firmware again. What the one before has asked the device for is done first.
@@ -329,7 +344,7 @@ impl Card {
     /// Whether the firmware is gone for good, since it was lost again and again. The GPU goes on
     /// with what is on its engines, and nobody takes turns.
     pub fn is_lost(&self) -> bool {
-        self.lost_in_a_row > RESTARTS_MAX || self.losses.len() >= LOSSES_MAX
+        self.lost_in_a_row > RESTARTS_MAX || self.losses.len() - self.lost_before >= LOSSES_MAX
     }
 
     /// Notes what is lost with firmware that runs.
@@ -363,6 +378,8 @@ impl Card {
         self.lost_in_a_row += 1;
         if !self.is_lost() {
             self.start_again();
+        } else if let Core::Remote(remote) = &mut self.core {
+            remote.power_off();
         }
     }
 
@@ -373,6 +390,7 @@ impl Card {
     ///
     /// When firmware in this process does not become idle, which is a bug in it.
     pub fn settle(&mut self) {
+        let mut calls = 0;
         for _ in 0..TURNS_MAX {
             self.come_up();
             self.gpu.service();
@@ -401,12 +419,25 @@ impl Card {
                     }
                 }
                 Core::Remote(remote) => match remote.work() {
-                    Ok(None) => return,
+                    Ok(None) => {
+                        if calls != 0 {
+                            self.lost_in_a_row = 0;
+                        }
+                        return;
+                    }
+                    Ok(_) if calls == CALLS_MAX => {
+                        let loss = remote.loss(LossCause::Restless);
+                        calls = 0;
+                        self.lose(loss);
+                    }
                     Ok(burst) => {
-                        self.lost_in_a_row = 0;
+                        calls += 1;
                         self.charge(burst);
                     }
-                    Err(loss) => self.lose(loss),
+                    Err(loss) => {
+                        calls = 0;
+                        self.lose(loss);
+                    }
                 },
             }
         }

@@ -28,6 +28,8 @@ pub enum LossCause {
     Crash(Box<Record>),
     /// It says nothing.
     Silent,
+    /// It answers, and there is work for it all the same, however often it is called.
+    Restless,
     /// It was made to end, and could leave no record: its power was cut, or it runs in this
     /// process.
     Arranged(Mishap),
@@ -78,6 +80,7 @@ impl LossCause {
                 Cause::Version { .. } => "version",
             },
             Self::Silent => "silent",
+            Self::Restless => "restless",
             Self::Arranged(mishap) => mishap.name(),
             Self::Qemu(_) => "gone",
             Self::Version { .. } => "version",
@@ -104,7 +107,9 @@ impl fmt::Display for Loss {
                 write!(f, "the firmware has started without {}", named(gfids))?;
             }
             LossCause::Silent if turns == 0 => write!(f, "the firmware does not start")?,
-            LossCause::Silent => write!(f, "the firmware does not come to rest")?,
+            LossCause::Silent | LossCause::Restless => {
+                write!(f, "the firmware does not come to rest")?;
+            }
         }
         write!(
             f,

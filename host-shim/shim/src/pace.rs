@@ -382,13 +382,13 @@ impl PacedSaver {
         }
     }
 
-    /// How long it would stand still, with so many pages left, behind all that still waits for the
-    /// link.
+    /// How long it would stand still, with so many pages left, behind what waits to be sent already.
     fn downtime_ns(&self, host: &Host, pages: u32) -> u64 {
-        let bytes = u64::from(pages) * u64::from(PAGE_BYTES)
-            + host.context_bytes(self.gfid())
-            + self.saver.buffered() as u64
-            + self.sealed_bytes;
+        let waiting = self.saver.buffered() as u64 + self.sealed_bytes;
+        // All of a round that is under way is among the pages.
+        let before = waiting.saturating_sub(self.saver.round_bytes());
+        let bytes =
+            u64::from(pages) * u64::from(PAGE_BYTES) + host.context_bytes(self.gfid()) + before;
         let bytes_ns = match self.rate {
             Some(rate) if rate != 0 => u128::from(bytes) * 1_000_000_000 / u128::from(rate),
             // Rounds were too small to tell: the next is no larger.

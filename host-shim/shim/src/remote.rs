@@ -273,8 +273,10 @@ impl Remote {
             if left.is_zero() {
                 return Err(self.loss(LossCause::Silent));
             }
-            let waited = self.qemu.as_mut().map(|qemu| qemu.wait(left));
-            if let Some(Err(error)) = waited {
+            let Some(qemu) = &mut self.qemu else {
+                return Err(self.loss(LossCause::Silent)); // it has no power
+            };
+            if let Err(error) = qemu.wait(left) {
                 return Err(self.loss(error));
             }
         }

@@ -129,6 +129,8 @@ pub struct Saver {
     /// A round has begun and not ended; and the last one began in the standstill.
     in_round: bool,
     last: bool,
+    /// Bytes that the round which began last has written so far.
+    round_bytes: u64,
     stats: SaveStats,
     generation: u32,
     /// The firmware has agreed to save, and has to be told of the end.
@@ -172,6 +174,7 @@ impl Saver {
             lends: true,
             in_round: false,
             last: false,
+            round_bytes: 0,
             stats: SaveStats::default(),
             generation: host.generation(),
             begun: false,
@@ -231,6 +234,11 @@ impl Saver {
         self.last
     }
 
+    /// Bytes that the round which is under way has written so far; 0 between rounds.
+    pub(crate) fn round_bytes(&self) -> u64 {
+        if self.in_round { self.round_bytes } else { 0 }
+    }
+
     /// Whether the vGPU stands still.
     pub fn is_stopped(&self) -> bool {
         self.stopped
@@ -257,6 +265,7 @@ impl Saver {
 
     fn begin_round(&mut self, host: &mut Host) {
         self.round_pages = None;
+        self.round_bytes = 0;
         let throttle = self.throttle.shift();
         let command = if self.begun { Command::SaveRound { throttle } } else { Command::SaveBegin };
         self.begun = true;
@@ -445,6 +454,7 @@ impl Saver {
             return Ok(()); // the log was empty, and a round has one gather at least
         }
         let written = self.out.pages(self.round, &runs, payload, data.crc);
+        self.round_bytes += written;
         if self.stopped {
             self.stats.stop_bytes += written;
         } else {

@@ -8,6 +8,7 @@ use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::save::{SaveOptions, SaveStats};
 use crate::stream::StreamError;
 use godwit_types::{Gfid, Placement};
+use godwit_wire::mailbox::Reject;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -224,12 +225,18 @@ impl Resume {
             ResumePhase::Starting(start, gfid) => match start.step(host) {
                 Ok(false) => {}
                 Ok(true) => self.phase = ResumePhase::Running(*gfid),
+                // Firmware that is gone may have had it run, so it is here and nowhere else.
+                Err(Reject::Deadline) if !start.has_not_run(host) => {
+                    *start = Start::new(host, *gfid);
+                }
                 Err(why) => {
                     let spent = start.has_not_run(host);
                     let mut why = format!("it cannot be started: {why:?}");
                     if !spent {
                         let path = self.path.display();
-                        why += &format!("; it may have run, so {path} counts as resumed");
+                        why += &format!(
+                            "; it may have run, so {path} counts as resumed, unless it is kept"
+                        );
                     }
                     self.phase = ResumePhase::Undoing { why, spent };
                     self.restorer.give_up(host);

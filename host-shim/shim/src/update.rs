@@ -67,6 +67,10 @@ impl Host {
             if self.tally.starts() != starts {
                 return Ok(());
             }
+            if self.card.is_lost() {
+                let told = self.card.losses().last().map(|(_, loss)| loss.to_string());
+                return Err(CardError::Lost(told.unwrap_or_default()));
+            }
             if self.now_ns() >= until_ns {
                 return Err(CardError::NeverStarted);
             }
@@ -114,6 +118,7 @@ impl Card {
         let burst = remote.work()?;
         // It must live through a call beside that of power-on before the one before is let go.
         let probed = remote.call()?;
+        self.give_chances();
         self.charge(burst);
         self.charge(probed);
         Ok(())

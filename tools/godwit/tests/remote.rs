@@ -228,6 +228,7 @@ fn who_shows_no_certificate_takes_nobodys_place() {
     let (receiver, address) =
         folder.receive(&format!("--listen tcp:127.0.0.1:0 {}", shown("right")));
     let strangers = Strangers::at(&address);
+    std::thread::sleep(Duration::from_millis(100));
     let sent = folder.send(&address, &shown("left"));
     assert!(strangers.stop() > 10);
     moved(sent, receiver);

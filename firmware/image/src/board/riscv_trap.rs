@@ -74,10 +74,12 @@ pub(crate) fn sleep() {
     unsafe { mie::clear_mext() };
 }
 
-/// Stands still, with every interrupt off.
+/// Stands still, with every interrupt off, the watchdog's too: one that is pending ends a `wfi`.
 pub(crate) fn stand() {
     // SAFETY: this only keeps handlers from running.
     unsafe { mstatus::clear_mie() };
+    // SAFETY: as above.
+    unsafe { mie::clear_mtimer() };
     riscv::asm::wfi();
 }
 

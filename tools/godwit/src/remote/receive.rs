@@ -25,7 +25,7 @@ pub(crate) struct ReceiveOptions {
     link: LinkOptions,
 }
 
-/// Who may have connected and said nothing yet; the oldest make room.
+/// Who may have connected and wait; the oldest make room.
 const STRANGERS_MAX: usize = 8;
 /// How long is waited for one who connects, and for what strangers say, before other work goes on.
 const LOOK: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ struct Expected {
 struct Receiving<'a> {
     session: Session<'a>,
     listener: LinkListener,
-    /// Who has connected and not said yet that it speaks the protocol, the oldest first.
+    /// Who has connected and is not the peer, or not known to be one yet; the oldest first.
     strangers: VecDeque<LinkPort>,
     host: HostId,
     expected: Vec<Expected>,
@@ -147,8 +147,9 @@ impl Receiving<'_> {
         self.expected.iter().find(is)
     }
 
-    /// Takes a new connection in the place of the one before, which its peer has given up, once it
-    /// is known to be a peer's: anybody can connect.
+    /// Takes a new connection when there is none. Who comes while one is under way waits: a peer that
+    /// comes back after a link that only it knows to be dead does so until that has been silent for
+    /// too long, and anybody else has no claim to its place.
     fn accept(&mut self) {
         match self.listener.accept() {
             Ok(Some(port)) => {
@@ -163,18 +164,14 @@ impl Receiving<'_> {
         for _ in 0..self.strangers.len() {
             let Some(mut port) = self.strangers.pop_front() else { return };
             match port.poll_hello() {
-                Ok(false) => self.strangers.push_back(port),
-                Ok(true) => self.take_link(port),
+                Ok(true) if self.session.port.is_none() => {
+                    self.session.port = Some(port);
+                    self.session.world.remote_back();
+                }
+                Ok(_) => self.strangers.push_back(port),
                 Err(error) => anstream::eprintln!("a peer was refused: {error}"),
             }
         }
-    }
-
-    fn take_link(&mut self, port: LinkPort) {
-        if self.session.port.replace(port).is_some() {
-            self.lost();
-        }
-        self.session.world.remote_back();
     }
 
     fn lost(&mut self) {
