@@ -101,7 +101,8 @@ pub struct Card {
     watch: Option<Gfid>,
     /// Firmware that was lost, and the time of the device then.
     losses: Vec<(u64, Loss)>,
-    /// Of these, how many in a row before one came to rest after a call beside that of its power-on.
+    /// Of these, how many in a row before one came to rest after a call beside that of its
+    /// power-on.
     lost_in_a_row: u32,
     /// How many there were when somebody last gave it its chances again.
     lost_before: usize,

@@ -382,11 +382,12 @@ impl PacedSaver {
         }
     }
 
-    /// How long it would stand still, with so many pages left, behind what waits to be sent already.
+    /// How long it would stand still, with so many pages left, behind what waits to be sent
+    /// already.
     fn downtime_ns(&self, host: &Host, pages: u32) -> u64 {
         let waiting = self.saver.buffered() as u64 + self.sealed_bytes;
         // All of a round that is under way is among the pages.
-        let before = waiting.saturating_sub(self.saver.round_bytes());
+        let before = waiting.saturating_sub(self.saver.round_bytes().unwrap_or(0));
         let bytes =
             u64::from(pages) * u64::from(PAGE_BYTES) + host.context_bytes(self.gfid()) + before;
         let bytes_ns = match self.rate {

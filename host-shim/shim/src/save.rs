@@ -234,9 +234,9 @@ impl Saver {
         self.last
     }
 
-    /// Bytes that the round which is under way has written so far; 0 between rounds.
-    pub(crate) fn round_bytes(&self) -> u64 {
-        if self.in_round { self.round_bytes } else { 0 }
+    /// Bytes that the round which is under way has written so far.
+    pub(crate) fn round_bytes(&self) -> Option<u64> {
+        self.in_round.then_some(self.round_bytes)
     }
 
     /// Whether the vGPU stands still.
@@ -264,8 +264,7 @@ impl Saver {
     }
 
     fn begin_round(&mut self, host: &mut Host) {
-        self.round_pages = None;
-        self.round_bytes = 0;
+        (self.round_pages, self.round_bytes) = (None, 0);
         let throttle = self.throttle.shift();
         let command = if self.begun { Command::SaveRound { throttle } } else { Command::SaveBegin };
         self.begun = true;

@@ -147,9 +147,9 @@ impl Receiving<'_> {
         self.expected.iter().find(is)
     }
 
-    /// Takes a new connection when there is none. Who comes while one is under way waits: a peer that
-    /// comes back after a link that only it knows to be dead does so until that has been silent for
-    /// too long, and anybody else has no claim to its place.
+    /// Takes a new connection when there is none. Who comes while one is under way waits: a peer
+    /// that comes back after a link that only it knows to be dead does so until that has been
+    /// silent for too long, and anybody else has no claim to its place.
     fn accept(&mut self) {
         match self.listener.accept() {
             Ok(Some(port)) => {
