@@ -28,6 +28,8 @@ pub struct LinkPort {
     taken: Instant,
     /// When something was said last.
     said: Instant,
+    /// Nothing can be sent any more, and why. What the peer said before is still to be read.
+    gone: Option<TransportError>,
     chunk: Vec<u8>,
 }
 
@@ -68,6 +70,7 @@ impl LinkPort {
             heard: now,
             taken: now,
             said: now,
+            gone: None,
             chunk: vec![0; CHUNK_BYTES],
         }
     }
@@ -103,9 +106,13 @@ impl LinkPort {
     ///
     /// When the link is of no use any more, or the peer is silent.
     pub fn poll_hello(&mut self) -> Result<bool, TransportError> {
+        let gone = self.gone.take();
         while !self.framing.poll_hello()? {
             let Some(count) = self.socket.receive(&mut self.chunk)? else { break };
             self.framing.feed(&self.chunk[..count]);
+        }
+        if let Some(error) = gone {
+            return Err(error);
         }
         self.flush()?;
         // What comes before a hello, such as half of one, is no sign of life.
@@ -130,6 +137,7 @@ impl LinkPort {
         if let Some(message) = self.framing.poll_message()? {
             return Ok(Some(message));
         }
+        let gone = self.gone.take_if(|_| !held_back);
         if held_back {
             self.heard = now;
         } else {
@@ -137,9 +145,13 @@ impl LinkPort {
                 self.heard = now;
                 self.framing.feed(&self.chunk[..count]);
                 if let Some(message) = self.framing.poll_message()? {
+                    self.gone = gone;
                     return Ok(Some(message));
                 }
             }
+        }
+        if let Some(error) = gone {
+            return Err(error);
         }
         self.flush()?;
         if now - self.heard > self.silence || now - self.taken > self.silence {
@@ -148,19 +160,29 @@ impl LinkPort {
         Ok(None)
     }
 
-    /// Sends what does not have to wait.
+    /// Sends what does not have to wait. That nothing can be sent any more is told by
+    /// [`Self::poll`], after all that the peer has said.
     ///
     /// # Errors
     ///
     /// When the link is of no use any more.
     pub fn flush(&mut self) -> Result<(), TransportError> {
+        if self.gone.is_some() {
+            return Ok(());
+        }
         let now = Instant::now();
         if now - self.said > self.silence / 4 && self.framing.outgoing().is_empty() {
             self.framing.keep_alive();
             self.said = now;
         }
         loop {
-            let count = self.socket.send(self.framing.outgoing())?;
+            let count = match self.socket.send(self.framing.outgoing()) {
+                Err(error @ TransportError::Io(_)) => {
+                    self.gone = Some(error);
+                    return Ok(());
+                }
+                sent => sent?,
+            };
             self.framing.consume(count);
             if count > 0 || self.is_flushed() {
                 self.taken = now;
