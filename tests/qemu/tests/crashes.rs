@@ -6,6 +6,7 @@ use godwit_qemu::mcu;
 use std::path::Path;
 
 const SCENARIO: &str = include_str!("scenarios/crashes.toml");
+
 #[test]
 fn a_loss_is_told_with_the_registers_and_the_last_events() {
     let folder = tempfile::tempdir().unwrap();
