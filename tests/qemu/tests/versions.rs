@@ -100,7 +100,9 @@ fn an_update_that_does_not_take_over_a_vgpu_is_taken_back_and_the_vgpu_is_there(
 
 /// A host whose firmware is restarted while a word says another version, and when it says again
 /// what it said.
-fn restarted_beside(word: Word, version: u32, other: u32, why: &str) {
+///
+/// `again`: how it is tried again then.
+fn restarted_beside(word: Word, version: u32, other: u32, why: &str, again: impl FnOnce(&mut Rig)) {
     let mut rig = Rig::new(&mcu("qemu-virt-rv64")).unwrap();
     let mut work = rig.short_work().unwrap();
     work.submit(&mut rig.host).unwrap();
@@ -115,7 +117,8 @@ fn restarted_beside(word: Word, version: u32, other: u32, why: &str) {
     }
     // It was refused before anything was taken over: with the version that it knows all goes on.
     rig.host.card().words().publish(word, version);
-    rig.host.restart_firmware();
+    again(&mut rig);
+    assert!(!rig.host.card().is_lost());
     rig.finish(&work).unwrap();
     work.submit(&mut rig.host).unwrap();
     rig.finish(&work).unwrap();
@@ -124,11 +127,17 @@ fn restarted_beside(word: Word, version: u32, other: u32, why: &str) {
 #[test]
 fn firmware_refuses_a_host_and_a_device_of_another_version_whenever_it_starts() {
     let (word, version) = (mailbox::host_version(), PROTOCOL_VERSION);
-    restarted_beside(word, version, OLDER, &sentence_of(version, OLDER, "host"));
+    let why = sentence_of(version, OLDER, "host");
+    restarted_beside(word, version, OLDER, &why, |rig| rig.host.restart_firmware());
+    // An update is another chance as well.
+    restarted_beside(word, version, OLDER, &why, |rig| {
+        let image = godwit_images::image("qemu-virt-rv64").unwrap();
+        rig.host.update_firmware(image).unwrap();
+    });
     let (word, version) = (identity::version(), MAP_VERSION);
     let why = format!(
         "the device's registers have version {}, and this firmware knows {version};",
         version + 1
     );
-    restarted_beside(word, version, version + 1, &why);
+    restarted_beside(word, version, version + 1, &why, |rig| rig.host.restart_firmware());
 }
