@@ -93,6 +93,38 @@ impl Account {
         (self.ahead_ns, self.over_ns, self.lost_ns) = (0, 0, 0);
     }
 
+    /// The same for its turns in so many rounds.
+    #[inline(never)]
+    pub(crate) fn leave_out_rounds(&mut self, quantum_ns: u32, rounds: u32) {
+        if rounds != 0 {
+            self.leave_out(0);
+            self.refund(quantum_ns.saturating_mul(rounds));
+        }
+    }
+
+    /// The credit from which on a turn is at least so long: below zero, a debt.
+    pub(crate) fn worth_ns(quantum_ns: u32, shortest_ns: u32, averaging: u8) -> i32 {
+        let (quantum, shortest) = (quantum_ns as i32, shortest_ns as i32);
+        let off = quantum.wrapping_sub(shortest);
+        // The largest debt of which no more comes off than that: see `slice_ns`.
+        let in_parts = off.wrapping_sub(1).saturating_mul(averaging.into());
+        let over = off.saturating_add(quantum.wrapping_mul(DEBT_QUANTA));
+        let debt = if off > 0 { in_parts.min(over).max(off) } else { off };
+        debt.wrapping_neg()
+    }
+
+    /// How many turns are to be left out until there is such a credit.
+    #[inline(always)]
+    pub(crate) fn rounds_to(&self, worth_ns: i32, quantum_ns: u32) -> u32 {
+        let lacks_ns = worth_ns.saturating_sub(self.credit_ns);
+        if lacks_ns <= 0 {
+            return 0;
+        }
+        // Neither is above 2 s.
+        let rounded_ns = lacks_ns.unsigned_abs().wrapping_add(quantum_ns).wrapping_sub(1);
+        rounded_ns.checked_div(quantum_ns).unwrap_or(u32::MAX)
+    }
+
     /// A turn of the round that is under way would have had another length. What was not used of
     /// it is not given back, and whoever did not use all has no use for more.
     pub(crate) fn correct(&mut self, was_ns: u32, is_ns: u32) {
@@ -201,6 +233,37 @@ mod tests {
             account.debt_ns()
         });
         assert_eq!(debts_ns, [0, 0, 4 * MS, 29 * MS]);
+    }
+
+    #[test]
+    fn as_many_turns_are_left_out_as_it_takes() {
+        let debts_ns = [0, 1, MS / 2, MS, 3 * MS, 7 * MS, 100 * MS];
+        let quanta_ns = [1_000, MS / 10, MS / 4 - 1, MS / 4, MS / 4 + 1, MS, 30 * MS];
+        for (debt_ns, quantum_ns) in
+            debts_ns.into_iter().flat_map(|debt| quanta_ns.map(|quantum| (debt, quantum)))
+        {
+            let owing = Account::owing(debt_ns);
+            let is_worth = |rounds| {
+                let mut account = owing;
+                account.leave_out_rounds(quantum_ns, rounds);
+                account.slice_ns(quantum_ns, 33) >= (MS / 4) as i32
+            };
+            let worth_ns = Account::worth_ns(quantum_ns, MS / 4, 33);
+            let rounds = owing.rounds_to(worth_ns, quantum_ns);
+            assert!(is_worth(rounds), "{debt_ns} {quantum_ns}: {rounds}");
+            assert!(rounds < 2 || !is_worth(rounds - 2), "{debt_ns} {quantum_ns}: {rounds}");
+        }
+        assert_eq!(Account::owing(1).rounds_to(MS as i32, 0), u32::MAX, "without a turn");
+    }
+
+    #[test]
+    fn turns_left_out_at_once_are_as_those_left_out_one_by_one() {
+        let (mut one_by_one, mut at_once) = (Account::owing(9 * MS), Account::owing(9 * MS));
+        (0..7).for_each(|_| one_by_one.leave_out(MS));
+        at_once.leave_out_rounds(MS, 7);
+        assert_eq!(one_by_one.debt_ns(), at_once.debt_ns());
+        at_once.leave_out_rounds(MS, 0);
+        assert_eq!(at_once.debt_ns(), 2 * MS);
     }
 
     #[test]

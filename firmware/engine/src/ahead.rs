@@ -33,8 +33,9 @@ impl Engine {
     /// next, if its guest has said that latency matters.
     #[inline(always)]
     pub(crate) fn queued(&mut self, runlist: RunlistId, gfid: Gfid) {
-        let lent = self.runlists[runlist].stint.time == Time::Lent;
-        if lent || self.hinted & bit(gfid) != 0 {
+        let entry = &self.runlists[runlist];
+        let recalled = entry.stint.time == Time::Lent && entry.turn.is_of(gfid);
+        if recalled || self.hinted & bit(gfid) != 0 {
             self.claim(runlist, gfid);
         }
     }
@@ -118,7 +119,7 @@ impl Engine {
             return;
         }
         // A save is far from the 4 s that fit.
-        let took_ns = gone.at_ns.wrapping_sub(gone.stint.asked_ns) as u32;
+        let took_ns = gone.at_ns.wrapping_sub(gone.asked_ns) as u32;
         let step_ns = save_ns / LEARNED_STEP;
         let is_ns = if took_ns > save_ns {
             save_ns.saturating_add(step_ns)

@@ -54,6 +54,10 @@ impl Engine {
             self.lift_due();
         }
         self.refresh();
+        for runlist in [RunlistId::COMPUTE, RunlistId::COPY] {
+            // A turn may be over that was kept for one without work.
+            self.schedule(runlist);
+        }
         let now_ns = self.now_ns;
         if self.phases_due_ns > now_ns {
             return;

@@ -2,7 +2,7 @@
 
 use crate::trace::trace;
 use crate::transition::{Now, State, Transition};
-use crate::turns::Turn;
+use crate::turns::{Skipped, Spare, Turn};
 use godwit_types::{Gfid, PreemptMode, RunlistId, SwitchCause, TsgId};
 use static_assertions::const_assert;
 
@@ -123,7 +123,10 @@ pub(crate) struct Gone {
     pub(crate) tsg: TsgId,
     /// `None`: none has left yet.
     pub(crate) gfid: Option<Gfid>,
-    pub(crate) stint: Stint,
+    /// Of its [`Stint`].
+    pub(crate) since_ns: u64,
+    pub(crate) slice_end_ns: u64,
+    pub(crate) asked_ns: u64,
     pub(crate) at_ns: u64,
     pub(crate) mode: Option<PreemptMode>,
     pub(crate) cause: SwitchCause,
@@ -137,7 +140,9 @@ impl Gone {
             None => unreachable!(),
         },
         gfid: None,
-        stint: Stint::NONE,
+        since_ns: 0,
+        slice_end_ns: 0,
+        asked_ns: 0,
         at_ns: 0,
         mode: None,
         cause: SwitchCause::Idle,
@@ -204,6 +209,10 @@ pub(crate) struct Runlist {
     pub(crate) learned_ns: u32,
     /// The vGPU that was lent time last.
     pub(crate) lent: u8,
+    /// vGPUs, by bit, that may have enough of others' time for a switch, as far as they may at all.
+    pub(crate) loans: u32,
+    pub(crate) spare: Option<Spare>,
+    pub(crate) skipped: Skipped,
     /// When the engine is late with what it was asked last; `u64::MAX`: nobody waits for it.
     pub(crate) deadline_ns: u64,
     /// Numbers of the last requests: an answer to an older one says nothing.
@@ -227,6 +236,9 @@ impl Runlist {
         went_ahead: 0,
         learned_ns: 0,
         lent: 0,
+        loans: 0,
+        spare: None,
+        skipped: Skipped::NONE,
         deadline_ns: 0,
         run_seq: 0,
         preempt_seq: 0,

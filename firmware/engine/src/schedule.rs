@@ -16,6 +16,9 @@ use godwit_types::{
 impl Engine {
     /// Queues a group that has work, or parks it while its vGPU stands still.
     pub(crate) fn enqueue(&mut self, tsg: TsgId) {
+        // It may be its vGPU's first, whose turn nobody has looked at.
+        let runlist = self.tsgs[tsg].runlist;
+        self.runlists[runlist].turn.unseen = true;
         self.enqueue_here(tsg);
     }
 
@@ -302,8 +305,18 @@ impl Engine {
         let cause = cause.unwrap_or(stint.cause);
         let Current { tsg, gfid, .. } = current;
         let debt_ns = self.vgpus[gfid].accounts[runlist].debt_ns();
-        self.runlists[runlist].gone =
-            Gone { tsg, gfid: Some(gfid), stint, at_ns: self.now_ns, mode: at, cause, debt_ns };
+        let Stint { since_ns, slice_end_ns, asked_ns, .. } = stint;
+        self.runlists[runlist].gone = Gone {
+            tsg,
+            gfid: Some(gfid),
+            since_ns,
+            slice_end_ns,
+            asked_ns,
+            at_ns: self.now_ns,
+            mode: at,
+            cause,
+            debt_ns,
+        };
         // First the next group, then what is told of this one.
         self.refresh();
         self.schedule(runlist);
@@ -312,9 +325,10 @@ impl Engine {
 
     /// What is told of the group that has left an engine last.
     pub fn switch(&self, runlist: RunlistId) -> Option<Switch> {
-        let Gone { tsg, gfid, stint, at_ns, mode, cause, debt_ns } = self.runlists[runlist].gone;
+        let gone = &self.runlists[runlist].gone;
+        let Gone { tsg, gfid, since_ns, slice_end_ns, asked_ns, at_ns, mode, cause, debt_ns } =
+            *gone;
         let gfid = gfid?;
-        let Stint { since_ns, slice_end_ns, asked_ns, .. } = stint;
         let until_ns = asked_ns.min(at_ns);
         let narrow = |ns: u64| u32::try_from(ns).unwrap_or(u32::MAX);
         Some(Switch {

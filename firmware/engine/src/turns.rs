@@ -5,6 +5,7 @@
 //! resets included. Credit below zero is a *debt*: it makes later turns shorter, and leaves them
 //! out while it is large. So over time each has what its quantum is of a round, whatever it did.
 
+use crate::account::Account;
 use crate::engine::{Engine, bit, each};
 use crate::runlist::{Stint, Time};
 use crate::share::{Unit, scaled};
@@ -21,8 +22,10 @@ pub(crate) struct Turn {
     of: u8,
     /// That of the last one after it whose turn is known to be left out; else its own.
     passed: u8,
-    /// Nobody has looked which those are.
-    unseen: bool,
+    /// Nobody has looked which those are, or since then somebody has come who may be one.
+    pub(crate) unseen: bool,
+    /// What there is to be learned of the switch to it was not learned yet.
+    fresh: bool,
     /// It has begun, and was not found to be over.
     open: bool,
     end_ns: u64,
@@ -32,7 +35,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) const NONE: Self =
-        Self { of: 0, passed: 0, unseen: false, open: false, end_ns: 0, tail_ns: 0 };
+        Self { of: 0, passed: 0, unseen: false, fresh: false, open: false, end_ns: 0, tail_ns: 0 };
 
     pub(crate) fn is_of(&self, gfid: Gfid) -> bool {
         self.open && usize::from(self.of) == gfid.index()
@@ -54,8 +57,46 @@ impl Turn {
     }
 
     fn bit(&self) -> u32 {
-        1u32.checked_shl(self.of.into()).unwrap_or(0)
+        of_bit(self.of)
     }
+}
+
+/// The bit of a number in the order of turns; none for `NOBODY`.
+fn of_bit(of: u8) -> u32 {
+    1u32.checked_shl(of.into()).unwrap_or(0)
+}
+
+/// Bits of all after `from`, up to `to` and with it, as turns go round.
+fn span(from: u8, to: u8) -> u32 {
+    let after = |of: u8| u32::MAX.checked_shl(u32::from(of).wrapping_add(1)).unwrap_or(0);
+    let (to_from, to_to) = (!after(from), !after(to));
+    if to > from { to_to & !to_from } else { to_to | !to_from }
+}
+
+/// What follows when a turn is over in which all others had debts: rounds are left out until one
+/// of them has paid for a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spare {
+    /// Of the others, who comes to that first, and after how many rounds.
+    of: u8,
+    rounds: u32,
+    /// The credit from which on the vGPU whose turn it was has another.
+    worth_ns: i32,
+}
+
+/// Rounds that were left out for a turn that has begun, and are not accounted for yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Skipped {
+    rounds: u32,
+    /// Whose turns those were.
+    among: u32,
+    /// Turns after the first, up to the second, were left out once more.
+    from: u8,
+    to: u8,
+}
+
+impl Skipped {
+    pub(crate) const NONE: Self = Self { rounds: 0, among: 0, from: 0, to: 0 };
 }
 
 /// Who is to run, for how long, and whose time it is.
@@ -134,11 +175,20 @@ impl Engine {
         let keeps = self.rules.policy.keeps() && idle_ns < self.round_ns;
         let among = if keeps { self.sharing } else { waiting };
         let mut of = self.turn_after(runlist, among);
+        let all_owed = self.runlists[runlist].spare.is_some();
+        if all_owed {
+            of = self.pay(runlist, among, of);
+        }
         let mut slice_ns = self.length_ns(runlist, of);
         if slice_ns < self.shortest_ns as i32 {
-            of = self.leave_out(runlist, among, NOBODY);
-            // If all of them have debts, one has a turn all the same.
-            slice_ns = self.length_ns(runlist, of).max(self.shortest_ns as i32);
+            if !all_owed {
+                // Something has changed since it was looked at. Of two with debts, the second has
+                // a turn: it pays for it later.
+                self.leave_out_one(runlist, of);
+                of = self.turn_after(runlist, among);
+                slice_ns = self.length_ns(runlist, of);
+            }
+            slice_ns = slice_ns.max(self.shortest_ns as i32);
         }
         if self.runlists[runlist].went_ahead != 0 {
             self.come_round(runlist, of);
@@ -148,6 +198,7 @@ impl Engine {
                 let vgpu = &mut self.vgpus[gfid];
                 let quantum_ns = vgpu.turn_ns;
                 vgpu.accounts[runlist].loan_ns = vgpu.elastic_ns;
+                self.runlists[runlist].loans |= bit(gfid);
                 let slice_ns = vgpu.accounts[runlist].begin(quantum_ns, slice_ns);
                 (slice_ns, vgpu.throttle.tail_ns(slice_ns))
             }
@@ -158,7 +209,7 @@ impl Engine {
         };
         let end_ns = self.after_here(slice_ns.into());
         self.runlists[runlist].turn =
-            Turn { of, passed: of, unseen: true, open: true, end_ns, tail_ns };
+            Turn { of, passed: of, unseen: true, fresh: true, open: true, end_ns, tail_ns };
     }
 
     /// What is left of a turn is worth a switch from this length on.
@@ -188,46 +239,116 @@ impl Engine {
 
     /// Leaves turns out that are too short, up to one that is not, or to that of `last`. Returns
     /// whose that is.
-    #[cold]
-    #[inline(never)]
     fn leave_out(&mut self, runlist: RunlistId, among: u32, last: u8) -> u8 {
+        let mut next = self.turn_after(runlist, among);
         for _ in 0..VGPU_COUNT {
-            let next = self.turn_after(runlist, among);
-            let left_out = self.length_ns(runlist, next) < self.shortest_ns as i32;
-            let Some(gfid) = Gfid::from_index(next.into()).filter(|_| left_out && next != last)
-            else {
-                return next;
-            };
+            if next == last || self.length_ns(runlist, next) >= self.shortest_ns as i32 {
+                break;
+            }
+            self.leave_out_one(runlist, next);
+            next = self.turn_after(runlist, among);
+        }
+        next
+    }
+
+    #[cold]
+    fn leave_out_one(&mut self, runlist: RunlistId, of: u8) {
+        if let Some(gfid) = Gfid::from_index(of.into()) {
             let vgpu = &mut self.vgpus[gfid];
             vgpu.accounts[runlist].leave_out(vgpu.turn_ns);
-            self.runlists[runlist].turn.passed = next;
+            self.runlists[runlist].turn.passed = of;
         }
-        self.turn_after(runlist, among)
+    }
+
+    /// Whose turn is next where all others had debts when it was looked at. That takes as long for
+    /// any number of vGPUs: who of them is first is known.
+    #[cold]
+    #[inline(never)]
+    fn pay(&mut self, runlist: RunlistId, among: u32, first: u8) -> u8 {
+        let entry = &mut self.runlists[runlist];
+        let turn = entry.turn;
+        let (Some(spare), false) = (entry.spare.take(), turn.unseen) else { return first };
+        let own = Gfid::from_index(first.into()).filter(|_| first == turn.of);
+        let rounds = own.map_or(u32::MAX, |gfid| {
+            let vgpu = &self.vgpus[gfid];
+            vgpu.accounts[runlist].rounds_to(spare.worth_ns, vgpu.turn_ns)
+        });
+        let (of, rounds) =
+            if rounds <= spare.rounds { (first, rounds) } else { (spare.of, spare.rounds) };
+        let Some(gfid) = Gfid::from_index(of.into()).filter(|gfid| among & bit(*gfid) != 0) else {
+            return first;
+        };
+        if rounds != 0 {
+            self.catch_up(runlist);
+            let vgpu = &mut self.vgpus[gfid];
+            vgpu.accounts[runlist].leave_out_rounds(vgpu.turn_ns, rounds);
+            let (among, from) = (among & !bit(gfid), turn.passed);
+            self.runlists[runlist].skipped = Skipped { rounds, among, from, to: of };
+        }
+        of
+    }
+
+    fn catch_up(&mut self, runlist: RunlistId) {
+        if self.runlists[runlist].skipped.among != 0 {
+            self.account_skipped(runlist);
+        }
+    }
+
+    /// Accounts for the rounds that were left out.
+    #[cold]
+    #[inline(never)]
+    fn account_skipped(&mut self, runlist: RunlistId) {
+        let skipped = core::mem::replace(&mut self.runlists[runlist].skipped, Skipped::NONE);
+        let more = span(skipped.from, skipped.to);
+        for gfid in each(skipped.among) {
+            let rounds = skipped.rounds.saturating_add(u32::from(more & bit(gfid) != 0));
+            let vgpu = &mut self.vgpus[gfid];
+            vgpu.accounts[runlist].leave_out_rounds(vgpu.turn_ns, rounds);
+        }
     }
 
     /// The vGPUs from the last turn to this one may go ahead again.
     #[cold]
     fn come_round(&mut self, runlist: RunlistId, of: u8) {
-        let after = |of: u8| u32::MAX.checked_shl(u32::from(of).wrapping_add(1)).unwrap_or(0);
         let entry = &mut self.runlists[runlist];
-        let last = entry.turn.of;
-        let (to_last, to_this) = (!after(last), !after(of));
-        let passed = if of > last { to_this & !to_last } else { to_this | !to_last };
-        entry.went_ahead &= !passed;
+        entry.went_ahead &= !span(entry.turn.of, of);
     }
 
     /// Leaves out turns whose time will come when the one that is under way is over: what that
     /// costs is not spent between two groups.
     pub(crate) fn look_ahead(&mut self, runlist: RunlistId) {
+        self.catch_up(runlist);
         let turn = self.runlists[runlist].turn;
+        if turn.fresh {
+            self.runlists[runlist].turn.fresh = false;
+            self.note_save(runlist);
+        }
         if !turn.unseen {
             return;
         }
         self.runlists[runlist].turn.unseen = false;
-        self.note_save(runlist);
         let keeps = self.rules.policy.keeps();
         let among = if keeps { self.sharing } else { self.waiting(runlist) };
-        self.leave_out(runlist, among | turn.bit(), turn.of);
+        let next = self.leave_out(runlist, among | turn.bit(), turn.of);
+        let all_owe = next == turn.of && next != NOBODY;
+        self.runlists[runlist].spare = all_owe.then(|| self.spare(runlist, among & !turn.bit()));
+    }
+
+    /// What follows when the turn is over that is under way, if these all have debts.
+    fn spare(&self, runlist: RunlistId, others: u32) -> Spare {
+        let averaging = self.rules.averaging();
+        let worth_ns = |vgpu: &Vgpu| Account::worth_ns(vgpu.turn_ns, self.shortest_ns, averaging);
+        let of = self.runlists[runlist].turn.of;
+        let own_ns = Gfid::from_index(of.into()).map_or(0, |gfid| worth_ns(&self.vgpus[gfid]));
+        let mut spare = Spare { of, rounds: u32::MAX, worth_ns: own_ns };
+        for gfid in each(others) {
+            let vgpu = &self.vgpus[gfid];
+            let rounds = vgpu.accounts[runlist].rounds_to(worth_ns(vgpu), vgpu.turn_ns);
+            if rounds < spare.rounds {
+                (spare.of, spare.rounds) = (gfid.index() as u8, rounds);
+            }
+        }
+        spare
     }
 
     /// The turn after the last one, among those of these vGPUs and of nobody.
@@ -248,24 +369,18 @@ impl Engine {
     /// Who may have time that its owner does not use: with fixed share, up to a cap.
     #[inline(never)]
     fn borrower(&mut self, runlist: RunlistId, waiting: u32, left_ns: u64) -> Option<Choice> {
-        let mut candidates = waiting & self.elastic;
-        let after = self.runlists[runlist].lent;
-        for _ in 0..VGPU_COUNT {
-            let turned = candidates.rotate_right(u32::from(after).wrapping_add(1));
-            let place = turned.trailing_zeros().wrapping_add(u32::from(after)).wrapping_add(1);
-            let gfid = Gfid::from_index((place % u32::BITS) as usize)?;
-            if turned == 0 {
-                return None;
-            }
-            let loan_ns = u64::from(self.vgpus[gfid].accounts[runlist].loan_ns);
-            let slice_ns = loan_ns.min(left_ns);
-            if slice_ns >= u64::from(self.shortest_ns) {
-                self.runlists[runlist].lent = gfid.index() as u8;
-                return Some(Choice { gfid, slice_ns, time: Time::Lent });
-            }
-            candidates &= !bit(gfid);
+        let entry = &mut self.runlists[runlist];
+        let candidates = waiting & self.elastic & entry.loans;
+        if candidates == 0 || left_ns < self.shortest_ns.into() {
+            return None;
         }
-        None
+        let after = u32::from(entry.lent).wrapping_add(1);
+        let turned = candidates.rotate_right(after);
+        let place = turned.trailing_zeros().wrapping_add(after) % u32::BITS;
+        let gfid = Gfid::from_index(place as usize)?;
+        entry.lent = place as u8;
+        let loan_ns = u64::from(self.vgpus[gfid].accounts[runlist].loan_ns);
+        Some(Choice { gfid, slice_ns: loan_ns.min(left_ns), time: Time::Lent })
     }
 
     /// Charges a group's vGPU with the time that it had the engine.
@@ -285,7 +400,12 @@ impl Engine {
             Time::Lent => {
                 let loan_ns = u64::from(account.loan_ns);
                 account.loan_ns = loan_ns.saturating_sub(used_ns) as u32;
+                // What is left of it is worth no switch.
+                let spent = account.loan_ns < self.shortest_ns;
                 account.charge(used_ns.saturating_sub(loan_ns));
+                if spent {
+                    self.runlists[runlist].loans &= !bit(gfid);
+                }
             }
         }
     }
@@ -375,7 +495,7 @@ impl Engine {
             let lent = fixed && vgpu.throttle == Throttle::NONE;
             let cap = if lent { u32::from(vgpu.share.cap) } else { 0 };
             vgpu.elastic_ns = unit.of(cap.saturating_sub(own));
-            if vgpu.elastic_ns != 0 {
+            if vgpu.elastic_ns >= self.shortest_ns {
                 self.elastic |= bit(gfid);
             }
             if slice_ns == slice_before_ns {

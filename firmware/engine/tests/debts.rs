@@ -4,8 +4,8 @@
 mod rig;
 
 use godwit_engine::{ChannelRecord, Command, Event, Reject, VgpuRecord};
-use godwit_types::{GuestTsgId, Policy, RingConfig, RunlistId, Share, SlotId};
-use rig::{Ack, MS, PROFILE, Rig, channel, gfid, sharing};
+use godwit_types::{GuestTsgId, Policy, RingConfig, RunlistId, Scheduling, Share, SlotId};
+use rig::{Ack, MS, PROFILE, Rig, channel, gfid, near, parts, scheduling, sharing};
 
 const ALIKE: Share = Share::DEFAULT;
 /// What no debt is above.
@@ -113,4 +113,34 @@ fn a_debt_ends_with_its_vgpu() {
     rig.pass(MS);
     restore(&mut rig, 2, [0; 2]);
     assert_eq!(saved_at_rest(&mut rig, 2).debts_ns, [0; 2]);
+}
+
+#[test]
+fn where_all_have_debts_each_has_its_part() {
+    for policy in [Policy::BestEffort, Policy::EqualShare] {
+        let weights = [1, 1, 4];
+        let shares = weights.map(|weight| Share { weight, ..ALIKE });
+        let mut rig = sharing(policy, &shares, 3);
+        let slice_ns = Some(MS);
+        rig.must(1, Command::SetScheduling(Scheduling { slice_ns, ..scheduling(policy) }));
+        // Each time as late as a turn is long, which is more than is paid of a debt in parts.
+        rig.runlist(RunlistId::COMPUTE).ack = Ack::Late(900_000);
+        rig.pass(1_000 * MS);
+        let found = parts(&mut rig, 3, 20_000 * MS);
+        near(&found, &weights.map(|weight| f64::from(weight) * 100.0 / 6.0));
+    }
+}
+
+#[test]
+fn a_debt_as_large_as_there_are_is_paid_beside_others_with_debts() {
+    let mut rig = sharing(Policy::BestEffort, &[ALIKE; 1], 1);
+    restore(&mut rig, 2, [MOST_NS, 0]);
+    rig.runlist(RunlistId::COMPUTE).ack = Ack::Late(900_000);
+    rig.pass(200 * MS);
+    rig.must(2, Command::Start);
+    let from_ns = rig.now_ns;
+    rig.pass(2_000 * MS);
+    let [first, second] = [1, 2].map(|raw| rig.attained_ns(raw, from_ns));
+    let more_ns = first.saturating_sub(second);
+    assert!(more_ns.abs_diff(u64::from(MOST_NS)) < 6 * MS, "{first} and {second}");
 }

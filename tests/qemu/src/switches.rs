@@ -3,7 +3,7 @@
 use crate::{Rig, Work, mcu};
 use godwit_regs::map::runlist;
 use godwit_shim::SteppedCall;
-use godwit_types::{Policy, RunlistId, Scheduling, Share};
+use godwit_types::{Policy, RunlistId, SLICE_NS_MIN, Scheduling, Share};
 use serde::Serialize;
 use std::error::Error;
 
@@ -14,19 +14,74 @@ struct Load {
     /// Of each, that have work.
     channels: u16,
     policy: Policy,
+    turns: Turns,
+}
+
+/// How the turns of a load's vGPUs differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turns {
+    Alike,
     /// The last two vGPUs have turns a hundred times as long as the others', which are left out
     /// most of the time.
-    uneven: bool,
+    Uneven,
+    /// All let go of the engine as late as another turn is long, so that all have debts.
+    Debts,
+    /// Two vGPUs without work have turns that the others may have parts of: all of them in the
+    /// first, and in the second only the one whose own turn is between the two.
+    Lent,
+}
+
+impl Turns {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Alike => "alike",
+            Self::Uneven => "uneven",
+            Self::Debts => "all in debt",
+            Self::Lent => "lent",
+        }
+    }
+
+    /// What a vGPU is due.
+    fn share(self, number: u32, vgpus: u32) -> Share {
+        let whole = u32::from(Share::WHOLE);
+        let uneven = self == Self::Uneven && number + 2 >= vgpus;
+        let (part, cap) = match self {
+            Self::Lent if Self::is_idle(self, number) => (whole * 35 / 100, 0),
+            Self::Lent => (whole * 30 / 100 / (vgpus - 2), whole * 30 / 100 * 3 / (vgpus - 2)),
+            // Nothing is nobody's part, which would end by an alarm.
+            Self::Alike | Self::Uneven | Self::Debts => (whole.div_ceil(vgpus), 0),
+        };
+        Share {
+            weight: if uneven { 100 } else { 1 },
+            part: part as u16,
+            cap: cap as u16,
+            ..Share::DEFAULT
+        }
+    }
+
+    fn is_idle(self, number: u32) -> bool {
+        self == Self::Lent && (number == 0 || number == 2)
+    }
+}
+
+/// How late they let go of an engine with [`Turns::Debts`]: not too late for the deadline.
+const LATE_NS: u64 = 950_000;
+
+const fn load(vgpus: u32, channels: u16, policy: Policy, turns: Turns) -> Load {
+    Load { vgpus, channels, policy, turns }
 }
 
 /// The first is that with the fewest channels, and the third that with all that there are.
-const LOADS: [Load; 6] = [
-    Load { vgpus: 2, channels: 1, policy: Policy::BestEffort, uneven: false },
-    Load { vgpus: 32, channels: 2, policy: Policy::BestEffort, uneven: false },
-    Load { vgpus: 32, channels: 64, policy: Policy::BestEffort, uneven: false },
-    Load { vgpus: 32, channels: 2, policy: Policy::FixedShare, uneven: false },
-    Load { vgpus: 32, channels: 2, policy: Policy::BestEffort, uneven: true },
-    Load { vgpus: 32, channels: 2, policy: Policy::EqualShare, uneven: true },
+const LOADS: [Load; 9] = [
+    load(2, 1, Policy::BestEffort, Turns::Alike),
+    load(32, 2, Policy::BestEffort, Turns::Alike),
+    load(32, 64, Policy::BestEffort, Turns::Alike),
+    load(32, 2, Policy::FixedShare, Turns::Alike),
+    load(32, 2, Policy::BestEffort, Turns::Uneven),
+    load(32, 2, Policy::EqualShare, Turns::Uneven),
+    load(2, 1, Policy::BestEffort, Turns::Debts),
+    load(8, 2, Policy::EqualShare, Turns::Debts),
+    load(32, 2, Policy::FixedShare, Turns::Lent),
 ];
 /// More than a round.
 const SETTLE_NS: u64 = 60_000_000;
@@ -42,8 +97,8 @@ pub struct SwitchCount {
     pub channels: u32,
     /// Who gets the time.
     pub policy: &'static str,
-    /// Whether turns are of very different lengths.
-    pub uneven: bool,
+    /// How their turns differ.
+    pub turns: &'static str,
     /// From the end of a slice to the request to start the next group, at worst: the device takes
     /// the group off by itself, so these begin with the interrupt that says so.
     pub start: u32,
@@ -81,17 +136,20 @@ fn policy_name(policy: Policy) -> &'static str {
 }
 
 fn count(board: &str, load: Load) -> Result<SwitchCount, Box<dyn Error>> {
-    let Load { vgpus, channels, policy, uneven } = load;
+    let Load { vgpus, channels, policy, turns } = load;
     let mut rig = Rig::new(&mcu(board))?;
-    rig.host.set_scheduling(Scheduling { policy, ..Scheduling::DEFAULT })?;
+    let slice_ns = (turns == Turns::Debts).then_some(SLICE_NS_MIN);
+    rig.host.set_scheduling(Scheduling { policy, slice_ns, ..Scheduling::DEFAULT })?;
     let mut works: Vec<Work> = Vec::new();
     for number in 0..vgpus {
         let mut work = rig.endless_work_on(channels)?;
-        // Nothing is nobody's part, which would end by an alarm.
-        let part = u32::from(Share::WHOLE).div_ceil(vgpus) as u16;
-        let weight = if uneven && number + 2 >= vgpus { 100 } else { 1 };
-        rig.host.set_share(work.gfid, Share { weight, part, ..Share::DEFAULT })?;
-        work.submit(&mut rig.host)?;
+        rig.host.set_share(work.gfid, turns.share(number, vgpus))?;
+        if !turns.is_idle(number) {
+            work.submit(&mut rig.host)?;
+        }
+        if turns == Turns::Debts {
+            rig.host.card_mut().gpu_mut().set_stubborn(work.gfid, LATE_NS);
+        }
         rig.host.settle();
         works.push(work);
     }
@@ -125,7 +183,7 @@ fn count(board: &str, load: Load) -> Result<SwitchCount, Box<dyn Error>> {
         vgpus,
         channels: vgpus * u32::from(channels),
         policy: policy_name(policy),
-        uneven,
+        turns: turns.name(),
         start: switches.iter().map(|switch| switch.0).max().unwrap_or(0),
         call: switches.iter().map(|switch| switch.1).max().unwrap_or(0),
     })

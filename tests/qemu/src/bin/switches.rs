@@ -69,7 +69,7 @@ fn table(board: &str, counts: &[SwitchCount]) -> Table {
             count.vgpus.to_string(),
             count.channels.to_string(),
             count.policy.to_owned(),
-            if count.uneven { "uneven" } else { "alike" }.to_owned(),
+            count.turns.to_owned(),
             count.start.to_string(),
             count.call.to_string(),
         ]);
