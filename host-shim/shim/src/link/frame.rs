@@ -154,6 +154,11 @@ impl LinkFraming {
         }
     }
 
+    /// Whether bytes have come that are no whole frame yet, or wait to be polled.
+    pub(crate) fn is_within_frame(&self) -> bool {
+        self.read < self.taken.len()
+    }
+
     /// The peer's next message, if all of it is there.
     ///
     /// # Errors
