@@ -1,6 +1,6 @@
 //! What goes between hosts: the messages of moves, and what an operator decides when none do.
 
-use crate::link::{Link, LinkCut, Pace, SentFrame, Way};
+use crate::link::{Link, LinkCut, LinkFlip, Pace, SentFrame, Way};
 use crate::moves::Move;
 use crate::vgpu::Home;
 use crate::world::{HostId, VgpuId, World};
@@ -219,6 +219,12 @@ impl World {
         let link = self.link_between(a, b);
         link.planned.extend(cuts);
         link.transcript.get_or_insert_default();
+    }
+
+    /// Has a bit of the next connection between two hosts arrive wrong. Whoever refuses it ends the
+    /// connection.
+    pub fn plan_flip(&mut self, a: HostId, b: HostId, flip: LinkFlip) {
+        self.link_between(a, b).flip = Some(flip);
     }
 
     /// What was sent between two hosts since [`Self::plan_cuts`].

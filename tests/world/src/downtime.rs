@@ -220,6 +220,21 @@ pub fn bounded(seed: u64, max_ns: u64) -> Case {
     }
 }
 
+/// Pages that the vGPU of a [`standstill`] writes all the time: 16 MiB.
+const WORKING_SET: u32 = 4096;
+
+/// A case of how long a vGPU stands still that has so much and writes little of it, but that all
+/// the time.
+pub fn standstill(fb_bytes: u64, live: Option<Live>, scale: (u64, u64)) -> Case {
+    // The kernel must run until the move is over: it is copied once, and some more.
+    let byte_ps = 80 * scale.0 / scale.1;
+    let instruction_ps = 1_000 * scale.0 / scale.1;
+    let round_ps = u64::from(WORKING_SET) * 6 * instruction_ps;
+    let rounds = (fb_bytes * byte_ps * 2 + 100_000_000_000) / round_ps;
+    let (pages, policy) = (WORKING_SET, Policy::BestEffort);
+    Case { seed: 1, fb_bytes, pages, rounds, live, scale, neighbours: 0, policy }
+}
+
 /// How a vGPU goes back and forth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -53,7 +53,7 @@ pub use evacuate::{EvacuateSpec, EvacuationReport, LegReport};
 pub use events::{Action, EventId, MoveSpec, ResumeSpec, SuspendSpec, Trigger};
 pub use host::HostSpec;
 pub use jobs::{JobSource, JobSpec};
-pub use link::{LinkCut, SentFrame, Way};
+pub use link::{LinkCut, LinkFlip, SentFrame, Way};
 pub use remote::{AwaySpec, RemoteState};
 pub use report::{
     JobReport, MoveKind, MoveReport, NeighbourReport, PhaseBytes, Place, ShareReport, Throughput,

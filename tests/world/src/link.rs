@@ -26,6 +26,21 @@ pub struct LinkCut {
     pub notice_ns: [u64; 2],
 }
 
+/// A bit that is to arrive wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkFlip {
+    /// In which direction bits are counted.
+    pub way: Way,
+    /// Which one of the connection.
+    pub bit: u64,
+}
+
+/// How long a connection lasts at most on which a bit was flipped: whoever waits for the rest of a
+/// frame that has become longer hears nothing more, and ends it.
+const FLIPPED_NS: u64 = 1_000_000;
+/// For how long there is none then.
+const REFUSED_NS: u64 = 100_000;
+
 /// A frame that was sent, and where its bytes are in its direction of its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentFrame {
@@ -78,6 +93,9 @@ pub(crate) struct Link {
     cuts: u32,
     /// Cuts to come, the next one first.
     pub(crate) planned: VecDeque<LinkCut>,
+    /// A bit that is to be flipped, and when a connection ends of which one was.
+    pub(crate) flip: Option<LinkFlip>,
+    flipped_until_ns: Option<u64>,
     /// What was sent, if anybody wants to know.
     pub(crate) transcript: Option<Vec<SentFrame>>,
 }
@@ -167,7 +185,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// When what has arrived is none, which a link in one process rules out.
+    /// When what has arrived is none, which a link in one process rules out. One on which a bit was
+    /// flipped ends then.
     pub(crate) fn receive(
         &mut self,
         way: Way,
@@ -176,7 +195,12 @@ impl Link {
         loop {
             // The framing of the end that takes is that which sends the other way.
             let taker = &mut self.ways[1 - way as usize].framing;
-            if let Some(message) = taker.poll_message()? {
+            let message = taker.poll_message();
+            if self.flipped_until_ns.is_some_and(|end_ns| message.is_err() || end_ns <= now_ns) {
+                self.cut(now_ns, REFUSED_NS, [0, 0]);
+                return Ok(None);
+            }
+            if let Some(message) = message? {
                 return Ok(Some(message));
             }
             if let Some(cut) = self.planned.front().copied()
@@ -196,6 +220,13 @@ impl Link {
                 return Ok(None);
             };
             bytes.truncate(left.try_into().unwrap_or(usize::MAX));
+            if let Some(LinkFlip { bit, .. }) = self.flip.filter(|flip| flip.way == way)
+                && let Some(at) = (bit / 8).checked_sub(direction.arrived)
+                && let Some(byte) = bytes.get_mut(at as usize)
+            {
+                *byte ^= 1 << (bit % 8);
+                (self.flip, self.flipped_until_ns) = (None, Some(now_ns + FLIPPED_NS));
+            }
             direction.arrived += bytes.len() as u64;
             self.messages += 1;
             self.ways[1 - way as usize].framing.feed(&bytes);
@@ -232,6 +263,7 @@ impl Link {
             (direction.free_ns, direction.sent, direction.arrived) = (0, 0, 0);
         }
         self.connected = false;
+        self.flipped_until_ns = None;
         self.cut_ns = now_ns;
         self.notice_ns = notice_ns;
         self.cut_until_ns = now_ns.saturating_add(down_ns);
@@ -313,6 +345,28 @@ mod tests {
             link.connect(PACE);
             assert_eq!(link.receive(Way::Back, 1_000), Ok(None));
             assert!(link.is_cut(1_000), "cut at {at}");
+        }
+    }
+    #[test]
+    fn a_flipped_bit_ends_the_connection_and_nothing_of_its_frame_is_believed() {
+        let frame = 8 * (alive().encode().len() as u64 + 8);
+        for bit in 16 * 8..16 * 8 + frame {
+            let (mut link, pace) = link(&[]);
+            link.flip = Some(LinkFlip { way: Way::Forth, bit });
+            for _ in 0..2 {
+                link.send(Way::Forth, pace, &alive());
+            }
+            // At once, or after a while in which nothing more comes of a frame that has grown.
+            let (soon, late) = (pace.now_ns + 1_000, pace.now_ns + 1_000 + FLIPPED_NS);
+            assert_eq!(link.receive(Way::Forth, soon), Ok(None), "bit {bit}");
+            assert_eq!(link.receive(Way::Forth, late), Ok(None), "bit {bit}");
+            assert_eq!(link.known_cuts(0, late), 1, "bit {bit}");
+            let (now_ns, again) = (late + REFUSED_NS, late + REFUSED_NS + 1_000);
+            link.connect(Pace { now_ns, ..PACE });
+            assert_eq!(link.receive(Way::Forth, again), Ok(None));
+            assert_eq!(link.receive(Way::Back, again), Ok(None));
+            link.send(Way::Forth, Pace { now_ns: again, ..PACE }, &alive());
+            assert_eq!(link.receive(Way::Forth, again + 1_000), Ok(Some(alive())), "one flip");
         }
     }
 }

@@ -302,7 +302,7 @@ impl World {
             vgpu: one.vgpu,
             kind: if one.live { MoveKind::Live } else { MoveKind::StopAndCopy },
             outcome,
-            blackout_ns: first_ns.zip(one.last_ns).map(|(first, last)| first.saturating_sub(last)),
+            blackout_ns: self.blackout_ns(one.vgpu, one.last_ns, first_ns),
             estimate: one.estimate,
             total_ns: self.now_ns - one.began_ns,
             rounds: one.stats.rounds,
@@ -324,6 +324,26 @@ impl World {
         }
         self.finish_transfer(report, one.began_ns);
         None
+    }
+
+    /// How long a vGPU stood still, between its last instruction where it was and its first where
+    /// it is. One whose first came before its last has run in two places, which is a problem.
+    pub(crate) fn blackout_ns(
+        &mut self,
+        vgpu: VgpuId,
+        last_ns: Option<u64>,
+        first_ns: Option<u64>,
+    ) -> Option<u64> {
+        let (last, first) = (last_ns?, first_ns?);
+        let blackout_ns = first.checked_sub(last);
+        if blackout_ns.is_none() {
+            let (name, seed) = (&self.vgpus[vgpu.0].name, self.config.seed);
+            self.problem(format!(
+                "{name} ran in two places: its first instruction where it is was at {first} ns, \
+                 before its last where it was, at {last} ns (seed {seed})"
+            ));
+        }
+        blackout_ns
     }
 
     /// Whether a vGPU that was at work and runs again will show its first instruction.

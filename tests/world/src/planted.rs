@@ -68,6 +68,19 @@ fn says(world: &World, what: &str) {
 }
 
 #[test]
+fn a_first_instruction_before_the_last_is_told_with_both_times_and_the_seed() {
+    let mut world = world();
+    let vgpu = VgpuId(0);
+    assert_eq!(world.blackout_ns(vgpu, Some(500), Some(500)), Some(0));
+    assert_eq!(world.blackout_ns(vgpu, Some(500), Some(742)), Some(242));
+    assert_eq!(world.blackout_ns(vgpu, Some(500), None), None);
+    assert_eq!(world.problems(), [] as [String; 0]);
+    assert_eq!(world.blackout_ns(vgpu, Some(500), Some(499)), None);
+    says(&world, "vgpu0 ran in two places");
+    says(&world, "at 499 ns, before its last where it was, at 500 ns (seed 1)");
+}
+
+#[test]
 fn a_byte_of_one_vgpu_in_anothers_partition_is_found() {
     // Across the end of a piece that is looked through at once, too, wherever these begin.
     for (other, at) in [(1, 100), (2, 100), (1, 64 * 1024 - 9), (2, 2 * 64 * 1024 - 31)] {

@@ -226,7 +226,7 @@ impl World {
         let last_ns = vgpu.last_ns;
         let node = &self.hosts[one.host.0];
         let first_ns = node.host.card().gpu().stats(gfid).first_instruction_ns;
-        let blackout_ns = first_ns.zip(last_ns).map(|(first, last)| node.world_ns(first) - last);
+        let first_ns = first_ns.map(|at| node.world_ns(at));
         if self.waits_for_first(one.vgpu, one.began_ns, last_ns, first_ns) {
             self.resumes.push(one);
             return;
@@ -234,7 +234,7 @@ impl World {
         let total_ns = self.now_ns - one.began_ns;
         let stats = one.resume.stats();
         let mut report = ended(one.vgpu, MoveKind::Resume, Ok(()), total_ns, stats);
-        report.blackout_ns = blackout_ns;
+        report.blackout_ns = self.blackout_ns(one.vgpu, last_ns, first_ns);
         let vgpu = &mut self.vgpus[one.vgpu.0];
         report.old = vgpu.last_place.map(|(host, placement)| Place { host, placement });
         if let Some((_, placement)) = one.resume.home() {

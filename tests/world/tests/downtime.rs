@@ -4,7 +4,7 @@
 
 use godwit_shim::{Downtime, Estimate, Live, Otherwise};
 use godwit_types::{Policy, Throttle};
-use godwit_world::downtime::{Case, Outcome, bounded, run};
+use godwit_world::downtime::{Case, Outcome, bounded, run, standstill};
 
 const MS: u64 = 1_000_000;
 const MIB: u64 = 1 << 20;
@@ -47,6 +47,23 @@ fn a_bound_that_the_writer_would_break_is_kept() {
     assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
     assert!(outcome.throttle > Throttle::NONE, "{outcome:?}");
     is_as_expected(&outcome);
+}
+
+#[test]
+fn and_so_it_is_beside_neighbours_that_have_as_many_turns() {
+    let case = bounded(8, 20 * MS);
+    assert_eq!((case.neighbours, case.policy), (2, Policy::EqualShare));
+    let outcome = run(&case).unwrap();
+    assert!(blackout(&outcome) <= 20 * MS, "{outcome:?}");
+}
+
+#[test]
+fn a_live_move_takes_a_twentieth_of_the_blackout_of_a_stop_and_copy() {
+    // At half the size at which the benchmark is held to that: the less there is, the harder.
+    let of = |live| blackout(&run(&standstill(512 * MIB, live, (1, 1))).unwrap());
+    let live = of(Some(Live { rounds_max: 5, pages_enough: 64, downtime: None }));
+    let still = of(None);
+    assert!(20 * live <= still, "{live} ns of {still} ns");
 }
 
 #[test]

@@ -148,6 +148,22 @@ fn a_kernel_moves_to_another_process_over_a_unix_socket() {
 }
 
 #[test]
+fn a_bound_that_cannot_be_kept_stops_the_move_unless_it_is_to_come_to_pass() {
+    let folder = Folder::new();
+    // A link on which nothing is said within a millisecond.
+    let slow = SCENARIO.replace("seed = 5", "seed = 5\ncosts_scale = \"100/1\"");
+    fs::write(folder.path("s.toml"), slow).unwrap();
+    for how in ["", "--otherwise give-up"] {
+        let (_receiver, address) = folder.receive("--listen unix:link");
+        let (sent, text) = folder.send(&address, &format!("--max-downtime 1 {how}"));
+        assert!(!sent && text.contains("could not be moved with 1 ms of downtime"), "{text}");
+        assert!(text.contains("job product: "), "{text}");
+    }
+    let (receiver, address) = folder.receive("--listen unix:link");
+    moved(folder.send(&address, "--max-downtime 1 --otherwise move"), receiver);
+}
+
+#[test]
 fn a_kernel_moves_between_microcontrollers_of_two_processes() {
     let folder = Folder::new();
     let (receiver, address) = folder.receive("--listen unix:link --mcu qemu");
@@ -248,6 +264,12 @@ fn plaintext_beyond_this_machine_and_half_of_tls_are_refused() {
         ("send s.toml --vgpu two --to unix:link", "no vGPU `two`"),
         ("send s.toml --vgpu other --to unix:link", "must have one job"),
         ("send s.toml --vgpu one --to link", "an address is"),
+        ("send s.toml --vgpu one --to unix:link --otherwise move", "--max-downtime <MS>"),
+        ("send s.toml --vgpu one --to unix:link --max-downtime 5 --otherwise x", "give-up, move"),
+        (
+            "send s.toml --vgpu one --to unix:link --max-downtime 5 --max-rounds 0",
+            "allowed: --max-downtime with --max-rounds of 1 or more",
+        ),
         ("resolve nowhere", "there is no journal"),
     ] {
         let output = folder.godwit(words).output().unwrap();

@@ -154,6 +154,11 @@ impl LinkFraming {
         }
     }
 
+    /// Whether bytes have come that are no whole frame yet, or wait to be polled.
+    pub(crate) fn is_within_frame(&self) -> bool {
+        self.read < self.taken.len()
+    }
+
     /// The peer's next message, if all of it is there.
     ///
     /// # Errors
@@ -299,20 +304,26 @@ mod tests {
     #[test]
     fn a_bit_that_is_wrong_anywhere_is_no_other_message() {
         let (mut one, other) = pair();
-        let message = LinkMessage::Return(TOKEN, "why".into());
-        one.send(&message);
-        let bytes = sent(&mut one);
-        for bit in 0..bytes.len() * 8 {
-            let mut bytes = bytes.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let mut other = other.clone();
-            other.feed(&bytes);
-            // A length that grew waits for the rest, whose CRC cannot be right.
-            assert!(matches!(other.poll_message(), Ok(None) | Err(_)), "bit {bit}");
-            other.feed(&vec![0; MESSAGE_MAX]);
-            assert!(other.poll_message().is_err(), "bit {bit}");
-            assert!(other.poll_message().is_err(), "it stays broken");
-            assert_eq!(other.version(), None);
+        one.send(&LinkMessage::Return(TOKEN, "why".into()));
+        let message = sent(&mut one);
+        one.keep_alive();
+        let keep_alive = sent(&mut one);
+        let hello = sent(&mut LinkFraming::new());
+        for (bytes, other) in
+            [(message, &other), (keep_alive, &other), (hello, &LinkFraming::new())]
+        {
+            for bit in 0..bytes.len() * 8 {
+                let mut bytes = bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let mut other = other.clone();
+                other.feed(&bytes);
+                // A length that grew waits for the rest, whose CRC cannot be right.
+                assert!(matches!(other.poll_message(), Ok(None) | Err(_)), "bit {bit}");
+                other.feed(&vec![0; MESSAGE_MAX]);
+                assert!(other.poll_message().is_err(), "bit {bit}");
+                assert!(other.poll_message().is_err(), "it stays broken");
+                assert_eq!(other.version(), None);
+            }
         }
     }
 

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const WINDOW_BYTES: usize = 256 * 1024;
 /// Bytes that are received in one go.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a frame that is not whole that are a sign of life: more than the keep-alives of a
+/// silence. A frame whose length has grown on the way would take those for its message.
+const HEARD_BYTES: usize = 256;
 /// How long a host may take to answer a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,8 @@ pub struct LinkPort {
     /// When the peer was heard of last, and when it took something, or had nothing to take.
     heard: Instant,
     taken: Instant,
+    /// Bytes of a frame that is not whole that have come since.
+    unheard_bytes: usize,
     /// When something was said last.
     said: Instant,
     /// Nothing can be sent any more, and why. What the peer said before is still to be read.
@@ -69,6 +74,7 @@ impl LinkPort {
             silence: SILENCE,
             heard: now,
             taken: now,
+            unheard_bytes: 0,
             said: now,
             gone: None,
             chunk: vec![0; CHUNK_BYTES],
@@ -142,9 +148,14 @@ impl LinkPort {
             self.heard = now;
         } else {
             while let Some(count) = self.socket.receive(&mut self.chunk)? {
-                self.heard = now;
                 self.framing.feed(&self.chunk[..count]);
-                if let Some(message) = self.framing.poll_message()? {
+                let message = self.framing.poll_message()?;
+                self.unheard_bytes += count;
+                if !self.framing.is_within_frame() || self.unheard_bytes >= HEARD_BYTES {
+                    (self.heard, self.unheard_bytes) = (now, 0);
+                }
+                if let Some(message) = message {
+                    self.heard = now;
                     self.gone = gone;
                     return Ok(Some(message));
                 }

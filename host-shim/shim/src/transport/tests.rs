@@ -1,12 +1,15 @@
 //! Links over real sockets of this machine.
 
+use super::socket::Stream;
 use super::*;
-use crate::link::{LinkMessage, Token};
+use crate::link::{LinkFraming, LinkMessage, Token};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
@@ -256,6 +259,27 @@ fn a_peer_that_says_nothing_or_takes_nothing_is_gone() {
     };
     assert!(matches!(error, TransportError::Silent(_)), "{error}");
     drop(other);
+}
+
+#[test]
+fn a_frame_that_keep_alives_would_fill_up_is_silence() {
+    let silence = Duration::from_millis(200);
+    let (stream, mut peer) = UnixStream::pair().unwrap();
+    let mut port = LinkPort::new(Stream::unix(stream).unwrap(), None).with_silence(silence);
+    peer.write_all(LinkFraming::new().outgoing()).unwrap();
+    // A frame whose length has grown on the way: hours of them would be taken for its message.
+    peer.write_all(&40_000_u32.to_le_bytes()).unwrap();
+    let begin = Instant::now();
+    let error = loop {
+        assert!(begin.elapsed() < 10 * silence, "the peer counts as there");
+        peer.write_all(&[0; 8]).unwrap();
+        match port.poll(false) {
+            Ok(message) => assert_eq!(message, None),
+            Err(error) => break error,
+        }
+        std::thread::sleep(silence / 4);
+    };
+    assert!(matches!(error, TransportError::Silent(_)), "{error}");
 }
 
 #[test]

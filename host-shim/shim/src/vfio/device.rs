@@ -4,11 +4,11 @@ use super::bus::Bus;
 use super::resuming::Resuming;
 use super::saving::{Saving, whole_bytes};
 use super::{MigrationError, MigrationState, PrecopyInfo, wait, wipe};
-use crate::host::{Answer, Host, HostError, VgpuInfo};
+use crate::host::{Answer, Host, VgpuInfo};
 use crate::release::Start;
 use crate::save::{SaveError, SaveOptions};
 use godwit_types::Gfid;
-use godwit_wire::mailbox::{Command, Reject, StopMode};
+use godwit_wire::mailbox::{Command, StopMode};
 
 /// How long a vGPU may take to stop, in nanoseconds.
 const STOP_NS: u64 = 640_000_000;
@@ -111,7 +111,7 @@ impl MigrationDevice {
         wait(host, |host| match host.poll_answer(&created) {
             Answer::Waiting => None,
             Answer::Done => Some(Ok(())),
-            Answer::Refused(why) => Some(Err(MigrationError::Refused(why))),
+            Answer::Refused(why) => Some(Err(why.into())),
             Answer::Void => Some(Err(MigrationError::Late)),
         })??;
         self.bus.set(host, self.gfid);
@@ -242,11 +242,7 @@ impl MigrationDevice {
     }
 
     fn peers(&mut self, host: &mut Host, open: bool) -> Result<(), MigrationError> {
-        host.set_peer(self.gfid, open).map_err(|error| match error {
-            HostError::Refused(Reject::Deadline) => MigrationError::Late,
-            HostError::Refused(why) => MigrationError::Refused(why),
-            HostError::NoRoom { .. } | HostError::Bar(_) => MigrationError::Late,
-        })
+        Ok(host.set_peer(self.gfid, open)?)
     }
 
     /// Stops the vGPU. A firmware that is restarted meanwhile is asked again, if it runs there.
@@ -257,8 +253,7 @@ impl MigrationDevice {
         wait(host, |host| match host.poll_answer(&pending) {
             Answer::Waiting => None,
             Answer::Done => Some(Ok(())),
-            Answer::Refused(Reject::Deadline) => Some(Err(MigrationError::Late)),
-            Answer::Refused(why) => Some(Err(MigrationError::Refused(why))),
+            Answer::Refused(why) => Some(Err(why.into())),
             Answer::Void if !host.was_running(gfid) => Some(Ok(())),
             Answer::Void => {
                 pending = host.send(gfid, stop);
@@ -271,7 +266,7 @@ impl MigrationDevice {
         let mut start = Start::new(host, self.gfid);
         wait(host, |host| match start.step(host) {
             Ok(done) => done.then_some(Ok(())),
-            Err(why) => Some(Err(MigrationError::Refused(why))),
+            Err(why) => Some(Err(why.into())),
         })?
     }
 

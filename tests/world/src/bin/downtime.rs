@@ -6,8 +6,7 @@ use clap::Parser;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use godwit_shim::Live;
-use godwit_types::Policy;
-use godwit_world::downtime::{Case, Kept, Kind, Outcome, bounded, kept, run};
+use godwit_world::downtime::{Kept, Kind, Outcome, bounded, kept, run, standstill};
 use serde::Serialize;
 use std::error::Error;
 use std::process::ExitCode;
@@ -17,8 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MIB: u64 = 1 << 20;
 /// Framebuffers that are moved.
 const SIZES: [u64; 3] = [256 * MIB, 1024 * MIB, 4096 * MIB];
-/// Pages that are written all the time: 16 MiB.
-const WORKING_SET: u32 = 4096;
 /// What things cost: factors.
 const SCALES: [(f64, (u64, u64)); 3] = [(1.0, (1, 1)), (0.1, (1, 10)), (10.0, (10, 1))];
 /// The most that the blackout may be of a stop-and-copy's, in percent, at 1 GiB.
@@ -155,22 +152,7 @@ fn blackouts(
     let first = figures.blackouts.len();
     for fb_bytes in SIZES.into_iter().filter(|size| *size <= options.mib_max * MIB) {
         let of = |live: Option<Live>| -> Result<Outcome, Box<dyn Error>> {
-            // The kernel must run until the move is over: it is copied once, and some more.
-            let byte_ps = 80 * scale.0 / scale.1;
-            let instruction_ps = 1_000 * scale.0 / scale.1;
-            let round_ps = u64::from(WORKING_SET) * 6 * instruction_ps;
-            let rounds = (fb_bytes * byte_ps * 2 + 100_000_000_000) / round_ps;
-            let case = Case {
-                seed: 1,
-                fb_bytes,
-                pages: WORKING_SET,
-                rounds,
-                live,
-                scale,
-                neighbours: 0,
-                policy: Policy::BestEffort,
-            };
-            let outcome = run(&case)?;
+            let outcome = run(&standstill(fb_bytes, live, scale))?;
             outcome.moved.clone()?;
             Ok(outcome)
         };

@@ -11,8 +11,8 @@ mod layout;
 pub use layout::{Layout, Place};
 
 use crate::{
-    Action, HostId, HostSpec, JobId, JobSource, JobSpec, LinkCut, MoveSpec, Trigger, VgpuId,
-    VgpuSpec, Way, World, WorldConfig,
+    Action, HostId, HostSpec, JobId, JobSource, JobSpec, LinkCut, LinkFlip, MoveSpec, SentFrame,
+    Trigger, VgpuId, VgpuSpec, Way, World, WorldConfig,
 };
 use godwit_shim::{Decision, DestinationState, Live, Side, SourceState};
 use godwit_sim_gpu::Costs;
@@ -227,6 +227,35 @@ pub fn run(case: &Case) -> Outcome {
     let mut scene = Scene::new(case.live);
     let script = Script::new(case);
     scene.world.plan_cuts(scene.from, scene.to, &script.cuts);
+    carried(scene, script)
+}
+
+/// Carries out a live move with a bit of its connection flipped.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn flipped(way: Way, bit: u64) -> Outcome {
+    let mut scene = Scene::new(true);
+    scene.world.plan_flip(scene.from, scene.to, LinkFlip { way, bit });
+    let (cuts, rng) = (Vec::new(), ChaCha8Rng::seed_from_u64(bit));
+    carried(scene, Script { cuts, again: false, to_source: false, rng })
+}
+
+/// What is said in a move whose link holds.
+///
+/// # Panics
+///
+/// When such a move fails.
+pub fn frames(live: bool) -> Vec<SentFrame> {
+    let Scene { mut world, from, to, .. } = Scene::new(live);
+    world.plan_cuts(from, to, &[]);
+    assert!(world.run_until_settled(LIMIT_NS), "{:?}", world.transfers());
+    assert_eq!(world.move_reports()[0].outcome, Ok(()));
+    world.transcript(from, to).to_vec()
+}
+
+fn carried(scene: Scene, script: Script) -> Outcome {
     let outcome = Outcome::default();
     let mut run = Run { scene, script, outcome, talks: false, since_ns: 0, steps: 0 };
     while run.scene.world.move_reports().is_empty() || run.scene.world.is_transferring() {

@@ -5,7 +5,7 @@ use super::{Failure, LinkOptions, Shown, address, kept_file};
 use crate::run::{HostWorld, one_job};
 use crate::scenario::{JobRef, Scenario, VgpuRef};
 use crate::units::{about_size, about_time};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use godwit_shim::{
     Downtime, Journal, LinkAddress, LinkMessage, LinkPort, Live, MoveStage, Otherwise, Protection,
     Side, SourceState, Token, TransportError,
@@ -40,11 +40,23 @@ pub(crate) struct SendOptions {
     #[arg(long, value_name = "PAGES", default_value_t = 64)]
     max_pages: u32,
     /// How long it may stand still, in milliseconds of virtual time: rounds go on until the rest
-    /// fits, with less and less of its own turns, and the move is given up where it never does.
+    /// fits, with less and less of its own turns.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=600_000))]
     max_downtime: Option<u32>,
+    /// What happens where it never fits: the move is given up, or the vGPU is moved all the same.
+    #[arg(long, value_name = "WHAT", default_value = "give-up", requires = "max_downtime")]
+    otherwise: Fallback,
     #[command(flatten)]
     link: LinkOptions,
+}
+
+/// What happens when the bound cannot be kept. Comments of the variants would make the help long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fallback {
+    // The move is given up.
+    GiveUp,
+    // It is moved all the same.
+    Move,
 }
 
 /// What this process's host knows of the vGPU.
@@ -63,6 +75,11 @@ impl SendOptions {
         let no_vgpu = || Failure::Mistake(format!("the scenario has no vGPU `{}`", self.vgpu));
         let vgpu = scenario.vgpu_named(&self.vgpu).ok_or_else(no_vgpu)?;
         let job = one_job(scenario, vgpu).map_err(Failure::Mistake)?;
+        if self.max_downtime.is_some() && self.max_rounds == 0 {
+            let wrong = "a vGPU that is stopped at once stands still as long as it takes";
+            let why = format!("{wrong}; allowed: --max-downtime with --max-rounds of 1 or more");
+            return Err(Failure::Mistake(why));
+        }
         let how = self.link.protection()?;
         let (key, mcu) = (self.link.key()?, self.link.mcu()?);
         let (mut journal, folder) = self.link.journal()?;
@@ -108,6 +125,16 @@ impl SendOptions {
         host.world.set_seal(key);
         host.world.set_journal(host.host, journal);
         Sending { options: self, how, folder, id, job, session: Session::new(scenario, host) }.run()
+    }
+
+    /// The bound on how long it stands still, if there is one.
+    fn downtime(&self) -> Option<Downtime> {
+        let otherwise = match self.otherwise {
+            Fallback::GiveUp => Otherwise::GiveUp,
+            Fallback::Move => Otherwise::Move,
+        };
+        let max_ns = u64::from(self.max_downtime?) * 1_000_000;
+        Some(Downtime { max_ns, otherwise })
     }
 
     /// Connects, and goes on trying while there is patience.
@@ -227,10 +254,7 @@ impl Sending<'_> {
         }
         self.session.port = Some(self.options.connect(&self.how)?);
         let rounds_max = self.options.max_rounds;
-        let downtime = self
-            .options
-            .max_downtime
-            .map(|ms| Downtime { max_ns: u64::from(ms) * 1_000_000, otherwise: Otherwise::GiveUp });
+        let downtime = self.options.downtime();
         let live = Live { rounds_max, pages_enough: self.options.max_pages, downtime };
         let spec = AwaySpec {
             vgpu: self.id,
