@@ -67,7 +67,8 @@ impl Engine {
             self.open_window(gfid);
         }
         let watch = &mut self.vgpus[gfid].watch;
-        if watch.add(abuse, count) > limit.count && watch.over & abuse.bit() == 0 {
+        let once = limit.measure != Measure::Ban && watch.over & abuse.bit() != 0;
+        if watch.add(abuse, count) > limit.count && !once {
             self.too_much(gfid, abuse, limit.measure, channel);
         }
     }
@@ -91,6 +92,8 @@ impl Engine {
         match measure {
             Measure::Report | Measure::Shorten => {}
             Measure::Ban => {
+                // Its other channels have what is left to do of the window for themselves.
+                watch.counts = [0; 4];
                 if let Some(channel) = channel {
                     self.ban(gfid, channel);
                 }

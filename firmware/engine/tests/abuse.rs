@@ -103,6 +103,34 @@ fn one_that_is_banned_loses_the_channel_and_opens_no_other() {
 }
 
 #[test]
+fn each_channel_that_does_too_much_is_banned_and_no_other() {
+    let mut rig = limited(Abuse::Doorbells, 2, Measure::Ban);
+    for number in 1..4 {
+        rig.must(
+            1,
+            Command::OpenChannel {
+                channel: channel(number),
+                tsg: GuestTsgId::new(number).unwrap(),
+                runlist: COMPUTE,
+                ring: RingConfig::new(4096 * u64::from(number), 4, PROFILE.fb_bytes).unwrap(),
+                grace: 0,
+            },
+        );
+    }
+    let bell = |number| Input::Doorbell(channel(number).at_base(0).unwrap());
+    rig.give(bell(3));
+    (0..9).for_each(|_| rig.give(bell(1)));
+    (0..9).for_each(|_| rig.give(bell(2)));
+    (0..2).for_each(|_| rig.give(bell(3)));
+    let fault = ChannelFault::Banned;
+    let banned = [0, 1, 2, 3].map(|number| {
+        rig.is_told(Event::ChannelFault { gfid: gfid(1), channel: channel(number), fault })
+    });
+    assert_eq!(banned, [false, true, true, false]);
+    assert_eq!(told(&rig, Abuse::Doorbells, Measure::Ban), 2);
+}
+
+#[test]
 fn resets_are_counted_to_whoever_was_on_the_engine() {
     let mut rig = limited(Abuse::Resets, 2, Measure::Pause);
     rig.must(

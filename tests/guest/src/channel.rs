@@ -28,6 +28,22 @@ pub struct Channel {
     put: u32,
 }
 
+/// A time-slice group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its number.
+    pub tsg: GuestTsgId,
+    /// Its grace period at the end of a slice, in units of 100 microseconds, at most 100; the same
+    /// for all of its channels.
+    pub grace: u8,
+}
+
+impl From<GuestTsgId> for Group {
+    fn from(tsg: GuestTsgId) -> Self {
+        Self { tsg, grace: 0 }
+    }
+}
+
 impl Channel {
     /// Asks for a channel whose ring, `1 << ring_log2` entries behind USERD, begins at
     /// `ring_base`. The answer comes later, see [`Self::poll_ready`].
@@ -38,11 +54,12 @@ impl Channel {
         bars: &mut impl Bars,
         device: &Device,
         id: GuestChannelId,
-        tsg: GuestTsgId,
+        group: impl Into<Group>,
         engine: RunlistId,
         ring_base: u64,
         ring_log2: u8,
     ) -> Result<Self, GuestError> {
+        let Group { tsg, grace } = group.into();
         device.check_channel(id, tsg)?;
         // The guest writes its entries through the aperture, so the ring must lie in it.
         let aperture_bytes = device.aperture_bytes();
@@ -61,7 +78,7 @@ impl Channel {
             (ChannelRegister::RingLo, base_low),
             (ChannelRegister::RingHi, base_high),
             (ChannelRegister::RingLog2, ring_log2.into()),
-            (ChannelRegister::Tsg, tsg.raw().into()),
+            (ChannelRegister::Tsg, u32::from(grace) << 16 | u32::from(tsg.raw())),
             (ChannelRegister::Engine, engine.raw().into()),
             (ChannelRegister::Control, 1), // last: it makes the device look
         ] {

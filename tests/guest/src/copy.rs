@@ -54,7 +54,7 @@ impl Job {
         check_apart(arena.placed(), &outputs)?;
         let channel = ChannelPlan {
             id: GuestChannelId::new(number).expect("0 and 1 are channels"),
-            tsg: GuestTsgId::new(number).expect("0 and 1 are groups"),
+            group: GuestTsgId::new(number).expect("0 and 1 are groups").into(),
             engine: RunlistId::COPY,
             ring_base,
             ring_log2,

@@ -4,7 +4,7 @@ use crate::bars::read;
 use crate::kernel::write_chunks;
 use crate::plan::{Arena, Placed, check_apart, place_data};
 use crate::work::{ChannelPlan, Script, Work};
-use crate::{Bars, Channel, Device, GuestError, JobError, JobState, Kernel, Region};
+use crate::{Bars, Channel, Device, Group, GuestError, JobError, JobState, Kernel, Region};
 use godwit_regs::fifo::{Entry, Launch};
 use godwit_types::{GuestChannelId, GuestTsgId, PAGE_BYTES, RunlistId, Vector};
 use std::ops::Range;
@@ -88,7 +88,7 @@ impl Job {
         }));
         let channel = ChannelPlan {
             id: GuestChannelId::new(0).expect("every vGPU has a channel 0"),
-            tsg: GuestTsgId::new(0).expect("every vGPU has a group 0"),
+            group: GuestTsgId::new(0).expect("every vGPU has a group 0").into(),
             engine: RunlistId::COMPUTE,
             ring_base,
             ring_log2,
@@ -100,8 +100,12 @@ impl Job {
     }
 
     /// The same job on another channel, in another group.
-    pub fn on_channel(mut self, id: GuestChannelId, tsg: GuestTsgId) -> Result<Self, JobError> {
-        self.work.move_to(id, tsg)?;
+    pub fn on_channel(
+        mut self,
+        id: GuestChannelId,
+        group: impl Into<Group>,
+    ) -> Result<Self, JobError> {
+        self.work.move_to(id, group.into())?;
         Ok(self)
     }
 

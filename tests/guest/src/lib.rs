@@ -34,7 +34,7 @@ mod plan;
 mod work;
 
 pub use bars::{Bars, load_word, store_word};
-pub use channel::{Channel, ChannelStatus};
+pub use channel::{Channel, ChannelStatus, Group};
 pub use copy::CopySpec;
 pub use device::Device;
 pub use elf::ElfError;

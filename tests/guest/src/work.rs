@@ -1,8 +1,8 @@
 //! The state machine behind jobs: a list of entries, repeated, through a channel of its own.
 
-use crate::{Bars, Channel, ChannelStatus, Device, GuestError, JobError};
+use crate::{Bars, Channel, ChannelStatus, Device, Group, GuestError, JobError};
 use godwit_regs::fifo::Entry;
-use godwit_types::{ChannelFault, GuestChannelId, GuestTsgId, RunlistId, Vector};
+use godwit_types::{ChannelFault, GuestChannelId, RunlistId, Vector};
 
 /// How far a job has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChannelPlan {
     pub(crate) id: GuestChannelId,
-    pub(crate) tsg: GuestTsgId,
+    pub(crate) group: Group,
     pub(crate) engine: RunlistId,
     pub(crate) ring_base: u64,
     pub(crate) ring_log2: u8,
@@ -81,11 +81,11 @@ impl Work {
     }
 
     /// Chooses the channel; one that is asked for is kept.
-    pub(crate) fn move_to(&mut self, id: GuestChannelId, tsg: GuestTsgId) -> Result<(), JobError> {
-        let checked = self.device.check_channel(id, tsg);
+    pub(crate) fn move_to(&mut self, id: GuestChannelId, group: Group) -> Result<(), JobError> {
+        let checked = self.device.check_channel(id, group.tsg);
         checked.map_err(JobError::Channel)?;
         self.channel.id = id;
-        self.channel.tsg = tsg;
+        self.channel.group = group;
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Work {
             bars,
             &self.device,
             plan.id,
-            plan.tsg,
+            plan.group,
             plan.engine,
             plan.ring_base,
             plan.ring_log2,

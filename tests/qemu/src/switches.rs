@@ -51,12 +51,7 @@ impl Turns {
             // Nothing is nobody's part, which would end by an alarm.
             Self::Alike | Self::Uneven | Self::Debts => (whole.div_ceil(vgpus), 0),
         };
-        Share {
-            weight: if uneven { 100 } else { 1 },
-            part: part as u16,
-            cap: cap as u16,
-            ..Share::DEFAULT
-        }
+        Share { weight: if uneven { 100 } else { 1 }, part: part as u16, cap: cap as u16 }
     }
 
     fn is_idle(self, number: u32) -> bool {

@@ -5,7 +5,7 @@ use crate::copies::CopyWork;
 use crate::report::{JobReport, ShareReport};
 use crate::vgpu::{Home, VgpuNode};
 use crate::world::{HostId, JobId, VgpuId, World, WorldError};
-use godwit_guest::{Channel, ChannelStatus, Device, Job, JobError, JobState, Kernel};
+use godwit_guest::{Channel, ChannelStatus, Device, Group, Job, JobError, JobState, Kernel};
 use godwit_sim_gpu::VgpuStats;
 use godwit_types::{Gfid, GuestChannelId, GuestTsgId, Vector};
 use std::ops::Range;
@@ -169,7 +169,8 @@ impl JobNode {
         let turn = |number: usize| number as u16 % vgpu.profile.channel_count;
         let (channel, tsg) = (GuestChannelId::new(turn(number)), GuestTsgId::new(turn(group)));
         if let (Some(channel), Some(tsg)) = (channel, tsg) {
-            job = job.on_channel(channel, tsg).map_err(|error| job_error(&name, error))?;
+            let group = Group { tsg, grace: vgpu.grace };
+            job = job.on_channel(channel, group).map_err(|error| job_error(&name, error))?;
         }
         if let Some(vector) = Vector::new((number % 31) as u8) {
             job = job.with_vector(vector);

@@ -76,6 +76,8 @@ pub(crate) struct VgpuNode {
     pub(crate) samples: Samples,
     /// What it did too much of, as its hosts were told.
     pub(crate) abuses: Vec<String>,
+    /// Grace period of its groups, in units of 100 us.
+    pub(crate) grace: u8,
     /// Channels whose work did not obey a preempt request.
     pub(crate) unwilling: BTreeSet<GuestChannelId>,
 }
@@ -122,6 +124,7 @@ impl VgpuNode {
             registers,
             samples: Samples::default(),
             abuses: Vec::new(),
+            grace: 0,
             unwilling: BTreeSet::new(),
         })
     }

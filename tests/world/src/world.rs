@@ -239,6 +239,12 @@ impl World {
         self.hosts[host.0].host.card_mut().gpu_mut().inject(fault);
     }
 
+    /// Has the groups of a vGPU's jobs that are planned from now on go on for so long at the end of
+    /// a slice, in units of 100 us, to a milder boundary.
+    pub fn set_grace(&mut self, vgpu: VgpuId, grace: u8) {
+        self.vgpus[vgpu.0].grace = grace;
+    }
+
     /// Makes a vGPU's work go on for so long after it was asked to let go of an engine; until it
     /// leaves its host.
     pub fn set_stubborn(&mut self, vgpu: VgpuId, ns: u64) {

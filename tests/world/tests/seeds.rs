@@ -5,7 +5,7 @@
 use godwit_world::chaos::{self, Totals};
 
 const SEEDS: [u64; 16] =
-    [24, 199, 505, 594, 625, 808, 1006, 1011, 1106, 1330, 1510, 1568, 1631, 1656, 1816, 1928];
+    [131, 167, 456, 504, 603, 910, 1194, 1207, 1383, 1399, 1573, 1574, 1759, 1774, 1813, 1903];
 
 #[test]
 fn full_worlds_stay_right() {
@@ -20,5 +20,5 @@ fn full_worlds_stay_right() {
     assert!(totals.moved >= 40 && totals.undone >= 30 && totals.restarts >= 10, "{totals}");
     assert!(totals.resets >= 10 && totals.lost_jobs >= 10 && totals.lost_acks >= 8, "{totals}");
     assert!(totals.preemptions >= 300 && totals.changes >= 40, "{totals}");
-    assert!(totals.abuses >= 8 && totals.banned_jobs >= 2, "{totals}");
+    assert!(totals.abuses >= 200 && totals.banned_jobs >= 2, "{totals}");
 }

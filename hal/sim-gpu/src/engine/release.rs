@@ -131,7 +131,8 @@ impl Engine {
             gfid,
             start_ns: now_ns,
             loaded_ns: now_ns,
-            asked_ns: None,
+            // It may be started only to come to a boundary, and be asked for that already.
+            asked_ns: self.preempt.is_some().then_some(now_ns),
             saving_ns: now_ns,
             empty_ns: now_ns,
             reset: false,

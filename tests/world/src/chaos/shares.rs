@@ -2,7 +2,9 @@
 
 use super::CHAOS_NS;
 use crate::{Action, HostId, Trigger, VgpuId, World};
-use godwit_types::{Limit, Limits, Measure, Policy, SLICE_NS_MAX, SLICE_NS_MIN, Scheduling, Share};
+use godwit_types::{
+    Abuse, Limit, Limits, Measure, Policy, SLICE_NS_MAX, SLICE_NS_MIN, Scheduling, Share,
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -32,12 +34,18 @@ pub(super) fn random_share(rng: &mut ChaCha8Rng) -> Share {
     Share { weight: rng.random_range(1..=8), part, cap }
 }
 
-/// Windows that end within the run, and few resets in them.
+/// Windows that end within the run, few resets in them, and sometimes few doorbells or interrupts.
 pub(super) fn random_limits(rng: &mut ChaCha8Rng) -> Limits {
     let measures = [Measure::Report, Measure::Shorten, Measure::Ban, Measure::Pause];
     let measure = measures[rng.random_range(0..measures.len())];
-    let [_, faults, doorbells, interrupts] = Limits::DEFAULT.of;
+    let [_, faults, _, _] = Limits::DEFAULT.of;
     let resets = Limit { count: 1, measure };
+    // Nobody is guilty who rings: none of these measures takes a channel from its guest.
+    let milder = [Measure::Report, Measure::Shorten, Measure::Pause];
+    let [doorbells, interrupts] = [Abuse::Doorbells, Abuse::Interrupts].map(|abuse| {
+        let few = Limit { count: rng.random_range(1..=6), measure: milder[rng.random_range(0..3)] };
+        if rng.random_ratio(1, 3) { few } else { Limits::DEFAULT.limit(abuse) }
+    });
     Limits { window_ms: rng.random_range(5..=100), of: [resets, faults, doorbells, interrupts] }
 }
 

@@ -42,6 +42,20 @@ fn a_stay_has_the_times_of_a_preemption() {
 }
 
 #[test]
+fn a_stay_may_begin_with_a_preempt_request() {
+    let mut rig = compute_rig();
+    rig.gpu.take_stays();
+    rig.load_code(gfid(1), CODE, &endless_kernel());
+    rig.push(gfid(1), 0, &launch(CODE, 1, 1));
+    rig.start(COMPUTE, 0);
+    let seq = rig.preempt(COMPUTE, PreemptMode::Instruction);
+    assert_eq!(rig.answer(COMPUTE), RunlistEvent::Preempted { seq });
+    let stays = rig.gpu.take_stays();
+    assert_eq!(stays.len(), 1);
+    assert!(stays.iter().all(|stay| stay.asked_ns == Some(stay.start_ns)), "{stays:?}");
+}
+
+#[test]
 fn nobody_asked_a_group_that_ran_out_of_work() {
     let mut rig = Rig::with_vgpu();
     rig.gpu.take_stays();
