@@ -1,32 +1,29 @@
-//! How long a vGPU that writes all the time stands still when it moves, and what that costs others.
+//! How long a vGPU that writes all the time stands still when it moves.
+
+mod kept;
 
 use crate::vgpu::Home;
 use crate::{
-    Action, CopyWork, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Through,
-    Trigger, VgpuId, VgpuSpec, World, WorldConfig, WorldError,
+    Action, HostId, HostSpec, JobSource, JobSpec, MoveSpec, NeighbourReport, Trigger, VgpuId,
+    VgpuSpec, World, WorldConfig, WorldError,
 };
 use godwit_kernels::Job;
 use godwit_shim::{Downtime, Estimate, Live, Otherwise};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Gfid, PAGE_BYTES, Policy, Profile, Scheduling, Share, Throttle};
 use godwit_wire::mailbox::StopMode;
+pub use kept::{Kept, Kind, kept};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::error::Error;
 
 const MIB: u64 = 1 << 20;
 /// Threads of the kernels.
 const THREADS: u32 = 8;
 /// What the CPU sees of a partition.
 const BAR_BYTES: u64 = 64 * MIB;
-/// Rounds of a list of copies: more than there is time for at costs of a tenth.
-const COPY_ROUNDS: u32 = 200_000;
 /// When the vGPU moves.
 const BEGIN_NS: u64 = 20_000_000;
 const LIMIT_NS: u64 = 600_000_000_000;
-/// The bound of such moves beside whose neighbours it is looked at; where everything costs more,
-/// it is as much longer.
-const KEPT_DOWNTIME_NS: u64 = 20_000_000;
 
 /// What moves, and how.
 #[derive(Clone, Copy, Debug)]
@@ -233,162 +230,4 @@ pub fn standstill(fb_bytes: u64, live: Option<Live>, scale: (u64, u64)) -> Case 
     let rounds = (fb_bytes * byte_ps * 2 + 100_000_000_000) / round_ps;
     let (pages, policy) = (WORKING_SET, Policy::BestEffort);
     Case { seed: 1, fb_bytes, pages, rounds, live, scale, neighbours: 0, policy }
-}
-
-/// How a vGPU goes back and forth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// With rounds while it runs.
-    Live,
-    /// With rounds, and a bound on how long it stands still.
-    Bounded,
-    /// Stopped first.
-    Stopped,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Live, Self::Bounded, Self::Stopped];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Bounded => "live, bounded",
-            Self::Stopped => "stop-and-copy",
-        }
-    }
-
-    /// The rounds of such a move.
-    fn live(self, scale: (u64, u64)) -> Option<Live> {
-        let downtime = match self {
-            Self::Stopped => return None,
-            Self::Live => None,
-            Self::Bounded => {
-                let max_ns = KEPT_DOWNTIME_NS * scale.0 / scale.1;
-                Some(Downtime { max_ns, otherwise: Otherwise::GiveUp })
-            }
-        };
-        Some(Live { rounds_max: 3, pages_enough: 64, downtime })
-    }
-}
-
-/// What a neighbour does in two windows of the same length, in nanoseconds of work for it: without
-/// a move, and while another vGPU moves again and again.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// Which neighbour.
-    pub name: String,
-    /// Instructions of kernels and bytes of copies: without a move, and with moves.
-    pub done: [u64; 2],
-}
-
-/// Measures what moves cost the vGPUs beside them: one vGPU goes back and forth between two hosts,
-/// each of which has one that computes and one that copies. Returns that, and the moves.
-///
-/// Shares are fixed, so that each has the same part of its engine whoever is there.
-///
-/// # Errors
-///
-/// When the world cannot be made so, or a move fails.
-pub fn kept(
-    kind: Kind,
-    scale: (u64, u64),
-    window_ns: u64,
-) -> Result<(Vec<Kept>, u32), Box<dyn Error>> {
-    let base = Costs::default();
-    // The scheduler does not care how much work there is in a slice, and the host that simulates it
-    // does.
-    let costs = Costs {
-        kernel_instruction_ps: base.kernel_instruction_ps * 100,
-        copied_byte_fs: base.copied_byte_fs * 1_000,
-        ..base
-    };
-    let costs = costs.scaled(scale.0, scale.1);
-    let mut world = World::new(WorldConfig { seed: 1, costs });
-    let hosts = ["left", "right"].map(|name| spec(name, 256 * MIB, Policy::FixedShare));
-    let [left, right] = hosts;
-    let (left, right) = (world.add_host(left)?, world.add_host(right)?);
-    let moved = vgpu(&mut world, "moved", (left, 64 * MIB), Job::spinner(THREADS))?;
-    world.fill(moved, 32 * MIB);
-    let beside = neighbours(&mut world, [(left, "left"), (right, "right")])?;
-    let part = Share { part: 2_000, ..Share::DEFAULT };
-    for vgpu in beside.iter().map(|(vgpu, _)| *vgpu).chain([moved]) {
-        world.schedule(Trigger::At(1), Action::Share(vgpu, part));
-    }
-    let done = [false, true].map(|moves| {
-        let back_and_forth = moves.then_some((moved, [left, right], kind.live(scale)));
-        done_in(&mut world, window_ns, &beside, back_and_forth)
-    });
-    if let Some(problem) = world.problems().first() {
-        return Err(problem.clone().into());
-    }
-    if let Some(Err(why)) =
-        world.move_reports().iter().map(|report| &report.outcome).find(|it| it.is_err())
-    {
-        return Err(why.clone().into());
-    }
-    let kept = beside
-        .iter()
-        .enumerate()
-        .map(|(at, (_, name))| Kept { name: name.clone(), done: [done[0][at], done[1][at]] });
-    Ok((kept.collect(), world.move_reports().len() as u32))
-}
-
-/// On each host a vGPU that computes and one that copies, with their names.
-fn neighbours(
-    world: &mut World,
-    hosts: [(HostId, &str); 2],
-) -> Result<Vec<(VgpuId, String)>, WorldError> {
-    let mut beside = Vec::new();
-    for (host, side) in hosts {
-        let name = format!("{side}, computes");
-        beside.push((vgpu(world, &name, (host, 8 * MIB), Job::spinner(THREADS))?, name));
-        let name = format!("{side}, copies");
-        let (profile, share) = (profile(8 * MIB), Share::DEFAULT);
-        let copies = world.add_vgpu(VgpuSpec { name: name.clone(), host, profile, share })?;
-        let source = JobSource::Copies(CopyWork::new(1, 0, Through::Framebuffer));
-        let (name, vgpu, repeat) = (name.clone(), copies, COPY_ROUNDS);
-        world.add_job(JobSpec { name: name.clone(), vgpu, source, repeat, endless: false })?;
-        beside.push((copies, name));
-    }
-    Ok(beside)
-}
-
-/// What neighbours do in a window, in which a vGPU may go back and forth between two hosts.
-fn done_in(
-    world: &mut World,
-    window_ns: u64,
-    beside: &[(VgpuId, String)],
-    moves: Option<(VgpuId, [HostId; 2], Option<Live>)>,
-) -> Vec<u64> {
-    let from_ns = world.now_ns().next_multiple_of(BEGIN_NS) + BEGIN_NS;
-    while world.now_ns() < from_ns {
-        world.step();
-    }
-    let before = counts(world, beside);
-    while world.now_ns() < from_ns + window_ns {
-        if let Some((vgpu, [left, right], live)) = moves.filter(|_| !world.is_transferring()) {
-            let here = matches!(world.vgpus[vgpu.0].home, Home::Host(host, _) if host == left);
-            let action = MoveSpec {
-                vgpu,
-                to: if here { right } else { left },
-                live,
-                stop: StopMode::Instruction,
-                stop_timeout_ns: 640_000_000,
-            };
-            world.schedule(Trigger::At(world.now_ns() + 1), Action::Move(action));
-        }
-        world.step();
-    }
-    let after = counts(world, beside);
-    before.iter().zip(after).map(|(before, after)| after - before).collect()
-}
-
-fn counts(world: &World, of: &[(VgpuId, String)]) -> Vec<u64> {
-    let done = |vgpu: &(VgpuId, String)| {
-        let counts = world.counts(vgpu.0);
-        counts.instructions + counts.copied_bytes
-    };
-    of.iter().map(done).collect()
 }
