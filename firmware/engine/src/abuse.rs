@@ -92,8 +92,10 @@ impl Engine {
         match measure {
             Measure::Report | Measure::Shorten => {}
             Measure::Ban => {
-                // Its other channels have what is left to do of the window for themselves.
-                watch.counts = [0; 4];
+                // Its other channels are counted anew.
+                if let Some(count) = watch.counts.get_mut(abuse as usize) {
+                    *count = 0;
+                }
                 if let Some(channel) = channel {
                     self.ban(gfid, channel);
                 }

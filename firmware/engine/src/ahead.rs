@@ -44,6 +44,9 @@ impl Engine {
     fn claim(&mut self, runlist: RunlistId, gfid: Gfid) {
         let hinted = self.hinted & bit(gfid) != 0;
         self.hinted &= !bit(gfid);
+        if self.paused & bit(gfid) != 0 {
+            return; // it could not run
+        }
         let entry = &self.runlists[runlist];
         let current = (*entry.current).map(|current| (current.gfid, entry.stint.time));
         if entry.turn.is_of(gfid) {

@@ -23,6 +23,9 @@ pub(crate) const DEVICE_DEADLINE_NS: u64 = 1_000_000_000;
 /// How long one operation of the copy ring may take: the longest is to fill a whole
 /// framebuffer, which is tenths of a second for the largest.
 pub(crate) const COPY_DEADLINE_NS: u64 = 10_000_000_000;
+/// How often the interrupts are counted of a vGPU that has an engine for itself: otherwise they
+/// are at each switch.
+const LOOK_NS: u64 = 1_000_000_000;
 
 impl Engine {
     /// The time in so many nanoseconds.
@@ -104,11 +107,21 @@ impl Engine {
                     self.lose_engine(runlist);
                 }
             }
+            Doing::Running if self.look_ns(runlist) <= self.now_ns => {
+                self.runlists[runlist].looked_ns = self.now_ns;
+                self.act(Action::CountInterrupts(current.gfid));
+            }
             Doing::Running
             | Doing::Preempting { .. }
             | Doing::Probing { .. }
             | Doing::Resetting { .. } => {}
         }
+    }
+
+    /// When the interrupts of whoever has an engine for itself are counted next.
+    fn look_ns(&self, runlist: RunlistId) -> u64 {
+        let entry = &self.runlists[runlist];
+        entry.looked_ns.max(entry.stint.since_ns).saturating_add(LOOK_NS)
     }
 
     /// An engine has not let go in time: it is asked for a boundary that comes sooner, or it is
@@ -251,7 +264,8 @@ impl Engine {
                 entry.deadline_ns.min(slice_end_ns)
             }
             Doing::Preempting { .. } | Doing::Resetting { .. } => entry.deadline_ns,
-            Doing::Running | Doing::Probing { .. } => u64::MAX,
+            Doing::Running => self.look_ns(runlist),
+            Doing::Probing { .. } => u64::MAX,
         }
     }
 }

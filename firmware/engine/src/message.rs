@@ -35,7 +35,7 @@ pub enum Input {
     /// Vectors that were pending when [`Action::ReadVectors`] was performed.
     Vectors(Gfid, u32),
     /// How many interrupts the device had raised for a vGPU, wrapping, when [`Action::Record`] of
-    /// it was performed.
+    /// it or [`Action::CountInterrupts`] was performed.
     Interrupts(Gfid, u32),
 }
 
@@ -268,6 +268,8 @@ pub enum Action {
     /// Record that a group has left an engine ([`Engine::switch`](crate::Engine::switch)), then
     /// look at how many interrupts its vGPU has raised.
     Record(RunlistId),
+    /// Look at how many interrupts a vGPU has raised.
+    CountInterrupts(Gfid),
     /// Look at which vectors are pending.
     ReadVectors(Gfid),
     /// Submit an operation ([`Engine::poll_copy`](crate::Engine::poll_copy)) to the copy ring. The

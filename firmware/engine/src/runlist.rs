@@ -215,6 +215,8 @@ pub(crate) struct Runlist {
     pub(crate) skipped: Skipped,
     /// When the engine is late with what it was asked last; `u64::MAX`: nobody waits for it.
     pub(crate) deadline_ns: u64,
+    /// When it was looked at last what a group does that nobody else wants the engine from.
+    pub(crate) looked_ns: u64,
     /// Numbers of the last requests: an answer to an older one says nothing.
     pub(crate) run_seq: u32,
     pub(crate) preempt_seq: u32,
@@ -240,6 +242,7 @@ impl Runlist {
         spare: None,
         skipped: Skipped::NONE,
         deadline_ns: 0,
+        looked_ns: 0,
         run_seq: 0,
         preempt_seq: 0,
         reset_seq: 0,

@@ -11,7 +11,7 @@ use crate::engine::{Engine, bit, each};
 use crate::runlist::{Stint, Time};
 use crate::share::{Unit, scaled};
 use crate::vgpu::Vgpu;
-use godwit_types::{Gfid, Index, Policy, RunlistId, Share, Throttle, VGPU_COUNT};
+use godwit_types::{Gfid, Index, Policy, RunlistId, Share, SwitchCause, Throttle, VGPU_COUNT};
 pub(crate) use left_out::{Skipped, Spare};
 
 /// The turn in which a fixed share is nobody's.
@@ -22,8 +22,8 @@ const NOBODY: u8 = VGPU_COUNT;
 pub(crate) struct Turn {
     /// Number of the vGPU in the order of turns, or `NOBODY`.
     of: u8,
-    /// That of the last one after it whose turn is known to be left out; else its own.
-    passed: u8,
+    /// vGPUs, by bit, whose next turn was left out since it began.
+    left_out: u32,
     /// Nobody has looked which those are, or since then somebody has come who may be one.
     pub(crate) unseen: bool,
     /// What there is to be learned of the switch to it was not learned yet.
@@ -36,8 +36,15 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub(crate) const NONE: Self =
-        Self { of: 0, passed: 0, unseen: false, fresh: false, open: false, end_ns: 0, tail_ns: 0 };
+    pub(crate) const NONE: Self = Self {
+        of: 0,
+        left_out: 0,
+        unseen: false,
+        fresh: false,
+        open: false,
+        end_ns: 0,
+        tail_ns: 0,
+    };
 
     pub(crate) fn is_of(&self, gfid: Gfid) -> bool {
         self.open && usize::from(self.of) == gfid.index()
@@ -171,10 +178,11 @@ impl Engine {
         }
         let (slice_ns, tail_ns) = match Gfid::from_index(of.into()) {
             Some(gfid) => {
+                if self.elastic & bit(gfid) != 0 {
+                    self.renew_loan(runlist, gfid);
+                }
                 let vgpu = &mut self.vgpus[gfid];
                 let quantum_ns = vgpu.turn_ns;
-                vgpu.accounts[runlist].loan_ns = vgpu.elastic_ns;
-                self.runlists[runlist].loans |= bit(gfid);
                 let slice_ns = vgpu.accounts[runlist].begin(quantum_ns, slice_ns);
                 (slice_ns, vgpu.throttle.tail_ns(slice_ns))
             }
@@ -185,7 +193,7 @@ impl Engine {
         };
         let end_ns = self.after_here(slice_ns.into());
         self.runlists[runlist].turn =
-            Turn { of, passed: of, unseen: true, fresh: true, open: true, end_ns, tail_ns };
+            Turn { of, left_out: 0, unseen: true, fresh: true, open: true, end_ns, tail_ns };
     }
 
     /// What is left of a turn is worth a switch from this length on.
@@ -223,7 +231,10 @@ impl Engine {
     /// The turn after the last one, among those of these vGPUs and of nobody.
     #[inline(always)]
     fn turn_after(&self, runlist: RunlistId, among: u32) -> u8 {
-        let last = self.runlists[runlist].turn.passed;
+        let turn = &self.runlists[runlist].turn;
+        let (last, rest) = (turn.of, among & !turn.left_out);
+        // If there is nobody else, they come round again.
+        let among = if rest != 0 { rest } else { among };
         let later = u32::MAX.checked_shl(u32::from(last).wrapping_add(1)).unwrap_or(0);
         let rest = among & later;
         if rest != 0 {
@@ -233,6 +244,24 @@ impl Engine {
             return NOBODY;
         }
         among.trailing_zeros() as u8
+    }
+
+    /// What a vGPU may have of others' time until its next turn. Where that is too little for a
+    /// switch, it is put together with what is left of the last.
+    #[inline(never)]
+    fn renew_loan(&mut self, runlist: RunlistId, gfid: Gfid) {
+        let vgpu = &mut self.vgpus[gfid];
+        let account = &mut vgpu.accounts[runlist];
+        let kept_ns = if vgpu.elastic_ns < self.shortest_ns { account.loan_ns } else { 0 };
+        account.loan_ns = kept_ns.min(self.shortest_ns).saturating_add(vgpu.elastic_ns);
+        self.note_loan(runlist, gfid);
+    }
+
+    /// Whether what a vGPU may have of others' time is worth a switch.
+    fn note_loan(&mut self, runlist: RunlistId, gfid: Gfid) {
+        let worth = self.vgpus[gfid].accounts[runlist].loan_ns >= self.shortest_ns;
+        let loans = &mut self.runlists[runlist].loans;
+        *loans = if worth { *loans | bit(gfid) } else { *loans & !bit(gfid) };
     }
 
     /// Who may have time that its owner does not use: with fixed share, up to a cap.
@@ -267,14 +296,16 @@ impl Engine {
                 self.runlists[runlist].turn.prolong(used_ns);
             }
             Time::Lent => {
+                // From when its owner wanted it back it is lent no more, and the owner has it
+                // later.
+                let recalled = stint.cause == SwitchCause::Recall;
+                let late_ns = if recalled { self.now_ns.saturating_sub(stint.asked_ns) } else { 0 };
+                let lent_ns = used_ns.saturating_sub(late_ns);
                 let loan_ns = u64::from(account.loan_ns);
-                account.loan_ns = loan_ns.saturating_sub(used_ns) as u32;
-                // What is left of it is worth no switch.
-                let spent = account.loan_ns < self.shortest_ns;
-                account.charge(used_ns.saturating_sub(loan_ns));
-                if spent {
-                    self.runlists[runlist].loans &= !bit(gfid);
-                }
+                account.loan_ns = loan_ns.saturating_sub(lent_ns) as u32;
+                account.charge(lent_ns.saturating_sub(loan_ns).saturating_add(late_ns));
+                self.runlists[runlist].turn.prolong(late_ns);
+                self.note_loan(runlist, gfid);
             }
         }
     }
@@ -314,6 +345,9 @@ impl Engine {
     /// vGPUs take no turns any more. What they had of the round that is under way comes off the
     /// turn that is nobody's, which is the longer without them: so the round is not.
     fn note_left(&mut self, left: u32) {
+        if self.rules.policy != Policy::FixedShare {
+            return;
+        }
         for id in [RunlistId::COMPUTE, RunlistId::COPY] {
             let of = self.runlists[id].turn.of;
             let later = u32::MAX.checked_shl(u32::from(of).wrapping_add(1)).unwrap_or(0);
@@ -364,7 +398,7 @@ impl Engine {
             let lent = fixed && vgpu.throttle == Throttle::NONE;
             let cap = if lent { u32::from(vgpu.share.cap) } else { 0 };
             vgpu.elastic_ns = unit.of(cap.saturating_sub(own));
-            if vgpu.elastic_ns >= self.shortest_ns {
+            if vgpu.elastic_ns != 0 {
                 self.elastic |= bit(gfid);
             }
             if slice_ns == slice_before_ns {
@@ -385,6 +419,14 @@ impl Engine {
                     entry.turn.open = false;
                 }
                 vgpu.accounts[id].correct(before_ns, alike_ns);
+            }
+        }
+        for gfid in each(sharing) {
+            for id in [RunlistId::COMPUTE, RunlistId::COPY] {
+                if self.elastic & bit(gfid) == 0 {
+                    self.vgpus[gfid].accounts[id].loan_ns = 0;
+                }
+                self.note_loan(id, gfid);
             }
         }
         self.round_ns = self.round_ns.wrapping_add(self.nobody_ns.into());

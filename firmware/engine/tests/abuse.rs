@@ -119,8 +119,8 @@ fn each_channel_that_does_too_much_is_banned_and_no_other() {
     }
     let bell = |number| Input::Doorbell(channel(number).at_base(0).unwrap());
     rig.give(bell(3));
-    (0..9).for_each(|_| rig.give(bell(1)));
-    (0..9).for_each(|_| rig.give(bell(2)));
+    (0..2).for_each(|_| rig.give(bell(1)));
+    (0..3).for_each(|_| rig.give(bell(2)));
     (0..2).for_each(|_| rig.give(bell(3)));
     let fault = ChannelFault::Banned;
     let banned = [0, 1, 2, 3].map(|number| {
@@ -159,6 +159,19 @@ fn interrupts_are_counted_from_what_the_device_says() {
     rig.interrupts = 5_101;
     rig.pass(2 * SLICE);
     assert_eq!(told(&rig, Abuse::Interrupts, Measure::Report), 1);
+}
+
+#[test]
+fn interrupts_of_one_that_is_never_taken_off_are_counted_too() {
+    let mut rig = sharing(Policy::BestEffort, &[Share::DEFAULT; 1], 1);
+    let mut of = [Limit { count: 0, measure: Measure::Report }; 4];
+    of[Abuse::Interrupts as usize] = Limit { count: 100, measure: Measure::Pause };
+    rig.must(1, Command::SetLimits(Limits { window_ms: 10_000, of }));
+    rig.pass(1_100 * MS);
+    rig.interrupts = 200;
+    rig.pass(1_100 * MS);
+    assert_eq!(told(&rig, Abuse::Interrupts, Measure::Pause), 1);
+    assert_eq!(rig.on(), None, "it is paused");
 }
 
 #[test]

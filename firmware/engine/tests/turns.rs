@@ -135,14 +135,16 @@ fn whoever_does_not_let_go_has_no_more_than_its_share() {
 fn a_change_of_everything_costs_nobody_its_share() {
     let mut rig = sharing(Policy::EqualShare, &[Share::DEFAULT; 3], 3);
     let from_ns = rig.now_ns;
+    let policies = [Policy::BestEffort, Policy::EqualShare, Policy::FixedShare];
     for round in 0..200u64 {
         let slice_ns = Some(MS * (1 + round % 7));
-        let policy = if round % 2 == 0 { Policy::BestEffort } else { Policy::EqualShare };
+        let policy = policies[(round % 3) as usize];
         let how = Scheduling { slice_ns, policy, averaging: 1 + (round % 60) as u8 };
         rig.must(1, Command::SetScheduling(how));
         for raw in 1..=3 {
             // The same to one another each time.
-            rig.must(raw, Command::SetShare(weight(1 + (round % 5) as u8)));
+            let weight = 1 + (round % 5) as u8;
+            rig.must(raw, Command::SetShare(Share { weight, ..part(3_333, 3_333) }));
         }
         rig.pass(7 * MS + round * 13_000);
     }

@@ -42,6 +42,9 @@ pub(crate) fn perform<H: Hardware>(pump: &mut Pump, hal: &mut H, action: Action)
             hal.record(&switch);
             return Some(Input::Interrupts(switch.gfid, hal.interrupts(switch.gfid)));
         }
+        Action::CountInterrupts(gfid) => {
+            return Some(Input::Interrupts(gfid, hal.interrupts(gfid)));
+        }
         Action::ReadVectors(gfid) => {
             return Some(Input::Vectors(gfid, hal.pending_vectors(gfid)));
         }

@@ -32,9 +32,8 @@ const JOBS_MAX: u16 = 4;
 /// worlds, one that is refused for it asks anew, and what does not let go then is reset, which is
 /// tried three times.
 const LET_GO_NS: u64 = 55_000_000;
-/// After it everything must settle within this: a vGPU that does too much of something has turns
-/// for a moment in each window.
-const SETTLE_NS: u64 = 40_000_000_000;
+/// After it everything must settle within this.
+const SETTLE_NS: u64 = 4_000_000_000;
 
 /// How a seed ended.
 #[derive(Clone, Debug)]

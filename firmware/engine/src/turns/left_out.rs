@@ -1,7 +1,7 @@
 //! Turns that are left out, for a debt or since they are too short to be worth a switch: what can
 //! be known of that while another turn is under way, and what follows at its end.
 
-use super::{NOBODY, span};
+use super::{NOBODY, of_bit, span};
 use crate::account::Account;
 use crate::engine::{Engine, bit, each};
 use crate::vgpu::Vgpu;
@@ -24,7 +24,7 @@ pub(crate) struct Skipped {
     rounds: u32,
     /// Whose turns those were.
     among: u32,
-    /// Turns after the first, up to the second, were left out once more.
+    /// Those from the first on, up to the second, were left out once more.
     from: u8,
     to: u8,
 }
@@ -48,7 +48,9 @@ impl Engine {
         }
         self.runlists[runlist].turn.unseen = false;
         let keeps = self.rules.policy.keeps();
-        let among = if keeps { self.sharing } else { self.waiting(runlist) };
+        // Whoever goes ahead of a turn may come to wait for its own.
+        let on = (*self.runlists[runlist].current).map_or(0, |current| bit(current.gfid));
+        let among = if keeps { self.sharing } else { self.waiting(runlist) | on };
         let next = self.leave_out(runlist, among | turn.bit(), turn.of);
         let all_owe = next == turn.of && next != NOBODY;
         self.runlists[runlist].spare = all_owe.then(|| self.spare(runlist, among & !turn.bit()));
@@ -90,7 +92,7 @@ impl Engine {
         if let Some(gfid) = Gfid::from_index(of.into()) {
             let vgpu = &mut self.vgpus[gfid];
             vgpu.accounts[runlist].leave_out(vgpu.turn_ns);
-            self.runlists[runlist].turn.passed = of;
+            self.runlists[runlist].turn.left_out |= bit(gfid);
         }
     }
 
@@ -109,14 +111,13 @@ impl Engine {
         });
         let (of, rounds) =
             if rounds <= spare.rounds { (first, rounds) } else { (spare.of, spare.rounds) };
-        let Some(gfid) = Gfid::from_index(of.into()).filter(|gfid| among & bit(*gfid) != 0) else {
-            return first;
-        };
+        let waits = |gfid: &Gfid| among & bit(*gfid) != 0 && rounds != u32::MAX;
+        let Some(gfid) = Gfid::from_index(of.into()).filter(waits) else { return first };
         if rounds != 0 {
             self.catch_up(runlist);
             let vgpu = &mut self.vgpus[gfid];
             vgpu.accounts[runlist].leave_out_rounds(vgpu.turn_ns, rounds);
-            let (among, from) = (among & !bit(gfid), turn.passed);
+            let (among, from) = (among & !bit(gfid), turn.of);
             self.runlists[runlist].skipped = Skipped { rounds, among, from, to: of };
         }
         of
@@ -133,7 +134,8 @@ impl Engine {
     #[inline(never)]
     fn account_skipped(&mut self, runlist: RunlistId) {
         let skipped = core::mem::replace(&mut self.runlists[runlist].skipped, Skipped::NONE);
-        let more = span(skipped.from, skipped.to);
+        let (from, to) = (skipped.from, skipped.to);
+        let more = if from == to { 0 } else { span(from, to) | of_bit(from) };
         for gfid in each(skipped.among) {
             let rounds = skipped.rounds.saturating_add(u32::from(more & bit(gfid) != 0));
             let vgpu = &mut self.vgpus[gfid];

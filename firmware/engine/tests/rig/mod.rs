@@ -175,6 +175,7 @@ impl Rig {
             | Action::Inject(..)
             | Action::SetPeers(..)
             | Action::Record(_)
+            | Action::CountInterrupts(_)
             | Action::ReadVectors(_) => true,
         };
         assert!(right, "{action:?} with {:?} retained", self.retained);
@@ -239,6 +240,7 @@ impl Rig {
                 self.switches.push(switch);
                 Some(Input::Interrupts(switch.gfid, self.interrupts))
             }
+            Action::CountInterrupts(gfid) => Some(Input::Interrupts(gfid, self.interrupts)),
             Action::Retain | Action::Bind(..) | Action::Unbind(_) | Action::SetRoute(..) => None,
             Action::Inject(gfid, vectors) => {
                 self.injected.push((gfid, vectors));

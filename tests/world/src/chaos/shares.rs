@@ -46,7 +46,11 @@ pub(super) fn random_limits(rng: &mut ChaCha8Rng) -> Limits {
         let few = Limit { count: rng.random_range(1..=6), measure: milder[rng.random_range(0..3)] };
         if rng.random_ratio(1, 3) { few } else { Limits::DEFAULT.limit(abuse) }
     });
-    Limits { window_ms: rng.random_range(5..=100), of: [resets, faults, doorbells, interrupts] }
+    let of = [resets, faults, doorbells, interrupts];
+    // Whoever has turns for a moment only in each window must come to an end all the same.
+    let is_low = of[2] != Limits::DEFAULT.of[2] || of[3] != Limits::DEFAULT.of[3];
+    let longest_ms = if is_low { 20 } else { 100 };
+    Limits { window_ms: rng.random_range(5..=longest_ms), of }
 }
 
 /// Plans changes while everything runs. Returns how many.
