@@ -178,9 +178,6 @@ impl Engine {
         }
         let (slice_ns, tail_ns) = match Gfid::from_index(of.into()) {
             Some(gfid) => {
-                if self.elastic & bit(gfid) != 0 {
-                    self.renew_loan(runlist, gfid);
-                }
                 let vgpu = &mut self.vgpus[gfid];
                 let quantum_ns = vgpu.turn_ns;
                 let slice_ns = vgpu.accounts[runlist].begin(quantum_ns, slice_ns);
@@ -248,7 +245,6 @@ impl Engine {
 
     /// What a vGPU may have of others' time until its next turn. Where that is too little for a
     /// switch, it is put together with what is left of the last.
-    #[inline(never)]
     fn renew_loan(&mut self, runlist: RunlistId, gfid: Gfid) {
         let vgpu = &mut self.vgpus[gfid];
         let account = &mut vgpu.accounts[runlist];

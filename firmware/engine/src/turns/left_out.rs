@@ -34,14 +34,17 @@ impl Skipped {
 }
 
 impl Engine {
-    /// Leaves out turns whose time will come when the one that is under way is over: what that
-    /// costs is not spent between two groups.
+    /// What a turn that has begun brings with it, and whose turns will be left out when it is over:
+    /// what that costs is not spent between two groups.
     pub(crate) fn look_ahead(&mut self, runlist: RunlistId) {
         self.catch_up(runlist);
         let turn = self.runlists[runlist].turn;
         if turn.fresh {
             self.runlists[runlist].turn.fresh = false;
             self.note_save(runlist);
+            for gfid in each(self.elastic & turn.bit()) {
+                self.renew_loan(runlist, gfid);
+            }
         }
         if !turn.unseen {
             return;
