@@ -12,8 +12,8 @@ use crate::save::{SaveError, SaveOptions, SaveStats};
 use crate::stream::Sealer;
 use godwit_types::Gfid;
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// What a side of a move works on.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Kept {
     fn commit(&mut self) -> io::Result<()> {
         match (self.failed.take(), self.file.take()) {
             (Some(error), _) => Err(error),
-            (None, Some(file)) => file.commit(),
+            (None, Some(file)) => file.commit().map_err(io::Error::other),
             (None, None) => Ok(()),
         }
     }
@@ -112,8 +112,8 @@ impl Kept {
     /// The vGPU is somewhere, so this is of its past.
     fn remove(&mut self) {
         if self.file.take().is_none() {
-            // One that stays is refused by its number.
-            let _ = fs::remove_file(&self.path);
+            // Where that fails nobody can be told, and nothing more can be done.
+            let _ = StateFile::put_away(&self.path);
         }
     }
 }
