@@ -2,7 +2,7 @@
 
 use crate::journal::{Decision, JournalError, MoveStage, Refusal, Side};
 use crate::key::SealKey;
-use crate::link::{LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
+use crate::link::{ALIVE_NS, LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
 use crate::release::Start;
 use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::source::Site;
@@ -31,10 +31,20 @@ enum Phase {
     Restoring,
     Ready,
     Starting(Start),
+    /// The source hears of it once it is written.
     Running,
     Undoing(String),
     Undone(String),
     Stuck(String),
+}
+
+/// A stage that the journal does not take.
+#[derive(Debug)]
+struct Unwritten {
+    /// What was told of it.
+    why: String,
+    /// When it is tried again.
+    again_ns: u64,
 }
 
 /// A move, at its destination.
@@ -57,6 +67,7 @@ pub struct Destination {
     trouble: Option<String>,
     /// When the source was heard of last.
     heard_ns: u64,
+    unwritten: Option<Unwritten>,
 }
 
 impl Destination {
@@ -77,6 +88,7 @@ impl Destination {
             linked: true,
             trouble: None,
             heard_ns: site.now_ns,
+            unwritten: None,
         };
         if let Err(error) = site.journal.record(token, MoveStage::Restoring) {
             let why = error.to_string();
@@ -135,10 +147,19 @@ impl Destination {
             (LinkMessage::Answer(_, false), Phase::Ready) => {
                 self.undo(site, "the source has not committed");
             }
-            // It says so when it runs.
-            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Starting(_)) => {}
-            // Only an operator knows whether it did.
-            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Stuck(_)) => {}
+            // Only an operator knows whether it did run.
+            (LinkMessage::Commit(_) | LinkMessage::Answer(..), Phase::Stuck(why)) => {
+                self.out.push_back(LinkMessage::decline(self.token, why));
+            }
+            // It says so when it runs, and that is written.
+            (
+                LinkMessage::Commit(_) | LinkMessage::Answer(..) | LinkMessage::Closed(_),
+                Phase::Starting(_) | Phase::Stuck(_),
+            ) => {}
+            (
+                LinkMessage::Commit(_) | LinkMessage::Answer(..) | LinkMessage::Closed(_),
+                Phase::Running,
+            ) if self.unwritten.is_some() => {}
             (message, _) => self.reply(site, &message),
         }
     }
@@ -155,12 +176,50 @@ impl Destination {
     fn committed(&mut self, site: &mut Site<'_>) {
         match site.journal.record(self.token, MoveStage::Running) {
             Ok(()) => self.start(site),
-            // The source keeps it until it hears of this side, and asks again.
-            Err(error) => self.trouble = Some(error.to_string()),
+            // Whether it is still committed then, the source must say again.
+            Err(error) => self.not_written(site, &error),
+        }
+    }
+
+    /// It runs, and once that is written down the source may let go of it.
+    fn started(&mut self, site: &mut Site<'_>) {
+        match site.journal.record(self.token, MoveStage::Started) {
+            Ok(()) => {
+                self.unwritten = None;
+                self.out.push_back(LinkMessage::Done(self.token));
+            }
+            Err(error) => self.not_written(site, &error),
+        }
+    }
+
+    /// The journal does not take a stage, which is tried again. The operator is told, and not every
+    /// time.
+    fn not_written(&mut self, site: &Site<'_>, error: &JournalError) {
+        let why = error.to_string();
+        if self.unwritten.as_ref().is_none_or(|before| before.why != why) {
+            self.trouble = Some(why.clone());
+        }
+        self.unwritten = Some(Unwritten { why, again_ns: site.now_ns + ALIVE_NS });
+    }
+
+    /// Tries again what was not written.
+    fn write_again(&mut self, site: &mut Site<'_>) {
+        let Some(unwritten) = &mut self.unwritten else { return };
+        if site.now_ns < unwritten.again_ns {
+            return;
+        }
+        unwritten.again_ns = site.now_ns + ALIVE_NS;
+        match self.phase {
+            Phase::Ready if self.linked && self.out.is_empty() => {
+                self.out.push_back(LinkMessage::Query(self.token));
+            }
+            Phase::Running => self.started(site),
+            _ => {}
         }
     }
 
     fn start(&mut self, site: &mut Site<'_>) {
+        self.unwritten = None;
         if let Some((gfid, _)) = self.restorer.home() {
             self.phase = Phase::Starting(Start::of_arrived(site.host, gfid));
         }
@@ -174,7 +233,7 @@ impl Destination {
     }
 
     /// From now on it can never run here. That holds here even where it cannot be written: a
-    /// host that starts anew has an empty card, and releases all that it finds.
+    /// host that starts anew has an empty card, and releases what it finds, or asks its operator.
     fn released(&mut self, site: &mut Site<'_>) {
         if let Err(error @ JournalError::Storage(_)) =
             site.journal.record(self.token, MoveStage::Released)
@@ -198,9 +257,11 @@ impl Destination {
         self.out.clear();
         self.out.extend(match &self.phase {
             Phase::Ready => Some(LinkMessage::Query(self.token)),
-            Phase::Running => Some(LinkMessage::Done(self.token)),
-            Phase::Undoing(why) | Phase::Undone(why) => Some(LinkMessage::decline(self.token, why)),
-            Phase::Restoring | Phase::Starting(_) | Phase::Stuck(_) => None,
+            Phase::Running if self.unwritten.is_none() => Some(LinkMessage::Done(self.token)),
+            Phase::Undoing(why) | Phase::Undone(why) | Phase::Stuck(why) => {
+                Some(LinkMessage::decline(self.token, why))
+            }
+            Phase::Restoring | Phase::Starting(_) | Phase::Running => None,
         });
     }
 
@@ -228,20 +289,27 @@ impl Destination {
         // It is this side's: the operator says whether to try again or to let go of it.
         match decision {
             Decision::RunHere => self.start(site),
-            Decision::Gone => self.undo(site, "resolved: it is gone"),
+            Decision::Gone => {
+                site.journal.decide(self.token, MoveStage::Released)?;
+                let why = "resolved: it is gone";
+                self.restorer.give_up(site.host);
+                self.phase = Phase::Undoing(why.into());
+                self.out.push_back(LinkMessage::give_back(self.token, why));
+            }
         }
         Ok(())
     }
 
     /// Goes on as far as it can.
     pub fn step(&mut self, site: &mut Site<'_>) -> DestinationState {
+        self.write_again(site);
         match &mut self.phase {
             Phase::Restoring => self.step_restore(site),
             Phase::Starting(start) => match start.step(site.host) {
                 Ok(false) => {}
                 Ok(true) => {
                     self.phase = Phase::Running;
-                    self.out.push_back(LinkMessage::Done(self.token));
+                    self.started(site);
                 }
                 Err(why) => {
                     let certain = start.has_not_run(site.host);
@@ -277,6 +345,8 @@ impl Destination {
             self.undo(site, why);
             self.out.push_back(LinkMessage::give_back(self.token, why));
         } else {
+            // Its operator is told by the state, and the source's by the source.
+            self.out.push_back(LinkMessage::decline(self.token, why));
             self.phase = Phase::Stuck(why.into());
         }
     }
@@ -361,3 +431,6 @@ impl Destination {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

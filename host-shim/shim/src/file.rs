@@ -1,6 +1,10 @@
 //! State files: written beside and renamed when they are whole and on the disk.
 //!
 //! A file is a [head](HEAD_BYTES) and a stream, plain or sealed.
+//!
+//! A disk may fail when a file already has its name. What can be resumed from it is then not the
+//! vGPU's past, but its owner: so whoever has it written may let the vGPU run on only once it is
+//! on the disk that the file is spent ([`CommitError`]).
 
 mod head;
 mod read;
@@ -11,7 +15,7 @@ pub use head::{HEAD_BYTES, HeadError, Mark, read_head};
 pub use read::{FileError, ResumeOptions, StateReader, read_state};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +31,34 @@ pub struct FileOptions {
     pub key: Option<Arc<SealKey>>,
 }
 
+/// What a disk does, which a test has fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Disk {
+    pub(crate) sync: fn(&File) -> io::Result<()>,
+    pub(crate) sync_folder: fn(&File) -> io::Result<()>,
+}
+
+const DISK: Disk = Disk { sync: File::sync_all, sync_folder: File::sync_all };
+
+/// Why a state file is not sure to be at its name.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing is there that can be resumed: it never had its name, or is spent.
+    #[error(transparent)]
+    Withdrawn(io::Error),
+    /// It is whole, and its bytes are on the disk; it has its name until the host loses its power,
+    /// and then it may be the partial file. It cannot be marked as spent: so the vGPU is the
+    /// file's, and must not run on.
+    #[error("{} holds the vGPU, and may be called {} after a loss of power: {error}",
+        path.display(), partial_of(path).display())]
+    Stays {
+        /// The file.
+        path: PathBuf,
+        /// What the disk says.
+        error: io::Error,
+    },
+}
+
 /// A state file that is being written. Until [`Self::commit`] nothing has its name; one that
 /// is dropped before is removed.
 #[derive(Debug)]
@@ -36,6 +68,7 @@ pub struct StateFile {
     path: PathBuf,
     sealer: Option<Sealer>,
     byte_count: u64,
+    pub(crate) disk: Disk,
 }
 
 /// Why no state file may be put at a path.
@@ -130,7 +163,7 @@ impl StateFile {
         let partial = partial_of(path);
         let file = File::options().write(true).create_new(true).mode(MODE).open(&partial)?;
         let (file, path) = (Some(file), path.to_path_buf());
-        let mut made = Self { file, partial, path, sealer, byte_count: 0 };
+        let mut made = Self { file, partial, path, sealer, byte_count: 0, disk: DISK };
         made.write(&head::fresh())?;
         Ok(made)
     }
@@ -168,22 +201,66 @@ impl StateFile {
     /// # Errors
     ///
     /// When the disk does not take it, or something has come to be at its name that it may not
-    /// replace; the partial file is removed.
-    pub fn commit(mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
-            let result = Self::check_name(&self.path)
-                .map_err(|error| refused(&self.path, &error))
-                .and_then(|()| file.sync_all())
-                .and_then(|()| fs::rename(&self.partial, &self.path));
-            if result.is_err() {
+    /// replace. A file that had no name yet is removed. One that had, when the folder was not
+    /// taken any more, is marked as spent and removed; if that mark is not taken either, it stays
+    /// ([`CommitError::Stays`]).
+    pub fn commit(mut self) -> Result<(), CommitError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let named = Self::check_name(&self.path)
+            .map_err(|error| refused(&self.path, &error))
+            .and_then(|()| (self.disk.sync)(&file))
+            .and_then(|()| File::open(folder_of(&self.path)))
+            .and_then(|folder| fs::rename(&self.partial, &self.path).map(|()| folder));
+        let folder = match named {
+            Ok(folder) => folder,
+            Err(error) => {
                 self.file = Some(file);
-                return result;
+                return Err(CommitError::Withdrawn(error));
             }
-        }
+        };
         // The name is on the disk when the folder is.
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        (self.disk.sync_folder)(&folder).map_err(|error| self.withdraw(&file, error))
     }
+
+    /// Sees to it that nothing is resumed from a file that has its name.
+    fn withdraw(&self, file: &File, error: io::Error) -> CommitError {
+        let marked = write_mark(file, Mark::Spent).and_then(|()| (self.disk.sync)(file));
+        if marked.is_ok() {
+            // Whoever finds it finds it spent.
+            let _ = fs::remove_file(&self.path);
+            return CommitError::Withdrawn(error);
+        }
+        // Whether that mark is on the disk is not known; without it whoever has the vGPU resumed
+        // is not refused. If this fails, too, a resume that keeps the file takes it.
+        let _ = write_mark(file, Mark::Fresh);
+        CommitError::Stays { path: self.path.clone(), error }
+    }
+
+    /// Removes a state file from which nothing is to be resumed any more; one that cannot be
+    /// removed is marked as spent.
+    ///
+    /// # Errors
+    ///
+    /// When neither can be done.
+    pub(crate) fn put_away(path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let file = File::options().write(true).open(path)?;
+                write_mark(&file, Mark::Spent).and_then(|()| file.sync_all())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes whether a file was resumed; it is on the disk when the file is.
+fn write_mark(file: &File, mark: Mark) -> io::Result<()> {
+    mark.bytes().map_or(Ok(()), |bytes| file.write_all_at(&bytes, head::MARK_AT as u64))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 impl Drop for StateFile {

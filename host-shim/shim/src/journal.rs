@@ -5,7 +5,7 @@
 //!                  │           │
 //!                  └───────────┴─▶ aborted        (from committed: given back, or resolved)
 //!
-//! destination   restoring ─▶ ready ─▶ running ─▶ closed
+//! destination   restoring ─▶ ready ─▶ running ─▶ started ─▶ closed
 //!                  │           │         │
 //!                  └───────────┴─────────┴─▶ released     (from running: it never started)
 //! ```
@@ -14,6 +14,10 @@
 //! `committed` a move has not happened, and with `aborted` or `released` it never will: a stage is
 //! never left against an arrow. A number is used once: what is not newer than all that is known of
 //! a vGPU is stale.
+//!
+//! `running` is written before the start, and `started` after it, before the source hears of it. A
+//! host that starts anew and finds `running` cannot know whether the vGPU has run: it says neither
+//! that it has nor that it has not, and its operator decides ([`Journal::resolve`]).
 
 mod entry;
 mod file;
@@ -25,7 +29,7 @@ pub use file::{JournalFile, JournalFileError};
 pub use resolve::{Decision, Refusal};
 
 use crate::link::Token;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::io;
 
@@ -117,6 +121,8 @@ pub struct Journal {
     count: u64,
     /// Entries in the storage.
     stored: usize,
+    /// Moves that were running when the host started anew.
+    unsure: BTreeSet<Token>,
 }
 
 impl Journal {
@@ -127,7 +133,8 @@ impl Journal {
 
     /// A journal with what a storage has, in the order in which it was written.
     pub fn with_storage(storage: Box<dyn JournalStorage>, stored: &[JournalEntry]) -> Self {
-        let mut journal = Self { entries: BTreeMap::new(), storage, count: 0, stored: 0 };
+        let (entries, unsure) = (BTreeMap::new(), BTreeSet::new());
+        let mut journal = Self { entries, storage, count: 0, stored: 0, unsure };
         for entry in stored {
             journal.insert(*entry);
             journal.stored += 1;
@@ -173,12 +180,18 @@ impl Journal {
     /// # Errors
     ///
     /// When the stage does not follow, or was not written. A stage that gives a move up holds all
-    /// the same: what is left in the storage leads to the same end after a restart.
+    /// the same: what is left in the storage leads to the same end after a restart, or to an
+    /// operator.
     pub fn record(&mut self, token: Token, stage: MoveStage) -> Result<(), JournalError> {
-        self.write(JournalEntry { token, stage, resolved: false })
+        // Who has started it on an operator's word has it on that word.
+        let before = self.entry(stage.side(), &token);
+        let resolved = stage == MoveStage::Started && before.is_some_and(|entry| entry.resolved);
+        let held = stage.gives_up();
+        self.write(JournalEntry { token, stage, resolved }, held)
     }
 
-    fn write(&mut self, entry: JournalEntry) -> Result<(), JournalError> {
+    /// Writes an entry. `held`: it holds here even if it is not written.
+    fn write(&mut self, entry: JournalEntry, held: bool) -> Result<(), JournalError> {
         let JournalEntry { token, stage, .. } = entry;
         let before = self.stage(stage.side(), &token);
         match before {
@@ -190,8 +203,11 @@ impl Journal {
         }
         let written =
             self.make_room(before.is_none()).and_then(|()| Ok(self.storage.append(&entry)?));
-        if written.is_ok() || stage.gives_up() {
+        if written.is_ok() || held {
             self.insert(entry);
+            if stage.side() == Side::Destination {
+                self.unsure.remove(&token);
+            }
         }
         self.stored += usize::from(written.is_ok());
         written
@@ -253,29 +269,39 @@ impl Journal {
     }
 
     /// The host has started anew, and its card is empty: what was under way and not given away
-    /// is given up. Returns the moves that are committed and of which nothing was heard since.
+    /// is given up. Returns what is open, which an operator is to be told: moves that are committed
+    /// and of which nothing was heard since, and those that may have run here or not.
     ///
     /// # Errors
     ///
     /// When that cannot be written.
-    pub fn host_started(&mut self) -> Result<Vec<Token>, JournalError> {
+    pub fn host_started(&mut self) -> Result<Vec<JournalEntry>, JournalError> {
         let all: Vec<JournalEntry> = self.entries().copied().collect();
-        for entry in &all {
+        let mut open = Vec::new();
+        for entry in all {
             match entry.stage {
                 MoveStage::Offered => self.record(entry.token, MoveStage::Aborted)?,
                 MoveStage::Restoring | MoveStage::Ready => {
                     self.record(entry.token, MoveStage::Released)?;
                 }
-                MoveStage::Committed
-                | MoveStage::Done
+                MoveStage::Committed => open.push(entry),
+                MoveStage::Running => {
+                    self.unsure.insert(entry.token);
+                    open.push(entry);
+                }
+                MoveStage::Done
                 | MoveStage::Aborted
-                | MoveStage::Running
+                | MoveStage::Started
                 | MoveStage::Closed
                 | MoveStage::Released => {}
             }
         }
-        let open = all.iter().filter(|entry| entry.stage == MoveStage::Committed);
-        Ok(open.map(|entry| entry.token).collect())
+        Ok(open)
+    }
+
+    /// Whether a vGPU that is this side's may have run before the host started anew, or not.
+    pub fn is_unsure(&self, token: &Token) -> bool {
+        self.unsure.contains(token)
     }
 }
 

@@ -57,8 +57,8 @@ pub use client::Client;
 pub use destination::{Destination, DestinationState};
 pub use dma::PeerChange;
 pub use file::{
-    FileError, FileOptions, HEAD_BYTES, HeadError, Mark, PlaceError, ResumeOptions, StateFile,
-    StateReader, read_head, read_state,
+    CommitError, FileError, FileOptions, HEAD_BYTES, HeadError, Mark, PlaceError, ResumeOptions,
+    StateFile, StateReader, read_head, read_state,
 };
 pub use function::Function;
 pub use godwit_mmio::SwitchRead;

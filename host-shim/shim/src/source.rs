@@ -1,7 +1,9 @@
 //! The side of a move that gives a vGPU away.
 
+mod doubt;
+mod kept;
+
 use crate::chunks::Chunks;
-use crate::file::StateFile;
 use crate::host::Host;
 use crate::journal::{Decision, Journal, JournalError, MoveStage, Refusal, Side};
 use crate::key::SealKey;
@@ -10,10 +12,12 @@ use crate::pace::{Estimate, Far, Live, PaceState, PacedSaver};
 use crate::release::Release;
 use crate::save::{SaveError, SaveOptions, SaveStats};
 use crate::stream::Sealer;
+use doubt::{Doubt, Next};
 use godwit_types::Gfid;
+use kept::Kept;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::io;
+use std::path::Path;
 
 /// What a side of a move works on.
 #[derive(Debug)]
@@ -81,43 +85,6 @@ impl Phase {
     }
 }
 
-/// A copy of the state that is sent, for a host that ends before the move does.
-#[derive(Debug)]
-struct Kept {
-    path: PathBuf,
-    /// None when it is whole.
-    file: Option<StateFile>,
-    /// Why it never will be.
-    failed: Option<io::Error>,
-}
-
-impl Kept {
-    fn append(&mut self, bytes: &[u8]) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.append(bytes)
-        {
-            self.failed = Some(error);
-        }
-    }
-
-    /// Has it on the disk.
-    fn commit(&mut self) -> io::Result<()> {
-        match (self.failed.take(), self.file.take()) {
-            (Some(error), _) => Err(error),
-            (None, Some(file)) => file.commit(),
-            (None, None) => Ok(()),
-        }
-    }
-
-    /// The vGPU is somewhere, so this is of its past.
-    fn remove(&mut self) {
-        if self.file.take().is_none() {
-            // One that stays is refused by its number.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 /// What is sent, sealed.
 #[derive(Debug)]
 struct Sealed {
@@ -138,6 +105,7 @@ pub struct Source {
     linked: bool,
     /// What went wrong beside the move.
     trouble: Option<String>,
+    doubt: Option<Doubt>,
     /// Messages that the link took: so many, and so many when it was looked at last, and when
     /// that was.
     taken: u64,
@@ -170,6 +138,7 @@ impl Source {
             out: VecDeque::from([LinkMessage::Offer(token, version)]),
             linked: true,
             trouble: None,
+            doubt: None,
             taken: 0,
             taken_before: 0,
             taken_ns: site.now_ns,
@@ -196,8 +165,7 @@ impl Source {
     ///
     /// When there can be no state file of that name.
     pub fn keep_state(&mut self, path: &Path, key: Option<&SealKey>) -> io::Result<()> {
-        let file = Some(StateFile::create(path, key)?);
-        self.kept = Some(Kept { path: path.to_path_buf(), file, failed: None });
+        self.kept = Some(Kept::create(path, key)?);
         Ok(())
     }
 
@@ -222,7 +190,8 @@ impl Source {
     }
 
     /// What an operator must know: the peer has said what cannot be, so that the vGPU may run on
-    /// both hosts, or the journal cannot be written. It is told once.
+    /// both hosts, or cannot say whose a committed vGPU is, or the journal cannot be written. It is
+    /// told once.
     pub fn take_trouble(&mut self) -> Option<String> {
         self.trouble.take()
     }
@@ -294,6 +263,9 @@ impl Source {
             (LinkMessage::Ready(_), Phase::AwaitingReady { .. }) => self.commit(site),
             (LinkMessage::Decline(_, why), phase) if phase.is_open() => {
                 self.abort(site, &format!("the destination declines: {why}"));
+            }
+            (LinkMessage::Decline(_, why), Phase::Committed) => {
+                self.doubt.get_or_insert_with(|| Doubt::new(why, site.now_ns));
             }
             (LinkMessage::Query(_), phase) if phase.is_open() => {
                 // It has lost the link, and learns that this is not committed: so it never is.
@@ -385,9 +357,10 @@ impl Source {
     /// # Errors
     ///
     /// When it is not committed, when the destination has said that it runs there, or can say
-    /// so, and when the decision cannot be written down.
+    /// so, and when the decision cannot be written down: it can be asked for again then.
     pub fn resolve(&mut self, site: &mut Site<'_>, decision: Decision) -> Result<(), Refusal> {
-        if matches!(self.phase, Phase::Committed) && self.linked {
+        let knows = !self.doubt.as_ref().is_some_and(Doubt::is_told);
+        if matches!(self.phase, Phase::Committed) && self.linked && knows {
             return Err(Refusal::PeerIsThere(self.token));
         }
         site.journal.resolve(Side::Source, &self.token, decision)?;
@@ -429,6 +402,22 @@ impl Source {
         }
     }
 
+    /// Sees to a destination that cannot say whose it is.
+    fn check_doubt(&mut self, site: &Site<'_>) {
+        let Some(doubt) = &mut self.doubt else { return };
+        if !matches!(self.phase, Phase::Committed) {
+            self.doubt = None;
+            return;
+        }
+        match doubt.next(site.now_ns) {
+            Some(Next::Tell(why)) => self.trouble = Some(format!("move {}: {why}", self.token)),
+            Some(Next::Ask) if self.linked && self.out.is_empty() => {
+                self.out.push_back(LinkMessage::Commit(self.token));
+            }
+            Some(Next::Ask) | None => {}
+        }
+    }
+
     /// The vGPU is on one side alone.
     fn over(&mut self, phase: Phase) {
         self.phase = phase;
@@ -440,6 +429,7 @@ impl Source {
     /// Goes on as far as it can.
     pub fn step(&mut self, site: &mut Site<'_>) -> SourceState {
         self.check_silence(site);
+        self.check_doubt(site);
         self.saver.note_sealed(self.sealed.as_ref().map_or(0, |it| it.bytes.len()));
         let saved = match self.phase {
             Phase::Committed | Phase::Releasing(_) | Phase::Moved | Phase::Undone(_) => None,

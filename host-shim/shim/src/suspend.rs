@@ -1,6 +1,6 @@
 //! Suspending a vGPU to a file, and resuming it from one.
 
-use crate::file::{FileError, FileOptions, ResumeOptions, StateFile, StateReader};
+use crate::file::{CommitError, FileError, FileOptions, ResumeOptions, StateFile, StateReader};
 use crate::host::Host;
 use crate::pace::{Far, Live, PaceState, PacedSaver};
 use crate::release::{Release, Start};
@@ -47,6 +47,7 @@ pub struct Suspend {
     file: Option<StateFile>,
     path: PathBuf,
     phase: SuspendPhase,
+    trouble: Option<String>,
 }
 
 impl Suspend {
@@ -71,7 +72,7 @@ impl Suspend {
         // A file takes whatever it is given.
         saver.go_on(host, Far::default());
         let path = path.to_path_buf();
-        Ok(Self { saver, file: Some(file), path, phase: SuspendPhase::Saving })
+        Ok(Self { saver, file: Some(file), path, phase: SuspendPhase::Saving, trouble: None })
     }
 
     /// Which vGPU is suspended.
@@ -82,6 +83,12 @@ impl Suspend {
     /// What was written so far.
     pub fn stats(&self) -> SaveStats {
         self.saver.stats()
+    }
+
+    /// What an operator must know of the disk though the vGPU is in the file
+    /// ([`CommitError::Stays`]). It is told once.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
     }
 
     /// The guest does not run any more.
@@ -140,12 +147,17 @@ impl Suspend {
         Ok(())
     }
 
-    /// Resources are released only when the file is whole and on the disk.
+    /// Resources are released only when the file is whole and on the disk, and the vGPU runs on
+    /// only when nothing can be resumed from the file.
     fn commit(&mut self, host: &mut Host) {
         let Some(file) = self.file.take() else { return };
         self.phase = match file.commit() {
             Ok(()) => SuspendPhase::Releasing(Release::new(host, self.saver.gfid())),
-            Err(error) => {
+            Err(error @ CommitError::Stays { .. }) => {
+                self.trouble = Some(error.to_string());
+                SuspendPhase::Releasing(Release::new(host, self.saver.gfid()))
+            }
+            Err(CommitError::Withdrawn(error)) => {
                 self.saver.give_up(host);
                 SuspendPhase::Undoing(format!("{}: {error}", self.path.display()))
             }
@@ -330,11 +342,13 @@ impl Resume {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::Mark;
+    use crate::file::{Disk, Mark};
     use crate::mcu::Mcu;
     use godwit_sim_gpu::{Costs, Fault, GpuConfig};
     use godwit_types::{Engines, Identity, Profile, Share};
     use godwit_wire::mailbox::{Command, StopMode};
+    use std::fs::File;
+    use std::os::fd::AsRawFd as _;
 
     const MIB: u64 = 1 << 20;
     const STEP_NS: u64 = 10_000;
@@ -365,6 +379,13 @@ mod tests {
     }
 
     fn suspend(host: &mut Host, path: &Path) {
+        let mut suspend = begun(host, path);
+        let state = ended(host, &mut suspend);
+        assert_eq!(state, SuspendState::Suspended);
+    }
+
+    /// A suspend that has begun.
+    fn begun(host: &mut Host, path: &Path) -> Suspend {
         let profile =
             Profile { fb_bytes: 8 * MIB, bar_bytes: MIB, channel_count: 2, context_bytes: 4096 };
         let gfid = host.create_running(profile, Share::DEFAULT, None).unwrap();
@@ -374,15 +395,19 @@ mod tests {
             stop: StopMode::Instruction,
             stop_timeout_ns: 10_000_000,
         };
-        let mut suspend =
-            Suspend::new(host, gfid, save, None, path, &FileOptions::default()).unwrap();
+        Suspend::new(host, gfid, save, None, path, &FileOptions::default()).unwrap()
+    }
+
+    /// How a suspend ends.
+    fn ended(host: &mut Host, suspend: &mut Suspend) -> SuspendState {
         until(host, |host| match suspend.step(host) {
             SuspendState::WantsPause => {
                 suspend.guest_paused(host);
                 None
             }
-            state => (state == SuspendState::Suspended).then_some(()),
-        });
+            SuspendState::Working | SuspendState::RunsOn | SuspendState::Committed => None,
+            state => Some(state),
+        })
     }
 
     fn mark(path: &Path) -> Mark {
@@ -422,5 +447,56 @@ mod tests {
         let mut again = resume(&host, &path);
         until(&mut host, |host| matches!(again.step(host), ResumeState::Running(_)).then_some(()));
         assert_eq!(mark(&path), Mark::Spent);
+    }
+
+    /// A folder that fails once the file has its name, and a file that fails after its bytes.
+    fn failing(file_too: bool) -> Disk {
+        fn once(file: &File) -> io::Result<()> {
+            let spent = mark_of(file) == Mark::Spent;
+            if spent { Err(io::Error::other("no disk")) } else { file.sync_all() }
+        }
+        fn never(_: &File) -> io::Result<()> {
+            Err(io::Error::other("no disk"))
+        }
+        Disk { sync: if file_too { once } else { File::sync_all }, sync_folder: never }
+    }
+
+    fn mark_of(file: &File) -> Mark {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        mark(Path::new(&path))
+    }
+
+    #[test]
+    fn a_vgpu_that_runs_on_leaves_no_file_from_which_it_could_be_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.state");
+        let mut host = host();
+        let mut one = begun(&mut host, &path);
+        let gfid = one.gfid();
+        one.file.as_mut().unwrap().disk = failing(false);
+        let state = ended(&mut host, &mut one);
+        assert!(
+            matches!(&state, SuspendState::Undone(why) if why.contains("no disk")),
+            "{state:?}"
+        );
+        assert!(host.card().is_running(gfid));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(one.take_trouble(), None);
+    }
+
+    #[test]
+    fn a_vgpu_whose_file_cannot_be_taken_back_does_not_run_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.state");
+        let mut host = host();
+        let mut one = begun(&mut host, &path);
+        let gfid = one.gfid();
+        one.file.as_mut().unwrap().disk = failing(true);
+        assert_eq!(ended(&mut host, &mut one), SuspendState::Suspended);
+        assert!(!host.card().is_running(gfid));
+        let told = one.take_trouble().unwrap();
+        assert!(told.contains("one.state holds the vGPU") && told.contains(".partial"), "{told}");
+        let mut again = resume(&host, &path);
+        until(&mut host, |host| matches!(again.step(host), ResumeState::Running(_)).then_some(()));
     }
 }

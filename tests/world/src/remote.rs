@@ -326,7 +326,7 @@ impl World {
                 (source.gfid(), !matches!(state, SourceState::Committed))
             }
             Half::Destination(destination, _) => {
-                let given = [Some(MoveStage::Running), Some(MoveStage::Closed)];
+                let given = [MoveStage::Running, MoveStage::Started, MoveStage::Closed].map(Some);
                 (destination.home()?.0, given.contains(&stage(Side::Destination)))
             }
         };

@@ -137,6 +137,9 @@ impl World {
                 one.suspend.guest_paused(host);
                 state = one.suspend.step(host);
             }
+            if let Some(trouble) = one.suspend.take_trouble() {
+                self.problem(trouble);
+            }
             match state {
                 SuspendState::Working | SuspendState::WantsPause => self.suspends.push(one),
                 SuspendState::RunsOn => {

@@ -2,7 +2,7 @@
 //! of the link and of the processes.
 //! Method: the command twice, over real sockets, one of them a link that ends where it hurts most.
 
-use godwit_shim::{LinkMessage, Token};
+use godwit_shim::{Journal, LinkMessage, MoveStage, Token};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
@@ -89,6 +89,19 @@ impl Folder {
         stderr.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening at ");
         let address = address.unwrap_or_else(|| panic!("{line}")).to_owned();
+        (Receiver { child: Some(child), stderr }, address)
+    }
+
+    /// The same of a host that finds an open move in its journal, which it tells first.
+    fn receive_again(&self, options: &str) -> (Receiver, String) {
+        let words = format!("receive s.toml --host right {options}");
+        let mut child = self.godwit(&words).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let (mut told, mut line) = (String::new(), String::new());
+        stderr.read_line(&mut told).unwrap();
+        assert!(told.contains("is running: whether the vGPU has run here"), "{told}");
+        stderr.read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening at ").unwrap().to_owned();
         (Receiver { child: Some(child), stderr }, address)
     }
 
@@ -380,6 +393,46 @@ fn both_sides_start_anew_and_the_source_has_it_back() {
     let (sent, text) = folder.send(&address, "--state S --patience 5");
     assert!(sent && text.ends_with("verified\n"), "{text}");
     assert!(text.contains("was given back by move"), "{text}");
+}
+
+/// A move that is committed, and whose destination has ended when it was about to start the vGPU.
+fn ended_at_the_start(folder: &Folder) -> String {
+    let token = orphaned(folder, "");
+    let mut journal = Journal::open(&folder.path("R").join("journal")).unwrap();
+    journal.record(token.parse().unwrap(), MoveStage::Running).unwrap();
+    token
+}
+
+#[test]
+fn whether_a_vgpu_has_run_is_left_to_the_operator_where_nobody_can_know() {
+    for (decision, told, ends) in [
+        ("gone", "released, by decision", "was given back by move"),
+        ("run-here", "started, by decision", "runs at the destination"),
+    ] {
+        let folder = Folder::new();
+        let token = ended_at_the_start(&folder);
+        let (receiver, address) = folder.receive_again("--listen unix:link --state R --patience 2");
+        let (sent, text) = folder.send(&address, "--state S --patience 5");
+        assert!(
+            !sent && text.contains("is not known") && text.contains("godwit resolve"),
+            "{text}"
+        );
+        assert_eq!(states(&folder.path("S")), 1);
+        receiver.finish();
+        let (listed, text) = folder.run("resolve R");
+        assert!(
+            listed && text.ends_with("running, and whether it has run is not known\n"),
+            "{text}"
+        );
+        let (done, text) = folder.run(&format!("resolve R --token {token} {decision}"));
+        assert!(done && text.contains(told), "{text}");
+        let (done, text) = folder.run(&format!("resolve R --token {token} {decision}"));
+        assert!(!done, "{text}");
+        let (_receiver, address) = folder.receive("--listen unix:link --state R");
+        let (sent, text) = folder.send(&address, "--state S --patience 5");
+        assert!(sent && text.contains(ends), "{text}");
+        assert_eq!(states(&folder.path("S")), 0);
+    }
 }
 
 /// Makes key files.

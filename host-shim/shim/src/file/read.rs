@@ -1,6 +1,6 @@
 //! Reading state files: to look at one, or to claim the vGPU that is in it.
 
-use super::head::{HEAD_BYTES, HeadError, MARK_AT, Mark, read_head};
+use super::head::{HEAD_BYTES, HeadError, Mark, read_head};
 use crate::key::SealKey;
 use crate::stream::{Opener, PROLOGUE_BYTES, Reader, Record, SealError, StreamError, is_sealed};
 use bytes::BytesMut;
@@ -231,9 +231,11 @@ impl StateReader {
     }
 
     fn write_mark(&mut self, mark: Mark) -> io::Result<()> {
-        let Some(bytes) = mark.bytes().filter(|_| self.marks) else { return Ok(()) };
+        if !self.marks {
+            return Ok(());
+        }
         self.mark = Mark::Unknown;
-        self.file.write_all_at(&bytes, MARK_AT as u64)?;
+        super::write_mark(&self.file, mark)?;
         self.file.sync_all()?;
         self.mark = mark;
         Ok(())

@@ -153,6 +153,16 @@ fn a_file_whose_mark_is_half_written_counts_as_resumed() {
 }
 
 #[test]
+fn what_is_put_away_is_gone_or_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.state");
+    StateFile::put_away(&path).unwrap();
+    fs::write(&path, state(b"stream")).unwrap();
+    StateFile::put_away(&path).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
 fn what_is_no_state_file_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.state");

@@ -28,8 +28,11 @@ pub enum MoveStage {
     Restoring,
     /// Destination: it is here, whole, and the source's until the source says otherwise.
     Ready,
-    /// Destination: it is this side's.
+    /// Destination: it is this side's, and about to be started. Whether it was is not known to who
+    /// finds this.
     Running,
+    /// Destination: it is this side's, and has run here.
+    Started,
     /// Destination: it is this side's, and the source knows.
     Closed,
     /// Destination: nothing of it is here or will be, and it never ran.
@@ -38,7 +41,7 @@ pub enum MoveStage {
 
 impl MoveStage {
     /// All of them, with the byte of each in an entry.
-    const BYTES: [(Self, u8); 9] = [
+    const BYTES: [(Self, u8); 10] = [
         (Self::Offered, 1),
         (Self::Committed, 2),
         (Self::Done, 3),
@@ -48,6 +51,7 @@ impl MoveStage {
         (Self::Running, 7),
         (Self::Closed, 8),
         (Self::Released, 9),
+        (Self::Started, 10),
     ];
 
     fn byte(self) -> u8 {
@@ -63,9 +67,12 @@ impl MoveStage {
     pub fn side(self) -> Side {
         match self {
             Self::Offered | Self::Committed | Self::Done | Self::Aborted => Side::Source,
-            Self::Restoring | Self::Ready | Self::Running | Self::Closed | Self::Released => {
-                Side::Destination
-            }
+            Self::Restoring
+            | Self::Ready
+            | Self::Running
+            | Self::Started
+            | Self::Closed
+            | Self::Released => Side::Destination,
         }
     }
 
@@ -86,7 +93,9 @@ impl MoveStage {
             Self::Aborted => matches!(before, Self::Offered | Self::Committed),
             Self::Ready => before == Self::Restoring,
             Self::Running => before == Self::Ready,
-            Self::Closed => before == Self::Running,
+            Self::Started => before == Self::Running,
+            // From running: the source has let go of it, so that nobody else can have it.
+            Self::Closed => matches!(before, Self::Running | Self::Started),
             Self::Released => matches!(before, Self::Restoring | Self::Ready | Self::Running),
         }
     }
@@ -95,9 +104,12 @@ impl MoveStage {
     pub fn is_over(self) -> bool {
         match self {
             Self::Done | Self::Aborted | Self::Closed | Self::Released => true,
-            Self::Offered | Self::Committed | Self::Restoring | Self::Ready | Self::Running => {
-                false
-            }
+            Self::Offered
+            | Self::Committed
+            | Self::Restoring
+            | Self::Ready
+            | Self::Running
+            | Self::Started => false,
         }
     }
 
@@ -117,6 +129,7 @@ impl fmt::Display for MoveStage {
             Self::Restoring => "restoring",
             Self::Ready => "ready",
             Self::Running => "running",
+            Self::Started => "started",
             Self::Closed => "closed",
             Self::Released => "released",
         })
@@ -196,8 +209,8 @@ mod tests {
             bytes[28..].copy_from_slice(&crc.to_le_bytes());
             JournalEntry::decode(&bytes)
         };
-        assert!(entry(1, [0; 3]).is_some() && entry(9, [1, 0, 0]).is_some());
-        for wrong in [(0, [0; 3]), (10, [0; 3]), (1, [2, 0, 0]), (1, [0, 1, 0]), (1, [1, 0, 1])] {
+        assert!(entry(1, [0; 3]).is_some() && entry(10, [1, 0, 0]).is_some());
+        for wrong in [(0, [0; 3]), (11, [0; 3]), (1, [2, 0, 0]), (1, [0, 1, 0]), (1, [1, 0, 1])] {
             assert_eq!(entry(wrong.0, wrong.1), None, "{wrong:?}");
         }
     }

@@ -3,13 +3,17 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `GDWTJRNL` |
-//! | 8 | 4 | version of the file, 1 |
+//! | 8 | 4 | version of the file, 2 |
 //! | 12 | 4 | CRC-32C of the 12 bytes before |
 //! | 16 | 32 each | the entries |
 //!
 //! The last entry may be torn: it was never on the disk as a whole, so nothing has followed from
 //! it, and it is dropped. Damage anywhere else is damage to what others were told, and the file is
 //! refused. (A last entry that was whole and has rotted cannot be told from a torn one.)
+//!
+//! Version 1 had no entries of stage 10. It is read, and written anew as version 2 when it is
+//! opened. A build that knows version 1 alone refuses version 2 by its number, and changes nothing:
+//! it would take a vGPU that was about to start for one that has run.
 
 use super::entry::ENTRY_BYTES;
 use super::{ENTRIES_MAX, Journal, JournalEntry, JournalStorage, SPARE_MAX};
@@ -20,7 +24,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"GDWTJRNL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest that is read.
+const OLDEST: u32 = 1;
 const HEADER_BYTES: usize = 16;
 /// Longest file: what is kept, what is spare, and a torn entry.
 const FILE_BYTES_MAX: u64 = (HEADER_BYTES + (2 * ENTRIES_MAX + SPARE_MAX + 2) * ENTRY_BYTES) as u64;
@@ -43,7 +49,9 @@ pub enum JournalFileError {
     #[error("{0}: this is no journal of moves")]
     NotAJournal(PathBuf),
     /// It is of another build.
-    #[error("{path}: this journal has version {version}, and version {VERSION} is read")]
+    #[error(
+        "{path}: this journal has version {version}, and versions {OLDEST} to {VERSION} are read"
+    )]
     Version {
         /// Which file.
         path: PathBuf,
@@ -82,12 +90,14 @@ pub struct JournalFile {
     sound_bytes: u64,
     /// What a failed append has left could not be taken away.
     broken: bool,
+    /// The file was written anew, and it is not known to be on the disk under its name.
+    unnamed: bool,
 }
 
-fn header() -> [u8; HEADER_BYTES] {
+fn header(version: u32) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
     let crc = crc32c(&bytes[..12]);
     bytes[12..].copy_from_slice(&crc.to_le_bytes());
     bytes
@@ -125,12 +135,17 @@ impl JournalFile {
         }
         let bytes = read_bounded(&mut file, path)?;
         let mut stored = Vec::new();
-        let mut journal = Self { path: path.to_path_buf(), file, sound_bytes: 0, broken: false };
-        if let Some(begun) = begun(&bytes, path)? {
-            stored = entries(begun, path)?;
+        let (path, mut version) = (path.to_path_buf(), VERSION);
+        let mut journal = Self { path, file, sound_bytes: 0, broken: false, unnamed: false };
+        if let Some((found, begun)) = begun(&bytes, &journal.path)? {
+            version = found;
+            stored = entries(begun, &journal.path)?;
             journal.sound_bytes = (HEADER_BYTES + stored.len() * ENTRY_BYTES) as u64;
         }
         journal.begin().map_err(io_error)?;
+        if version != VERSION {
+            journal.rewrite(&stored).map_err(io_error)?;
+        }
         Ok((journal, stored))
     }
 
@@ -139,7 +154,7 @@ impl JournalFile {
         self.file.set_len(self.sound_bytes)?;
         self.file.seek(SeekFrom::End(0))?;
         if self.sound_bytes == 0 {
-            self.file.write_all(&header())?;
+            self.file.write_all(&header(VERSION))?;
             self.sound_bytes = HEADER_BYTES as u64;
         }
         self.file.sync_all()?;
@@ -157,13 +172,25 @@ impl JournalFile {
         self.file.seek(SeekFrom::Start(self.sound_bytes))?;
         self.file.sync_data()
     }
+
+    /// Takes up what has failed before, without which nothing more is to be written.
+    fn mend(&mut self) -> io::Result<()> {
+        let doubt = |error| io::Error::other(format!("an earlier entry is in doubt: {error}"));
+        if self.broken {
+            self.take_back().map_err(doubt)?;
+            self.broken = false;
+        }
+        if self.unnamed {
+            sync_folder(&self.path).map_err(doubt)?;
+            self.unnamed = false;
+        }
+        Ok(())
+    }
 }
 
 impl JournalStorage for JournalFile {
     fn append(&mut self, entry: &JournalEntry) -> io::Result<()> {
-        if self.broken {
-            return Err(io::Error::other("an earlier entry is in doubt"));
-        }
+        self.mend()?;
         let bytes = entry.encode();
         if let Err(error) = self.append_bytes(&bytes) {
             self.broken = self.take_back().is_err();
@@ -174,10 +201,8 @@ impl JournalStorage for JournalFile {
     }
 
     fn rewrite(&mut self, entries: &[JournalEntry]) -> io::Result<()> {
-        if self.broken {
-            return Err(io::Error::other("an earlier entry is in doubt"));
-        }
-        let mut bytes = header().to_vec();
+        self.mend()?;
+        let mut bytes = header(VERSION).to_vec();
         bytes.extend(entries.iter().flat_map(JournalEntry::encode));
         let folder = folder_of(&self.path);
         let mut file = tempfile::Builder::new()
@@ -190,7 +215,8 @@ impl JournalStorage for JournalFile {
         file.as_file().try_lock()?;
         self.file = file.persist(&self.path).map_err(|error| error.error)?;
         self.sound_bytes = bytes.len() as u64;
-        sync_folder(&self.path)
+        self.unnamed = true;
+        self.mend()
     }
 }
 
@@ -215,20 +241,24 @@ fn read_bounded(file: &mut File, path: &Path) -> Result<Vec<u8>, JournalFileErro
     Ok(read)
 }
 
-/// What comes after the header. `None`: the file was not begun, or its header is torn, since
-/// nothing comes after it.
-fn begun<'a>(bytes: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>, JournalFileError> {
-    let wanted = header();
+/// The version, and what comes after the header. `None`: the file was not begun, or its header is
+/// torn, since nothing comes after it.
+fn begun<'a>(bytes: &'a [u8], path: &Path) -> Result<Option<(u32, &'a [u8])>, JournalFileError> {
     // Bytes that were not written are missing, or zeros.
-    let torn = bytes.iter().zip(wanted).all(|(byte, wanted)| *byte == wanted || *byte == 0);
+    let torn = |version| {
+        bytes.iter().zip(header(version)).all(|(byte, wanted)| *byte == wanted || *byte == 0)
+    };
+    let torn = (OLDEST..=VERSION).any(torn);
     let other = || Err(JournalFileError::NotAJournal(path.to_path_buf()));
-    match bytes.split_first_chunk::<HEADER_BYTES>() {
-        Some((head, rest)) if *head == wanted => return Ok(Some(rest)),
-        None | Some((_, [])) if torn => return Ok(None),
-        None => return other(),
-        Some(_) => {}
+    let Some((head, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return if torn { Ok(None) } else { other() };
+    };
+    if let Some(version) = (OLDEST..=VERSION).find(|version| *head == header(*version)) {
+        return Ok(Some((version, rest)));
     }
-    let head = &bytes[..HEADER_BYTES];
+    if rest.is_empty() && torn {
+        return Ok(None);
+    }
     let crc = u32::from_le_bytes([head[12], head[13], head[14], head[15]]);
     if head[..8] != MAGIC || crc32c(&head[..12]) != crc {
         return other();
@@ -347,6 +377,24 @@ mod tests {
             };
             assert!(error.contains(&named), "byte {at}: {error}");
             assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is changed");
+        }
+    }
+
+    #[test]
+    fn a_journal_of_the_version_before_is_read_and_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, bytes) = written(folder.path());
+        let mut old = header(1).to_vec();
+        old.extend(&bytes[HEADER_BYTES..]);
+        // As a build of then has torn it.
+        fs::write(&path, [&old[..], &[0; 7]].concat()).unwrap();
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.stage(Side::Source, &token(2)), Some(MoveStage::Committed));
+        drop(journal);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        for length in 0..HEADER_BYTES {
+            fs::write(&path, &header(1)[..length]).unwrap();
+            assert_eq!(Journal::open(&path).unwrap().entries().count(), 0);
         }
     }
 

@@ -4,6 +4,10 @@
 use super::{Journal, JournalError, MoveStage, Side};
 use crate::link::{LinkMessage, Token};
 
+/// Why a destination cannot say whose a committed vGPU is.
+pub(crate) const UNSURE: &str =
+    "its host was started anew while the vGPU was to start, and whether it has run is not known";
+
 impl Journal {
     /// Answers a message of the peer, if there is an answer, and takes note of what it says.
     ///
@@ -67,27 +71,39 @@ impl Journal {
         &mut self,
         message: &LinkMessage,
     ) -> Result<Option<LinkMessage>, JournalError> {
-        use MoveStage::{Closed, Ready, Released, Restoring, Running};
+        use MoveStage::{Closed, Ready, Released, Restoring, Running, Started};
         let token = *message.token();
         let stage = self.stage(Side::Destination, &token);
+        let unsure = self.is_unsure(&token);
         Ok(match (message, stage) {
-            (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Some(Running | Closed)) => {
+            (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Some(Started | Closed)) => {
                 Some(LinkMessage::Done(token))
             }
+            // It says nothing of whose it is; the source goes on keeping it.
+            (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Some(Running)) if unsure => {
+                Some(LinkMessage::decline(token, UNSURE))
+            }
             (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Some(Released)) => {
-                Some(LinkMessage::give_back(token, "it was released, and has never run here"))
+                let why = match self.entry(Side::Destination, &token) {
+                    Some(entry) if entry.resolved => "it was decided that it is gone there",
+                    _ => "it was released, and has never run here",
+                };
+                Some(LinkMessage::give_back(token, why))
             }
             (LinkMessage::Abort(_) | LinkMessage::Answer(_, false), Some(Restoring | Ready)) => {
                 self.record(token, Released)?;
                 None
             }
+            // The source has it by decision, and nothing of it is left here.
+            (LinkMessage::Abort(_) | LinkMessage::Answer(_, false), Some(Running)) if unsure => {
+                self.record(token, Released)?;
+                None
+            }
             (
                 LinkMessage::Abort(_) | LinkMessage::Answer(_, false),
-                Some(here @ (Running | Closed)),
-            ) => {
-                return Err(JournalError::Conflict { token, here, says: "it is not committed" });
-            }
-            (LinkMessage::Closed(_), Some(Running)) => {
+                Some(here @ (Running | Started | Closed)),
+            ) => return Err(self.not_committed(token, here)),
+            (LinkMessage::Closed(_), Some(Running | Started)) => {
                 self.record(token, Closed)?;
                 None
             }
@@ -98,6 +114,11 @@ impl Journal {
             }
             _ => None,
         })
+    }
+
+    /// The source says that a move is not committed which is this side's.
+    pub(crate) fn not_committed(&self, token: Token, here: MoveStage) -> JournalError {
+        JournalError::Conflict { token, here, says: "it is not committed" }
     }
 
     fn is_stale(&self, token: &Token) -> bool {

@@ -49,7 +49,9 @@ fn whose(stage: MoveStage) -> &'static str {
     match stage {
         MoveStage::Done => "the vGPU is the destination's, and would run twice",
         MoveStage::Aborted => "the vGPU is this side's",
-        MoveStage::Running | MoveStage::Closed => "the vGPU runs here, and the source knows it",
+        MoveStage::Running => "the vGPU is this side's, and is about to start",
+        MoveStage::Started => "the vGPU is this side's, and has run here",
+        MoveStage::Closed => "the vGPU runs here, and the source knows it",
         MoveStage::Released => "nothing of the vGPU is left here",
         MoveStage::Offered | MoveStage::Committed | MoveStage::Restoring | MoveStage::Ready => {
             "it is under way"
@@ -61,12 +63,15 @@ impl Journal {
     /// Writes down what an operator decides; then it may be done. Messages of this move that do
     /// not agree are refused from then on.
     ///
-    /// A decision is asked for in two states only: committed at the source, without word of the
-    /// destination, and ready at the destination, without word of the source.
+    /// A decision is asked for in three states only: committed at the source, without word of the
+    /// destination; ready at the destination, without word of the source; and running at a
+    /// destination whose host has started anew ([`Journal::is_unsure`]), where `RunHere` says that
+    /// the vGPU has run there.
     ///
     /// # Errors
     ///
-    /// In every other state, with the reason, or when it cannot be written.
+    /// In every other state, with the reason, or when it cannot be written: then nothing is
+    /// decided, and it can be asked for again.
     pub fn resolve(
         &mut self,
         side: Side,
@@ -80,6 +85,8 @@ impl Journal {
             (MoveStage::Committed, Decision::Gone) => MoveStage::Done,
             (MoveStage::Ready, Decision::RunHere) => MoveStage::Running,
             (MoveStage::Ready, Decision::Gone) => MoveStage::Released,
+            (MoveStage::Running, Decision::RunHere) if self.is_unsure(&token) => MoveStage::Started,
+            (MoveStage::Running, Decision::Gone) if self.is_unsure(&token) => MoveStage::Released,
             (MoveStage::Offered | MoveStage::Restoring, _) => {
                 return Err(Refusal::NotNeeded { token, stage });
             }
@@ -87,12 +94,19 @@ impl Journal {
                 MoveStage::Done
                 | MoveStage::Aborted
                 | MoveStage::Running
+                | MoveStage::Started
                 | MoveStage::Closed
                 | MoveStage::Released,
                 _,
             ) => return Err(Refusal::Over { token, stage }),
         };
-        self.write(JournalEntry { token, stage: next, resolved: true })?;
+        self.decide(token, next)?;
         Ok(next)
+    }
+
+    /// Takes a move to a stage by decision, which holds only once it is written: what is left in
+    /// the storage leads elsewhere.
+    pub(crate) fn decide(&mut self, token: Token, stage: MoveStage) -> Result<(), JournalError> {
+        self.write(JournalEntry { token, stage, resolved: true }, false)
     }
 }

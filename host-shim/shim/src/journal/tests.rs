@@ -19,6 +19,8 @@ fn at(stages: &[MoveStage]) -> Journal {
 const COMMITTED: [MoveStage; 2] = [MoveStage::Offered, MoveStage::Committed];
 const READY: [MoveStage; 2] = [MoveStage::Restoring, MoveStage::Ready];
 const RUNNING: [MoveStage; 3] = [MoveStage::Restoring, MoveStage::Ready, MoveStage::Running];
+const STARTED: [MoveStage; 4] =
+    [MoveStage::Restoring, MoveStage::Ready, MoveStage::Running, MoveStage::Started];
 
 #[test]
 fn a_number_is_used_once_on_either_side() {
@@ -83,6 +85,8 @@ fn a_decline_says_nothing_of_what_is_committed() {
 fn the_destination_answers_for_moves_that_nobody_carries_any_more() {
     let commit = LinkMessage::Commit(token(5));
     let mut journal = at(&RUNNING);
+    assert_eq!(journal.reply(&commit).unwrap(), None, "who has it says when it runs");
+    let mut journal = at(&STARTED);
     let done = Some(LinkMessage::Done(token(5)));
     assert_eq!(journal.reply(&commit).unwrap(), done);
     assert_eq!(journal.reply(&LinkMessage::Closed(token(5))).unwrap(), None);
@@ -108,14 +112,59 @@ fn an_offer_is_declined_when_its_number_was_used() {
     assert_eq!(at(&RUNNING).reply(&LinkMessage::Offer(token(5), 2)).unwrap(), None);
 }
 
+/// A journal of a host that has started anew, at a move that was about to start.
+fn unsure() -> Journal {
+    let mut journal = at(&RUNNING);
+    let open = journal.host_started().unwrap();
+    assert_eq!(open.len(), 1, "its operator is told");
+    assert_eq!((open[0].token, open[0].stage), (token(5), MoveStage::Running));
+    journal
+}
+
+#[test]
+fn whether_a_vgpu_has_started_is_not_said_by_a_host_that_cannot_know() {
+    let (commit, yes) = (LinkMessage::Commit(token(5)), LinkMessage::Answer(token(5), true));
+    let mut journal = unsure();
+    for message in [&commit, &yes] {
+        let said = journal.reply(message).unwrap();
+        assert!(matches!(said, Some(LinkMessage::Decline(..))), "{said:?}");
+    }
+    assert_eq!(journal.resolve(Side::Destination, &token(5), Decision::RunHere).unwrap(), {
+        MoveStage::Started
+    });
+    assert_eq!(journal.reply(&commit).unwrap(), Some(LinkMessage::Done(token(5))));
+    let mut journal = unsure();
+    let decided = journal.resolve(Side::Destination, &token(5), Decision::Gone).unwrap();
+    assert_eq!(decided, MoveStage::Released);
+    let said = journal.reply(&commit).unwrap();
+    assert!(matches!(said, Some(LinkMessage::Return(..))), "{said:?}");
+    // What the source's operator has decided needs no decision here.
+    for (message, then) in [
+        (LinkMessage::Abort(token(5)), MoveStage::Released),
+        (LinkMessage::Answer(token(5), false), MoveStage::Released),
+        (LinkMessage::Closed(token(5)), MoveStage::Closed),
+    ] {
+        let mut journal = unsure();
+        assert_eq!(journal.reply(&message).unwrap(), None);
+        assert_eq!(journal.stage(Side::Destination, &token(5)), Some(then));
+        assert!(!journal.is_unsure(&token(5)));
+    }
+    // One that is about to start just now is another matter.
+    let conflict = at(&RUNNING).reply(&LinkMessage::Abort(token(5))).unwrap_err();
+    assert!(matches!(conflict, JournalError::Conflict { .. }), "{conflict}");
+    let refusal = at(&RUNNING).resolve(Side::Destination, &token(5), Decision::Gone);
+    assert!(refusal.unwrap_err().to_string().contains("about to start"));
+}
+
 #[test]
 fn a_host_that_starts_knows_what_it_gave_away_and_gives_up_the_rest() {
-    assert_eq!(at(&COMMITTED).host_started().unwrap(), [token(5)]);
+    let open = at(&COMMITTED).host_started().unwrap();
+    assert_eq!((open.len(), open[0].token), (1, token(5)));
     for (stages, then) in [
         (&[MoveStage::Offered][..], MoveStage::Aborted),
         (&READY[..1], MoveStage::Released),
         (&READY, MoveStage::Released),
-        (&RUNNING, MoveStage::Running),
+        (&STARTED, MoveStage::Started),
     ] {
         let mut journal = at(stages);
         assert_eq!(journal.host_started().unwrap(), []);
@@ -139,7 +188,8 @@ fn an_operator_decides_only_where_the_peer_alone_could_say() {
         (&COMMITTED[..1], "ends by itself"),
         (&READY[..1], "ends by itself"),
         (&done, "would run twice"),
-        (&RUNNING, "runs here"),
+        (&RUNNING, "about to start"),
+        (&STARTED, "has run here"),
         (&released, "nothing of the vGPU is left"),
     ] {
         for decision in [Decision::RunHere, Decision::Gone] {
@@ -168,6 +218,8 @@ fn what_the_peer_says_against_a_decision_is_a_conflict() {
         let conflict = journal.reply(&no).unwrap_err();
         assert!(conflict.to_string().contains("may run on both hosts"), "{conflict}");
     }
+    journal.record(token(5), MoveStage::Started).unwrap();
+    assert!(journal.entry(Side::Destination, &token(5)).unwrap().resolved);
     let done = Some(LinkMessage::Done(token(5)));
     assert_eq!(journal.reply(&LinkMessage::Commit(token(5))).unwrap(), done);
 }
@@ -198,6 +250,24 @@ fn what_was_not_written_has_not_happened_and_a_move_can_be_given_up_all_the_same
     assert_eq!(journal.stage(Side::Source, &token(5)), Some(MoveStage::Aborted));
     let error = journal.record(token(5), MoveStage::Committed).unwrap_err();
     assert!(matches!(error, JournalError::Stage { .. }), "{error}");
+}
+
+#[test]
+fn a_decision_that_was_not_written_is_not_made() {
+    let sides = [(Side::Source, &COMMITTED), (Side::Destination, &READY)];
+    for (side, stages) in sides {
+        for decision in [Decision::RunHere, Decision::Gone] {
+            let mut journal = Journal::with_storage(Box::new(Failing(2)), &[]);
+            for stage in stages {
+                journal.record(token(5), *stage).unwrap();
+            }
+            for _ in 0..2 {
+                let refusal = journal.resolve(side, &token(5), decision).unwrap_err();
+                assert!(matches!(refusal, Refusal::Journal(JournalError::Storage(_))), "{refusal}");
+                assert_eq!(journal.stage(side, &token(5)), Some(stages[1]));
+            }
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl JournalBytes {
             (token(1, 2), &[MoveStage::Offered, MoveStage::Committed, MoveStage::Done]),
             (token(2, 7), &[MoveStage::Restoring, MoveStage::Ready, MoveStage::Running]),
             (token(3, 1), &[MoveStage::Offered, MoveStage::Committed]),
+            (token(2, 7), &[MoveStage::Started]),
         ] {
             for stage in stages {
                 journal.record(token, *stage)?;

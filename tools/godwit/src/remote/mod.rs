@@ -13,7 +13,7 @@ pub(crate) use send::SendOptions;
 use crate::mcu::McuOptions;
 use clap::Args;
 use godwit_shim::{
-    Journal, LinkAddress, Mcu, Protection, SealKey, TlsFiles, TlsKeys, Token, TransportError,
+    Journal, LinkAddress, Mcu, Protection, SealKey, Side, TlsFiles, TlsKeys, Token, TransportError,
 };
 use godwit_world::WorldError;
 use std::fs::DirBuilder;
@@ -113,6 +113,22 @@ impl LinkOptions {
         let journal = journal.map_err(|error| Failure::Mistake(error.to_string()))?;
         Ok((journal, Some(folder)))
     }
+}
+
+/// The host has started anew: tells of the moves that are open.
+fn tell_open(journal: &mut Journal) -> Result<(), Failure> {
+    let open = journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
+    for entry in open {
+        let told = match entry.stage.side() {
+            Side::Source => "the destination is asked whether the vGPU runs there",
+            Side::Destination => {
+                "whether the vGPU has run here is not known, and the source keeps it: \
+                 `godwit resolve` says whose it is"
+            }
+        };
+        anstream::eprintln!("move {} is {}: {told}", entry.token, entry.stage);
+    }
+    Ok(())
 }
 
 /// The journal in a host's folder.

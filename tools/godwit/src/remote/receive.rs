@@ -1,7 +1,7 @@
 //! `godwit receive`.
 
 use super::session::Session;
-use super::{Failure, LinkOptions, Shown, address};
+use super::{Failure, LinkOptions, Shown, address, tell_open};
 use crate::run::{HostWorld, one_job};
 use crate::scenario::{JobRef, Scenario, VgpuRef};
 use clap::Args;
@@ -57,7 +57,7 @@ impl ReceiveOptions {
         let how = self.link.protection()?;
         let key = self.link.key()?;
         let (mut journal, _) = self.link.journal()?;
-        journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
+        tell_open(&mut journal)?;
         let mut world = HostWorld::new(scenario, host, None, &self.link.mcu()?)?;
         let mut expected = Vec::new();
         for vgpu in scenario.vgpu_refs().filter(|vgpu| vgpu.of(scenario).host != host) {
@@ -98,7 +98,9 @@ impl Receiving<'_> {
                     }
                 }
                 Some(RemoteState::Taking(DestinationState::Stuck(why))) => {
-                    return Err(Failure::Refused(why));
+                    // The source is to hear of it, if it can.
+                    self.carry();
+                    return Err(Failure::Refused(self.stuck(&why)));
                 }
                 _ => {}
             }
@@ -119,6 +121,16 @@ impl Receiving<'_> {
         let token = self.session.world.remote_token().map(|token| token.to_string());
         let told = format!("move {} is done: it runs here", token.unwrap_or_default());
         Ok(self.session.finish(job, told, true))
+    }
+
+    /// Why this ends with a vGPU of which nobody knows whether it has run.
+    fn stuck(&self, why: &str) -> String {
+        let token = self.session.world.remote_token().map(|token| token.to_string());
+        format!(
+            "move {}: {why}; whether it has run here is not known: `godwit resolve` says whose it \
+             is",
+            token.unwrap_or_default()
+        )
     }
 
     /// Why this ends without a vGPU.

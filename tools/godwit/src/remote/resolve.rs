@@ -53,13 +53,18 @@ impl ResolveOptions {
             let by = if entry.resolved { ", by decision" } else { "" };
             let kept =
                 if kept_file(&self.state, &entry.token).is_file() { ", kept here" } else { "" };
-            text += &format!("{} {side}: {}{by}{kept}\n", entry.token, entry.stage);
+            // The host does not run, so whoever was about to start it is gone.
+            let unsure = match entry.stage {
+                MoveStage::Running => ", and whether it has run is not known",
+                _ => "",
+            };
+            text += &format!("{} {side}: {}{by}{kept}{unsure}\n", entry.token, entry.stage);
         }
         text
     }
 
-    /// The host does not run, so its card is empty: a destination has nothing left to run, and a
-    /// source what it has kept.
+    /// The host does not run, so its card is empty: a source has what it has kept. A destination
+    /// has nothing, and only what it says to the source is decided there.
     fn decide(&self, journal: &mut Journal, token: Token, whose: Whose) -> Result<Shown, Failure> {
         let refused = |why: String| Err(Failure::Refused(why));
         if let Err(error) = journal.host_started() {
@@ -87,6 +92,13 @@ impl ResolveOptions {
             Err(refusal) => return refused(refusal.to_string()),
         };
         let then = match whose {
+            Whose::RunHere if side == Side::Destination => {
+                "it counts as one that has run here and ended with its host, and the source lets \
+                 go of it"
+            }
+            Whose::Gone if side == Side::Destination => {
+                "it counts as one that has never run here, and the source has it back"
+            }
             Whose::RunHere => "this host runs it from what is kept when it starts",
             Whose::Gone => {
                 if let Err(error) = fs::remove_file(&kept)

@@ -1,7 +1,7 @@
 //! `godwit send`.
 
 use super::session::Session;
-use super::{Failure, LinkOptions, Shown, address, kept_file};
+use super::{Failure, LinkOptions, Shown, address, kept_file, tell_open};
 use crate::run::{HostWorld, one_job};
 use crate::scenario::{JobRef, Scenario, VgpuRef};
 use crate::units::{about_size, about_time};
@@ -84,7 +84,7 @@ impl SendOptions {
         let (key, mcu) = (self.link.key()?, self.link.mcu()?);
         let (mut journal, folder) = self.link.journal()?;
         let uuid = World::vgpu_uuid(scenario.seed, vgpu.index());
-        journal.host_started().map_err(|error| Failure::Refused(error.to_string()))?;
+        tell_open(&mut journal)?;
         let past = past(&journal, folder, uuid)?;
         let past = match past {
             Past::Committed(token) => match self.settle(&mut journal, folder, token, &how)? {
@@ -163,7 +163,9 @@ impl SendOptions {
         while begin.elapsed() <= self.link.patience() {
             let mut port = self.connect(how)?;
             // A link that ends is tried again.
-            let _ = ask(&mut port, journal, token);
+            if let Ok(Some(why)) = ask(&mut port, journal, token, begin + self.link.patience()) {
+                return Err(Failure::Refused(unsettled(&token, &format!("says: {why}"))));
+            }
             match journal.stage(Side::Source, &token) {
                 Some(MoveStage::Done) => {
                     forget(folder, &token);
@@ -174,15 +176,26 @@ impl SendOptions {
                 _ => {}
             }
         }
-        Err(Failure::Refused(unsettled(&token)))
+        Err(Failure::Refused(unsettled(&token, UNREACHED)))
     }
 }
 
-/// Says that a move is committed, until the destination has answered.
-fn ask(port: &mut LinkPort, journal: &mut Journal, token: Token) -> Result<(), TransportError> {
-    let mut asked = false;
+/// Says that a move is committed, until the destination has answered, or `until`. Returns why it
+/// cannot say whose the vGPU is, if it says that.
+fn ask(
+    port: &mut LinkPort,
+    journal: &mut Journal,
+    token: Token,
+    until: Instant,
+) -> Result<Option<String>, TransportError> {
+    let (mut asked, mut why) = (false, None);
     loop {
         while let Some(message) = port.poll(false)? {
+            if let LinkMessage::Decline(of, said) = &message
+                && *of == token
+            {
+                why = Some(said.clone());
+            }
             // What cannot be written is asked for again.
             if let Ok(Some(answer)) = journal.reply(&message) {
                 port.send(&answer);
@@ -195,7 +208,10 @@ fn ask(port: &mut LinkPort, journal: &mut Journal, token: Token) -> Result<(), T
         port.flush()?;
         let open = journal.stage(Side::Source, &token) == Some(MoveStage::Committed);
         if !open && port.is_flushed() {
-            return Ok(());
+            return Ok(None);
+        }
+        if why.is_some() || Instant::now() > until {
+            return Ok(why);
         }
         port.wait(false, RETRY)?;
     }
@@ -209,10 +225,13 @@ fn forget(folder: Option<&Path>, token: &Token) {
     }
 }
 
-fn unsettled(token: &Token) -> String {
+/// What is known of a destination that does not answer.
+const UNREACHED: &str = "cannot be reached";
+
+fn unsettled(token: &Token, why: &str) -> String {
     format!(
-        "move {token} is committed, and the destination cannot be reached: the vGPU is not run \
-         here. Send again when it can be; if it never will be, `godwit resolve` says whose it is"
+        "move {token} is committed, and the destination {why}: the vGPU is not run here. Send \
+         again when it can say whose it is; if it never will, `godwit resolve` says so"
     )
 }
 
@@ -315,7 +334,7 @@ impl Sending<'_> {
             }
             if self.session.port.is_none() {
                 if silent_since.elapsed() > self.options.link.patience() {
-                    return Err(Failure::Refused(unsettled(&token)));
+                    return Err(Failure::Refused(unsettled(&token, UNREACHED)));
                 }
                 if let Ok(port) = LinkPort::connect(&self.options.to, &self.how) {
                     self.session.port = Some(port);

@@ -24,13 +24,15 @@ pub(super) struct Session<'a> {
     begin_ns: u64,
     /// What is not as it must be.
     pub(super) problems: Vec<String>,
+    /// How much of what the world found wrong was told.
+    told: usize,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(scenario: &'a Scenario, host: HostWorld) -> Self {
         let (begin, port, problems) = (Instant::now(), None, Vec::new());
-        let begin_ns = host.world.now_ns();
-        Self { scenario, world: host.world, port, begin, begin_ns, problems }
+        let (begin_ns, told) = (host.world.now_ns(), 0);
+        Self { scenario, world: host.world, port, begin, begin_ns, problems, told }
     }
 
     /// From now on virtual time is held back.
@@ -53,7 +55,13 @@ impl<'a> Session<'a> {
             self.wait()?;
         }
         let now_ns = self.now_ns();
-        Ok(self.world.step_remote(now_ns))
+        let state = self.world.step_remote(now_ns);
+        // An operator may have to do something before this ends.
+        for problem in &self.world.problems()[self.told..] {
+            anstream::eprintln!("problem: {problem}");
+        }
+        self.told = self.world.problems().len();
+        Ok(state)
     }
 
     /// Lets time pass, and tells what the firmware logs.

@@ -1,0 +1,48 @@
+//! What is kept of a state that is sent.
+
+use crate::file::StateFile;
+use crate::key::SealKey;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A copy of the state that is sent, for a host that ends before the move does.
+#[derive(Debug)]
+pub(super) struct Kept {
+    path: PathBuf,
+    /// None when it is whole.
+    file: Option<StateFile>,
+    /// Why it never will be.
+    failed: Option<io::Error>,
+}
+
+impl Kept {
+    pub(super) fn create(path: &Path, key: Option<&SealKey>) -> io::Result<Self> {
+        let file = Some(StateFile::create(path, key)?);
+        Ok(Self { path: path.to_path_buf(), file, failed: None })
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.append(bytes)
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    /// Has it on the disk.
+    pub(super) fn commit(&mut self) -> io::Result<()> {
+        match (self.failed.take(), self.file.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(file)) => file.commit().map_err(io::Error::other),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The vGPU is somewhere, so this is of its past.
+    pub(super) fn remove(&mut self) {
+        if self.file.take().is_none() {
+            // Where that fails nobody can be told, and nothing more can be done.
+            let _ = StateFile::put_away(&self.path);
+        }
+    }
+}
