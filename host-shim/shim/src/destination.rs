@@ -1,5 +1,6 @@
 //! The side of a move that takes a vGPU in.
 
+use crate::evacuate::Misfit;
 use crate::journal::{Decision, JournalError, MoveStage, Refusal, Side};
 use crate::key::SealKey;
 use crate::link::{ALIVE_NS, LinkMessage, SILENCE_MAX_NS, Token, versions_apart};
@@ -8,7 +9,7 @@ use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::source::Site;
 use crate::stream::{Opener, SealError};
 use bytes::BytesMut;
-use godwit_types::{Gfid, Placement};
+use godwit_types::{Engines, Gfid, Placement};
 use std::collections::VecDeque;
 
 /// How far a destination is.
@@ -138,6 +139,9 @@ impl Destination {
         self.heard_ns = site.now_ns;
         match (message, &self.phase) {
             (LinkMessage::Data(_, bytes), Phase::Restoring) => self.waiting.push_back(bytes),
+            (LinkMessage::Needs(_, engines), Phase::Restoring) => {
+                self.check_engines(site, Engines::from_bits(engines.into()));
+            }
             (LinkMessage::Commit(_) | LinkMessage::Answer(_, true), Phase::Ready) => {
                 self.committed(site);
             }
@@ -161,6 +165,16 @@ impl Destination {
                 Phase::Running,
             ) if self.unwritten.is_some() => {}
             (message, _) => self.reply(site, &message),
+        }
+    }
+
+    /// A device that lacks an engine which the guest uses can be known to before the guest stops.
+    fn check_engines(&mut self, site: &mut Site<'_>, needed: Engines) {
+        let lacking = needed.bits() & !site.host.identity().engines.bits();
+        if lacking != 0 {
+            let why = Misfit::Engines(Engines::from_bits(lacking)).to_string();
+            self.out.push_back(LinkMessage::decline(self.token, &why));
+            self.undo(site, &why);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use godwit_regs::guest::{self, ChannelRegister, Place, status};
-use godwit_types::{Gfid, GuestChannelId, Profile};
+use godwit_types::{Engines, Gfid, GuestChannelId, Profile, RunlistId};
 use godwit_wire::mailbox::{Command, Reject};
 use godwit_wire::record;
 use std::collections::BTreeMap;
@@ -164,6 +164,16 @@ impl Function {
         if let Some(channel) = self.channels.get_mut(&channel) {
             channel.closed();
         }
+    }
+
+    /// Engines that the guest has channels on, or has asked for some.
+    pub(crate) fn engines(&self) -> Engines {
+        let open = self.channels.values().filter(|it| it.control == 1 || it.asked.is_some());
+        let engines = open.filter_map(|channel| {
+            let [.., engine] = channel.words;
+            u8::try_from(engine).ok().and_then(RunlistId::new)
+        });
+        engines.fold(Engines::NONE, Engines::with)
     }
 
     /// What the device does not keep, for the state stream. The firmware has answered every

@@ -12,7 +12,7 @@ use crate::stream::StreamVersion;
 use crate::tally::{self, Tally};
 use godwit_mmio::{SharedWords, SwitchReader};
 use godwit_sim_gpu::{BarError, GpuConfig, Staging, Stop};
-use godwit_types::{Gfid, Identity, Placement, Profile, Scheduling, Share, SlotId};
+use godwit_types::{Engines, Gfid, Identity, Placement, Profile, Scheduling, Share, SlotId};
 use godwit_wire::mailbox::{self, Command, Event, Reject};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -485,6 +485,11 @@ impl Host {
     /// What the host knows of a vGPU.
     pub fn vgpu(&self, gfid: Gfid) -> Option<&VgpuInfo> {
         self.vgpus.get(&gfid)
+    }
+
+    /// Engines that a vGPU's guest has channels on.
+    pub fn engines_in_use(&self, gfid: Gfid) -> Engines {
+        self.functions.get(&gfid).map_or(Engines::NONE, Function::engines)
     }
 
     /// The guest-visible registers of a vGPU, by channel, to save and restore them.

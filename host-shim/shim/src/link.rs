@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! source                     destination
-//!   Offer, Data (descriptor) ──▶
+//!   Offer, Needs,            ──▶
+//!   Data (descriptor)
 //!                            ◀── Accept, or Decline with the reason
 //!   Data … (rounds, state)   ──▶
 //!                            ◀── Ready: everything is in place and checked
@@ -101,6 +102,9 @@ pub enum LinkMessage {
     Query(Token),
     /// Source: yes or no. After a no it never will be.
     Answer(Token, bool),
+    /// Source: engines that the guest has channels on, by bit ([`Engines`]): said with the offer, and
+    /// only to a peer that knows this message.
+    Needs(Token, u8),
 }
 
 /// How long one side of a move waits for the other to answer, to take what is sent, or to
@@ -132,7 +136,8 @@ impl LinkMessage {
             | Self::Return(token, _)
             | Self::Abort(token)
             | Self::Query(token)
-            | Self::Answer(token, _) => token,
+            | Self::Answer(token, _)
+            | Self::Needs(token, _) => token,
         }
     }
 
@@ -145,7 +150,8 @@ impl LinkMessage {
             | Self::Commit(_)
             | Self::Closed(_)
             | Self::Abort(_)
-            | Self::Answer(..) => Side::Destination,
+            | Self::Answer(..)
+            | Self::Needs(..) => Side::Destination,
             Self::Accept(..)
             | Self::Decline(..)
             | Self::Ready(_)
@@ -153,6 +159,11 @@ impl LinkMessage {
             | Self::Return(..)
             | Self::Query(_) => Side::Source,
         }
+    }
+
+    /// The version of the protocol that it came with.
+    pub(crate) fn since(&self) -> u16 {
+        if matches!(self, Self::Needs(..)) { 2 } else { 1 }
     }
 
     /// A refusal, with its reason cut to a length that fits.

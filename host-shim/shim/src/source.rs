@@ -129,13 +129,15 @@ impl Source {
         let saver = PacedSaver::new(site.host, gfid, options, live).ok_or(SourceError::NoVgpu)?;
         site.journal.record(token, MoveStage::Offered)?;
         let version = site.host.stream_version().raw();
+        let engines = site.host.engines_in_use(gfid);
+        let needs = LinkMessage::Needs(token, engines.bits() as u8);
         Ok(Self {
             token,
             saver,
             sealed: None,
             kept: None,
             phase: Phase::Offering { since_ns: site.now_ns },
-            out: VecDeque::from([LinkMessage::Offer(token, version)]),
+            out: VecDeque::from([LinkMessage::Offer(token, version), needs]),
             linked: true,
             trouble: None,
             doubt: None,

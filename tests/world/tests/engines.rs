@@ -1,5 +1,5 @@
 //! Goal: a vGPU whose work needs an engine does not move to a GPU without it.
-//! Method: a move to a GPU that has a copy engine only is refused by name, and nothing is lost.
+//! Method: a move to a GPU that has a copy engine only is refused by name before the guest stops.
 
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, RunlistId, Scheduling, Share};
@@ -40,7 +40,11 @@ fn a_move_to_a_gpu_without_the_engine_is_refused_by_name() {
     assert!(world.run_until_settled(1_000_000_000), "{:?}", world.transfers());
     world.check_leaks();
     assert_eq!(world.problems(), [] as [String; 0]);
-    let why = world.move_reports()[0].outcome.clone().unwrap_err();
-    assert!(why.contains("NoSuchEngine"), "{why}");
+    let report = &world.move_reports()[0];
+    let why = report.outcome.clone().unwrap_err();
+    assert!(why.contains("an engine that the GPU lacks: compute"), "{why}");
+    // That is known before its guest stops.
+    assert_eq!(report.blackout_ns, None);
+    assert_eq!(report.bytes.stop, 0);
     assert!(world.job_reports()[0].ok, "{:?}", world.job_reports());
 }

@@ -24,7 +24,7 @@ use crc_fast::{CrcAlgorithm, Digest, crc32_iscsi};
 const MAGIC: [u8; 8] = *b"GDWTLINK";
 const HELLO_BYTES: usize = 16;
 /// Versions of the protocol that this build speaks, oldest and newest.
-const VERSIONS: (u16, u16) = (1, 1);
+const VERSIONS: (u16, u16) = (1, 2);
 /// Length and CRC.
 const HEAD_BYTES: usize = 8;
 
@@ -103,14 +103,17 @@ impl LinkFraming {
         self.agreed.filter(|_| self.broken.is_none())
     }
 
-    /// Puts a message behind what is to be sent.
+    /// Puts a message behind what is to be sent. One that the peer does not know is not sent: it can
+    /// do without.
     ///
     /// # Panics
     ///
     /// Before [`Self::version`] is known.
     pub fn send(&mut self, message: &LinkMessage) {
-        assert!(self.agreed.is_some(), "the version of a message is agreed before it is sent");
-        self.frame(&message.encode());
+        let agreed = self.agreed.expect("the version of a message is agreed before it is sent");
+        if message.since() <= agreed {
+            self.frame(&message.encode());
+        }
     }
 
     /// Puts an empty frame behind what is to be sent: the peer sees that this end is there.
@@ -269,13 +272,14 @@ mod tests {
         one.feed(&sent(&mut other));
         other.feed(&sent(&mut one));
         assert_eq!((one.poll_message(), other.poll_message()), (Ok(None), Ok(None)));
-        assert_eq!((one.version(), other.version()), (Some(1), Some(1)));
+        assert_eq!((one.version(), other.version()), (Some(VERSIONS.1), Some(VERSIONS.1)));
         (one, other)
     }
 
     fn messages() -> Vec<LinkMessage> {
         vec![
             LinkMessage::Offer(TOKEN, 2),
+            LinkMessage::Needs(TOKEN, 3),
             LinkMessage::Data(TOKEN, vec![5; DATA_MAX]),
             LinkMessage::Answer(TOKEN, true),
         ]
@@ -364,6 +368,24 @@ mod tests {
         assert_eq!(meet((1, 9), (4, 4)), Ok(Some(4)));
         let apart = LinkError::Version { theirs: (3, 4), ours: (1, 2) };
         assert_eq!(meet((1, 2), (3, 4)), Err(apart));
+    }
+
+    #[test]
+    fn a_peer_is_sent_what_it_knows() {
+        for (version, knows) in [(1, false), (2, true)] {
+            let (mut one, mut old) = (LinkFraming::new(), LinkFraming::speaking((1, version)));
+            one.feed(&sent(&mut old));
+            old.feed(&sent(&mut one));
+            assert_eq!((one.poll_message(), old.poll_message()), (Ok(None), Ok(None)));
+            let messages = [LinkMessage::Needs(TOKEN, 1), LinkMessage::Alive(TOKEN)];
+            messages.iter().for_each(|message| one.send(message));
+            old.feed(&sent(&mut one));
+            let mut taken = Vec::new();
+            while let Ok(Some(message)) = old.poll_message() {
+                taken.push(message);
+            }
+            assert_eq!(taken, messages[usize::from(!knows)..]);
+        }
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn name(message: Option<&LinkMessage>) -> Option<&'static str> {
     Some(match message {
         None => "hello",
         Some(LinkMessage::Offer(..)) => "offer",
+        Some(LinkMessage::Needs(..)) => "needs",
         Some(LinkMessage::Accept(..)) => "accept",
         Some(LinkMessage::Ready(_)) => "ready",
         Some(LinkMessage::Commit(_)) => "commit",
@@ -178,7 +179,7 @@ mod tests {
             let layout = Layout::of(live);
             let names = |way| layout.phases(way).map(|(name, _)| name).collect::<Vec<_>>();
             let mut forth =
-                vec!["hello", "offer", "describe", "pre-copy", "stop", "commit", "closed"];
+                vec!["hello", "offer", "needs", "describe", "pre-copy", "stop", "commit", "closed"];
             forth.retain(|name| live || *name != "pre-copy");
             assert_eq!(names(Way::Forth), forth);
             assert_eq!(names(Way::Back), ["hello", "accept", "ready", "done"]);
