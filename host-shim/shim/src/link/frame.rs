@@ -103,8 +103,8 @@ impl LinkFraming {
         self.agreed.filter(|_| self.broken.is_none())
     }
 
-    /// Puts a message behind what is to be sent. One that the peer does not know is not sent: it can
-    /// do without.
+    /// Puts a message behind what is to be sent. One that the peer does not know is not sent: it
+    /// can do without.
     ///
     /// # Panics
     ///
