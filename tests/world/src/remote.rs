@@ -6,8 +6,8 @@ use crate::owners::Claim;
 use crate::vgpu::{Home, VgpuNode, VgpuSpec};
 use crate::world::{HostId, JobId, VgpuId, World, WorldError};
 use godwit_shim::{
-    Destination, DestinationState, Estimate, Journal, LinkMessage, Live, MoveStage, ResumeOptions,
-    SaveOptions, SealKey, Side, Source, SourceState, Token,
+    Decision, Destination, DestinationState, Estimate, Journal, LinkMessage, Live, MoveStage,
+    ResumeOptions, SaveOptions, SealKey, Side, Source, SourceState, Token,
 };
 use godwit_sim_gpu::VgpuStats;
 use godwit_wire::mailbox::StopMode;
@@ -223,6 +223,21 @@ impl World {
             Half::Source(source, _) => source.link_lost(&mut site),
             Half::Destination(destination, _) => destination.link_lost(&mut site),
         }
+    }
+
+    /// Does what an operator has decided on this side of the move.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or this side refuses.
+    pub fn resolve_remote(&mut self, decision: Decision, now_ns: u64) -> Result<(), String> {
+        let remote = self.remote.as_mut().ok_or("no move is under way")?;
+        let mut site = self.hosts[remote.host.0].site(now_ns);
+        let refusal = match &mut remote.half {
+            Half::Source(source, _) => source.resolve(&mut site, decision),
+            Half::Destination(destination, _) => destination.resolve(&mut site, decision),
+        };
+        refusal.map_err(|refusal| refusal.to_string())
     }
 
     /// What is known of how long a move that is sent takes.

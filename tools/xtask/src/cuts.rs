@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Cuts {
     /// How many random bytes of each phase, from each side, of each kind of move, and each way that
-    /// the link may go on.
+    /// the link may go on; of moves whose processes end, a tenth as many.
     #[arg(long, default_value_t = 1_000)]
     count: u64,
     /// The first seed of the random ones.

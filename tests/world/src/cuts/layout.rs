@@ -1,6 +1,6 @@
 //! Where the parts of a move are in the bytes of its connection.
 
-use super::{LIMIT_NS, Scene};
+use super::{Kind, LIMIT_NS, Scene, lost};
 use crate::{SentFrame, Way};
 use godwit_shim::LinkMessage;
 use godwit_wire::record::{HEADER_BYTES, Header};
@@ -27,18 +27,21 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of a live move, or one that stops first.
+    /// Of a move in one world.
     ///
     /// # Panics
     ///
     /// When such a move fails.
-    pub fn of(live: bool) -> Self {
-        let Scene { mut world, from, to, .. } = Scene::new(live);
+    pub fn of(kind: Kind) -> Self {
+        let Scene { mut world, from, to, .. } = Scene::new(kind);
         world.plan_cuts(from, to, &[]);
         assert!(world.run_until_settled(LIMIT_NS), "{:?}", world.transfers());
         let report = world.move_reports()[0].clone();
         assert_eq!(report.outcome, Ok(()));
         let frames = world.transcript(from, to);
+        if kind == Kind::Sealed {
+            return Self::without_records(frames);
+        }
         let stream = Stream::new(frames);
         let ends = stream.record_ends();
         let live_end = ends[0] + report.bytes.precopy as usize;
@@ -48,6 +51,21 @@ impl Layout {
         let marks = [(ends[0], "describe"), (live_end, "pre-copy"), (stream.bytes.len(), "stop")];
         let marks = marks.map(|(end, name)| (stream.place(end), name));
         Self { phases: phases(frames, &marks), boundaries, others: others(frames) }
+    }
+
+    /// Of a move between processes.
+    ///
+    /// # Panics
+    ///
+    /// When such a move fails.
+    pub fn of_processes(kind: Kind) -> Self {
+        Self::without_records(&lost::frames(kind))
+    }
+
+    /// Of a stream whose records are not looked at.
+    fn without_records(frames: &[SentFrame]) -> Self {
+        let phases = phases(frames, &[(u64::MAX, "stream")]);
+        Self { phases, boundaries: Vec::new(), others: others(frames) }
     }
 
     /// What the byte after a place is for.
@@ -175,8 +193,8 @@ mod tests {
 
     #[test]
     fn every_byte_of_a_move_is_of_a_phase() {
-        for live in [false, true] {
-            let layout = Layout::of(live);
+        for (kind, live) in [(Kind::Stop, false), (Kind::Live, true), (Kind::Bounded, true)] {
+            let layout = Layout::of(kind);
             let names = |way| layout.phases(way).map(|(name, _)| name).collect::<Vec<_>>();
             let mut forth =
                 vec!["hello", "offer", "needs", "describe", "pre-copy", "stop", "commit", "closed"];

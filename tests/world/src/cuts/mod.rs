@@ -5,23 +5,28 @@
 //! take their time to notice, the next connections may end, too, and old messages may come again.
 //! Whatever happens, exactly one side runs the vGPU soon afterwards, nothing of it is left on the
 //! other, and its kernel ends with the right bytes.
+//!
+//! In others a process ends with its link, and is started anew with its journal and what was kept
+//! of the state (`lost`).
 
+mod case;
 mod layout;
+mod lost;
+mod process;
 
+pub use case::{Case, Fate, Kind, Lost, NoCase};
 pub use layout::{Layout, Place};
 
 use crate::{
     Action, HostId, HostSpec, JobId, JobSource, JobSpec, LinkCut, LinkFlip, MoveSpec, SentFrame,
     Trigger, VgpuId, VgpuSpec, Way, World, WorldConfig,
 };
-use godwit_shim::{Decision, DestinationState, Live, Side, SourceState};
+use godwit_shim::{Decision, DestinationState, Side, SourceState};
 use godwit_sim_gpu::Costs;
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use godwit_wire::mailbox::StopMode;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::fmt;
-use std::str::FromStr;
 
 const MIB: u64 = 1 << 20;
 /// A move is over within this, after the link is there again for good or the operator has decided:
@@ -38,64 +43,16 @@ const LIMIT_NS: u64 = 10_000_000_000;
 /// The job's instruction at which the move begins.
 const BEGIN: u64 = 5_000;
 
-/// Whether the connection comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It does.
-    Heals,
-    /// It does not, or not after one of the next times, and an operator decides.
-    Dies,
-}
-
-/// One run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Case {
-    /// Rounds before the stop.
-    pub live: bool,
-    /// In which direction bytes are counted; [`Way::Forth`] is the source's.
-    pub way: Way,
-    /// So many of them arrive.
-    pub at_byte: u64,
-    /// All else follows from it.
-    pub seed: u64,
-    /// What becomes of the link.
-    pub fate: Fate,
-}
-
-/// The arguments that repeat it.
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.live { "live" } else { "stop" };
-        let way = if self.way == Way::Forth { "forth" } else { "back" };
-        let fate = if self.fate == Fate::Heals { "heals" } else { "dies" };
-        write!(f, "{kind} {way} {} {} {fate}", self.at_byte, self.seed)
-    }
-}
-
-/// Arguments that name no case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a case is `live` or `stop`, `forth` or `back`, a byte, a seed, and `heals` or `dies`")]
-pub struct NoCase;
-
-impl FromStr for Case {
-    type Err = NoCase;
-
-    fn from_str(text: &str) -> Result<Self, NoCase> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let [kind, way, at_byte, seed, fate] = words[..] else { return Err(NoCase) };
-        let one_of = |word, yes, no| match word {
-            word if word == yes => Ok(true),
-            word if word == no => Ok(false),
-            _ => Err(NoCase),
-        };
-        Ok(Self {
-            live: one_of(kind, "live", "stop")?,
-            way: if one_of(way, "forth", "back")? { Way::Forth } else { Way::Back },
-            at_byte: at_byte.parse().map_err(|_| NoCase)?,
-            seed: seed.parse().map_err(|_| NoCase)?,
-            fate: if one_of(fate, "heals", "dies")? { Fate::Heals } else { Fate::Dies },
-        })
-    }
+/// Where a vGPU ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// On the destination.
+    Moved,
+    /// On the source.
+    #[default]
+    Stayed,
+    /// With the process on whose card it ran, or was decided to have run.
+    WithItsHost,
 }
 
 /// How a case ended.
@@ -103,8 +60,8 @@ impl FromStr for Case {
 pub struct Outcome {
     /// What was wrong; nothing may be.
     pub problems: Vec<String>,
-    /// The vGPU ended on the destination.
-    pub moved: bool,
+    /// Where the vGPU ended.
+    pub ends: Ends,
     /// An operator had to decide.
     pub resolved: bool,
     /// From the last time that both could talk, or that an operator has decided, until the move
@@ -123,10 +80,11 @@ struct Scene {
 
 impl Scene {
     /// The same each time, so that places of one run are those of any other until its link ends.
-    fn new(live: bool) -> Self {
+    fn new(kind: Kind) -> Self {
         // A move is to take few instructions of the kernel.
         let costs = Costs { kernel_instruction_ps: 9_973, ..Costs::default() };
         let mut world = World::new(WorldConfig { seed: 11, costs });
+        world.set_seal(kind.seal());
         let [from, to] = [("a", 1_000_000_007), ("b", 77)].map(|(name, start_ns)| {
             let spec = HostSpec {
                 name: name.into(),
@@ -142,7 +100,7 @@ impl Scene {
         });
         let (vgpu, job) = add(&mut world, "moved", from, 12);
         add(&mut world, "far", to, 2);
-        let live = live.then_some(Live { rounds_max: 2, pages_enough: 4, downtime: None });
+        let live = kind.live();
         let (stop, stop_timeout_ns) = (StopMode::Instruction, 640_000_000);
         let spec = MoveSpec { vgpu, to, live, stop, stop_timeout_ns };
         let when = Trigger::After { job, instructions: BEGIN };
@@ -151,16 +109,19 @@ impl Scene {
     }
 }
 
+/// What is moved.
+const PROFILE: Profile =
+    Profile { fb_bytes: 8 * MIB, bar_bytes: 6 * MIB, channel_count: 4, context_bytes: 16 * 1024 };
+
+/// What it runs.
+fn kernel(iterations: u64) -> JobSource {
+    JobSource::Kernel(godwit_kernels::Job::sha256_chain(3, 4, 2, iterations))
+}
+
 fn add(world: &mut World, name: &str, host: HostId, iterations: u64) -> (VgpuId, JobId) {
-    let profile = Profile {
-        fb_bytes: 8 * MIB,
-        bar_bytes: 6 * MIB,
-        channel_count: 4,
-        context_bytes: 16 * 1024,
-    };
-    let spec = VgpuSpec { name: name.into(), host, profile, share: Share::DEFAULT };
+    let spec = VgpuSpec { name: name.into(), host, profile: PROFILE, share: Share::DEFAULT };
     let vgpu = world.add_vgpu(spec).expect("a vGPU");
-    let source = JobSource::Kernel(godwit_kernels::Job::sha256_chain(3, 4, 2, iterations));
+    let source = kernel(iterations);
     let name = format!("{name}.job");
     let job = JobSpec { name, vgpu, source, repeat: 1, endless: false };
     (vgpu, world.add_job(job).expect("a job"))
@@ -224,7 +185,10 @@ struct Run {
 ///
 /// When the world cannot be made, or something in it has a bug that it asserts.
 pub fn run(case: &Case) -> Outcome {
-    let mut scene = Scene::new(case.live);
+    if matches!(case.fate, Fate::Lost(_)) {
+        return lost::run(case);
+    }
+    let mut scene = Scene::new(case.kind);
     let script = Script::new(case);
     scene.world.plan_cuts(scene.from, scene.to, &script.cuts);
     carried(scene, script)
@@ -236,7 +200,7 @@ pub fn run(case: &Case) -> Outcome {
 ///
 /// As [`run`].
 pub fn flipped(way: Way, bit: u64) -> Outcome {
-    let mut scene = Scene::new(true);
+    let mut scene = Scene::new(Kind::Live);
     scene.world.plan_flip(scene.from, scene.to, LinkFlip { way, bit });
     let (cuts, rng) = (Vec::new(), ChaCha8Rng::seed_from_u64(bit));
     carried(scene, Script { cuts, again: false, to_source: false, rng })
@@ -247,8 +211,8 @@ pub fn flipped(way: Way, bit: u64) -> Outcome {
 /// # Panics
 ///
 /// When such a move fails.
-pub fn frames(live: bool) -> Vec<SentFrame> {
-    let Scene { mut world, from, to, .. } = Scene::new(live);
+pub fn frames(kind: Kind) -> Vec<SentFrame> {
+    let Scene { mut world, from, to, .. } = Scene::new(kind);
     world.plan_cuts(from, to, &[]);
     assert!(world.run_until_settled(LIMIT_NS), "{:?}", world.transfers());
     assert_eq!(world.move_reports()[0].outcome, Ok(()));
@@ -375,10 +339,11 @@ impl Run {
                 problems.push(format!("{} has only run {}", report.name, report.instructions));
             }
         }
-        self.outcome.moved = world.move_reports()[0].outcome.is_ok();
-        let home = if self.outcome.moved { *to } else { *from };
+        let moved = world.move_reports()[0].outcome.is_ok();
+        self.outcome.ends = if moved { Ends::Moved } else { Ends::Stayed };
+        let home = if moved { *to } else { *from };
         let counts = [*from, *to].map(|host| world.vgpu_count(host));
-        let wanted = if self.outcome.moved { [0, 2] } else { [1, 1] };
+        let wanted = if moved { [0, 2] } else { [1, 1] };
         if world.home_of(*vgpu) != Some(home) || counts != wanted {
             problems.push(format!("it is on {:?}, of {counts:?}", world.home_of(*vgpu)));
         }
@@ -386,19 +351,5 @@ impl Run {
             problems.push(format!("the move was over only after {} ns", self.outcome.over_ns));
         }
         self.outcome
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_case_is_repeated_as_it_was_printed() {
-        let case = Case { live: true, way: Way::Back, at_byte: 12, seed: 7, fate: Fate::Dies };
-        assert_eq!(case.to_string(), "live back 12 7 dies");
-        assert_eq!(case.to_string().parse(), Ok(case));
-        assert_eq!("live back 12 7".parse::<Case>(), Err(NoCase));
-        assert_eq!("live back 12 7 maybe".parse::<Case>(), Err(NoCase));
     }
 }

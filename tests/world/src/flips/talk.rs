@@ -27,7 +27,7 @@ impl Talk {
         sender.feed(taker.outgoing());
         sender.poll_message()?;
         let mut talk = Self { way, bytes: Vec::new(), starts: Vec::new(), more: Vec::new() };
-        for frame in cuts::frames(true).into_iter().filter(|frame| frame.way == way) {
+        for frame in cuts::frames(cuts::Kind::Live).into_iter().filter(|frame| frame.way == way) {
             if let Some(message) = &frame.message {
                 sender.send(message);
             }
