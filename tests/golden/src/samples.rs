@@ -130,7 +130,7 @@ fn file(stream: &[u8]) -> io::Result<Vec<u8>> {
     let path = folder.path().join("golden.state");
     let mut file = StateFile::create(&path, None)?;
     file.append(stream)?;
-    file.commit()?;
+    file.commit().map_err(io::Error::other)?;
     fs::read(path)
 }
 
