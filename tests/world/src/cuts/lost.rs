@@ -122,6 +122,8 @@ impl Pair {
                 && at_ns != 0
                 && let Some(mut process) = self.processes[at].take()
             {
+                // What its card has done last, the process does not hear of.
+                process.step_card(self.now_ns);
                 self.lost_at[at] = process.stage();
                 self.has_run |= side == Side::Destination && process.running() > 0;
                 self.out[at].clear();
@@ -189,7 +191,9 @@ impl Pair {
             && self.processes.iter_mut().all(|it| it.as_mut().is_some_and(Process::is_over))
     }
 
-    fn carry(&mut self, case: &Case, rng: &mut ChaCha8Rng) {
+    /// `at_start`: it is not the link that ends first, but a process when the vGPU is about to
+    /// start.
+    fn carry(&mut self, case: &Case, at_start: bool, rng: &mut ChaCha8Rng) {
         let end_ns = self.now_ns + OVER_NS;
         let mut lost = false;
         while !self.is_over() {
@@ -197,7 +201,9 @@ impl Pair {
                 return self.outcome.problems.push("the move is not over".into());
             }
             self.step();
-            if !lost && self.link.known_cuts(0, u64::MAX) > 0 {
+            let [_, destination] = &mut self.processes;
+            let starts = destination.as_mut().and_then(Process::stage) == Some(MoveStage::Running);
+            if !lost && (self.link.known_cuts(0, u64::MAX) > 0 || at_start && starts) {
                 lost = true;
                 self.plan(case, rng);
             }
@@ -305,13 +311,13 @@ impl Pair {
 pub(super) fn run(case: &Case) -> Outcome {
     let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
     let mut pair = Pair::new(case.kind);
-    pair.link.planned.push_back(LinkCut {
-        way: case.way,
-        at_byte: case.at_byte,
-        down_ns: STEP_NS,
-        notice_ns: [0, 0],
-    });
-    pair.carry(case, &mut rng);
+    // Few bytes are on their way when it starts, so that few cuts would find it at that.
+    let at_start = rng.random_ratio(1, 8);
+    if !at_start {
+        let (Case { way, at_byte, .. }, down_ns, notice_ns) = (*case, STEP_NS, [0, 0]);
+        pair.link.planned.push_back(LinkCut { way, at_byte, down_ns, notice_ns });
+    }
+    pair.carry(case, at_start, &mut rng);
     pair.finish()
 }
 
