@@ -19,6 +19,8 @@ const STEP_NS: u64 = 10_000;
 const IDLE_NS: u64 = 1_000_000;
 /// A process ends within this after its link.
 const ENDS_MAX_NS: u64 = 500_000;
+/// Or within this, where it is to end while the vGPU starts.
+const START_NS: u64 = 60_000;
 /// When nothing was said for so long, nothing more comes by itself: longer than a source takes to
 /// tell its operator.
 const QUIET_NS: u64 = 800_000_000;
@@ -122,6 +124,8 @@ impl Pair {
                 && at_ns != 0
                 && let Some(mut process) = self.processes[at].take()
             {
+                // What its card has done last, the process does not hear of.
+                process.step_card(self.now_ns);
                 self.lost_at[at] = process.stage();
                 self.has_run |= side == Side::Destination && process.running() > 0;
                 self.out[at].clear();
@@ -189,7 +193,9 @@ impl Pair {
             && self.processes.iter_mut().all(|it| it.as_mut().is_some_and(Process::is_over))
     }
 
-    fn carry(&mut self, case: &Case, rng: &mut ChaCha8Rng) {
+    /// `at_start`: it is not the link that ends first, but a process when the vGPU is about to
+    /// start.
+    fn carry(&mut self, case: &Case, at_start: bool, rng: &mut ChaCha8Rng) {
         let end_ns = self.now_ns + OVER_NS;
         let mut lost = false;
         while !self.is_over() {
@@ -197,9 +203,12 @@ impl Pair {
                 return self.outcome.problems.push("the move is not over".into());
             }
             self.step();
-            if !lost && self.link.known_cuts(0, u64::MAX) > 0 {
+            let [_, destination] = &mut self.processes;
+            let starts = destination.as_mut().and_then(Process::stage) == Some(MoveStage::Running);
+            if !lost && (self.link.known_cuts(0, u64::MAX) > 0 || at_start && starts) {
                 lost = true;
-                self.plan(case, rng);
+                let ends_max_ns = if at_start { START_NS } else { ENDS_MAX_NS };
+                self.plan(case, ends_max_ns, rng);
             }
             if self.losses.is_empty() && self.now_ns > self.said_ns + QUIET_NS {
                 self.decide(rng);
@@ -211,10 +220,10 @@ impl Pair {
     }
 
     /// The link has ended, and with it, or soon after, whoever is to.
-    fn plan(&mut self, case: &Case, rng: &mut ChaCha8Rng) {
+    fn plan(&mut self, case: &Case, ends_max_ns: u64, rng: &mut ChaCha8Rng) {
         let Fate::Lost(which) = case.fate else { return };
         for side in SIDES.into_iter().filter(|side| which.has(*side)) {
-            let late = if rng.random_ratio(1, 2) { rng.random_range(0..ENDS_MAX_NS) } else { 0 };
+            let late = if rng.random_ratio(1, 2) { rng.random_range(0..ends_max_ns) } else { 0 };
             let down_ns = rng.random_range(1_000..ENDS_MAX_NS);
             let at_ns = self.now_ns + late;
             self.losses.push(Loss { side, at_ns, again_ns: at_ns + down_ns });
@@ -305,13 +314,13 @@ impl Pair {
 pub(super) fn run(case: &Case) -> Outcome {
     let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
     let mut pair = Pair::new(case.kind);
-    pair.link.planned.push_back(LinkCut {
-        way: case.way,
-        at_byte: case.at_byte,
-        down_ns: STEP_NS,
-        notice_ns: [0, 0],
-    });
-    pair.carry(case, &mut rng);
+    // Few bytes are on their way when it starts, so that few cuts would find it at that.
+    let at_start = rng.random_ratio(1, 8);
+    if !at_start {
+        let (Case { way, at_byte, .. }, down_ns, notice_ns) = (*case, STEP_NS, [0, 0]);
+        pair.link.planned.push_back(LinkCut { way, at_byte, down_ns, notice_ns });
+    }
+    pair.carry(case, at_start, &mut rng);
     pair.finish()
 }
 

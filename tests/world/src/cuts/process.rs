@@ -145,11 +145,16 @@ impl Process {
         self.state = Some(RemoteState::Sending(SourceState::Working));
     }
 
-    /// Goes on until that time.
-    pub(super) fn step(&mut self, now_ns: u64) {
+    /// Its card goes on until that time.
+    pub(super) fn step_card(&mut self, now_ns: u64) {
         while self.began_ns + self.world.now_ns() < now_ns {
             self.world.step();
         }
+    }
+
+    /// Goes on until that time.
+    pub(super) fn step(&mut self, now_ns: u64) {
+        self.step_card(now_ns);
         if let Some(state) = self.world.step_remote(now_ns) {
             self.state = Some(state);
         }
