@@ -19,6 +19,8 @@ const STEP_NS: u64 = 10_000;
 const IDLE_NS: u64 = 1_000_000;
 /// A process ends within this after its link.
 const ENDS_MAX_NS: u64 = 500_000;
+/// Or within this, where it is to end while the vGPU starts.
+const START_NS: u64 = 60_000;
 /// When nothing was said for so long, nothing more comes by itself: longer than a source takes to
 /// tell its operator.
 const QUIET_NS: u64 = 800_000_000;
@@ -205,7 +207,8 @@ impl Pair {
             let starts = destination.as_mut().and_then(Process::stage) == Some(MoveStage::Running);
             if !lost && (self.link.known_cuts(0, u64::MAX) > 0 || at_start && starts) {
                 lost = true;
-                self.plan(case, rng);
+                let ends_max_ns = if at_start { START_NS } else { ENDS_MAX_NS };
+                self.plan(case, ends_max_ns, rng);
             }
             if self.losses.is_empty() && self.now_ns > self.said_ns + QUIET_NS {
                 self.decide(rng);
@@ -217,10 +220,10 @@ impl Pair {
     }
 
     /// The link has ended, and with it, or soon after, whoever is to.
-    fn plan(&mut self, case: &Case, rng: &mut ChaCha8Rng) {
+    fn plan(&mut self, case: &Case, ends_max_ns: u64, rng: &mut ChaCha8Rng) {
         let Fate::Lost(which) = case.fate else { return };
         for side in SIDES.into_iter().filter(|side| which.has(*side)) {
-            let late = if rng.random_ratio(1, 2) { rng.random_range(0..ENDS_MAX_NS) } else { 0 };
+            let late = if rng.random_ratio(1, 2) { rng.random_range(0..ends_max_ns) } else { 0 };
             let down_ns = rng.random_range(1_000..ENDS_MAX_NS);
             let at_ns = self.now_ns + late;
             self.losses.push(Loss { side, at_ns, again_ns: at_ns + down_ns });
