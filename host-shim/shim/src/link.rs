@@ -102,7 +102,7 @@ pub enum LinkMessage {
     Query(Token),
     /// Source: yes or no. After a no it never will be.
     Answer(Token, bool),
-    /// Source: engines that the guest has channels on, by bit ([`Engines`]): said with the offer,
+    /// Source: engines that the guest has channels on, a bit for each: said with the offer,
     /// and only to a peer that knows this message.
     Needs(Token, u8),
 }
