@@ -78,6 +78,20 @@ struct Scene {
     job: JobId,
 }
 
+/// One of the two hosts.
+fn host_spec(name: &str, start_ns: u64) -> HostSpec {
+    HostSpec {
+        name: name.into(),
+        fb_bytes: 32 * MIB,
+        bar_bytes: 32 * MIB,
+        context_bytes: 4 * MIB,
+        start_ns,
+        context_layout: 1,
+        engines: Engines::ALL,
+        scheduling: Scheduling::DEFAULT,
+    }
+}
+
 impl Scene {
     /// The same each time, so that places of one run are those of any other until its link ends.
     fn new(kind: Kind) -> Self {
@@ -85,19 +99,8 @@ impl Scene {
         let costs = Costs { kernel_instruction_ps: 9_973, ..Costs::default() };
         let mut world = World::new(WorldConfig { seed: 11, costs });
         world.set_seal(kind.seal());
-        let [from, to] = [("a", 1_000_000_007), ("b", 77)].map(|(name, start_ns)| {
-            let spec = HostSpec {
-                name: name.into(),
-                fb_bytes: 32 * MIB,
-                bar_bytes: 32 * MIB,
-                context_bytes: 4 * MIB,
-                start_ns,
-                context_layout: 1,
-                engines: Engines::ALL,
-                scheduling: Scheduling::DEFAULT,
-            };
-            world.add_host(spec).expect("a host")
-        });
+        let [from, to] = [("a", 1_000_000_007), ("b", 77)]
+            .map(|(name, start_ns)| world.add_host(host_spec(name, start_ns)).expect("a host"));
         let (vgpu, job) = add(&mut world, "moved", from, 12);
         add(&mut world, "far", to, 2);
         let live = kind.live();

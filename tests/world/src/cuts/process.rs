@@ -1,21 +1,18 @@
 //! One side of a move in a process of its own, which may end at any time and be started anew: what
 //! outlives it is its journal, and what its source has kept of the state.
 
-use super::{BEGIN, Kind, LIMIT_NS, PROFILE, kernel};
-use crate::{
-    AwaySpec, HostId, HostSpec, JobId, JobSpec, RemoteState, VgpuId, VgpuSpec, World, WorldConfig,
-};
+use super::{BEGIN, Kind, LIMIT_NS, PROFILE, host_spec, kernel};
+use crate::{AwaySpec, HostId, JobId, JobSpec, RemoteState, VgpuId, VgpuSpec, World, WorldConfig};
 use godwit_shim::{
     Decision, DestinationState, Journal, JournalEntry, LinkMessage, MoveStage, Side, SourceState,
     Token,
 };
 use godwit_sim_gpu::Costs;
-use godwit_types::{Engines, Scheduling, Share};
+use godwit_types::Share;
 use godwit_wire::mailbox::StopMode;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MIB: u64 = 1 << 20;
 const SEED: u64 = 11;
 
 /// Where a side's journal is, and the state that is kept of the one vGPU.
@@ -66,17 +63,7 @@ fn world(kind: Kind, side: Side) -> (World, HostId) {
         Side::Source => ("a", 1_000_000_007),
         Side::Destination => ("b", 77),
     };
-    let spec = HostSpec {
-        name: name.into(),
-        fb_bytes: 32 * MIB,
-        bar_bytes: 32 * MIB,
-        context_bytes: 4 * MIB,
-        start_ns,
-        context_layout: 1,
-        engines: Engines::ALL,
-        scheduling: Scheduling::DEFAULT,
-    };
-    let host = world.add_host(spec).expect("a host");
+    let host = world.add_host(host_spec(name, start_ns)).expect("a host");
     (world, host)
 }
 
