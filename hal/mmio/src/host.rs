@@ -98,10 +98,15 @@ impl<W: Words> HostView<W> {
     /// Takes a vGPU's pending vectors, to signal them to its guest. None while its route is
     /// closed: they stay pending.
     pub fn take_vectors(&mut self, gfid: Gfid) -> u32 {
+        self.take_vectors_of(gfid, u32::MAX)
+    }
+
+    /// The same for some of its vectors: the others stay pending.
+    pub fn take_vectors_of(&mut self, gfid: Gfid, vectors: u32) -> u32 {
         if self.words.observe(route::open(gfid)) & 1 == 0 {
             return 0;
         }
-        self.words.answer(route::raise(gfid), route::taken(gfid))
+        self.words.answer_some(route::raise(gfid), route::taken(gfid), vectors)
     }
 
     /// Drops what is pending: it was another vGPU's that had this id before.

@@ -53,10 +53,15 @@ pub trait Words {
 
     /// Takes and acknowledges what is pending.
     fn answer(&self, bell: Word, ack: Word) -> u32 {
-        let value = self.observe(bell);
-        let pending = value ^ self.read(ack);
+        self.answer_some(bell, ack, u32::MAX)
+    }
+
+    /// The same for some bits; the others stay pending.
+    fn answer_some(&self, bell: Word, ack: Word, bits: u32) -> u32 {
+        let acknowledged = self.read(ack);
+        let pending = (self.observe(bell) ^ acknowledged) & bits;
         if pending != 0 {
-            self.publish(ack, value);
+            self.publish(ack, acknowledged ^ pending);
         }
         pending
     }

@@ -4,7 +4,7 @@ use crate::bar::{BarBlock, BarError};
 use crate::channel::Channels;
 use crate::costs::Costs;
 use crate::dirty::Dirty;
-use crate::dma::{self, Windows};
+use crate::dma::{self, Windows, Wire};
 use crate::fault::Faults;
 use crate::gpu::GpuConfig;
 use crate::partition::Partition;
@@ -21,6 +21,7 @@ use godwit_types::{
     BarMode, CHANNEL_COUNT, ChannelFault, ChannelId, Gfid, GuestChannelId, Index, PAGE_BYTES,
     Route, Table, VGPU_COUNT,
 };
+use roaring::RoaringTreemap;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -43,6 +44,14 @@ pub(crate) struct Vgpu {
     pub(crate) dma: Windows,
     /// Which guest memory it has written, while somebody wants to know.
     pub(crate) dma_log: Option<dma::Log>,
+    /// Pages of guest memory that it has written through mappings, which the guest's machine does
+    /// not see, while somebody wants to know.
+    pub(crate) dma_unseen: Option<RoaringTreemap>,
+    /// Reads and writes of guest memory that is not mapped.
+    pub(crate) wire: Wire,
+    /// Where its memory is used again by whoever has this id next: it is the same device to those
+    /// who have mapped it.
+    pub(crate) keep: Keep,
     pub(crate) peers: Peers,
     pub(crate) stats: VgpuStats,
     /// Count of instructions at which to stop.
@@ -52,6 +61,16 @@ pub(crate) struct Vgpu {
     contexts: Contexts,
     /// How long its work goes on after it was asked to let go, while it has its partition.
     pub(crate) stubborn_ns: u64,
+}
+
+/// What becomes of a vGPU's memory file when its partition is taken away.
+#[derive(Debug, Default)]
+pub(crate) enum Keep {
+    /// It goes, too.
+    #[default]
+    No,
+    /// It is emptied and kept for the next partition of this vGPU, if that is as large.
+    Yes(Option<MemFile>),
 }
 
 /// A vGPU's way to its peers.
@@ -104,6 +123,9 @@ impl Board {
             bar: BarBlock::default(),
             dma: Windows::default(),
             dma_log: None,
+            dma_unseen: None,
+            wire: Wire::default(),
+            keep: Keep::No,
             peers: Peers::default(),
             stats: VgpuStats::default(),
             watch: None,
@@ -176,11 +198,15 @@ impl Board {
         }
         let vgpu = &mut self.vgpus[gfid];
         vgpu.stats = VgpuStats::default();
-        vgpu.home = Partition::new(bytes).ok().map(|partition| Home {
-            base,
-            partition,
-            dirty: Dirty::default(),
-        });
+        let kept = match &mut vgpu.keep {
+            Keep::Yes(file) => file.take().filter(|file| file.len() == bytes),
+            Keep::No => None,
+        };
+        let partition = match kept {
+            Some(file) => Some(Partition::over(file)),
+            None => Partition::new(bytes).ok(),
+        };
+        vgpu.home = partition.map(|partition| Home { base, partition, dirty: Dirty::default() });
     }
 
     /// Whatever is left in the vGPU's memory now, whoever comes next could read on a real device.
@@ -192,6 +218,11 @@ impl Board {
             self.residues.extend(residue::in_partition(gfid, home.partition.file()));
             self.residues.extend(contexts);
             self.drop_windows(gfid);
+            if let Keep::Yes(kept) = &mut self.vgpus[gfid].keep {
+                // One that cannot be emptied is not used again.
+                let file = home.partition.into_file();
+                *kept = file.zero(0, file.len()).is_ok().then_some(file);
+            }
         }
     }
 
@@ -199,6 +230,8 @@ impl Board {
     fn drop_windows(&mut self, gfid: Gfid) {
         self.vgpus[gfid].dma.clear();
         self.vgpus[gfid].dma_log = None;
+        self.vgpus[gfid].dma_unseen = None;
+        self.vgpus[gfid].wire.clear();
         for (_, vgpu) in self.vgpus.iter_mut() {
             vgpu.dma.forget_peer(gfid);
         }

@@ -1,10 +1,11 @@
 //! The device as a whole: time, and what its parts do in it.
 
+mod dma;
+
 use crate::bar::BarError;
-use crate::board::{Board, gfids};
+use crate::board::{Board, Keep, gfids};
 use crate::copy_ring::CopyEngine;
 use crate::costs::Costs;
-use crate::dma::{DmaError, DmaLogError, DmaRange, DmaTarget, DmaWindow, Log};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::partition::Partition;
@@ -240,114 +241,6 @@ impl Gpu {
         Ok(())
     }
 
-    /// Maps a window for a vGPU: its copies and semaphores reach what is behind it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be as asked, or overlaps another; nothing has changed.
-    pub fn dma_map(&mut self, gfid: Gfid, window: DmaWindow) -> Result<(), DmaError> {
-        if self.board.partition(gfid).is_none() {
-            return Err(DmaError::NoVgpu(gfid));
-        }
-        let target_bytes = match &window.target {
-            DmaTarget::Memory { memory, .. } => memory.len(),
-            DmaTarget::Peer { gfid: peer, .. } if *peer == gfid => {
-                return Err(DmaError::Own(gfid));
-            }
-            DmaTarget::Peer { gfid: peer, .. } => {
-                let partition = self.board.partition(*peer).ok_or(DmaError::NoPeer(*peer))?;
-                partition.file().len()
-            }
-        };
-        window.check(target_bytes)?;
-        self.board.vgpus[gfid].dma.map(window)
-    }
-
-    /// Unmaps a window, which is named by exactly its addresses. What uses it faults from then on.
-    ///
-    /// # Errors
-    ///
-    /// When there is none of these.
-    pub fn dma_unmap(&mut self, gfid: Gfid, iova: u64, byte_count: u64) -> Result<(), DmaError> {
-        self.board.vgpus[gfid].dma.unmap(iova, byte_count)
-    }
-
-    /// Unmaps all windows of a vGPU.
-    pub fn dma_unmap_all(&mut self, gfid: Gfid) {
-        self.board.vgpus[gfid].dma.clear();
-    }
-
-    /// The windows of a vGPU, in the order of their addresses.
-    pub fn dma_windows(&self, gfid: Gfid) -> impl Iterator<Item = &DmaWindow> {
-        self.board.vgpus[gfid].dma.iter()
-    }
-
-    /// Logs from now on which guest memory a vGPU writes, by pages of so many bytes. Returns the
-    /// bytes of the pages that it is logged by: more than asked for where the log would be too
-    /// long otherwise.
-    ///
-    /// # Errors
-    ///
-    /// When a log is kept already, or the ranges or the page cannot be.
-    pub fn dma_log_start(
-        &mut self,
-        gfid: Gfid,
-        ranges: &[DmaRange],
-        page_bytes: u64,
-    ) -> Result<u64, DmaLogError> {
-        if self.board.partition(gfid).is_none() {
-            return Err(DmaLogError::NoVgpu);
-        }
-        if self.board.vgpus[gfid].dma_log.is_some() {
-            return Err(DmaLogError::Started);
-        }
-        let log = Log::start(ranges, page_bytes)?;
-        let page_bytes = log.page_bytes();
-        self.board.vgpus[gfid].dma_log = Some(log);
-        Ok(page_bytes)
-    }
-
-    /// Sets, in a bitmap with a bit for each page of `page_bytes`, those that were written since
-    /// they were reported last, and clears the log of them. Clears no bit of the bitmap.
-    ///
-    /// # Errors
-    ///
-    /// When nothing is logged, or not all of the range is, or the bitmap is too short; nothing has
-    /// changed.
-    pub fn dma_log_report(
-        &mut self,
-        gfid: Gfid,
-        range: DmaRange,
-        page_bytes: u64,
-        bitmap: &mut [u8],
-    ) -> Result<(), DmaLogError> {
-        let log = self.board.vgpus[gfid].dma_log.as_mut().ok_or(DmaLogError::NotStarted)?;
-        log.report(range, page_bytes, bitmap)
-    }
-
-    /// What is logged, in the order of its addresses, and the bytes of its pages; `None`: nothing.
-    pub fn dma_log(&self, gfid: Gfid) -> Option<(Vec<DmaRange>, u64)> {
-        let log = self.board.vgpus[gfid].dma_log.as_ref()?;
-        Some((log.ranges().collect(), log.page_bytes()))
-    }
-
-    /// All that is logged counts as written.
-    pub fn dma_log_lose(&mut self, gfid: Gfid) {
-        if let Some(log) = &mut self.board.vgpus[gfid].dma_log {
-            log.lose();
-        }
-    }
-
-    /// Logs no more.
-    ///
-    /// # Errors
-    ///
-    /// When nothing is logged.
-    pub fn dma_log_stop(&mut self, gfid: Gfid) -> Result<(), DmaLogError> {
-        let log = self.board.vgpus[gfid].dma_log.take();
-        log.map(drop).ok_or(DmaLogError::NotStarted)
-    }
-
     /// The staging slots. A clone reaches the same memory.
     pub fn staging(&self) -> &Staging {
         &self.board.staging
@@ -409,6 +302,34 @@ impl Gpu {
     /// When it is not wholly inside.
     pub fn overwrite_context(&mut self, at: u64, bytes: &[u8]) {
         self.board.context.write(at, bytes).expect("a place in the context memory");
+    }
+
+    /// Keeps a vGPU's memory file, or ends that: whoever has this id next gets it again, emptied,
+    /// if it is as large. It is for one who has mapped it and does not map it anew, to whom the
+    /// vGPU is one device that is reset or written.
+    pub fn keep_memory(&mut self, gfid: Gfid, keep: bool) {
+        let vgpu = &mut self.board.vgpus[gfid];
+        match (&vgpu.keep, keep) {
+            (Keep::No, true) => vgpu.keep = Keep::Yes(None),
+            (Keep::Yes(_), false) => vgpu.keep = Keep::No,
+            (Keep::No, false) | (Keep::Yes(_), true) => {}
+        }
+    }
+
+    /// Moves a vGPU's memory to a new file: whoever has mapped the one before sees no more of it.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no such file; all is as before.
+    pub fn renew_memory(&mut self, gfid: Gfid) -> io::Result<()> {
+        let vgpu = &mut self.board.vgpus[gfid];
+        if let Keep::Yes(kept) = &mut vgpu.keep {
+            *kept = None;
+        }
+        match &mut vgpu.home {
+            Some(home) => home.partition.renew(),
+            None => Ok(()),
+        }
     }
 
     /// A vGPU's partition, if it has one.

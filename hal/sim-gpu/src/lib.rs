@@ -42,7 +42,7 @@ pub use bar::BarError;
 pub use costs::{CostRow, Costs};
 pub use dma::{
     DMA_LOG_RANGES_MAX, DMA_WINDOWS_MAX, DmaError, DmaLogError, DmaRange, DmaTarget, DmaWindow,
-    LOG_PAGE_BYTES_MAX,
+    LOG_PAGE_BYTES_MAX, WireAccess, WireRequest,
 };
 pub use fault::Fault;
 pub use gpu::{Gpu, GpuConfig, Region, Stop};

@@ -47,9 +47,42 @@ impl Partition {
     ///
     /// When the system gives no memory file of that size.
     pub fn new(fb_bytes: u64) -> io::Result<Self> {
-        let file = MemFile::new("godwit-partition", fb_bytes)?;
-        let words = (fb_bytes >> PAGE_LOG2).div_ceil(64) as usize;
-        Ok(Self { file, dirty: vec![0; words], held: vec![0; words], logging: false })
+        Ok(Self::over(MemFile::new("godwit-partition", fb_bytes)?))
+    }
+
+    /// A partition over a file of zeros that is there.
+    pub(crate) fn over(file: MemFile) -> Self {
+        let words = (file.len() >> PAGE_LOG2).div_ceil(64) as usize;
+        Self { file, dirty: vec![0; words], held: vec![0; words], logging: false }
+    }
+
+    /// The file, without the partition.
+    pub(crate) fn into_file(self) -> MemFile {
+        self.file
+    }
+
+    /// Moves to a new file with the same bytes: whoever has mapped the one before sees no more of
+    /// what comes.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no such file, or does not copy; it is as before.
+    pub(crate) fn renew(&mut self) -> io::Result<()> {
+        let file = MemFile::new("godwit-partition", self.file.len())?;
+        let mut bytes = vec![0; 1 << 20];
+        let mut from = 0;
+        while let Some(data) = self.file.next_data(from)? {
+            let mut at = data.start;
+            while at < data.end {
+                let part = &mut bytes[..(data.end - at).min(1 << 20) as usize];
+                self.file.read(at, part).map_err(io::Error::other)?;
+                file.write(at, part).map_err(io::Error::other)?;
+                at += part.len() as u64;
+            }
+            from = data.end;
+        }
+        self.file = file;
+        Ok(())
     }
 
     /// The memory itself. Writes to it are not logged.

@@ -51,6 +51,12 @@ impl Host {
         }
     }
 
+    /// Takes those of a vGPU's interrupts that can be signalled to its guest now, a bit each; the
+    /// others stay pending, and go with the vGPU's state.
+    pub fn take_vectors_of(&mut self, gfid: Gfid, vectors: u32) -> u32 {
+        self.client.view().take_vectors_of(gfid, vectors)
+    }
+
     /// Takes a vGPU's interrupts, to signal them to its guest.
     pub fn take_vectors(&mut self, gfid: Gfid) -> u32 {
         self.client.view().take_vectors(gfid)

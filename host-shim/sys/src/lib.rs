@@ -5,7 +5,9 @@
 mod debugger;
 mod mem_file;
 mod qemu;
+mod unix;
 
 pub use debugger::Debugger;
 pub use mem_file::{MemFile, MemFileError};
 pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError, QemuStart};
+pub use unix::{FDS_MAX, is_eventfd, new_eventfd, recv_with_fds, send_with_fds, signal_eventfd};

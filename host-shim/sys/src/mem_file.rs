@@ -59,6 +59,25 @@ impl MemFile {
         Ok(Self { file, mapping })
     }
 
+    /// Memory that another process has made and shares. All of its file is mapped.
+    ///
+    /// # Errors
+    ///
+    /// When the file could be shortened under the mapping, since it is no memory file that is
+    /// sealed against that, as QEMU's `memory-backend-memfd` is; or it is empty, or the system
+    /// gives no mapping to read and write.
+    pub fn shared(file: File) -> io::Result<Self> {
+        let seals = rustix::fs::fcntl_get_seals(&file)?;
+        if !seals.contains(SealFlags::SHRINK) {
+            let why = "the memory file is not sealed: whoever has it could shorten it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let offset = FileOffset::new(file.try_clone()?, 0);
+        let mapping = MmapRegion::from_file(offset, size).map_err(io::Error::other)?;
+        Ok(Self { file, mapping })
+    }
+
     /// Length in bytes; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a memory file is never empty")]
     pub fn len(&self) -> u64 {
@@ -247,6 +266,19 @@ mod tests {
         assert!(memory.write(8191, &[1, 2]).is_err());
         assert!(memory.read(u64::MAX, &mut [0; 2]).is_err());
         assert!(memory.zero(4096, 4097).is_err());
+    }
+
+    #[test]
+    fn memory_of_others_is_mapped_only_if_they_cannot_shorten_it() {
+        let ours = MemFile::new("test", 8192).unwrap();
+        let shared = MemFile::shared(ours.file().try_clone().unwrap()).unwrap();
+        shared.store(4096, 7u8).unwrap();
+        assert_eq!((shared.len(), ours.load::<u8>(4096)), (8192, Ok(7)));
+        let open = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        ftruncate(&open, 8192).unwrap();
+        let refused = MemFile::shared(File::from(open)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        assert!(MemFile::shared(File::open("/dev/null").unwrap()).is_err());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Accesses over the bus, and those that may go either way.
 
-use super::{DmaTarget, DmaWindow};
+use super::{DmaTarget, DmaWindow, Fetch};
 use crate::board::Board;
 use crate::partition::Partition;
 use godwit_regs::fifo::Address;
 use godwit_sys::MemFile;
-use godwit_types::{ChannelFault, Gfid};
+use godwit_types::{ChannelFault, Gfid, PAGE_BYTES};
 use std::sync::atomic::Ordering;
+
+const PAGE_LOG2: u32 = PAGE_BYTES.trailing_zeros();
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,7 @@ pub(crate) enum Access {
 enum Place<'a> {
     Memory(&'a MemFile, u64),
     Peer(Gfid, &'a Partition, u64),
+    Wire,
 }
 
 impl DmaWindow {
@@ -49,6 +52,7 @@ impl Board {
             DmaTarget::Peer { gfid, .. } => {
                 self.peer_place(*gfid, at, part).ok_or(ChannelFault::Dma)?
             }
+            DmaTarget::Wire => Place::Wire,
         };
         Ok((place, part))
     }
@@ -95,9 +99,35 @@ impl Board {
         }
     }
 
-    /// Reads bytes for a vGPU.
+    /// Whether the bytes of a read are at hand. Those that are not are asked for.
+    pub(crate) fn fetch(
+        &mut self,
+        gfid: Gfid,
+        address: Address,
+        byte_count: u64,
+    ) -> Result<bool, ChannelFault> {
+        if !address.is_bus() {
+            return Ok(true);
+        }
+        let end = address.at.checked_add(byte_count).ok_or(ChannelFault::Dma)?;
+        let (mut iova, mut here) = (address.at, true);
+        while iova < end {
+            let (place, part) = self.dma_part(gfid, iova, end - iova, Access::Read)?;
+            if let Place::Wire = place {
+                match self.vgpus[gfid].wire.fetch(iova, part) {
+                    Fetch::Here => {}
+                    Fetch::Waiting => here = false,
+                    Fetch::Failed => return Err(ChannelFault::Dma),
+                }
+            }
+            iova += part;
+        }
+        Ok(here)
+    }
+
+    /// Reads bytes for a vGPU, all of which are at hand.
     pub(crate) fn read_at(
-        &self,
+        &mut self,
         gfid: Gfid,
         address: Address,
         into: &mut [u8],
@@ -111,10 +141,13 @@ impl Board {
             let (place, part) = self.dma_part(gfid, iova, rest.len() as u64, Access::Read)?;
             let (bytes, left) = rest.split_at_mut(part as usize);
             let read = match place {
-                Place::Memory(memory, at) => memory.read(at, bytes),
-                Place::Peer(_, partition, at) => partition.read(at, bytes),
+                Place::Memory(memory, at) => memory.read(at, bytes).is_ok(),
+                Place::Peer(_, partition, at) => partition.read(at, bytes).is_ok(),
+                Place::Wire => self.vgpus[gfid].wire.take(iova, bytes),
             };
-            read.map_err(|_| ChannelFault::Dma)?;
+            if !read {
+                return Err(ChannelFault::Dma);
+            }
             (iova, rest) = (iova + part, left);
         }
         Ok(())
@@ -137,33 +170,44 @@ impl Board {
         while !rest.is_empty() {
             let (place, part) = self.dma_part(gfid, iova, rest.len() as u64, Access::Write)?;
             let (bytes, left) = rest.split_at(part as usize);
-            let (written, peer) = match place {
-                Place::Memory(memory, at) => (memory.write(at, bytes), None),
-                Place::Peer(peer, partition, at) => (partition.file().write(at, bytes), Some(peer)),
-            };
-            written.map_err(|_| ChannelFault::Dma)?;
-            match peer {
-                Some(peer) => self.note_write(peer),
-                None => self.log_dma(gfid, iova, part),
+            match place {
+                Place::Memory(memory, at) => {
+                    memory.write(at, bytes).map_err(|_| ChannelFault::Dma)?;
+                    self.log_dma(gfid, iova, part);
+                }
+                Place::Peer(peer, partition, at) => {
+                    partition.file().write(at, bytes).map_err(|_| ChannelFault::Dma)?;
+                    self.note_write(peer);
+                }
+                // The machine that takes the message knows itself what it writes.
+                Place::Wire => self.vgpus[gfid].wire.write(iova, bytes),
             }
             (iova, rest) = (iova + part, left);
         }
         Ok(())
     }
 
-    /// Reads a semaphore.
-    pub(crate) fn load_at(&self, gfid: Gfid, address: Address) -> Result<u32, ChannelFault> {
+    /// Reads a semaphore; `None`: it is asked for.
+    pub(crate) fn load_at(
+        &mut self,
+        gfid: Gfid,
+        address: Address,
+    ) -> Result<Option<u32>, ChannelFault> {
         if !address.is_bus() {
-            return self.load_word(gfid, address.at).ok_or(ChannelFault::OutOfPartition);
+            let word = self.load_word(gfid, address.at);
+            return word.map(Some).ok_or(ChannelFault::OutOfPartition);
         }
         if let (Place::Memory(memory, at), _) = self.dma_part(gfid, address.at, 4, Access::Read)? {
             // What the guest's CPU wrote before it released this is there when this is seen.
             let word = memory.word(at).map_err(|_| ChannelFault::Dma)?;
-            return Ok(u32::from_le(word.load(Ordering::Acquire)));
+            return Ok(Some(u32::from_le(word.load(Ordering::Acquire))));
+        }
+        if !self.fetch(gfid, address, 4)? {
+            return Ok(None);
         }
         let mut bytes = [0; 4];
         self.read_at(gfid, address, &mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
+        Ok(Some(u32::from_le_bytes(bytes)))
     }
 
     /// Writes a semaphore.
@@ -191,8 +235,25 @@ impl Board {
         address.is_bus() && self.vgpus[gfid].dma.reach_peer(address.at, byte_count)
     }
 
+    /// A page of guest memory that is mapped.
+    pub(crate) fn mapped_page(&self, gfid: Gfid, iova: u64) -> Option<Vec<u8>> {
+        let (window, at) = self.vgpus[gfid].dma.find(iova)?;
+        let DmaTarget::Memory { memory, .. } = &window.target else { return None };
+        let mut bytes = vec![0; PAGE_BYTES as usize];
+        memory.read(at, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Whether the vGPU must wait before it writes to this address.
+    pub(crate) fn is_wire_full(&self, gfid: Gfid, address: Address) -> bool {
+        address.is_bus() && !self.vgpus[gfid].wire.has_room()
+    }
+
     fn log_dma(&mut self, gfid: Gfid, iova: u64, byte_count: u64) {
         let vgpu = &mut self.vgpus[gfid];
+        if let Some(pages) = &mut vgpu.dma_unseen {
+            pages.insert_range(iova >> PAGE_LOG2..=(iova + byte_count - 1) >> PAGE_LOG2);
+        }
         let Some(log) = &mut vgpu.dma_log else { return };
         if self.faults.take_dma_log_lost() {
             log.lose();

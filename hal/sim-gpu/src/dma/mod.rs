@@ -8,11 +8,14 @@ mod access;
 mod log;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use log::{DMA_LOG_RANGES_MAX, DmaLogError, DmaRange, LOG_PAGE_BYTES_MAX};
+pub use wire::{WireAccess, WireRequest};
 
 pub(crate) use access::Access;
 pub(crate) use log::Log;
+pub(crate) use wire::{Fetch, Wire};
 
 use godwit_sys::MemFile;
 use godwit_types::{Gfid, PAGE_BYTES};
@@ -38,6 +41,8 @@ pub enum DmaTarget {
         /// First byte of its aperture: a multiple of 4 KiB.
         offset: u64,
     },
+    /// Guest memory that is not mapped here: the host carries each access as a message.
+    Wire,
 }
 
 /// Bus addresses that lead somewhere.
@@ -140,12 +145,13 @@ impl DmaWindow {
     const fn offset(&self) -> u64 {
         match self.target {
             DmaTarget::Memory { offset, .. } | DmaTarget::Peer { offset, .. } => offset,
+            DmaTarget::Wire => 0,
         }
     }
 
     pub(crate) const fn peer(&self) -> Option<Gfid> {
         match self.target {
-            DmaTarget::Memory { .. } => None,
+            DmaTarget::Memory { .. } | DmaTarget::Wire => None,
             DmaTarget::Peer { gfid, .. } => Some(gfid),
         }
     }
@@ -219,6 +225,11 @@ impl Windows {
     pub(crate) fn reach_peer(&self, iova: u64, byte_count: u64) -> bool {
         let peers = self.0.iter().filter(|window| window.peer().is_some());
         peers.into_iter().any(|window| window.overlaps(iova, byte_count))
+    }
+
+    /// Whether one of them leads to memory that is not mapped.
+    pub(crate) fn has_wire(&self) -> bool {
+        self.0.iter().any(|window| matches!(window.target, DmaTarget::Wire))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &DmaWindow> {

@@ -1,7 +1,7 @@
 //! Entries of a ring: looking for them, beginning, doing and finishing them.
 
-use super::group::{Activity, Group, Resident};
-use crate::board::Board;
+use super::group::{Activity, CHUNK_BYTES, Group, Resident};
+use crate::board::{Board, Keep};
 use crate::compute::{Core, LaunchRun, Outcome, Until};
 use crate::context::{Flight, Transfer, resident_threads};
 use crate::dma::Access;
@@ -9,7 +9,7 @@ use godwit_regs::fifo::{Address, Entry, EntryWords, USERD_GET, USERD_PUT};
 use godwit_types::{ChannelFault, Gfid, RingConfig, RunlistId};
 
 /// Bytes that are copied in one go.
-const BOUNCE_BYTES: u64 = 64 * 1024;
+const BOUNCE_BYTES: u64 = CHUNK_BYTES;
 const PS_PER_NS: u64 = 1_000;
 
 /// What a channel has for the engine.
@@ -34,11 +34,11 @@ impl Resident {
             return Ready::Blocked;
         }
         if self.context.flight.is_work() {
-            return Ready::Work;
+            return self.ready_to_move(board);
         }
         if let Flight::Acquire { at, value } = self.context.flight {
             match board.load_at(self.config.gfid, at) {
-                Ok(now) if now == value => self.finish_entry(board),
+                Ok(Some(now)) if now == value => self.finish_entry(board),
                 Ok(_) => return Ready::Blocked,
                 Err(fault) => self.fail(board, fault),
             }
@@ -58,6 +58,20 @@ impl Resident {
             return Ready::Nothing;
         }
         if ahead == 0 { Ready::Nothing } else { Ready::Work }
+    }
+
+    /// Whether the work in flight can go on: what a copy reads next is at hand, and there is room
+    /// for what it writes.
+    fn ready_to_move(&mut self, board: &mut Board) -> Ready {
+        let Flight::Transfer { transfer, done } = self.context.flight else { return Ready::Work };
+        match transfer.is_at_hand(board, self.config.gfid, done, transfer.stop_after(done)) {
+            Ok(true) => Ready::Work,
+            Ok(false) => Ready::Blocked,
+            Err(fault) => {
+                self.fail(board, fault);
+                Ready::Nothing
+            }
+        }
     }
 
     /// Counts the entry in flight as done, and tells the guest.
@@ -109,7 +123,9 @@ impl Resident {
 
     fn begin(&mut self, board: &mut Board, entry: Entry) -> Result<(), ChannelFault> {
         let gfid = self.config.gfid;
-        self.held_back = board.vgpus[gfid].peers.closed && entry_reaches_peer(board, gfid, &entry);
+        let closed = board.vgpus[gfid].peers.closed && entry_reaches_peer(board, gfid, &entry);
+        let full = matches!(entry, Entry::Release { at, .. } if board.is_wire_full(gfid, at));
+        self.held_back = closed || full;
         if self.held_back {
             return Ok(());
         }
@@ -117,6 +133,10 @@ impl Resident {
             Entry::Launch(launch) => {
                 let threads = resident_threads(self.config.context_bytes);
                 let run = LaunchRun::new(&launch, threads)?;
+                if !matches!(board.vgpus[gfid].keep, Keep::No) {
+                    // Who has mapped the memory may have written the program without a word.
+                    board.note_write(gfid);
+                }
                 self.context.flight = Flight::Launch(Box::new(run));
             }
             Entry::Copy { from, to, byte_count } => {
@@ -238,6 +258,27 @@ impl Transfer {
         }
     }
 
+    /// Whether the bytes from `first` up to `end` can be moved now. What has to be read from
+    /// elsewhere for it is asked for.
+    fn is_at_hand(
+        self,
+        board: &mut Board,
+        gfid: Gfid,
+        first: u64,
+        end: u64,
+    ) -> Result<bool, ChannelFault> {
+        let Self::Copy { from, to, .. } = self else { return Ok(true) };
+        if !self.is_over_bus() || !board.vgpus[gfid].dma.has_wire() || first >= end {
+            return Ok(true);
+        }
+        Ok(!board.is_wire_full(gfid, to) && board.fetch(gfid, plus(from, first), end - first)?)
+    }
+
+    /// The next place after `done` bytes at which it can stop, which may be its end.
+    pub(super) fn stop_after(self, done: u64) -> u64 {
+        (done / CHUNK_BYTES + 1).saturating_mul(CHUNK_BYTES).min(self.byte_count())
+    }
+
     /// Whether some of what is left of it after `done` bytes goes to a peer.
     pub(super) fn reaches_peer(self, board: &Board, gfid: Gfid, done: u64) -> bool {
         let Self::Copy { from, to, byte_count } = self else { return false };
@@ -261,7 +302,15 @@ impl Group {
         };
         let over_bus = resident.context.flight.is_over_bus();
         let reached = from.saturating_add(board.costs.guest_copy_bytes(elapsed_ns, over_bus));
-        resident.move_bytes(board, reached.min(to));
+        let reached = reached.min(to);
+        if let Flight::Transfer { transfer, done } = resident.context.flight
+            && transfer.is_at_hand(board, resident.config.gfid, done, reached) == Ok(false)
+        {
+            // What was read ahead for it is gone again.
+            self.activity = Activity::Choose;
+            return;
+        }
+        resident.move_bytes(board, reached);
         if reached >= to || !resident.context.flight.is_work() {
             self.activity = Activity::Choose;
         }

@@ -51,7 +51,8 @@ pub(super) struct Resident {
     pub(super) drained: bool,
     /// Count of writes by others that its kernel knows of.
     seen_writes: Option<u64>,
-    /// Its next entry was fetched, and goes to a peer that it may not reach now.
+    /// Its next entry was fetched, and goes to a peer that it may not reach now, or to memory to
+    /// which too much is under way.
     pub(super) held_back: bool,
     /// It is shown as one that waits for that.
     shown_standing: bool,
@@ -173,13 +174,16 @@ impl Resident {
         }
     }
 
-    /// Whether what it does next goes to a peer that it may not reach now.
+    /// Whether what it does next goes where it may not write now.
     pub(super) fn waits_for_peer(&self, board: &Board) -> bool {
         let gfid = self.config.gfid;
-        board.vgpus[gfid].peers.closed
+        let closed = board.vgpus[gfid].peers.closed;
+        if let Flight::Clear = self.context.flight {
+            return self.held_back && (closed || !board.vgpus[gfid].wire.has_room());
+        }
+        closed
             && match self.context.flight {
-                Flight::Clear => self.held_back,
-                Flight::Launch(_) => false,
+                Flight::Clear | Flight::Launch(_) => false,
                 Flight::Transfer { transfer, done } => transfer.reaches_peer(board, gfid, done),
                 Flight::Acquire { at, .. } => board.reaches_peer(gfid, at, 4),
             }
@@ -314,11 +318,16 @@ impl Group {
         };
         self.activity = match &resident.context.flight {
             Flight::Launch(_) => Activity::Launch { spare_ps: 0 },
-            Flight::Transfer { transfer, done } => Activity::Transfer {
-                start_ns: board.now_ns + board.costs.copy_setup_ns,
-                from: *done,
-                to: transfer.byte_count(),
-            },
+            Flight::Transfer { transfer, done } => {
+                // What is not mapped comes piece by piece.
+                let wired = board.vgpus[resident.config.gfid].dma.has_wire();
+                let piecewise = wired && transfer.is_over_bus();
+                Activity::Transfer {
+                    start_ns: board.now_ns + board.costs.copy_setup_ns,
+                    from: *done,
+                    to: if piecewise { transfer.stop_after(*done) } else { transfer.byte_count() },
+                }
+            }
             Flight::Clear => Activity::Fetch { end_ns: board.now_ns + board.costs.entry_ns.max(1) },
             Flight::Acquire { .. } => Activity::Choose,
         };
@@ -355,6 +364,7 @@ impl Group {
     /// The contexts as they go to memory.
     pub(super) fn images(&mut self, board: &mut Board) -> Vec<Image> {
         self.drop_rebound(board);
+        board.vgpus[self.gfid].wire.drop_reads();
         self.residents.iter_mut().map(|resident| resident.image(board)).collect()
     }
 

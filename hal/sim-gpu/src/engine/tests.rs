@@ -9,6 +9,7 @@ mod release;
 mod slices;
 mod stays;
 mod stubborn;
+mod wire;
 
 use crate::harness::Rig;
 use godwit_types::{RunlistEvent, RunlistId};

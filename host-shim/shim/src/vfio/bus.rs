@@ -19,7 +19,7 @@ impl Bus {
     pub(super) fn of(host: &Host, gfid: Gfid) -> Self {
         let leads_here = |window: &&DmaWindow| match window.target {
             DmaTarget::Peer { gfid: peer, .. } => peer == gfid,
-            DmaTarget::Memory { .. } => false,
+            DmaTarget::Memory { .. } | DmaTarget::Wire => false,
         };
         let others = host.vgpus().map(|(other, _)| other);
         let peers = others.flat_map(|other| {
