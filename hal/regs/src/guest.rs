@@ -2,6 +2,13 @@
 
 use godwit_types::{CHANNEL_COUNT, GuestChannelId};
 
+/// PCI vendor of the guest's function: that which pid.codes gives out for open hardware.
+pub const PCI_VENDOR: u16 = 0x1209;
+/// PCI device of the guest's function.
+pub const PCI_DEVICE: u16 = 0x6d67;
+/// PCI class of the guest's function: a display controller, 3D, without a programming interface.
+pub const PCI_CLASS: u32 = 0x03_02_00;
+
 /// Bytes of BAR0.
 pub const BAR0_BYTES: u32 = 0x4_0000;
 /// `ID`: read-only, "GDWV".

@@ -230,7 +230,6 @@ impl Board {
     fn drop_windows(&mut self, gfid: Gfid) {
         self.vgpus[gfid].dma.clear();
         self.vgpus[gfid].dma_log = None;
-        self.vgpus[gfid].dma_unseen = None;
         self.vgpus[gfid].wire.clear();
         for (_, vgpu) in self.vgpus.iter_mut() {
             vgpu.dma.forget_peer(gfid);

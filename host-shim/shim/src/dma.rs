@@ -15,7 +15,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When there is no such vGPU or peer, there are 64 windows already, or the window is not of
+    /// When there is no such vGPU or peer, there are 256 windows already, or the window is not of
     /// whole pages, overlaps another or does not lie in what it leads to. Nothing has changed.
     pub fn dma_map(&mut self, gfid: Gfid, window: DmaWindow) -> Result<(), DmaError> {
         if let DmaTarget::Peer { gfid: peer, offset } = window.target

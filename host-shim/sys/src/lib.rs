@@ -10,4 +10,6 @@ mod unix;
 pub use debugger::Debugger;
 pub use mem_file::{MemFile, MemFileError};
 pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError, QemuStart};
-pub use unix::{FDS_MAX, is_eventfd, new_eventfd, recv_with_fds, send_with_fds, signal_eventfd};
+pub use unix::{
+    FDS_MAX, is_eventfd, new_eventfd, recv_with_fds, send_with_fds, set_nonblocking, signal_eventfd,
+};

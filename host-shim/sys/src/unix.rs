@@ -91,6 +91,16 @@ pub fn signal_eventfd(fd: impl AsFd) -> io::Result<()> {
     }
 }
 
+/// Makes reads and writes of a descriptor fail where they would wait.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    Ok(rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?)
+}
+
 /// Whether a descriptor is a counter made by `eventfd`.
 pub fn is_eventfd(fd: impl AsFd) -> bool {
     let fd = std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd());

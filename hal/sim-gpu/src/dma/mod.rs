@@ -22,7 +22,7 @@ use godwit_types::{Gfid, PAGE_BYTES};
 use std::sync::Arc;
 
 /// Windows of one vGPU.
-pub const DMA_WINDOWS_MAX: usize = 64;
+pub const DMA_WINDOWS_MAX: usize = 256;
 
 /// What is behind a window.
 #[derive(Clone, Debug)]

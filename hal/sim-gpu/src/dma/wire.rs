@@ -10,7 +10,7 @@
 //! Requests leave in the order in which the device made them. A channel that reads waits until the
 //! bytes are here; one that writes goes on, unless too many of its bytes are under way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Bytes of writes that are under way, from which on channels wait before they write more.
 const WRITES_MAX: u64 = 1 << 20;
@@ -76,7 +76,7 @@ pub(crate) struct Wire {
     sent: BTreeMap<u64, Sent>,
     write_bytes: u64,
     /// Writes that are under way.
-    writes: usize,
+    writes: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -153,14 +153,19 @@ impl Wire {
 
     pub(crate) fn write(&mut self, iova: u64, bytes: &[u8]) {
         let id = self.id();
-        self.writes += 1;
+        self.writes.insert(id);
         self.write_bytes += bytes.len() as u64;
         self.queue.push_back(WireRequest { id, iova, access: WireAccess::Write(bytes.to_vec()) });
     }
 
-    /// Whether writes are under way, that the guest may not see yet.
-    pub(crate) fn is_writing(&self) -> bool {
-        self.writes != 0
+    /// The number of the last request.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    /// The oldest write that is under way: the guest may not see it yet, nor those after it.
+    pub(crate) fn oldest_write(&self) -> Option<u64> {
+        self.writes.first().copied()
     }
 
     /// The next request for the host.
@@ -193,31 +198,26 @@ impl Wire {
                 read.state =
                     whole.map_or(ReadState::Failed, |bytes| ReadState::Here(bytes.to_vec()));
             }
-            Some(Sent::Write { byte_count }) => self.written(byte_count),
+            Some(Sent::Write { byte_count }) => {
+                self.writes.remove(&id);
+                self.write_bytes -= byte_count;
+            }
             None => {}
         }
-    }
-
-    fn written(&mut self, byte_count: u64) {
-        self.writes -= 1;
-        self.write_bytes -= byte_count;
     }
 
     /// Nothing that was not taken goes to or comes from these addresses any more.
     pub(crate) fn forget(&mut self, iova: u64, byte_count: u64) {
         self.reads.retain(|first, read| !overlap(*first, read.byte_count, iova, byte_count));
-        let (mut dropped, mut dropped_bytes) = (0, 0);
         self.queue.retain(|request| {
             let WireAccess::Write(bytes) = &request.access else { return true };
             let gone = overlap(request.iova, bytes.len() as u64, iova, byte_count);
             if gone {
-                dropped += 1;
-                dropped_bytes += bytes.len() as u64;
+                self.writes.remove(&request.id);
+                self.write_bytes -= bytes.len() as u64;
             }
             !gone
         });
-        self.writes -= dropped;
-        self.write_bytes -= dropped_bytes;
     }
 
     /// Bytes that were read ahead are read anew: what asked for them has left its engine.
@@ -279,11 +279,11 @@ mod tests {
         wire.write(0, &[2]);
         let ids: Vec<u64> = std::iter::from_fn(|| wire.next_request()).map(|it| it.id).collect();
         assert!(ids.is_sorted() && ids.len() == 3, "{ids:?}");
-        assert!(wire.is_writing());
+        assert!(wire.oldest_write().is_some());
         for id in ids {
             wire.answer(id, Some(&[]));
         }
-        assert!(!wire.is_writing());
+        assert!(!wire.oldest_write().is_some());
         while wire.has_room() {
             wire.write(0, &[0; 65536]);
         }
@@ -300,7 +300,7 @@ mod tests {
         let left = wire.next_request().unwrap();
         assert_eq!((left.iova, wire.next_request()), (0x2000, None));
         wire.answer(left.id, Some(&[]));
-        assert!(!wire.is_writing());
+        assert!(!wire.oldest_write().is_some());
         assert_eq!(wire.fetch(0x1000, 16), Fetch::Waiting, "asked anew");
     }
 

@@ -132,9 +132,14 @@ impl Gpu {
         self.board.vgpus[gfid].wire.answer(id, bytes);
     }
 
-    /// Whether a vGPU has such writes under way: the guest does not see them yet.
-    pub fn is_dma_writing(&self, gfid: Gfid) -> bool {
-        self.board.vgpus[gfid].wire.is_writing()
+    /// The oldest such write that is under way: the guest may not see it yet, nor those after it.
+    pub fn dma_oldest_write(&self, gfid: Gfid) -> Option<u64> {
+        self.board.vgpus[gfid].wire.oldest_write()
+    }
+
+    /// The number of the last such access, which is above that of all before it.
+    pub fn dma_last_request(&self, gfid: Gfid) -> u64 {
+        self.board.vgpus[gfid].wire.last_id()
     }
 
     /// Notes from now on, or anew, which pages of guest memory a vGPU writes through mappings. The

@@ -87,7 +87,7 @@ fn bytes_go_to_the_machine_and_back_in_pieces() {
     assert!(found == bytes);
     // Each copy has four pieces, since it can stop every 64 KiB.
     assert_eq!((machine.reads, machine.writes), (8, 8));
-    assert!(!rig.gpu.is_dma_writing(gfid(1)));
+    assert_eq!(rig.gpu.dma_oldest_write(gfid(1)), None);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_window_that_is_unmapped_takes_what_was_under_way_with_it() {
     assert_eq!(rig.answer_within(COPY, SOON_NS), None);
     rig.gpu.dma_unmap(gfid(1), RAM, RAM_BYTES as u64).unwrap();
     assert_eq!(rig.gpu.dma_next_request(gfid(1)), None);
-    assert!(!rig.gpu.is_dma_writing(gfid(1)));
+    assert_eq!(rig.gpu.dma_oldest_write(gfid(1)), None);
     assert!(rig.answer_within(COPY, SOON_NS).is_some());
     assert_eq!(fault(&rig), Some(ChannelFault::Dma));
 }

@@ -1,0 +1,83 @@
+//! Sockets with names, for this user alone.
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// A socket that others connect to. Its name is taken away at the end.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+/// Makes the folder of sockets, which others may not look into.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+impl Listener {
+    /// Listens at a name that is free, or was of a process that is gone.
+    pub(crate) fn bind(path: PathBuf) -> io::Result<Self> {
+        match fs::symlink_metadata(&path) {
+            Ok(about) if !about.file_type().is_socket() => {
+                let why = "the name of a socket is taken by something that is none";
+                return Err(io::Error::new(ErrorKind::AlreadyExists, why));
+            }
+            Ok(_) => match UnixStream::connect(&path) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    fs::remove_file(&path)?;
+                }
+                _ => {
+                    let why = "another process listens there already";
+                    return Err(io::Error::new(ErrorKind::AddrInUse, why));
+                }
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let socket = UnixListener::bind(&path)?;
+        // Whoever connects before this is another user all the same, and refused for that.
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, path })
+    }
+
+    /// The next who has connected; an error is of that one, or of the socket.
+    pub(crate) fn accept(&self) -> io::Result<Option<UnixStream>> {
+        let stream = match self.socket.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        stream.set_nonblocking(true)?;
+        let peer = socket_peercred(&stream)?.uid;
+        if peer != geteuid() && !peer.is_root() {
+            let why = format!("user {} is not the server's", peer.as_raw());
+            return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+        }
+        Ok(Some(stream))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Nobody can be told here; a socket that nobody listens at is replaced.
+        let _ = fs::remove_file(&self.path);
+    }
+}
