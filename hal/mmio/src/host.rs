@@ -109,6 +109,11 @@ impl<W: Words> HostView<W> {
         self.words.answer_some(route::raise(gfid), route::taken(gfid), vectors)
     }
 
+    /// A vGPU's vectors that are pending, whether or not its route is open.
+    pub fn pending_vectors(&self, gfid: Gfid) -> u32 {
+        self.words.observe(route::raise(gfid)) ^ self.words.read(route::taken(gfid))
+    }
+
     /// Drops what is pending: it was another vGPU's that had this id before.
     pub fn drop_vectors(&mut self, gfid: Gfid) {
         self.words.answer(route::raise(gfid), route::taken(gfid));

@@ -58,9 +58,7 @@ pub enum ConfigError {
     #[error("there are two vGPUs of the name `{0}`")]
     Twice(String),
     /// An aperture that no BAR can have.
-    #[error(
-        "the aperture of `{name}` has {bytes} bytes: a BAR has a power of two, at least 4096"
-    )]
+    #[error("the aperture of `{name}` has {bytes} bytes: a BAR has a power of two, at least 4096")]
     Aperture {
         /// The vGPU.
         name: String,

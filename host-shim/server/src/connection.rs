@@ -62,11 +62,6 @@ impl Connection {
         }
     }
 
-    /// What both sides have agreed to.
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -155,7 +150,9 @@ fn some(result: std::io::Result<usize>) -> Result<Option<usize>, Cut> {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Ok(None)
         }
-        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+        {
             Err(Cut::Closed)
         }
         Err(error) => Err(Cut::Socket(error)),

@@ -21,7 +21,4 @@ pub(crate) enum Cut {
     /// There is no first message.
     #[error("the peer has said nothing for {0} seconds")]
     Silent(u64),
-    /// It does not read what it is sent.
-    #[error("the peer answers none of {0} requests")]
-    Deaf(usize),
 }

@@ -1,7 +1,9 @@
 //! The interrupts of a vGPU's function: event descriptors that its client has bound to vectors.
 
+use crate::refusal::Refusal;
 use godwit_sys::{is_eventfd, set_nonblocking, signal_eventfd};
 use godwit_types::VECTOR_COUNT;
+use godwit_vfio_proto::{IrqAction, IrqData, SetIrqs, irq};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
@@ -31,33 +33,15 @@ pub(crate) struct Irqs {
 
 impl Irqs {
     /// Binds a vector, or unbinds it.
-    ///
-    /// # Errors
-    ///
-    /// When it is no event descriptor: whoever writes to another may wait for ever.
-    pub(crate) fn bind(&mut self, vector: usize, fd: Option<OwnedFd>) -> Result<(), &'static str> {
-        if let Some(fd) = &fd
-            && !(is_eventfd(fd) && set_nonblocking(fd).is_ok())
-        {
-            return Err("an interrupt is bound to a descriptor that is no eventfd");
-        }
+    fn bind(&mut self, vector: usize, fd: Option<OwnedFd>) {
         if let Some(place) = self.bound.get_mut(vector) {
             *place = fd;
         }
-        Ok(())
     }
 
     /// Unbinds all.
     pub(crate) fn clear(&mut self) {
         *self = Self { owed: self.owed, ..Self::default() };
-    }
-
-    pub(crate) fn mask(&mut self, vectors: u32, masked: bool) {
-        if masked {
-            self.masked |= vectors;
-        } else {
-            self.masked &= !vectors;
-        }
     }
 
     /// Vectors that can be signalled.
@@ -102,16 +86,53 @@ impl Irqs {
         taken
     }
 
-    /// Signals vectors that are bound.
-    pub(crate) fn signal(&self, vectors: u32) {
+    /// Signals vectors. Those that cannot be any more are owed.
+    pub(crate) fn signal(&mut self, vectors: u32) {
+        let open = self.open();
+        self.owed |= vectors & !open;
         for (vector, fd) in self.bound.iter().enumerate() {
-            if vectors & 1 << vector != 0
+            if vectors & open & 1 << vector != 0
                 && let Some(fd) = fd
             {
                 // Its client can break it, and then harms itself.
                 let _ = signal_eventfd(fd);
             }
         }
+    }
+
+    /// Does what a client asks for its MSI-X vectors; `fds` are those that came with it.
+    pub(crate) fn set(&mut self, set: &SetIrqs<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
+        let count = match set.index {
+            irq::MSIX => u32::from(VECTOR_COUNT),
+            // The kinds that QEMU binds whether or not the device has them.
+            irq::ERR | irq::REQ => 1,
+            irq::INTX | irq::MSI => 0,
+            _ => return Err(Refusal::new("there is no such kind of interrupt")),
+        };
+        if u64::from(set.start) + u64::from(set.count) > u64::from(count) {
+            return Err(Refusal::new(format!("interrupt {} has {count} vectors", set.index)));
+        }
+        if set.index != irq::MSIX {
+            // Nothing ever raises them.
+            return Ok(());
+        }
+        let vectors = set.vectors().fold(0, |all, vector| all | 1 << vector);
+        match (set.action, set.data) {
+            (IrqAction::Mask, _) => self.masked |= vectors,
+            (IrqAction::Unmask, _) => self.masked &= !vectors,
+            (IrqAction::Trigger, IrqData::None) if set.count == 0 => self.clear(),
+            (IrqAction::Trigger, IrqData::None | IrqData::Bool(_)) => self.signal(vectors),
+            (IrqAction::Trigger, IrqData::Eventfd) => {
+                if !fds.iter().all(|fd| is_eventfd(fd) && set_nonblocking(fd).is_ok()) {
+                    return Err(Refusal::new("an interrupt is bound by an eventfd only"));
+                }
+                let mut fds = fds.into_iter();
+                for vector in set.vectors() {
+                    self.bind(vector as usize, fds.next());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -120,22 +141,42 @@ mod tests {
     use super::*;
     use godwit_sys::new_eventfd;
 
+    fn set(start: u32, count: u32, action: IrqAction, data: IrqData<'_>) -> SetIrqs<'_> {
+        SetIrqs { index: irq::MSIX, start, count, action, data }
+    }
+
+    fn bind(irqs: &mut Irqs, vector: u32, fd: OwnedFd) -> Result<(), Refusal> {
+        irqs.set(&set(vector, 1, IrqAction::Trigger, IrqData::Eventfd), vec![fd])
+    }
+
     #[test]
     fn only_bound_and_unmasked_vectors_are_open() {
         let mut irqs = Irqs::default();
         for vector in [0, 3, 31] {
-            irqs.bind(vector, Some(new_eventfd().unwrap())).unwrap();
+            bind(&mut irqs, vector, new_eventfd().unwrap()).unwrap();
         }
-        irqs.mask(1 << 3, true);
+        irqs.set(&set(2, 2, IrqAction::Mask, IrqData::Bool(&[0, 1])), Vec::new()).unwrap();
         assert_eq!(irqs.open(), 1 | 1 << 31);
-        irqs.mask(1 << 3, false);
-        irqs.bind(0, None).unwrap();
+        irqs.set(&set(0, 32, IrqAction::Unmask, IrqData::None), Vec::new()).unwrap();
+        irqs.set(&set(0, 1, IrqAction::Trigger, IrqData::Eventfd), Vec::new()).unwrap();
         assert_eq!(irqs.open(), 1 << 3 | 1 << 31);
-        irqs.clear();
-        assert_eq!(irqs.open(), 0);
         let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        assert!(irqs.bind(1, Some(file)).is_err());
+        assert!(bind(&mut irqs, 1, file).is_err());
+        assert!(irqs.set(&set(31, 2, IrqAction::Mask, IrqData::None), Vec::new()).is_err());
+        assert_eq!(irqs.open(), 1 << 3 | 1 << 31);
+        irqs.set(&set(0, 0, IrqAction::Trigger, IrqData::None), Vec::new()).unwrap();
         assert_eq!(irqs.open(), 0);
+    }
+
+    #[test]
+    fn a_vector_that_is_unbound_meanwhile_is_signalled_when_it_is_bound_again() {
+        let mut irqs = Irqs::default();
+        irqs.hold(1 << 7, 1);
+        let held = irqs.take_held(None);
+        irqs.signal(held);
+        assert_eq!(irqs.take_owed(), 0);
+        bind(&mut irqs, 7, new_eventfd().unwrap()).unwrap();
+        assert_eq!(irqs.take_owed(), 1 << 7);
     }
 
     #[test]
@@ -158,13 +199,13 @@ mod tests {
     #[test]
     fn what_is_owed_comes_once_each_when_it_is_bound() {
         let mut irqs = Irqs::default();
-        irqs.bind(4, Some(new_eventfd().unwrap())).unwrap();
+        bind(&mut irqs, 4, new_eventfd().unwrap()).unwrap();
         assert_eq!(irqs.take_owed(), 0);
         irqs.owe_all();
         assert_eq!((irqs.take_owed(), irqs.take_owed()), (1 << 4, 0));
         irqs.clear();
-        irqs.bind(5, Some(new_eventfd().unwrap())).unwrap();
-        irqs.bind(4, Some(new_eventfd().unwrap())).unwrap();
+        bind(&mut irqs, 5, new_eventfd().unwrap()).unwrap();
+        bind(&mut irqs, 4, new_eventfd().unwrap()).unwrap();
         assert_eq!(irqs.take_owed(), 1 << 5);
     }
 }

@@ -23,29 +23,11 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 
 impl Listener {
     /// Listens at a name that is free, or was of a process that is gone.
-    pub(crate) fn bind(path: PathBuf) -> io::Result<Self> {
-        match fs::symlink_metadata(&path) {
-            Ok(about) if !about.file_type().is_socket() => {
-                let why = "the name of a socket is taken by something that is none";
-                return Err(io::Error::new(ErrorKind::AlreadyExists, why));
-            }
-            Ok(_) => match UnixStream::connect(&path) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    fs::remove_file(&path)?;
-                }
-                _ => {
-                    let why = "another process listens there already";
-                    return Err(io::Error::new(ErrorKind::AddrInUse, why));
-                }
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    pub(crate) fn bind(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
+        match listen(&path) {
+            Ok(socket) => Ok(Self { socket, path }),
+            Err(error) => Err((path, error)),
         }
-        let socket = UnixListener::bind(&path)?;
-        // Whoever connects before this is another user all the same, and refused for that.
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, path })
     }
 
     /// The next who has connected; an error is of that one, or of the socket.
@@ -80,4 +62,29 @@ impl Drop for Listener {
         // Nobody can be told here; a socket that nobody listens at is replaced.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(about) if !about.file_type().is_socket() => {
+            let why = "the name of a socket is taken by something that is none";
+            return Err(io::Error::new(ErrorKind::AlreadyExists, why));
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                fs::remove_file(path)?;
+            }
+            _ => {
+                let why = "another process listens there already";
+                return Err(io::Error::new(ErrorKind::AddrInUse, why));
+            }
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let socket = UnixListener::bind(path)?;
+    // Whoever connects before this is another user all the same, and refused for that.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

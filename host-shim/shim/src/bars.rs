@@ -51,6 +51,11 @@ impl Host {
         }
     }
 
+    /// A vGPU's interrupts that are pending, a bit each.
+    pub fn pending_vectors(&mut self, gfid: Gfid) -> u32 {
+        self.client.view().pending_vectors(gfid)
+    }
+
     /// Takes those of a vGPU's interrupts that can be signalled to its guest now, a bit each; the
     /// others stay pending, and go with the vGPU's state.
     pub fn take_vectors_of(&mut self, gfid: Gfid, vectors: u32) -> u32 {

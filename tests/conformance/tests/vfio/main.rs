@@ -5,16 +5,22 @@ mod device;
 mod flawed;
 mod flaws;
 mod guest;
+mod wire;
 
 use bench::{Cards, ShimBench};
 use device::ShimDevice;
 use flawed::Flawed;
 use flaws::Flaw;
-use godwit_conformance::vfio::{Check, Unmet, checks, run};
+use godwit_conformance::vfio::{Check, Device, Unmet, checks, run};
+use wire::WireDevice;
 
-/// Runs the suite over the right device. Returns the rules that it could not say anything about.
-fn keeps_every_rule(cards: Cards) -> Vec<&'static str> {
-    let mut bench = ShimBench::new(cards, |device: ShimDevice, _| device, 0);
+/// Runs the suite over right devices, each as it is or behind a socket. Returns the rules that it
+/// could not say anything about.
+fn keeps_every_rule<D: Device + 'static>(
+    cards: Cards,
+    wrap: fn(ShimDevice, u32) -> D,
+) -> Vec<&'static str> {
+    let mut bench = ShimBench::new(cards, wrap, 0);
     let (mut unmet, mut skipped, mut count) = (Vec::new(), Vec::new(), 0);
     let broken = run(&mut bench, |name, verdict| {
         count += 1;
@@ -31,12 +37,24 @@ fn keeps_every_rule(cards: Cards) -> Vec<&'static str> {
 
 #[test]
 fn two_vgpus_of_one_card_keep_every_rule() {
-    assert_eq!(keeps_every_rule(Cards::One), Vec::<&str>::new());
+    assert_eq!(keeps_every_rule(Cards::One, |device, _| device), Vec::<&str>::new());
 }
 
 #[test]
 fn two_vgpus_of_two_cards_keep_every_rule_but_are_no_peers() {
-    for name in keeps_every_rule(Cards::Two) {
+    for name in keeps_every_rule(Cards::Two, |device, _| device) {
+        assert!(name.contains("peer"), "{name} is skipped");
+    }
+}
+
+#[test]
+fn two_vgpus_behind_sockets_keep_every_rule() {
+    assert_eq!(keeps_every_rule(Cards::One, WireDevice::new), Vec::<&str>::new());
+}
+
+#[test]
+fn two_vgpus_of_two_cards_behind_sockets_keep_every_rule() {
+    for name in keeps_every_rule(Cards::Two, WireDevice::new) {
         assert!(name.contains("peer"), "{name} is skipped");
     }
 }

@@ -1,0 +1,130 @@
+//! One thread that serves all: it hears clients, lets the cards come to the present, and sleeps
+//! until something happens.
+
+use crate::config::{ConfigError, ServerConfig, control_socket};
+use crate::control::Control;
+use crate::device::Who;
+use crate::host::ServedHost;
+use crate::socket::{Listener, make_folder};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// What is to be served cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A host.
+    #[error("host `{host}` cannot be set up: {why}")]
+    Host {
+        /// Which.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// A socket, or their folder.
+    #[error("{}: {error}", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system cannot wait.
+    #[error("nothing can be waited for: {0}")]
+    Wait(io::Error),
+}
+
+/// Hosts whose vGPUs are devices at sockets.
+#[derive(Debug)]
+pub struct Server {
+    sockets: PathBuf,
+    hosts: Vec<ServedHost>,
+    control: Control,
+}
+
+impl Server {
+    /// Powers the hosts on, and listens. Whoever connects is heard by [`Self::run`].
+    ///
+    /// # Errors
+    ///
+    /// When a host cannot be set up, or a socket cannot be had.
+    pub fn new(config: &ServerConfig) -> Result<Self, ServerError> {
+        config.check()?;
+        let folder = |error| ServerError::Socket { path: config.sockets.clone(), error };
+        make_folder(&config.sockets).map_err(folder)?;
+        let listener = Listener::bind(control_socket(&config.sockets));
+        let listener = listener.map_err(|(path, error)| ServerError::Socket { path, error })?;
+        let hosts = config.hosts.iter().map(|host| ServedHost::new(config, host, &config.mcu));
+        Ok(Self {
+            sockets: config.sockets.clone(),
+            hosts: hosts.collect::<Result<_, _>>()?,
+            control: Control::new(listener),
+        })
+    }
+
+    /// The folder of its sockets.
+    pub fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Serves until `stop` is set and a signal or a client has woken it; `tell` is told what
+    /// happens, a line each.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot wait for clients.
+    pub fn run(
+        &mut self,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), ServerError> {
+        while !stop.load(Ordering::Acquire) {
+            for host in &mut self.hosts {
+                host.advance();
+                host.serve();
+                host.advance();
+            }
+            self.control.serve(&self.hosts);
+            for note in self.hosts.iter_mut().flat_map(ServedHost::take_notes) {
+                tell(&note);
+            }
+            self.control.take_notes().iter().for_each(|note| tell(note));
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a client says something, a card has something to do, or a signal comes.
+    fn wait(&self) -> Result<(), ServerError> {
+        let rest = self.hosts.iter().map(ServedHost::rest).min();
+        let rest = rest.unwrap_or(Duration::MAX).min(self.control.rest());
+        let mut fds = Vec::new();
+        for served in self.hosts.iter().flat_map(|host| &host.devices) {
+            for who in Who::BOTH {
+                fds.push(PollFd::new(served.listener(who), PollFlags::IN));
+            }
+            for peer in [&served.device.machine, &served.device.manager].into_iter().flatten() {
+                let mut wanted = PollFlags::empty();
+                // A peer that is not heard now is not waited for, but that it goes.
+                wanted.set(PollFlags::IN, peer.is_heard());
+                wanted.set(PollFlags::OUT, peer.connection.has_output());
+                fds.push(PollFd::new(&peer.connection, wanted));
+            }
+        }
+        self.control.add_fds(&mut fds);
+        let timeout = Timespec {
+            tv_sec: i64::try_from(rest.as_secs()).unwrap_or(1),
+            tv_nsec: rest.subsec_nanos().into(),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(ServerError::Wait(error.into())),
+        }
+    }
+}
