@@ -6,6 +6,7 @@ use crate::mcu::McuOptions;
 use crate::progress::{Bars, Plain, Progress, Silent};
 use crate::remote::{self, ReceiveOptions, ResolveOptions, SendOptions};
 use crate::scenario::{EvacuateOptions, Scenario, ScenarioError};
+use crate::serve::{ServeError, ServeOptions};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
 use clap::{Args, Parser, Subcommand};
@@ -99,6 +100,9 @@ enum Command {
     /// Decides whose a vGPU is when the peer of its move is gone for good.
     #[command(after_help = EXIT_STATUSES)]
     Resolve(ResolveOptions),
+    /// Serves vGPUs as devices of virtual machines, over vfio-user, until it is told to end.
+    #[command(after_help = EXIT_STATUSES)]
+    Serve(ServeOptions),
     /// Image files, and flash files to boot them from.
     #[command(subcommand, after_help = EXIT_STATUSES)]
     Image(ImageCommand),
@@ -152,6 +156,11 @@ impl Cli {
                 remote(&scenario, seed, |scenario| options.run(scenario))
             }
             Command::Resolve(options) => ended(options.run()),
+            Command::Serve(options) => match options.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(ServeError::Config(error)) => mistaken(&error),
+                Err(ServeError::Failure(why)) => ended(Err(why)),
+            },
             Command::Image(command) => match command.run() {
                 Ok((text, good)) => shown(&text, good),
                 Err(Failure::Refused(why)) => failed(&why),

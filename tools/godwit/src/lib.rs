@@ -17,6 +17,7 @@ mod remote;
 pub mod report;
 mod run;
 mod scenario;
+mod serve;
 mod symbols;
 mod units;
 

@@ -8,7 +8,7 @@ use godwit_world::{
 };
 
 /// Version of the contexts that the simulated GPU writes.
-pub(super) const CONTEXT_LAYOUT: u32 = 1;
+pub(crate) const CONTEXT_LAYOUT: u32 = 1;
 
 /// What the world calls the parts of the scenario, by their places in its lists.
 pub(super) struct Ids {

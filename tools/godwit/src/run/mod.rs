@@ -14,6 +14,7 @@ use godwit_shim::Mcu;
 use godwit_world::{JobReport, World, WorldError};
 use std::fmt;
 
+pub(crate) use build::CONTEXT_LAYOUT;
 pub(crate) use host::{HostWorld, one_job};
 pub(crate) use verdict::judged;
 

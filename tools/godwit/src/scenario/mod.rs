@@ -14,6 +14,7 @@ pub use model::{
 };
 
 pub(crate) use check::evacuate::EvacuateOptions;
+pub(crate) use model::Service;
 
 use crate::files;
 use mistake::Mistake;
@@ -30,14 +31,7 @@ impl Scenario {
     ///
     /// Every mistake that was found, with its place.
     pub fn load(path: &Path, seed: Option<u64>) -> Result<Self, ScenarioError> {
-        let allowed = "a TOML file of up to 1 MiB";
-        let bytes = files::read(path, FILE_BYTES_MAX)
-            .map_err(|why| ScenarioError::whole(path, format!("the file {why}"), allowed))?;
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => return Err(not_text(path, &error)),
-        };
-        Self::parse(path, &text, path.parent().unwrap_or(Path::new("")), seed)
+        Self::parse(path, &text(path)?, path.parent().unwrap_or(Path::new("")), seed)
     }
 
     /// Its vGPUs.
@@ -74,6 +68,21 @@ impl Scenario {
     ) -> Result<Self, ScenarioError> {
         check::scenario(path, text, base, seed)
     }
+}
+
+impl Service {
+    /// Reads what is to be served from its file; a relative path in it starts at the file's folder.
+    pub(crate) fn load(path: &Path) -> Result<Self, ScenarioError> {
+        check::service(path, &text(path)?, path.parent().unwrap_or(Path::new("")))
+    }
+}
+
+/// The text of a file.
+fn text(path: &Path) -> Result<String, ScenarioError> {
+    let allowed = "a TOML file of up to 1 MiB";
+    let bytes = files::read(path, FILE_BYTES_MAX)
+        .map_err(|why| ScenarioError::whole(path, format!("the file {why}"), allowed))?;
+    String::from_utf8(bytes).map_err(|error| not_text(path, &error))
 }
 
 /// Shows the line in which the text stops being text.

@@ -107,6 +107,24 @@ pub struct Vgpu {
     pub share: Share,
 }
 
+impl HostRef {
+    /// The name that it has in a list of hosts.
+    pub(crate) fn named(self, hosts: &[Host]) -> &str {
+        hosts.get(self.0).map_or("", |host| &host.name)
+    }
+}
+
+/// What `godwit serve` serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The folder of its sockets.
+    pub(crate) sockets: PathBuf,
+    /// Its hosts.
+    pub(crate) hosts: Vec<Host>,
+    /// Their vGPUs.
+    pub(crate) vgpus: Vec<Vgpu>,
+}
+
 /// A program on a vGPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {

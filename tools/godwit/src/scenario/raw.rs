@@ -67,6 +67,17 @@ pub(super) struct Document {
     pub(super) event: Tables<Event>,
 }
 
+/// What `godwit serve` serves, in the words of a scenario.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) sockets: Field<String>,
+    #[serde(default)]
+    pub(super) host: Tables<Host>,
+    #[serde(default)]
+    pub(super) vgpu: Tables<Vgpu>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Host {

@@ -12,8 +12,11 @@ mod kernels;
 mod launch;
 mod lists;
 mod programs;
+mod service;
 mod shares;
 mod stops;
+
+pub(super) use service::service;
 
 use super::mistake::{Mistake, ScenarioError, from_toml, line_and_column, listed};
 use super::model::Scenario;
@@ -207,13 +210,23 @@ struct List<'a> {
 
 impl<'a> Names<'a> {
     fn collect(document: &'a raw::Document, checker: &mut Checker<'_>) -> Self {
-        let hosts = document.host.iter().map(|host| (host.span(), &host.get_ref().name));
-        let vgpus = document.vgpu.iter().map(|vgpu| (vgpu.span(), &vgpu.get_ref().name));
         let jobs = document.job.iter().map(|job| (job.span(), &job.get_ref().name));
+        let jobs = List::collect("job", jobs, checker);
+        Self { jobs, ..Self::of_hosts(&document.host, &document.vgpu, checker) }
+    }
+
+    /// The same where there are no jobs.
+    fn of_hosts(
+        hosts: &'a raw::Tables<raw::Host>,
+        vgpus: &'a raw::Tables<raw::Vgpu>,
+        checker: &mut Checker<'_>,
+    ) -> Self {
+        let hosts = hosts.iter().map(|host| (host.span(), &host.get_ref().name));
+        let vgpus = vgpus.iter().map(|vgpu| (vgpu.span(), &vgpu.get_ref().name));
         Self {
             hosts: List::collect("host", hosts, checker),
             vgpus: List::collect("vGPU", vgpus, checker),
-            jobs: List::collect("job", jobs, checker),
+            jobs: List::collect("job", std::iter::empty(), checker),
         }
     }
 }

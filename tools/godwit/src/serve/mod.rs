@@ -1,0 +1,99 @@
+//! `godwit serve`: vGPUs as devices of virtual machines.
+
+mod machine;
+
+use crate::mcu::McuOptions;
+use crate::remote::Failure;
+use crate::run::CONTEXT_LAYOUT;
+use crate::scenario::{Host, ScenarioError, Service};
+use clap::Args;
+use godwit_hal::Identity;
+use godwit_regs::bits::OnCrash;
+use godwit_server::{HostConfig, Server, ServerConfig, VgpuConfig};
+use godwit_sim_gpu::{Costs, GpuConfig};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What `godwit serve` is told.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeOptions {
+    /// What is served: a TOML file with `sockets`, the folder of the sockets, and `[[host]]` and
+    /// `[[vgpu]]` as a scenario has them.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print libvirt's XML of domains with these vGPUs, and do nothing else.
+    #[arg(long)]
+    libvirt: bool,
+    #[command(flatten)]
+    mcu: McuOptions,
+}
+
+/// Why there is no service.
+#[derive(Debug)]
+pub(crate) enum ServeError {
+    /// The file has mistakes.
+    Config(Box<ScenarioError>),
+    /// Something else.
+    Failure(Failure),
+}
+
+impl From<Failure> for ServeError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+impl ServeOptions {
+    /// Serves until it is told to end, by SIGTERM or SIGINT.
+    pub(crate) fn run(&self) -> Result<(), ServeError> {
+        let loaded = Service::load(&self.config);
+        let mut service = loaded.map_err(|error| ServeError::Config(Box::new(error)))?;
+        // What is printed is of use in every folder.
+        service.sockets = std::path::absolute(&service.sockets).map_err(refused)?;
+        if self.libvirt {
+            anstream::print!("{}", machine::libvirt(&service));
+            return Ok(());
+        }
+        let mcu = self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))?;
+        let hosts = service.hosts.iter().map(|host| host_config(&service, host)).collect();
+        let config = ServerConfig { sockets: service.sockets.clone(), mcu, hosts };
+        let mut server = Server::new(&config).map_err(refused)?;
+        anstream::print!("{}", machine::arguments(&service));
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(refused)?;
+        }
+        server.run(&stop, &mut |note| anstream::eprintln!("{note}")).map_err(refused)?;
+        anstream::eprintln!("stopped");
+        Ok(())
+    }
+}
+
+fn host_config(service: &Service, host: &Host) -> HostConfig {
+    let identity = Identity {
+        fb_bytes: host.fb_bytes,
+        bar_bytes: host.bar_bytes,
+        context_bytes: host.context_bytes,
+        context_layout: CONTEXT_LAYOUT,
+        engines: host.engines,
+    };
+    let here = service.vgpus.iter().filter(|vgpu| vgpu.host.named(&service.hosts) == host.name);
+    let vgpus = here.map(|vgpu| VgpuConfig {
+        name: vgpu.name.clone(),
+        profile: vgpu.profile,
+        share: vgpu.share,
+    });
+    HostConfig {
+        name: host.name.clone(),
+        gpu: GpuConfig { identity, start_ns: host.timer_start_ns, costs: Costs::default() },
+        scheduling: host.scheduling,
+        on_crash: if host.stops_on_crash { OnCrash::STOP } else { OnCrash::empty() },
+        vgpus: vgpus.collect(),
+    }
+}
