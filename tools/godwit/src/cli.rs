@@ -7,6 +7,7 @@ use crate::progress::{Bars, Plain, Progress, Silent};
 use crate::remote::{self, ReceiveOptions, ResolveOptions, SendOptions};
 use crate::scenario::{EvacuateOptions, Scenario, ScenarioError};
 use crate::serve::{ServeError, ServeOptions};
+use crate::vm::{MigrateOptions, ResumeOptions, SuspendOptions};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
 use clap::{Args, Parser, Subcommand};
@@ -103,6 +104,15 @@ enum Command {
     /// Serves vGPUs as devices of virtual machines, over vfio-user, until it is told to end.
     #[command(after_help = EXIT_STATUSES)]
     Serve(ServeOptions),
+    /// Migrates a running virtual machine with its vGPU to another QEMU and another server.
+    #[command(after_help = EXIT_STATUSES)]
+    VmMigrate(MigrateOptions),
+    /// Suspends a virtual machine with its vGPU to a folder.
+    #[command(after_help = EXIT_STATUSES)]
+    VmSuspend(SuspendOptions),
+    /// Resumes a virtual machine with its vGPU from a folder.
+    #[command(after_help = EXIT_STATUSES)]
+    VmResume(ResumeOptions),
     /// Image files, and flash files to boot them from.
     #[command(subcommand, after_help = EXIT_STATUSES)]
     Image(ImageCommand),
@@ -156,6 +166,9 @@ impl Cli {
                 remote(&scenario, seed, |scenario| options.run(scenario))
             }
             Command::Resolve(options) => ended(options.run()),
+            Command::VmMigrate(options) => ended(options.run()),
+            Command::VmSuspend(options) => ended(options.run()),
+            Command::VmResume(options) => ended(options.run()),
             Command::Serve(options) => match options.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(ServeError::Config(error)) => mistaken(&error),

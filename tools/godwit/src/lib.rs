@@ -20,6 +20,7 @@ mod scenario;
 mod serve;
 mod symbols;
 mod units;
+pub mod vm;
 
 pub use cli::Cli;
 pub use demo::DEMO;

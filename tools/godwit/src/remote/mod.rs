@@ -107,12 +107,16 @@ impl LinkOptions {
     /// The journal, and the folder that it is in.
     fn journal(&self) -> Result<(Journal, Option<&Path>), Failure> {
         let Some(folder) = self.state.as_deref() else { return Ok((Journal::in_memory(), None)) };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| Failure::Mistake(format!("{}: {error}", folder.display())))?;
-        let journal = Journal::open(&journal_file(folder));
-        let journal = journal.map_err(|error| Failure::Mistake(error.to_string()))?;
-        Ok((journal, Some(folder)))
+        Ok((journal_in(folder)?, Some(folder)))
     }
+}
+
+/// The journal of a folder, which is made if it is not there.
+pub(crate) fn journal_in(folder: &Path) -> Result<Journal, Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Failure::Mistake(format!("{}: {error}", folder.display())))?;
+    let journal = Journal::open(&journal_file(folder));
+    journal.map_err(|error| Failure::Mistake(error.to_string()))
 }
 
 /// The host has started anew: tells of the moves that are open.

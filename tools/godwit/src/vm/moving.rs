@@ -1,0 +1,439 @@
+//! A live migration of a machine with its vGPU.
+//!
+//! QEMU sends the machine's memory and its other devices; the vGPU's state goes beside it, from
+//! server to server; what QEMU keeps of the function and does not send is carried over by hand.
+//! QEMU is an unmodified one, and knows nothing of it: it is told to wait before it switches over,
+//! and in that moment, in which the guest stands still and its memory can still be sent, the vGPU
+//! is stopped.
+//!
+//! Until [`Step::Start`] the machine is the source's, and whatever fails is undone: the guest runs
+//! on there. From then on it is the destination's. What is said last is in the journal first, so
+//! that `godwit resolve` can tell.
+
+use super::VmError;
+use super::machine::{Machine, Sockets, copy_state, state};
+use super::pci::Function;
+use super::qtest::Qtest;
+use godwit_server::{Client, ClientError};
+use godwit_shim::{Journal, MoveStage, Token};
+use serde::Serialize;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often the source is asked how far it is.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a migration does, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Both ends are reached, and are as they must be.
+    Connect,
+    /// The vGPU's framebuffer is sent while it runs.
+    PreCopy,
+    /// The machine's memory is sent while it runs.
+    Memory,
+    /// The guest stands still. What QEMU keeps of the function is read.
+    Function,
+    /// The vGPU is stopped, and the rest of its state is sent.
+    StopAndCopy,
+    /// QEMU sends the rest of the machine.
+    SwitchOver,
+    /// The function is restored at the destination.
+    Restore,
+    /// The machine is the destination's, and runs there.
+    Start,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::PreCopy,
+        Self::Memory,
+        Self::Function,
+        Self::StopAndCopy,
+        Self::SwitchOver,
+        Self::Restore,
+        Self::Start,
+    ];
+
+    /// What is done in it, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::PreCopy => "vGPU, while it runs",
+            Self::Memory => "memory, while it runs",
+            Self::Function => "function",
+            Self::StopAndCopy => "vGPU, stopped",
+            Self::SwitchOver => "machine, stopped",
+            Self::Restore => "function, restored",
+            Self::Start => "start",
+        }
+    }
+}
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the machine's memory that were sent.
+    pub memory_bytes: u64,
+    /// Bytes that are left of it.
+    pub memory_left: u64,
+    /// Bytes of the vGPU's state that were sent.
+    pub vgpu_bytes: u64,
+}
+
+/// Who is told how a migration goes.
+pub trait Watch {
+    /// A step begins.
+    fn step(&mut self, step: Step);
+    /// It has come so far.
+    fn progress(&mut self, progress: &Progress);
+}
+
+/// What is to be migrated, and how.
+#[derive(Clone, Debug)]
+pub struct Migrate {
+    /// The machine that runs.
+    pub from: Sockets,
+    /// The machine that waits for it: started with `-S -incoming defer`, and with the device in the
+    /// same slot.
+    pub to: Sockets,
+    /// The test socket of the machine that waits: `-qtest unix:PATH,server=on,wait=off`.
+    pub to_qtest: PathBuf,
+    /// Where QEMU sends the machine: `unix:PATH` or `tcp:HOST:PORT`, as `migrate` takes it.
+    pub uri: String,
+    /// How long the guest may stand still.
+    pub max_downtime: Option<Duration>,
+}
+
+/// A migration that has come to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Moved {
+    /// The migration, as the journal has it.
+    pub token: String,
+    /// How long the guest stood still, in milliseconds.
+    pub pause_ms: f64,
+    /// How long all of it took, in milliseconds.
+    pub total_ms: f64,
+    /// Bytes of the machine's memory that were sent.
+    pub memory_bytes: u64,
+    /// Bytes of the vGPU's state that were sent.
+    pub vgpu_bytes: u64,
+    /// Bytes of these that were sent while it stood still.
+    pub vgpu_stopped_bytes: u64,
+}
+
+/// Whose the machine is after a migration that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// The source's: it runs on there, with its jobs.
+    Source,
+    /// The source's, but it could not be made to run on.
+    SourceStopped,
+    /// It is not known whether it runs at the destination: `godwit resolve` decides.
+    Unknown,
+}
+
+/// A migration that has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}{}", step.name(), sentence(*.whose, token))]
+pub struct NotMoved {
+    /// The step in which it has.
+    pub step: Step,
+    /// Why.
+    pub why: VmError,
+    /// Whose the machine is now.
+    pub whose: Whose,
+    /// The migration, as the journal has it.
+    pub token: String,
+}
+
+fn sentence(whose: Whose, token: &str) -> String {
+    match whose {
+        Whose::Source => "; the machine runs on at the source".to_owned(),
+        Whose::SourceStopped => {
+            "; the machine is the source's, and could not be made to run on there: bring its vGPU \
+             to RUNNING, then `cont`"
+                .to_owned()
+        }
+        Whose::Unknown => format!(
+            "; whether the machine runs at the destination is not known: `godwit resolve` lists \
+             migration {token} and decides"
+        ),
+    }
+}
+
+/// What is undone if the next thing fails.
+#[derive(Debug, Default)]
+struct Done {
+    /// The source's vGPU may be saved.
+    saves: bool,
+    /// QEMU may be sending.
+    sends: bool,
+    /// QEMU may have sent all.
+    sent: bool,
+    /// It is in the journal that the machine is the destination's.
+    committed: bool,
+    /// The machine at the destination may run.
+    may_run: bool,
+}
+
+/// A migration under way.
+struct Moving<'a> {
+    how: &'a Migrate,
+    from: Machine,
+    to: Machine,
+    qtest: Qtest,
+    done: Done,
+    progress: Progress,
+    stopped_bytes: u64,
+    /// When the guest stood still.
+    paused: Option<Instant>,
+}
+
+/// Migrates a machine. The journal says afterwards whose it is.
+///
+/// # Errors
+///
+/// When it is not moved, with whose the machine is now.
+pub fn migrate(
+    how: &Migrate,
+    journal: &mut Journal,
+    watch: &mut dyn Watch,
+) -> Result<Moved, Box<NotMoved>> {
+    let began = Instant::now();
+    let mut uuid = [0; 16];
+    let random = getrandom::fill(&mut uuid);
+    let token = Token { uuid, number: 1 };
+    let mut at = Step::Connect;
+    let failed =
+        |step, why, whose| Box::new(NotMoved { step, why, whose, token: token.to_string() });
+    watch.step(at);
+    random.map_err(|error| failed(at, VmError::Unfit(error.to_string()), Whose::Source))?;
+    let mut moving = Moving::connect(how).map_err(|why| failed(at, why, Whose::Source))?;
+    let result = moving.forward(journal, token, &mut at, watch);
+    match result {
+        Ok(pause) => Ok(Moved {
+            token: token.to_string(),
+            pause_ms: pause.as_secs_f64() * 1e3,
+            total_ms: began.elapsed().as_secs_f64() * 1e3,
+            memory_bytes: moving.progress.memory_bytes,
+            vgpu_bytes: moving.progress.vgpu_bytes,
+            vgpu_stopped_bytes: moving.stopped_bytes,
+        }),
+        Err(why) => {
+            let whose = moving.undo(journal, token);
+            Err(failed(at, why, whose))
+        }
+    }
+}
+
+impl<'a> Moving<'a> {
+    fn connect(how: &'a Migrate) -> Result<Self, VmError> {
+        let mut from = Machine::connect(&how.from)?;
+        let mut to = Machine::connect(&how.to)?;
+        let qtest = Qtest::connect(&how.to_qtest)?;
+        from.expect_status(&["running"])?;
+        from.expect_state(state::RUNNING, "RUNNING")?;
+        to.expect_status(&["inmigrate"])?;
+        to.expect_state(state::RUNNING, "RUNNING")?;
+        let (done, progress) = (Done::default(), Progress::default());
+        Ok(Self { how, from, to, qtest, done, progress, stopped_bytes: 0, paused: None })
+    }
+
+    /// Goes through the steps. Returns how long the guest stood still.
+    fn forward(
+        &mut self,
+        journal: &mut Journal,
+        token: Token,
+        at: &mut Step,
+        watch: &mut dyn Watch,
+    ) -> Result<Duration, VmError> {
+        journal.record(token, MoveStage::Offered)?;
+        let mut next = |step| {
+            *at = step;
+            watch.step(step);
+        };
+        next(Step::PreCopy);
+        self.pre_copy()?;
+        next(Step::Memory);
+        self.memory(&mut |progress| watch.progress(progress))?;
+        let mut next = |step| {
+            *at = step;
+            watch.step(step);
+        };
+        next(Step::Function);
+        let function = Function::read(&mut self.from.qmp, &mut self.from.server)?;
+        next(Step::StopAndCopy);
+        self.stop_and_copy()?;
+        next(Step::SwitchOver);
+        self.done.sent = true;
+        let continues = json!({ "state": "pre-switchover" });
+        self.from.qmp.ask("migrate-continue", continues)?;
+        self.from.await_completed()?;
+        self.to.await_completed()?;
+        next(Step::Restore);
+        function.write(&mut self.to.qmp, &mut self.qtest)?;
+        next(Step::Start);
+        journal.record(token, MoveStage::Committed)?;
+        self.done.committed = true;
+        self.to.server.set_state(state::RUNNING)?;
+        self.done.may_run = true;
+        self.to.qmp.ask("cont", json!({}))?;
+        let pause = self.paused.map_or(Duration::ZERO, |paused| paused.elapsed());
+        self.to.expect_status(&["running"])?;
+        journal.record(token, MoveStage::Done)?;
+        self.progress.memory_bytes = self.from.qmp.migration()?.transferred;
+        watch.progress(&self.progress);
+        self.leave_source();
+        Ok(pause)
+    }
+
+    fn pre_copy(&mut self) -> Result<(), VmError> {
+        for machine in [&mut self.from, &mut self.to] {
+            let capabilities = ["events", "pause-before-switchover"]
+                .map(|capability| json!({ "capability": capability, "state": true }));
+            let arguments = json!({ "capabilities": capabilities });
+            machine.qmp.ask("migrate-set-capabilities", arguments)?;
+        }
+        if let Some(most) = self.how.max_downtime {
+            let limit = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+            let arguments = json!({ "downtime-limit": limit });
+            self.from.qmp.ask("migrate-set-parameters", arguments)?;
+        }
+        self.done.saves = true;
+        self.from.server.set_state(state::PRE_COPY)?;
+        self.to.server.set_state(state::RESUMING)?;
+        self.copy()?;
+        Ok(())
+    }
+
+    /// Copies what there is of the vGPU's state for now.
+    fn copy(&mut self) -> Result<u64, VmError> {
+        let copied = copy_state(&mut self.from.server, &mut self.to.server)?;
+        self.progress.vgpu_bytes += copied;
+        Ok(copied)
+    }
+
+    /// Sends the machine's memory, and the vGPU's beside it, until the guest stands still.
+    fn memory(&mut self, tell: &mut dyn FnMut(&Progress)) -> Result<(), VmError> {
+        self.to.qmp.ask("migrate-incoming", json!({ "uri": self.how.uri }))?;
+        self.done.sends = true;
+        self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
+        loop {
+            self.copy()?;
+            let migration = self.from.qmp.migration()?;
+            self.progress.memory_bytes = migration.transferred;
+            self.progress.memory_left = migration.remaining;
+            tell(&self.progress);
+            if migration.status == "pre-switchover" {
+                break;
+            }
+            if migration.has_failed() || migration.status == "completed" {
+                return Err(VmError::Migration(migration.why));
+            }
+            let stopped =
+                self.from.qmp.event(LOOK, |event| (event.name == "STOP").then_some(event.at))?;
+            self.paused = self.paused.or(stopped);
+        }
+        if self.paused.is_none() {
+            let soon = Duration::from_millis(1);
+            let stop = |event: &super::qmp::Event| (event.name == "STOP").then_some(event.at);
+            self.paused = self.from.qmp.event(soon, stop)?.or_else(|| Some(Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Stops the vGPU. Its server sends pages of the guest's memory again that the vGPU has written
+    /// unseen, so this comes before QEMU sends the last of it.
+    fn stop_and_copy(&mut self) -> Result<(), VmError> {
+        self.from.server.set_state(state::STOP_COPY)?;
+        self.check_downtime()?;
+        self.stopped_bytes = self.copy()?;
+        self.to.server.set_state(state::STOP)?;
+        Ok(())
+    }
+
+    /// Gives up where the bound cannot be kept any more.
+    fn check_downtime(&mut self) -> Result<(), VmError> {
+        let (Some(most), Some(paused)) = (self.how.max_downtime, self.paused) else {
+            return Ok(());
+        };
+        let so_far = paused.elapsed();
+        if so_far > most {
+            return Err(VmError::Downtime { most, so_far });
+        }
+        Ok(())
+    }
+
+    /// The machine runs at the destination: nothing is left of it here. What fails here is no
+    /// failure of the migration.
+    fn leave_source(&mut self) {
+        let reset = self.from.server.reset();
+        let quit = self.from.qmp.ask("quit", json!({}));
+        drop((reset, quit));
+    }
+
+    /// Brings the machine back to the source.
+    fn undo(&mut self, journal: &mut Journal, token: Token) -> Whose {
+        if self.done.may_run || (self.done.committed && !self.destination_is_still()) {
+            return Whose::Unknown;
+        }
+        if journal.record(token, MoveStage::Aborted).is_err() && self.done.committed {
+            return Whose::Unknown;
+        }
+        if self.done.sent {
+            // It stands still and was never told to run.
+            let _ = self.to.qmp.ask("quit", json!({}));
+        }
+        match self.run_on() {
+            Ok(()) => Whose::Source,
+            Err(_) => Whose::SourceStopped,
+        }
+    }
+
+    /// Whether the vGPU surely does not run at the destination.
+    fn destination_is_still(&mut self) -> bool {
+        if self.to.server.reset().is_ok() {
+            return true;
+        }
+        match Client::connect(&self.how.to.vgpu) {
+            Ok(mut server) => server.reset().is_ok(),
+            // Nobody listens: its server is gone, and with it the vGPU.
+            Err(ClientError::Socket(error)) => matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
+            ),
+            Err(_) => false,
+        }
+    }
+
+    /// Lets the guest run on at the source: its vGPU first.
+    fn run_on(&mut self) -> Result<(), VmError> {
+        if self.done.saves {
+            self.from.server.set_state(state::RUNNING)?;
+        }
+        if self.done.sends {
+            // One that has failed or is complete cannot be cancelled any more, and need not be.
+            let _ = self.from.qmp.ask("migrate_cancel", json!({}));
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.from.qmp.status()?.as_str() {
+                "running" => return Ok(()),
+                _ if Instant::now() > end => self.from.expect_status(&["running"])?,
+                // It runs on by itself where it was cancelled in time.
+                "finish-migrate" => {}
+                _ => {
+                    // In the middle of a cancellation it may be refused: then it is asked again.
+                    let _ = self.from.qmp.ask("cont", json!({}));
+                }
+            }
+            self.from.qmp.event(LOOK, |event| (event.name == "RESUME").then_some(()))?;
+        }
+    }
+}
