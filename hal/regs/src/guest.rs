@@ -2,6 +2,14 @@
 
 use godwit_types::{CHANNEL_COUNT, GuestChannelId};
 
+/// `Vendor ID` of the PCI function: one that open projects share (pid.codes).
+pub const PCI_VENDOR: u16 = 0x1209;
+/// `Device ID` of the PCI function.
+pub const PCI_DEVICE: u16 = 0x6d67;
+/// `Class Code` of the PCI function: a 3D controller without a display (PCI Code and ID
+/// Assignment Specification, base class 03h).
+pub const PCI_CLASS: u32 = 0x03_0200;
+
 /// Bytes of BAR0.
 pub const BAR0_BYTES: u32 = 0x4_0000;
 /// `ID`: read-only, "GDWV".
