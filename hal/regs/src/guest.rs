@@ -2,12 +2,13 @@
 
 use godwit_types::{CHANNEL_COUNT, GuestChannelId};
 
-/// PCI vendor of the guest's function: that which pid.codes gives out for open hardware.
+/// `Vendor ID` of the PCI function: one that open projects share (pid.codes).
 pub const PCI_VENDOR: u16 = 0x1209;
-/// PCI device of the guest's function.
+/// `Device ID` of the PCI function.
 pub const PCI_DEVICE: u16 = 0x6d67;
-/// PCI class of the guest's function: a display controller, 3D, without a programming interface.
-pub const PCI_CLASS: u32 = 0x03_02_00;
+/// `Class Code` of the PCI function: a 3D controller without a display (PCI Code and ID
+/// Assignment Specification, base class 03h).
+pub const PCI_CLASS: u32 = 0x03_0200;
 
 /// Bytes of BAR0.
 pub const BAR0_BYTES: u32 = 0x4_0000;

@@ -53,8 +53,9 @@ pub fn recv_with_fds(
 pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let fits = fds.len() <= FDS_MAX;
-    if !fds.is_empty() && !(fits && control.push(SendAncillaryMessage::ScmRights(fds))) {
+    let sent = fds.is_empty()
+        || (fds.len() <= FDS_MAX && control.push(SendAncillaryMessage::ScmRights(fds)));
+    if !sent {
         let why = format!("a message carries up to {FDS_MAX} file descriptors");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }

@@ -18,6 +18,7 @@ mod size;
 mod source;
 mod steps;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ use crate::image::Image;
 use crate::resets::Resets;
 use crate::seeds::Seeds;
 use crate::size::Size;
+use crate::steps::Choice;
+use crate::vm::Vm;
 use crate::workspace::Workspace;
 
 /// Builds, runs and checks the Godwit workspace.
@@ -53,9 +56,9 @@ enum Task {
         args: Vec<String>,
     },
     /// Checks and tests everything, stopping at the first failure.
-    Test,
+    Test(Choice),
     /// What to run before a push: the same steps as `test`.
-    Prepush,
+    Prepush(Choice),
     /// Moves vGPUs over links that end at any byte.
     Cuts(Cuts),
     /// Runs the seeded world over a range of seeds.
@@ -79,6 +82,8 @@ enum Task {
     Registers,
     /// Checks sizes and plain text, with the exceptions in `tools/xtask/tidy.toml`.
     Tidy,
+    /// Makes the folder with QEMU and a guest's kernel that virtual machines run from.
+    Vm(Vm),
 }
 
 fn main() -> ExitCode {
@@ -96,7 +101,7 @@ fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
         Task::Demo { args } => return demo::run(&workspace, &args),
-        Task::Test | Task::Prepush => steps::run_all(&workspace)?,
+        Task::Test(choice) | Task::Prepush(choice) => steps::run_all(&workspace, &choice)?,
         Task::Cuts(cuts) => return cuts.run(&workspace),
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Resets(resets) => return resets.run(&workspace),
@@ -108,6 +113,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Layers => layers::run(&workspace)?,
         Task::Registers => registers::write(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,
+        Task::Vm(vm) => vm.run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,10 +123,20 @@ mod tests {
     use clap::{CommandFactory, Parser};
 
     use super::{Cli, Task};
+    use crate::steps::Part;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_part_is_left_out_by_its_name() {
+        let Task::Test(choice) = Cli::parse_from(["x", "test", "--without", "vm"]).task else {
+            panic!("not a test");
+        };
+        assert_eq!(choice.without, [Part::Vm]);
+        assert!(Cli::try_parse_from(["x", "test", "--without", "all"]).is_err());
     }
 
     #[test]

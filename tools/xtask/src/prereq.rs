@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use godwit_vm_env::VmEnv;
 
 use crate::command::Cmd;
 
@@ -44,6 +45,9 @@ pub(crate) const RUN_IMAGES: &[Prereq] = &[C_COMPILER, TARGET, RV32, ARM, QEMU];
 /// What the tests need.
 pub(crate) const TEST: &[Prereq] =
     &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU, CROSS_COMPILER];
+
+/// What the tests in virtual machines need besides.
+pub(crate) const VM: &[Prereq] = &[DEBOOTSTRAP, VM_FOLDER];
 
 const C_COMPILER: Prereq = Prereq {
     present: || Cmd::new("cc").args(["--version"]).succeeds(),
@@ -120,6 +124,39 @@ const APT_GCC: &[&str] = &[
     "gcc-riscv64-unknown-elf",
 ];
 
+const APT_DEBOOTSTRAP: &[&str] = &[
+    "apt-get",
+    "install",
+    "--quiet",
+    "--yes",
+    "--no-install-recommends",
+    "debootstrap",
+    "debian-archive-keyring",
+    "gpgv",
+];
+
+const DEBOOTSTRAP: Prereq = Prereq {
+    // Once the folder is made, nobody needs it.
+    present: || Cmd::new("debootstrap").args(["--version"]).succeeds() || has_vm_folder(),
+    install: &[APT_UPDATE, APT_DEBOOTSTRAP],
+    missing: "`debootstrap`, which makes the folder that virtual machines run from, is missing: \
+              install it with your system's package manager (Debian: `apt-get update && apt-get \
+              install --no-install-recommends debootstrap debian-archive-keyring gpgv`), or leave \
+              these tests out with `--without vm`.",
+};
+
+const VM_FOLDER: Prereq = Prereq {
+    present: has_vm_folder,
+    install: &[&["cargo", "xtask", "vm"]],
+    missing: "The folder with QEMU 10.1 or later and a guest's kernel, which virtual machines run \
+              from, is missing: make it with `cargo xtask vm` as root, or leave these tests out \
+              with `--without vm`.",
+};
+
+fn has_vm_folder() -> bool {
+    VmEnv::find().is_ok()
+}
+
 const GIT: Prereq = Prereq {
     present: || Cmd::new("git").args(["--version"]).succeeds(),
     install: &[],
@@ -192,7 +229,7 @@ fn installer(command: &[&'static str]) -> Option<Cmd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{APT_GCC, APT_QEMU, Prereq, TEST, ensure, installer};
+    use super::{APT_DEBOOTSTRAP, APT_GCC, APT_QEMU, Prereq, TEST, VM, ensure, installer};
 
     const THERE: Prereq = Prereq { present: || true, install: &[], missing: "unused" };
     const ABSENT: Prereq = Prereq { present: || false, install: &[], missing: "No anvil here." };
@@ -216,9 +253,10 @@ mod tests {
     #[test]
     fn packages_are_installed_from_fresh_lists_and_without_questions() {
         let from_debian = |prereq: &&Prereq| {
-            prereq.install.iter().any(|command| [APT_QEMU, APT_GCC].contains(command))
+            let packages = [APT_QEMU, APT_GCC, APT_DEBOOTSTRAP];
+            prereq.install.iter().any(|command| packages.contains(command))
         };
-        for prereq in TEST.iter().filter(from_debian) {
+        for prereq in TEST.iter().chain(VM).filter(from_debian) {
             let lines: Vec<String> = prereq
                 .install
                 .iter()
@@ -230,6 +268,6 @@ mod tests {
             assert!(install.starts_with("DEBIAN_FRONTEND=noninteractive apt-get install --quiet"));
             assert!(prereq.missing.contains("`apt-get update && apt-get install "));
         }
-        assert_eq!(TEST.iter().filter(from_debian).count(), 2);
+        assert_eq!(TEST.iter().chain(VM).filter(from_debian).count(), 3);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
@@ -68,14 +69,62 @@ impl fmt::Display for Step {
     }
 }
 
+/// What to run.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Choice {
+    /// A part to leave out. `vm`: the tests in virtual machines, which take root once.
+    #[arg(long, value_name = "PART", value_enum)]
+    pub(crate) without: Vec<Part>,
+}
+
+/// A part of the tests that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The tests in virtual machines.
+    Vm,
+}
+
+impl Part {
+    /// The package that has the tests of this part, and no others.
+    const fn package(self) -> &'static str {
+        match self {
+            Self::Vm => "godwit-vm",
+        }
+    }
+
+    /// What is not known when it was left out, and how to run it.
+    fn not_run(self) -> String {
+        match self {
+            Self::Vm => format!(
+                "NOT RUN: the tests in virtual machines, since `--without vm` left them out; run \
+                 them with `cargo xtask vm`, as root, and then `cargo test --package {}`",
+                self.package()
+            ),
+        }
+    }
+}
+
 /// Runs every step, or up to the first that fails.
-pub(crate) fn run_all(workspace: &Workspace) -> Result<()> {
+pub(crate) fn run_all(workspace: &Workspace, choice: &Choice) -> Result<()> {
     prereq::ensure(prereq::TEST)?;
-    let steps = all(workspace)?;
+    if !choice.without.contains(&Part::Vm) {
+        prereq::ensure(prereq::VM)?;
+    }
+    let steps = all(workspace, choice)?;
     let took = in_order(&steps, workspace)?;
     println!("\n{}", summary(&steps, &took));
     println!("{} passed, 0 failed", steps.len());
+    for part in &choice.without {
+        println!("{}", part.not_run());
+    }
     Ok(())
+}
+
+/// All tests of the workspace, but for those of the parts that are left out.
+fn cargo_test(choice: &Choice) -> Cmd {
+    let left_out = choice.without.iter().flat_map(|part| ["--exclude", part.package()]);
+    // With a compiler for the template in C, which other runs of the tests may lack.
+    Cmd::cargo(["test", "--workspace"]).args(left_out).env("GODWIT_REQUIRE_CROSS_COMPILER", "1")
 }
 
 /// How long each step took; the error says how to repeat the one that failed.
@@ -110,7 +159,7 @@ fn seconds(time: Duration) -> String {
 }
 
 /// The steps, in order.
-fn all(workspace: &Workspace) -> Result<Vec<Step>> {
+fn all(workspace: &Workspace, choice: &Choice) -> Result<Vec<Step>> {
     let rules = Rules::load(workspace)?;
     let logging = logging(workspace, &rules.no_std);
     let docs = Cmd::cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings");
@@ -127,11 +176,7 @@ fn all(workspace: &Workspace) -> Result<Vec<Step>> {
         Step { name: "size", work: Work::Check(size::run, "cargo xtask size") },
         Step::programs("rustdoc", [docs]),
         Step::programs("cargo deny", [Cmd::cargo(deny)]),
-        // With a compiler for the template in C, which other runs of the tests may lack.
-        Step::programs(
-            "cargo test",
-            [Cmd::cargo(["test", "--workspace"]).env("GODWIT_REQUIRE_CROSS_COMPILER", "1")],
-        ),
+        Step::programs("cargo test", [cargo_test(choice)]),
         Step::programs("flips", [Flips::sample().command()]),
         Step::programs("seeds", [Seeds::sample().command()]),
         Step::programs("cuts", [Cuts::sample().command()]),
@@ -190,7 +235,8 @@ fn on_target(what: fn(&[&str]) -> Cmd, no_std: &[String], logging: &[String]) ->
 #[cfg(test)]
 mod tests {
     use super::{
-        Cmd, Duration, IMAGE, Step, Work, Workspace, build, clippy, in_order, on_target, summary,
+        Choice, Cmd, Duration, IMAGE, Part, Step, Work, Workspace, build, cargo_test, clippy,
+        in_order, on_target, summary,
     };
 
     fn failing(_: &Workspace) -> anyhow::Result<()> {
@@ -231,6 +277,15 @@ mod tests {
             built[0].to_string(),
             "cargo build --release --target riscv64imac-unknown-none-elf --package a --package b"
         );
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_tested_and_named() {
+        let all = cargo_test(&Choice::default()).to_string();
+        assert!(all.ends_with("cargo test --workspace"), "{all}");
+        let some = cargo_test(&Choice { without: vec![Part::Vm] }).to_string();
+        assert!(some.ends_with("cargo test --workspace --exclude godwit-vm"), "{some}");
+        assert!(Part::Vm.not_run().contains("`cargo test --package godwit-vm`"));
     }
 
     #[test]

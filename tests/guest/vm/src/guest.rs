@@ -6,18 +6,22 @@ use std::time::Duration;
 
 /// See the module.
 pub trait Guest: Bars {
-    /// Waits for an interrupt of the device. `false`: none came in that time.
+    /// Waits for an interrupt of the device, of whatever vector. `false`: none came in that time.
     ///
     /// # Errors
     ///
     /// When the system cannot wait.
     fn wait(&mut self, most: Duration) -> io::Result<bool>;
 
-    /// The bus address of the memory that the device reaches.
-    fn bus(&self) -> u64;
+    /// How often a vector was raised so far, wrapping: it has counted up when [`Self::wait`] tells.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    fn interrupts(&mut self, vector: u8) -> io::Result<u32>;
 
-    /// Bytes of it.
-    fn dma_bytes(&self) -> u64;
+    /// The bus address of the memory that the device reaches: 4 MiB at least.
+    fn bus(&self) -> u64;
 
     /// Reads that memory.
     ///

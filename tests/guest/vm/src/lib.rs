@@ -6,6 +6,8 @@
 //!  Rounds ──▶ Guest ──▶ Linux: sysfs for the BARs, UIO for interrupts and memory for DMA
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod completions;
 mod guest;

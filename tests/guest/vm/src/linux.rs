@@ -7,17 +7,21 @@ use godwit_regs::guest::{PCI_DEVICE, PCI_VENDOR};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
-use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory as _};
 
 /// Where the kernel lists PCI functions.
 const DEVICES: &str = "/sys/bus/pci/devices";
-/// The UIO device of `godwit_uio`, the module.
+/// The UIO device of `godwit_uio`, the module: an event is an interrupt.
 const UIO: &str = "/dev/uio0";
-const UIO_MAP: &str = "/sys/class/uio/uio0/maps/map0";
+/// The module's files beside the BARs: its buffer, that one's bus address, and what each vector has
+/// counted.
+const DMA: &str = "godwit_dma";
+const DMA_ADDRESS: &str = "godwit_dma_address";
+const VECTORS: &str = "godwit_vectors";
 
 /// See the module.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub struct Linux {
     dma: MmapRegion,
     bus: u64,
     uio: File,
+    vectors: File,
 }
 
 fn outside(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
@@ -51,26 +56,13 @@ fn find() -> Result<PathBuf> {
     bail!("there is no function {PCI_VENDOR:04x}:{PCI_DEVICE:04x}")
 }
 
-fn bar(function: &Path, index: u32) -> Result<MmapRegion> {
-    let path = function.join(format!("resource{index}"));
-    let file = OpenOptions::new().read(true).write(true).open(&path);
+/// Maps a file of the function.
+fn map(path: &Path) -> Result<MmapRegion> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.with_context(|| path.display().to_string())?;
     let size = usize::try_from(file.metadata()?.len())?;
     let region = MmapRegion::from_file(FileOffset::new(file, 0), size);
     region.with_context(|| format!("{} cannot be mapped", path.display()))
-}
-
-/// Maps the module's memory. A device that is a character device has no length of its own.
-fn map_dma(uio: &File, size: usize) -> Result<MmapRegion> {
-    use rustix::mm::{MapFlags, ProtFlags, mmap};
-    let prot = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: the kernel chooses the place, so no other mapping is replaced.
-    let at = unsafe { mmap(std::ptr::null_mut(), size, prot, MapFlags::SHARED, uio, 0) }?;
-    let builder = MmapRegionBuilder::new(size);
-    // SAFETY: there are `size` bytes at `at`, to read and write, and they stay there: nobody unmaps
-    // them before the process ends.
-    let builder = unsafe { builder.with_raw_mmap_pointer(at.cast()) };
-    Ok(builder.build()?)
 }
 
 impl Linux {
@@ -82,14 +74,14 @@ impl Linux {
     pub fn open() -> Result<Self> {
         let function = find()?;
         let uio = OpenOptions::new().read(true).write(true).open(UIO).context(UIO)?;
-        let map = Path::new(UIO_MAP);
-        let size = usize::try_from(number(&map.join("size"))?)?;
+        let vectors = File::open(function.join(VECTORS)).context(VECTORS)?;
         Ok(Self {
-            bar0: bar(&function, 0)?,
-            bar2: bar(&function, 2)?,
-            dma: map_dma(&uio, size)?,
-            bus: number(&map.join("addr"))?,
+            bar0: map(&function.join("resource0"))?,
+            bar2: map(&function.join("resource2"))?,
+            dma: map(&function.join(DMA))?,
+            bus: number(&function.join(DMA_ADDRESS))?,
             uio,
+            vectors,
         })
     }
 
@@ -148,12 +140,14 @@ impl Guest for Linux {
         Ok(true)
     }
 
-    fn bus(&self) -> u64 {
-        self.bus
+    fn interrupts(&mut self, vector: u8) -> io::Result<u32> {
+        let mut count = [0; 4];
+        self.vectors.read_exact_at(&mut count, u64::from(vector) * 4)?;
+        Ok(u32::from_ne_bytes(count))
     }
 
-    fn dma_bytes(&self) -> u64 {
-        self.dma.size() as u64
+    fn bus(&self) -> u64 {
+        self.bus
     }
 
     fn dma_read(&mut self, at: u64, into: &mut [u8]) -> io::Result<()> {

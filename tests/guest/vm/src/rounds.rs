@@ -151,9 +151,12 @@ impl Rounds {
         };
         let plan = Job::plan(&self.device, spec, LAUNCH_BASE..DATA_BASE)?;
         let mut work = plan.with_vector(vector(KERNEL_VECTOR));
+        let before = guest.interrupts(KERNEL_VECTOR)?;
         work.start(guest)?;
         self.await_quietly(guest, |guest| Ok(work.poll(guest)? != JobState::Creating))?;
-        self.await_interrupt(guest, |guest| Ok(work.poll(guest)? != JobState::Running))?;
+        self.await_interrupt(guest, (KERNEL_VECTOR, before), |guest| {
+            Ok(work.poll(guest)? != JobState::Running)
+        })?;
         if work.state() != JobState::Done {
             bail!("it ends as {:?}", work.state());
         }
@@ -184,9 +187,10 @@ impl Rounds {
             Entry::Release { at: Address::bus(released), value: completion },
             Entry::Notify(vector(COPY_VECTOR)),
         ];
+        let before = guest.interrupts(COPY_VECTOR)?;
         self.copies.submit(guest, &entries)?;
         let copies = self.copies.clone();
-        self.await_interrupt(guest, |guest| {
+        self.await_interrupt(guest, (COPY_VECTOR, before), |guest| {
             Ok(copies.pending(guest)? == 0 || copies.fault(guest)?.is_some())
         })?;
         if let Some(fault) = self.copies.fault(guest)? {
@@ -231,21 +235,27 @@ impl Rounds {
         Ok(())
     }
 
-    /// Waits by interrupts until something is so, of which the device tells with one. Where it is so
-    /// and none has come, one was lost.
+    /// Waits until something is so, of which the device tells by a vector that was raised so often
+    /// before. Where it is so and the vector was not raised, a wake-up was lost.
     fn await_interrupt<G: Guest>(
         &mut self,
         guest: &mut G,
+        (vector, mut before): (u8, u32),
         mut until: impl FnMut(&mut G) -> Result<bool>,
     ) -> Result<()> {
         for _ in 0..WAITS_MAX {
-            let came = guest.wait(self.patience)?;
-            if until(guest)? {
-                self.last.lost_wakeups += u64::from(!came);
+            let raised = guest.interrupts(vector)?;
+            if raised != before {
+                before = raised;
+                if until(guest)? {
+                    return Ok(());
+                }
+            } else if !guest.wait(self.patience)? {
+                if !until(guest)? {
+                    bail!("nothing happens for {} s", self.patience.as_secs());
+                }
+                self.last.lost_wakeups += 1;
                 return Ok(());
-            }
-            if !came {
-                bail!("nothing happens for {} s", self.patience.as_secs());
             }
         }
         bail!("interrupts come without end")
