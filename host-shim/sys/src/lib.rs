@@ -9,7 +9,7 @@ mod unix;
 
 pub use debugger::Debugger;
 pub use mem_file::{MemFile, MemFileError};
-pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError, QemuStart};
+pub use qemu::{ImageFile, Qemu, QemuConfig, QemuError, QemuStart, die_with_parent};
 pub use unix::{
     FDS_MAX, is_eventfd, new_eventfd, recv_with_fds, send_with_fds, set_nonblocking, signal_eventfd,
 };

@@ -210,7 +210,7 @@ impl Qemu {
         if let Some(socket) = config.debugger {
             command.arg("-gdb").arg(debugger_arg(socket)?);
         }
-        die_with_us(&mut command);
+        die_with_parent(&mut command);
         let child = command.spawn().map_err(|error| start_error(config, error))?;
         Ok(Self { child, line, said })
     }
@@ -272,9 +272,9 @@ impl Drop for Qemu {
     }
 }
 
-/// Lets the child be killed when the thread that starts it ends, however that ends: nobody else
+/// Lets a child be killed when the thread that starts it ends, however that ends: nobody else
 /// would end a machine that sleeps.
-fn die_with_us(command: &mut Command) {
+pub fn die_with_parent(command: &mut Command) {
     let prepare = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
     // SAFETY: between fork and exec this makes one system call, and takes neither locks nor
     // memory.

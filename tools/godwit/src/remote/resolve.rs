@@ -1,8 +1,9 @@
 //! `godwit resolve`.
 
 use super::{Failure, Shown, journal_file, kept_file};
+use crate::vm::Record;
 use clap::{Args, ValueEnum};
-use godwit_shim::{Decision, Journal, MoveStage, Side, Token};
+use godwit_shim::{Decision, Journal, MoveStage, Refusal, Side, Token};
 use std::fs;
 use std::path::PathBuf;
 
@@ -59,14 +60,55 @@ impl ResolveOptions {
                 _ => "",
             };
             text += &format!("{} {side}: {}{by}{kept}{unsure}\n", entry.token, entry.stage);
+            if let Ok(Some(machine)) = Record::read(&self.state, &entry.token) {
+                text += &format!("  {}\n", machine.look());
+            }
         }
         text
+    }
+
+    /// A virtual machine, whose migration was not seen to its end: its two ends are there, or not.
+    fn decide_machine(
+        &self,
+        journal: &mut Journal,
+        token: Token,
+        whose: Whose,
+        machine: &Record,
+    ) -> Result<Shown, Failure> {
+        let decision = match whose {
+            Whose::RunHere => Decision::RunHere,
+            Whose::Gone => Decision::Gone,
+        };
+        // One that was not finished the first time is finished now.
+        let stage = match journal.resolve(Side::Source, &token, decision) {
+            Ok(stage) => stage,
+            Err(Refusal::Over { stage, .. })
+                if (stage == MoveStage::Aborted) == (whose == Whose::RunHere) =>
+            {
+                stage
+            }
+            Err(refusal) => return Err(Failure::Refused(refusal.to_string())),
+        };
+        let (done, then) = match whose {
+            Whose::RunHere => (machine.run_at_source(), "the machine runs at the source"),
+            Whose::Gone => (machine.end_at_source(), "the machine is the destination's"),
+        };
+        done.map_err(|error| {
+            Failure::Refused(format!("move {token} is {stage}, by decision, and yet: {error}"))
+        })?;
+        Record::forget(&self.state, &token);
+        Ok((format!("move {token} is {stage}, by decision: {then}\n"), true))
     }
 
     /// The host does not run, so its card is empty: a source has what it has kept. A destination
     /// has nothing, and only what it says to the source is decided there.
     fn decide(&self, journal: &mut Journal, token: Token, whose: Whose) -> Result<Shown, Failure> {
         let refused = |why: String| Err(Failure::Refused(why));
+        match Record::read(&self.state, &token) {
+            Ok(Some(machine)) => return self.decide_machine(journal, token, whose, &machine),
+            Ok(None) => {}
+            Err(error) => return refused(error.to_string()),
+        }
         if let Err(error) = journal.host_started() {
             return refused(error.to_string());
         }

@@ -15,8 +15,8 @@ pub(super) mod state {
     pub(in crate::vm) const PRE_COPY: u32 = 6;
 }
 
-/// How long a migration may stay without an end once its memory is sent.
-const SWITCH: Duration = Duration::from_secs(60);
+/// How long a migration may stay without an end once its guest stands still, or is saved.
+const SWITCH: Duration = Duration::from_secs(600);
 
 /// The sockets of a machine and of its vGPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,24 +61,23 @@ impl Machine {
         let wanted = wanted.join(" or ");
         Err(VmError::Unfit(format!("the machine is `{found}`, and must be `{wanted}`")))
     }
+}
 
-    /// Waits until a migration of it is complete.
-    pub(super) fn await_completed(&mut self) -> Result<(), VmError> {
-        let end = Instant::now() + SWITCH;
-        loop {
-            let migration = self.qmp.migration()?;
-            match migration.status.as_str() {
-                "completed" => return Ok(()),
-                _ if migration.has_failed() => return Err(VmError::Migration(migration.why)),
-                status if Instant::now() > end => {
-                    let why = format!("it is `{status}` for {} s", SWITCH.as_secs());
-                    return Err(VmError::Migration(why));
-                }
-                _ => {
-                    self.qmp.event(Duration::from_millis(5), |event| {
-                        (event.name == "MIGRATION").then_some(())
-                    })?;
-                }
+/// Waits until a migration of a machine is complete.
+pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
+    let end = Instant::now() + SWITCH;
+    loop {
+        let migration = qmp.migration()?;
+        match migration.status.as_str() {
+            "completed" => return Ok(()),
+            _ if migration.has_failed() => return Err(VmError::Migration(migration.why)),
+            status if Instant::now() > end => {
+                let why = format!("it is `{status}` for {} s", SWITCH.as_secs());
+                return Err(VmError::Migration(why));
+            }
+            _ => {
+                let soon = Duration::from_millis(5);
+                qmp.event(soon, |event| (event.name == "MIGRATION").then_some(()))?;
             }
         }
     }

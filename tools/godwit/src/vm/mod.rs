@@ -6,13 +6,18 @@ mod options;
 mod pci;
 mod qmp;
 mod qtest;
+mod record;
 mod suspend;
 
 pub use machine::Sockets;
-pub use moving::{Migrate, Moved, NotMoved, Progress, Step, Watch, Whose, migrate};
+pub use moving::{
+    Migrate, Moved, NotMoved, Progress, Step, Watch, Whose, migrate, migrate_plainly,
+};
+pub use record::migrate_recorded;
 pub use suspend::{Resume, Resumed, Suspend, Suspended, resume, suspend};
 
 pub(crate) use options::{MigrateOptions, ResumeOptions, SuspendOptions};
+pub(crate) use record::Record;
 
 use godwit_server::ClientError;
 use godwit_shim::JournalError;

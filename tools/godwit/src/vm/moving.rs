@@ -11,8 +11,9 @@
 //! that `godwit resolve` can tell.
 
 use super::VmError;
-use super::machine::{Machine, Sockets, copy_state, state};
+use super::machine::{Machine, Sockets, await_completed, copy_state, state};
 use super::pci::Function;
+use super::qmp::Qmp;
 use super::qtest::Qtest;
 use godwit_server::{Client, ClientError};
 use godwit_shim::{Journal, MoveStage, Token};
@@ -105,6 +106,8 @@ pub struct Migrate {
     pub to_qtest: PathBuf,
     /// Where QEMU sends the machine: `unix:PATH` or `tcp:HOST:PORT`, as `migrate` takes it.
     pub uri: String,
+    /// Where the destination's QEMU takes it in, if that is another place: the far end of a tunnel.
+    pub incoming_uri: Option<String>,
     /// How long the guest may stand still.
     pub max_downtime: Option<Duration>,
 }
@@ -174,8 +177,6 @@ struct Done {
     saves: bool,
     /// QEMU may be sending.
     sends: bool,
-    /// QEMU may have sent all.
-    sent: bool,
     /// It is in the journal that the machine is the destination's.
     committed: bool,
     /// The machine at the destination may run.
@@ -195,6 +196,23 @@ struct Moving<'a> {
     paused: Option<Instant>,
 }
 
+impl NotMoved {
+    /// Nothing was done.
+    pub(super) fn at_once(why: VmError, token: &Token) -> Box<Self> {
+        let (step, whose, token) = (Step::Connect, Whose::Source, token.to_string());
+        Box::new(Self { step, why, whose, token })
+    }
+}
+
+/// A number that no other migration has.
+pub(super) fn new_token() -> Result<Token, Box<NotMoved>> {
+    let mut token = Token { uuid: [0; 16], number: 1 };
+    match getrandom::fill(&mut token.uuid) {
+        Ok(()) => Ok(token),
+        Err(error) => Err(NotMoved::at_once(VmError::Unfit(error.to_string()), &token)),
+    }
+}
+
 /// Migrates a machine. The journal says afterwards whose it is.
 ///
 /// # Errors
@@ -205,18 +223,20 @@ pub fn migrate(
     journal: &mut Journal,
     watch: &mut dyn Watch,
 ) -> Result<Moved, Box<NotMoved>> {
+    migrate_as(how, journal, new_token()?, watch)
+}
+
+pub(super) fn migrate_as(
+    how: &Migrate,
+    journal: &mut Journal,
+    token: Token,
+    watch: &mut dyn Watch,
+) -> Result<Moved, Box<NotMoved>> {
     let began = Instant::now();
-    let mut uuid = [0; 16];
-    let random = getrandom::fill(&mut uuid);
-    let token = Token { uuid, number: 1 };
     let mut at = Step::Connect;
-    let failed =
-        |step, why, whose| Box::new(NotMoved { step, why, whose, token: token.to_string() });
     watch.step(at);
-    random.map_err(|error| failed(at, VmError::Unfit(error.to_string()), Whose::Source))?;
-    let mut moving = Moving::connect(how).map_err(|why| failed(at, why, Whose::Source))?;
-    let result = moving.forward(journal, token, &mut at, watch);
-    match result {
+    let mut moving = Moving::connect(how).map_err(|why| NotMoved::at_once(why, &token))?;
+    match moving.forward(journal, token, &mut at, watch) {
         Ok(pause) => Ok(Moved {
             token: token.to_string(),
             pause_ms: pause.as_secs_f64() * 1e3,
@@ -226,8 +246,8 @@ pub fn migrate(
             vgpu_stopped_bytes: moving.stopped_bytes,
         }),
         Err(why) => {
-            let whose = moving.undo(journal, token);
-            Err(failed(at, why, whose))
+            let (step, whose) = (at, moving.undo(journal, token));
+            Err(Box::new(NotMoved { step, why, whose, token: token.to_string() }))
         }
     }
 }
@@ -271,11 +291,10 @@ impl<'a> Moving<'a> {
         next(Step::StopAndCopy);
         self.stop_and_copy()?;
         next(Step::SwitchOver);
-        self.done.sent = true;
         let continues = json!({ "state": "pre-switchover" });
         self.from.qmp.ask("migrate-continue", continues)?;
-        self.from.await_completed()?;
-        self.to.await_completed()?;
+        await_completed(&mut self.from.qmp)?;
+        await_completed(&mut self.to.qmp)?;
         next(Step::Restore);
         function.write(&mut self.to.qmp, &mut self.qtest)?;
         next(Step::Start);
@@ -321,7 +340,8 @@ impl<'a> Moving<'a> {
 
     /// Sends the machine's memory, and the vGPU's beside it, until the guest stands still.
     fn memory(&mut self, tell: &mut dyn FnMut(&Progress)) -> Result<(), VmError> {
-        self.to.qmp.ask("migrate-incoming", json!({ "uri": self.how.uri }))?;
+        let there = self.how.incoming_uri.as_ref().unwrap_or(&self.how.uri);
+        self.to.qmp.ask("migrate-incoming", json!({ "uri": there }))?;
         self.done.sends = true;
         self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
         loop {
@@ -386,10 +406,9 @@ impl<'a> Moving<'a> {
         if journal.record(token, MoveStage::Aborted).is_err() && self.done.committed {
             return Whose::Unknown;
         }
-        if self.done.sent {
-            // It stands still and was never told to run.
-            let _ = self.to.qmp.ask("quit", json!({}));
-        }
+        // What is there was never told to run, and is of no use any more.
+        let _ = self.to.server.reset();
+        let _ = self.to.qmp.ask("quit", json!({}));
         match self.run_on() {
             Ok(()) => Whose::Source,
             Err(_) => Whose::SourceStopped,
@@ -436,4 +455,33 @@ impl<'a> Moving<'a> {
             self.from.qmp.event(LOOK, |event| (event.name == "RESUME").then_some(()))?;
         }
     }
+}
+
+/// Migrates a machine without a vGPU, as QEMU does by itself: to compare with. Returns how long its
+/// guest stood still. The machine at the source ends.
+///
+/// # Errors
+///
+/// When it is not moved.
+pub fn migrate_plainly(
+    from: &std::path::Path,
+    to: &std::path::Path,
+    uri: &str,
+) -> Result<Duration, VmError> {
+    let (mut from, mut to) = (Qmp::connect(from)?, Qmp::connect(to)?);
+    for qmp in [&mut from, &mut to] {
+        let capabilities = json!([{ "capability": "events", "state": true }]);
+        qmp.ask("migrate-set-capabilities", json!({ "capabilities": capabilities }))?;
+    }
+    to.ask("migrate-incoming", json!({ "uri": uri }))?;
+    from.ask("migrate", json!({ "uri": uri }))?;
+    let stopped =
+        from.event(Duration::from_secs(60), |event| (event.name == "STOP").then_some(event.at))?;
+    let paused = stopped.ok_or_else(|| VmError::Migration("the guest is not stopped".into()))?;
+    await_completed(&mut from)?;
+    await_completed(&mut to)?;
+    to.ask("cont", json!({}))?;
+    let pause = paused.elapsed();
+    let _ = from.ask("quit", json!({}));
+    Ok(pause)
 }

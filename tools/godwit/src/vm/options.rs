@@ -1,6 +1,8 @@
 //! The command line of `vm-migrate`, `vm-suspend` and `vm-resume`.
 
-use super::{Migrate, Progress, Resume, Sockets, Step, Suspend, Watch, migrate, resume, suspend};
+use super::{
+    Migrate, Progress, Resume, Sockets, Step, Suspend, Watch, migrate_recorded, resume, suspend,
+};
 use crate::remote::{Failure, Shown, journal_in};
 use crate::units;
 use clap::Args;
@@ -31,6 +33,9 @@ pub(crate) struct MigrateOptions {
     /// Where QEMU sends the machine: unix:PATH or tcp:HOST:PORT.
     #[arg(long, value_name = "URI")]
     uri: String,
+    /// Where the destination's QEMU takes it in, if that is another place: the far end of a tunnel.
+    #[arg(long, value_name = "URI")]
+    incoming_uri: Option<String>,
     /// The folder of the journal, which outlives this process.
     #[arg(long, value_name = "PATH")]
     state: PathBuf,
@@ -125,11 +130,12 @@ impl MigrateOptions {
             to: Sockets { qmp: self.to_qmp.clone(), vgpu: self.to_vgpu.clone() },
             to_qtest: self.to_qtest.clone(),
             uri: self.uri.clone(),
+            incoming_uri: self.incoming_uri.clone(),
             max_downtime: self.max_downtime.map(Duration::from_millis),
         };
         let mut journal = journal_in(&self.state)?;
         let mut shows = Shows::new();
-        let moved = match migrate(&how, &mut journal, &mut shows) {
+        let moved = match migrate_recorded(&how, &mut journal, &self.state, &mut shows) {
             Ok(moved) => moved,
             Err(error) if self.json => {
                 let (step, whose) = (error.step, error.whose);

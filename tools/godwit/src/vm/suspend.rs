@@ -4,7 +4,7 @@
 //! function (`function.json`). It has its name only when it is whole.
 
 use super::VmError;
-use super::machine::{Machine, Sockets, state};
+use super::machine::{Machine, Sockets, await_completed, state};
 use super::pci::Function;
 use super::qtest::Qtest;
 use serde::Serialize;
@@ -13,15 +13,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const MACHINE: &str = "machine";
 const VGPU: &str = "vgpu";
 const FUNCTION: &str = "function.json";
 /// Bytes of what is kept of the function: a configuration space and a table in JSON.
 const FUNCTION_BYTES_MAX: u64 = 1 << 20;
-/// How long QEMU may take to save or load a machine's memory.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is to be suspended.
 #[derive(Clone, Debug)]
@@ -163,26 +161,7 @@ fn send_to_file(machine: &mut Machine, path: &Path) -> Result<(), VmError> {
     let path = std::path::absolute(path).map_err(file(path))?;
     let uri = format!("file:{}", path.display());
     machine.qmp.ask("migrate", json!({ "uri": uri }))?;
-    await_end(machine)
-}
-
-fn await_end(machine: &mut Machine) -> Result<(), VmError> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let migration = machine.qmp.migration()?;
-        match migration.status.as_str() {
-            "completed" => return Ok(()),
-            _ if migration.has_failed() => return Err(VmError::Migration(migration.why)),
-            _ if Instant::now() > end => {
-                let why = format!("it has no end for {} s", PATIENCE.as_secs());
-                return Err(VmError::Migration(why));
-            }
-            _ => {
-                let soon = Duration::from_millis(5);
-                machine.qmp.event(soon, |event| (event.name == "MIGRATION").then_some(()))?;
-            }
-        }
-    }
+    await_completed(&mut machine.qmp)
 }
 
 /// Resumes a machine from a folder: it runs when this returns. Where that fails the machine that
@@ -223,7 +202,7 @@ pub fn resume(how: &Resume) -> Result<Resumed, VmError> {
         machine.qmp.ask("migrate-set-capabilities", json!({ "capabilities": capabilities }))?;
         let uri = format!("file:{}", saved.display());
         machine.qmp.ask("migrate-incoming", json!({ "uri": uri }))?;
-        await_end(&mut machine)?;
+        await_completed(&mut machine.qmp)?;
         function.write(&mut machine.qmp, &mut qtest)?;
         machine.server.set_state(state::RUNNING)?;
         machine.qmp.ask("cont", json!({}))?;

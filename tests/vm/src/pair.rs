@@ -1,0 +1,338 @@
+//! Two sites, and a machine that goes from one to the other.
+
+use crate::link::Link;
+use crate::site::{Place, Site};
+use crate::vm::{BOOT, Mode, Round, Vm, VmOptions};
+use anyhow::{Context as _, Result, bail, ensure};
+use godwit::vm::{
+    Migrate, Moved, NotMoved, Progress, Resume, Sockets, Step, Suspend, Watch, Whose, migrate,
+    resume, suspend,
+};
+use godwit_shim::Journal;
+use godwit_vm_env::VmEnv;
+use std::fs::{self, create_dir};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a round may take: some are made in a second.
+const ROUND: Duration = Duration::from_secs(60);
+/// Work of a round.
+const KERNELS: u64 = 3;
+const COPIES: u64 = 4;
+
+/// Is told of a migration, and tells nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet;
+
+impl Watch for Quiet {
+    fn step(&mut self, _: Step) {}
+
+    fn progress(&mut self, _: &Progress) {}
+}
+
+/// What ends at the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The machine's QEMU.
+    Machine,
+    /// The vGPU's server.
+    Server,
+    /// The links to both.
+    Link,
+}
+
+impl Cut {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Machine, Self::Server, Self::Link];
+}
+
+/// Does something at the beginning of a step.
+struct AtStep<'a> {
+    step: Step,
+    act: &'a mut dyn FnMut(),
+}
+
+impl Watch for AtStep<'_> {
+    fn step(&mut self, step: Step) {
+        if step == self.step {
+            (self.act)();
+        }
+    }
+
+    fn progress(&mut self, _: &Progress) {}
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pair {
+    env: VmEnv,
+    folder: TempDir,
+    sites: [Site; 2],
+    /// Where the machine is.
+    at: usize,
+    vm: Option<Vm>,
+    /// Machines that were started.
+    count: u32,
+    /// The last round that was told of.
+    last: u64,
+    with_device: bool,
+}
+
+impl Pair {
+    /// Two sites, and a machine at the first whose guest has done some rounds. `program`: godwit.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub fn start(program: &Path) -> Result<Self> {
+        let mut pair = Self::without_machine(program, true)?;
+        pair.boot()?;
+        Ok(pair)
+    }
+
+    /// The same with a machine that has no vGPU, and a guest that does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub fn without_device(program: &Path) -> Result<Self> {
+        let mut pair = Self::without_machine(program, false)?;
+        pair.boot()?;
+        Ok(pair)
+    }
+
+    fn without_machine(program: &Path, with_device: bool) -> Result<Self> {
+        let env = VmEnv::find()?;
+        let folder = tempfile::Builder::new().prefix("gw").tempdir()?;
+        let site = |name: &str, place| {
+            let path = folder.path().join(name);
+            create_dir(&path)?;
+            Site::start(program, &path, place)
+        };
+        let sites = [site("a", Place::Front)?, site("b", Place::Behind)?];
+        let (at, vm, count, last) = (0, None, 0, 0);
+        Ok(Self { env, folder, sites, at, vm, count, last, with_device })
+    }
+
+    fn boot(&mut self) -> Result<()> {
+        let mut vm = self.start_vm(self.at, false)?;
+        let ready = |line: &str| line.starts_with("ready").then_some(());
+        vm.await_line(BOOT, ready).with_context(|| self.sites[self.at].said())?;
+        self.vm = Some(vm);
+        if self.with_device {
+            self.await_rounds(3)?;
+        }
+        Ok(())
+    }
+
+    fn start_vm(&mut self, site: usize, incoming: bool) -> Result<Vm> {
+        self.count += 1;
+        let options = VmOptions {
+            name: format!("m{}", self.count),
+            folder: self.folder.path().to_owned(),
+            device: self.with_device.then(|| self.sites[site].device()),
+            incoming,
+            mode: if self.with_device { Mode::Jobs } else { Mode::Idle },
+            private_memory: false,
+        };
+        Vm::start(&self.env, &options)
+    }
+
+    /// The machine.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn vm(&mut self) -> Result<&mut Vm> {
+        self.vm.as_mut().context("there is a machine")
+    }
+
+    /// The site that it is at.
+    pub fn site(&self) -> &Site {
+        &self.sites[self.at]
+    }
+
+    /// The folder of the journal.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn journal(&self) -> Result<Journal> {
+        fs::create_dir_all(self.state())?;
+        Ok(Journal::open(&self.state().join("journal"))?)
+    }
+
+    /// Waits for so many rounds more, each right and after the last.
+    ///
+    /// # Errors
+    ///
+    /// When they do not come, or something is wrong.
+    pub fn await_rounds(&mut self, count: u32) -> Result<Round> {
+        let mut found = Round::default();
+        for _ in 0..count {
+            let (last, said) = (self.last, self.sites[self.at].said());
+            found = self.vm()?.await_round(ROUND).with_context(|| said)?;
+            ensure!(found.round > last, "round {} comes after {last}", found.round);
+            let round = found.round;
+            let wanted = (KERNELS * round, COPIES * round, COPIES * round);
+            let counted = (found.kernels, found.copies, found.completions);
+            ensure!(counted == wanted, "{found:?}, where {wanted:?} are due");
+            self.last = round;
+        }
+        Ok(found)
+    }
+
+    fn sockets(&self, vm: &Vm, site: usize) -> Sockets {
+        Sockets { qmp: vm.qmp().to_owned(), vgpu: self.sites[site].migration() }
+    }
+
+    fn plan(&mut self, to: &Vm) -> Result<Migrate> {
+        let from = self.vm.as_ref().context("there is a machine")?;
+        Ok(Migrate {
+            from: self.sockets(from, self.at),
+            to: self.sockets(to, 1 - self.at),
+            to_qtest: to.qtest().to_owned(),
+            uri: format!("unix:{}", self.folder.path().join("ram").display()),
+            incoming_uri: None,
+            max_downtime: None,
+        })
+    }
+
+    /// Migrates the machine to the other site, where its guest goes on.
+    ///
+    /// # Errors
+    ///
+    /// When it is not migrated, or something is wrong afterwards.
+    pub fn migrate(&mut self) -> Result<Moved> {
+        let to = self.start_vm(1 - self.at, true)?;
+        let plan = self.plan(&to)?;
+        let mut journal = self.journal()?;
+        let moved = migrate(&plan, &mut journal, &mut Quiet);
+        let moved = moved.map_err(|error| {
+            let said = [self.sites[0].said(), self.sites[1].said()].join("\n");
+            anyhow::anyhow!("{error}\n{}\n{said}", to.said())
+        })?;
+        let mut from = self.vm.replace(to).context("there was a machine")?;
+        self.at = 1 - self.at;
+        from.await_end(ROUND)?;
+        // What it said last there counts, too.
+        if let Some(round) = from.last_round()? {
+            self.last = self.last.max(round.round);
+        }
+        self.await_rounds(2)?;
+        Ok(moved)
+    }
+
+    /// Migrates the machine without a vGPU by QEMU alone. Returns how long it stood still, in
+    /// milliseconds, as QEMU has it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not migrated.
+    pub fn migrate_plainly(&mut self) -> Result<f64> {
+        let to = self.start_vm(1 - self.at, true)?;
+        let from = self.vm.as_ref().context("there is a machine")?;
+        let uri = format!("unix:{}", self.folder.path().join("ram").display());
+        let paused = godwit::vm::migrate_plainly(from.qmp(), to.qmp(), &uri)?;
+        self.vm = Some(to);
+        self.at = 1 - self.at;
+        Ok(paused.as_secs_f64() * 1e3)
+    }
+
+    /// Begins to migrate the machine, and has something end at the destination at the beginning of a
+    /// step: the guest goes on at the source.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, or it was migrated.
+    pub fn migrate_cut(&mut self, step: Step, cut: Cut) -> Result<()> {
+        let there = 1 - self.at;
+        let mut to = self.start_vm(there, true)?;
+        let mut plan = self.plan(&to)?;
+        let path = |name: &str| self.folder.path().join(name);
+        let memory = Link::new(path("ramlink"), path("ram"), |_| false)?;
+        let vgpu = Link::new(path("miglink"), plan.to.vgpu.clone(), |_| false)?;
+        plan.incoming_uri = Some(plan.uri.clone());
+        plan.uri = format!("unix:{}", memory.path().display());
+        plan.to.vgpu = vgpu.path().to_owned();
+        let mut journal = self.journal()?;
+        let site = &mut self.sites[there];
+        let mut act = || match cut {
+            Cut::Machine => to.kill(),
+            Cut::Server => site.kill(),
+            Cut::Link => {
+                memory.cut();
+                vgpu.cut();
+            }
+        };
+        let result = migrate(&plan, &mut journal, &mut AtStep { step, act: &mut act });
+        let failed: Box<NotMoved> = match result {
+            Ok(moved) => bail!("it was migrated all the same: {moved:?}"),
+            Err(failed) => failed,
+        };
+        ensure!(failed.whose == Whose::Source, "{failed}");
+        drop(to);
+        if cut == Cut::Server {
+            self.sites[there].restart()?;
+        }
+        self.await_rounds(2).with_context(|| failed.to_string())?;
+        Ok(())
+    }
+
+    /// Migrates the machine, of whose start at the destination nothing is heard. Returns the failure
+    /// and the machine at the source.
+    ///
+    /// # Errors
+    ///
+    /// When it is not so.
+    pub fn migrate_unheard(&mut self) -> Result<(Box<NotMoved>, Vm)> {
+        let to = self.start_vm(1 - self.at, true)?;
+        let mut plan = self.plan(&to)?;
+        let hears = |bytes: &[u8]| {
+            let wanted = b"\"cont\"";
+            bytes.windows(wanted.len()).any(|part| part == wanted)
+        };
+        let qmp = Link::new(self.folder.path().join("qmplink"), plan.to.qmp.clone(), hears)?;
+        plan.to.qmp = qmp.path().to_owned();
+        let mut journal = self.journal()?;
+        let failed =
+            match godwit::vm::migrate_recorded(&plan, &mut journal, &self.state(), &mut Quiet) {
+                Ok(moved) => bail!("all of it was heard: {moved:?}"),
+                Err(failed) => failed,
+            };
+        let from = self.vm.replace(to).context("there was a machine")?;
+        self.at = 1 - self.at;
+        Ok((failed, from))
+    }
+
+    /// Suspends the machine to a folder, restarts both servers, and resumes it at the other site.
+    ///
+    /// # Errors
+    ///
+    /// When something of it is wrong.
+    pub fn suspend_and_resume(&mut self) -> Result<()> {
+        let folder = self.folder.path().join("suspended");
+        let mut vm = self.vm.take().context("there is a machine")?;
+        let from = self.sockets(&vm, self.at);
+        let suspended = suspend(&Suspend { from, folder: folder.clone() });
+        suspended.with_context(|| self.sites[self.at].said())?;
+        vm.await_end(ROUND)?;
+        if let Some(round) = vm.last_round()? {
+            self.last = self.last.max(round.round);
+        }
+        drop(vm);
+        for site in &mut self.sites {
+            site.restart()?;
+        }
+        self.at = 1 - self.at;
+        let vm = self.start_vm(self.at, true)?;
+        let (to, to_qtest) = (self.sockets(&vm, self.at), vm.qtest().to_owned());
+        let resumed = resume(&Resume { folder: folder.clone(), to, to_qtest });
+        resumed.with_context(|| format!("{}\n{}", vm.said(), self.sites[self.at].said()))?;
+        self.vm = Some(vm);
+        fs::remove_dir_all(&folder)?;
+        self.await_rounds(2)?;
+        Ok(())
+    }
+}
