@@ -12,8 +12,8 @@
 //! the protocol, harms itself. The card's time follows time.
 //!
 //! A client may ask for everything in every state of a migration, since QEMU does not know of them.
-//! When it goes, its windows of guest memory and its interrupts go with it, and the vGPU stays as it
-//! is. The next one gets the vGPU's memory in a new file, so that nobody sees it through an old
+//! When it goes, its windows of guest memory and its interrupts go with it, and the vGPU stays as
+//! it is. The next one gets the vGPU's memory in a new file, so that nobody sees it through an old
 //! mapping.
 
 #![forbid(unsafe_code)]

@@ -168,15 +168,16 @@ impl Device {
             return self.fail_stopping(errno);
         }
         let mut all = true;
-        while resends {
-            if !self.may_send() {
-                all = false;
-                break;
+        if resends {
+            loop {
+                if !self.may_send() {
+                    all = false;
+                    break;
+                }
+                let page = host.card_mut().gpu_mut().dma_take_unseen(self.gfid);
+                let Some((iova, data)) = page else { break };
+                self.send(&DmaAccess::Write { iova, data: &data }, Outstanding::Page);
             }
-            let Some((iova, data)) = host.card_mut().gpu_mut().dma_take_unseen(self.gfid) else {
-                break;
-            };
-            self.send(&DmaAccess::Write { iova, data: &data }, Outstanding::Page);
         }
         let pages = self.outstanding.values().any(|what| *what == Outstanding::Page);
         let writes = host.card().gpu().dma_oldest_write(self.gfid).is_some();

@@ -26,8 +26,8 @@ pub enum IrqAction {
 /// Which of the vectors are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IrqData<'a> {
-    /// All of them. [`IrqAction::Trigger`] raises them; where there are none, it unbinds all of this
-    /// kind of interrupt.
+    /// All of them. [`IrqAction::Trigger`] raises them; where there are none, it unbinds all of
+    /// this kind of interrupt.
     None,
     /// Those whose byte is not 0.
     Bool(&'a [u8]),

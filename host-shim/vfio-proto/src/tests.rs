@@ -327,7 +327,10 @@ proptest! {
     }
 
     #[test]
-    fn any_header_is_one_that_goes_both_ways_or_fatal(bytes in any::<[u8; 16]>(), small in any::<u16>()) {
+    fn any_header_goes_both_ways_or_is_fatal(
+        bytes in any::<[u8; 16]>(),
+        small in any::<u16>(),
+    ) {
         let mut bytes = bytes;
         bytes[4..8].copy_from_slice(&u32::from(small).to_le_bytes());
         match Header::parse(&bytes, &LIMITS) {

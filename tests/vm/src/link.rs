@@ -22,7 +22,7 @@ pub struct Link {
 }
 
 /// Says of bytes on their way to the other socket whether the link is cut once they are there.
-pub type Trigger = fn(&[u8]) -> bool;
+pub(crate) type Trigger = fn(&[u8]) -> bool;
 
 impl Link {
     /// A link from a new socket at `path` to that at `to`, which need not be there yet.
@@ -30,7 +30,7 @@ impl Link {
     /// # Errors
     ///
     /// When there is no such socket.
-    pub fn new(path: PathBuf, to: PathBuf, trigger: Trigger) -> io::Result<Self> {
+    pub fn new(path: PathBuf, to: PathBuf, trigger: fn(&[u8]) -> bool) -> io::Result<Self> {
         let listener = UnixListener::bind(&path)?;
         let shared = Arc::new(Mutex::new(Shared::default()));
         let ours = Arc::clone(&shared);

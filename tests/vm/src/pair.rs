@@ -77,6 +77,7 @@ pub struct Pair {
     /// The last round that was told of.
     last: u64,
     with_device: bool,
+    private_memory: bool,
 }
 
 impl Pair {
@@ -87,6 +88,18 @@ impl Pair {
     /// When something does not start.
     pub fn start(program: &Path) -> Result<Self> {
         let mut pair = Self::without_machine(program, true)?;
+        pair.boot()?;
+        Ok(pair)
+    }
+
+    /// The same with a machine that does not share its memory.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub fn with_private_memory(program: &Path) -> Result<Self> {
+        let mut pair = Self::without_machine(program, true)?;
+        pair.private_memory = true;
         pair.boot()?;
         Ok(pair)
     }
@@ -112,12 +125,13 @@ impl Pair {
         };
         let sites = [site("a", Place::Front)?, site("b", Place::Behind)?];
         let (at, vm, count, last) = (0, None, 0, 0);
-        Ok(Self { env, folder, sites, at, vm, count, last, with_device })
+        let private_memory = false;
+        Ok(Self { env, folder, sites, at, vm, count, last, with_device, private_memory })
     }
 
     fn boot(&mut self) -> Result<()> {
         let mut vm = self.start_vm(self.at, false)?;
-        let ready = |line: &str| line.starts_with("ready").then_some(());
+        let ready = |line: &str| line.contains("ready: ").then_some(());
         vm.await_line(BOOT, ready).with_context(|| self.sites[self.at].said())?;
         self.vm = Some(vm);
         if self.with_device {
@@ -134,7 +148,7 @@ impl Pair {
             device: self.with_device.then(|| self.sites[site].device()),
             incoming,
             mode: if self.with_device { Mode::Jobs } else { Mode::Idle },
-            private_memory: false,
+            private_memory: self.private_memory,
         };
         Vm::start(&self.env, &options)
     }
@@ -240,8 +254,8 @@ impl Pair {
         Ok(paused.as_secs_f64() * 1e3)
     }
 
-    /// Begins to migrate the machine, and has something end at the destination at the beginning of a
-    /// step: the guest goes on at the source.
+    /// Begins to migrate the machine, and has something end at the destination at the beginning of
+    /// a step: the guest goes on at the source.
     ///
     /// # Errors
     ///

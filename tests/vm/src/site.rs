@@ -28,7 +28,8 @@ impl Place {
     fn config(self, sockets: &Path) -> String {
         let sockets = sockets.display();
         let vgpu = format!(
-            "[[vgpu]]\nname = \"{VGPU}\"\nhost = \"host\"\nprofile = {{ framebuffer = \"64 MiB\" }}\n"
+            "[[vgpu]]\nname = \"{VGPU}\"\nhost = \"host\"\n\
+             profile = {{ framebuffer = \"64 MiB\" }}\n"
         );
         match self {
             Self::Front => format!(

@@ -209,8 +209,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Counters in the aperture, in a register and in the guest's memory: all of the last round, and
-    /// then of this one.
+    /// Counters in the aperture, in a register and in the guest's memory: all of the last round,
+    /// and then of this one.
     fn counters(&mut self, guest: &mut impl Guest) -> Result<()> {
         let mut errors = Vec::new();
         self.completions.check(guest, &mut errors)?;

@@ -46,8 +46,8 @@ pub(super) fn arguments(service: &Service) -> String {
     text
 }
 
-/// A domain of libvirt for each vGPU, of which the user adds disks and whatever else it has. libvirt
-/// has no element for vfio-user, so the device is handed through to QEMU.
+/// A domain of libvirt for each vGPU, of which the user adds disks and whatever else it has.
+/// libvirt has no element for vfio-user, so the device is handed through to QEMU.
 pub(super) fn libvirt(service: &Service) -> String {
     let mut text = String::new();
     for vgpu in &service.vgpus {

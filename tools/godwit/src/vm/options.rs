@@ -39,7 +39,7 @@ pub(crate) struct MigrateOptions {
     /// The folder of the journal, which outlives this process.
     #[arg(long, value_name = "PATH")]
     state: PathBuf,
-    /// How long the guest may stand still, in milliseconds: otherwise the machine stays where it is.
+    /// How long the guest may stand still, in milliseconds: else the machine stays where it is.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     max_downtime: Option<u64>,
     /// Print one JSON object.

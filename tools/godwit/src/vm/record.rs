@@ -119,8 +119,8 @@ impl Record {
     }
 }
 
-/// Migrates a machine ([`super::migrate`]), and leaves in the journal's folder what `godwit resolve`
-/// must know where it is not known afterwards whose the machine is.
+/// Migrates a machine ([`super::migrate`]), and leaves in the journal's folder what `godwit
+/// resolve` must know where it is not known afterwards whose the machine is.
 ///
 /// # Errors
 ///

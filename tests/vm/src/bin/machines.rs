@@ -1,0 +1,132 @@
+//! Machines with vGPUs in larger counts: `machines --help`.
+
+#![forbid(unsafe_code)]
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use godwit::vm::Step;
+use godwit_vm::{Cut, Mode, Pair, Site, Vm, VmOptions};
+use godwit_vm_env::VmEnv;
+use std::env::current_exe;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Migrates and suspends machines with vGPUs, and measures them.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Migrates one machine between two servers, again and again.
+    Moves {
+        /// How often.
+        #[arg(long, default_value_t = 50)]
+        count: u32,
+    },
+    /// Suspends and resumes one machine, and restarts the servers each time.
+    Suspends {
+        /// How often.
+        #[arg(long, default_value_t = 20)]
+        count: u32,
+    },
+    /// Ends the destination's machine, its server, and the link, at each step.
+    Cuts,
+    /// Measures the pause beside that of a machine without a vGPU, and the aperture.
+    Bench {
+        /// Migrations of each.
+        #[arg(long, default_value_t = 10)]
+        count: u32,
+    },
+}
+
+fn program() -> Result<PathBuf> {
+    let own = current_exe()?;
+    Ok(own.parent().context("a folder")?.join("godwit-under-test"))
+}
+
+fn moves(count: u32) -> Result<Vec<f64>> {
+    let mut pair = Pair::start(&program()?)?;
+    let mut pauses = Vec::new();
+    for number in 1..=count {
+        let moved = pair.migrate().with_context(|| format!("migration {number}"))?;
+        println!(
+            "{number}: the guest stood still for {:.1} ms; {} bytes of the vGPU, {} of them then",
+            moved.pause_ms, moved.vgpu_bytes, moved.vgpu_stopped_bytes
+        );
+        pauses.push(moved.pause_ms);
+    }
+    let last = pair.await_rounds(1)?;
+    println!("{count} migrations; the last round: {last:?}");
+    Ok(pauses)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn bench(count: u32) -> Result<()> {
+    let mut plain = Pair::without_device(&program()?)?;
+    let plainly: Result<Vec<f64>> = (0..count).map(|_| plain.migrate_plainly()).collect();
+    drop(plain);
+    let (with, without) = (median(moves(count)?), median(plainly?));
+    println!(
+        "pause with a vGPU {with:.1} ms, without {without:.1} ms: {:.2} times",
+        with / without
+    );
+    let folder = tempfile::tempdir()?;
+    let site = Site::start(&program()?, folder.path(), godwit_vm::Place::Front)?;
+    let options = VmOptions {
+        name: "bench".to_owned(),
+        folder: folder.path().to_owned(),
+        device: Some(site.device()),
+        incoming: false,
+        mode: Mode::Bench,
+        private_memory: false,
+    };
+    let mut vm = Vm::start(&VmEnv::find()?, &options)?;
+    let line = vm.await_line(Duration::from_secs(120), |line| {
+        line.find("{\"bench\"").map(|at| line[at..].to_owned())
+    })?;
+    println!("the aperture beside ordinary memory: {line}");
+    Ok(())
+}
+
+fn run(what: What) -> Result<()> {
+    match what {
+        What::Moves { count } => {
+            let pauses = moves(count)?;
+            println!("median pause {:.1} ms", median(pauses));
+        }
+        What::Suspends { count } => {
+            let mut pair = Pair::start(&program()?)?;
+            for number in 1..=count {
+                pair.suspend_and_resume().with_context(|| format!("suspend {number}"))?;
+            }
+            println!("{count} suspends and resumes");
+        }
+        What::Cuts => {
+            let mut pair = Pair::start(&program()?)?;
+            for (step, cut) in Step::ALL.into_iter().flat_map(|s| Cut::ALL.map(|cut| (s, cut))) {
+                pair.migrate_cut(step, cut).with_context(|| format!("{step:?} {cut:?}"))?;
+                println!("{step:?} {cut:?}: the guest runs on at the source");
+            }
+        }
+        What::Bench { count } => bench(count)?,
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().what) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
