@@ -103,12 +103,13 @@ fn join(
                 break;
             }
         }
-        let _ = to.shutdown(Shutdown::Write);
+        // An end that is gone is seen by the other, as over one socket.
+        let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     });
     let (mut from, mut to) = (far, near);
     thread::spawn(move || {
         let _ = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
+        let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     });
     Ok(())
 }

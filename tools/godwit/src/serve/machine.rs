@@ -116,7 +116,12 @@ mod tests {
                 quick_xml::events::Event::Eof => break,
                 quick_xml::events::Event::Empty(tag) if tag.name().as_ref() == b"qemu:arg" => {
                     let value = tag.try_get_attribute("value").unwrap().unwrap();
-                    values.push(value.unescape_value().unwrap().into_owned());
+                    values.push(
+                        value
+                            .normalized_value(quick_xml::XmlVersion::Implicit1_0)
+                            .unwrap()
+                            .into_owned(),
+                    );
                 }
                 _ => {}
             }
