@@ -88,6 +88,10 @@ pub struct Device {
     /// Messages to the machine that it has not answered, by their numbers.
     pub(crate) outstanding: BTreeMap<u16, Outstanding>,
     pub(crate) last_id: u16,
+    /// Requests for channels that the guest has made while the vGPU stood still: they are made when
+    /// it runs, since firmware refuses them before. QEMU lets its guest run on by itself where a
+    /// migration fails, before anybody has started the vGPU.
+    pub(crate) held: Vec<(u32, u32)>,
     /// It has come from elsewhere and has not run here yet.
     pub(crate) has_arrived: bool,
     /// What happened that somebody may want to know.
@@ -116,6 +120,7 @@ impl Device {
             stopping: None,
             outstanding: BTreeMap::new(),
             last_id: 0,
+            held: Vec::new(),
             has_arrived: false,
             notes: Vec::new(),
         })
@@ -351,6 +356,7 @@ impl Device {
         self.fail_stopping(rustix::io::Errno::CANCELED);
         self.config.reset();
         self.has_arrived = false;
+        self.held.clear();
         self.migration.reset(host)?;
         Ok(())
     }

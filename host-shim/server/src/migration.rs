@@ -135,8 +135,11 @@ impl Device {
         if was == MigrationState::Resuming && now != MigrationState::Error && now != was {
             self.has_arrived = true;
         }
-        if !was.runs() && now.runs() && std::mem::take(&mut self.has_arrived) {
-            self.irqs.owe_all();
+        if !was.runs() && now.runs() {
+            if std::mem::take(&mut self.has_arrived) {
+                self.irqs.owe_all();
+            }
+            self.ask_held(host);
         }
         result?;
         let resends = now == MigrationState::StopCopy && was != now;

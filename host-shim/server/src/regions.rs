@@ -3,7 +3,7 @@
 use crate::config_space::{CONFIG_BYTES, Effect, MSIX_BAR, MSIX_BAR_BYTES, MSIX_PBA};
 use crate::device::Device;
 use crate::refusal::Refusal;
-use godwit_regs::guest::BAR0_BYTES;
+use godwit_regs::guest::{self, BAR0_BYTES, ChannelRegister, Place};
 use godwit_shim::Host;
 use godwit_vfio_proto::{RegionAccess, RegionFlags, RegionInfo, region};
 use rustix::io::Errno;
@@ -106,6 +106,24 @@ impl Device {
         }
     }
 
+    /// The guest writes a register.
+    fn register_write(&mut self, host: &mut Host, at: u32, value: u32) {
+        let is_request = matches!(guest::place(at), Place::Channel(_, ChannelRegister::Control));
+        if is_request && !self.migration.state().runs() {
+            // The last for each register counts.
+            self.held.retain(|(other, _)| *other != at);
+            return self.held.push((at, value));
+        }
+        host.bar0_write(self.gfid, at, value);
+    }
+
+    /// The vGPU runs again: what was held is asked for.
+    pub(crate) fn ask_held(&mut self, host: &mut Host) {
+        for (at, value) in std::mem::take(&mut self.held) {
+            host.bar0_write(self.gfid, at, value);
+        }
+    }
+
     /// A client writes.
     pub(crate) fn region_write(
         &mut self,
@@ -125,7 +143,7 @@ impl Device {
                 let skipped = (at.next_multiple_of(WORD) - at) as usize;
                 let words = data.get(skipped..).unwrap_or(&[]).as_chunks::<4>().0;
                 for (at, word) in (at.next_multiple_of(WORD)..).step_by(WORD as usize).zip(words) {
-                    host.bar0_write(self.gfid, at as u32, u32::from_le_bytes(*word));
+                    self.register_write(host, at as u32, u32::from_le_bytes(*word));
                 }
                 Ok(())
             }

@@ -9,13 +9,18 @@ use godwit::vm::{Step, Whose};
 use godwit_vm::{Cut, Pair};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_godwit-under-test"))
 }
 
+/// Machines take a core each: one test at a time has some.
+static ONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_machine_is_migrated_there_and_back_and_runs_on_where_that_fails() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pair = Pair::start(program())?;
     for _ in 0..2 {
         let moved = pair.migrate()?;
@@ -32,6 +37,7 @@ fn a_machine_is_migrated_there_and_back_and_runs_on_where_that_fails() -> Result
 
 #[test]
 fn a_machine_is_suspended_and_resumed_by_other_processes_in_another_place() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pair = Pair::start(program())?;
     for _ in 0..2 {
         pair.suspend_and_resume()?;
@@ -41,6 +47,7 @@ fn a_machine_is_suspended_and_resumed_by_other_processes_in_another_place() -> R
 
 #[test]
 fn where_nothing_is_heard_of_the_start_one_machine_runs_and_resolve_says_which() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pair = Pair::start(program())?;
     let (failed, mut from) = pair.migrate_unheard()?;
     ensure!(failed.whose == Whose::Unknown && failed.step == Step::Start, "{failed}");
@@ -61,6 +68,7 @@ fn where_nothing_is_heard_of_the_start_one_machine_runs_and_resolve_says_which()
 
 #[test]
 fn a_machine_whose_memory_is_its_own_is_reached_by_messages() -> Result<()> {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pair = Pair::with_private_memory(program())?;
     pair.await_rounds(3)?;
     pair.migrate()?;

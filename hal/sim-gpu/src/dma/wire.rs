@@ -283,7 +283,7 @@ mod tests {
         for id in ids {
             wire.answer(id, Some(&[]));
         }
-        assert!(!wire.oldest_write().is_some());
+        assert_eq!(wire.oldest_write(), None);
         while wire.has_room() {
             wire.write(0, &[0; 65536]);
         }
@@ -300,7 +300,7 @@ mod tests {
         let left = wire.next_request().unwrap();
         assert_eq!((left.iova, wire.next_request()), (0x2000, None));
         wire.answer(left.id, Some(&[]));
-        assert!(!wire.oldest_write().is_some());
+        assert_eq!(wire.oldest_write(), None);
         assert_eq!(wire.fetch(0x1000, 16), Fetch::Waiting, "asked anew");
     }
 
