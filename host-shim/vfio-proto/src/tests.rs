@@ -320,7 +320,8 @@ proptest! {
             Request::Feature(FeatureCall::LogReport(report)),
             Request::Feature(FeatureCall::GetPrecopyInfo),
         ] {
-            let header = Header::command(3, request.command(), 0).answer(header.body_bytes() as u32);
+            let body_bytes = header.body_bytes() as u32;
+            let header = Header::command(3, request.command(), 0).answer(body_bytes);
             let _ = Reply::parse(&request, &header, &body, &LIMITS);
         }
         let _ = DmaReply::parse(&header, &body, &LIMITS);

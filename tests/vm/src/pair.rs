@@ -294,8 +294,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Migrates the machine, of whose start at the destination nothing is heard. Returns the failure
-    /// and the machine at the source.
+    /// Migrates the machine, of whose start at the destination nothing is heard. Returns the
+    /// failure and the machine at the source.
     ///
     /// # Errors
     ///

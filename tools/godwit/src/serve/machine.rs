@@ -88,7 +88,8 @@ mod tests {
         let file = folder.path().join("serve.toml");
         let text = "sockets = \"/run/it's <here>\"\n\
                     [[host]]\nname = \"a\"\nframebuffer = \"256 MiB\"\n\
-                    [[vgpu]]\nname = \"a0\"\nhost = \"a\"\nprofile = { framebuffer = \"64 MiB\" }\n";
+                    [[vgpu]]\nname = \"a0\"\nhost = \"a\"\n\
+                    profile = { framebuffer = \"64 MiB\" }\n";
         std::fs::write(&file, text).unwrap();
         Service::load(&file).unwrap()
     }
