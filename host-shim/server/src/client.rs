@@ -21,6 +21,9 @@ pub enum ClientError {
     /// The socket.
     #[error("the vGPU's server cannot be reached: {0}")]
     Socket(#[from] io::Error),
+    /// The socket, before anything of the command was sent: nothing of it is done.
+    #[error("the vGPU's server cannot be reached: {0}")]
+    Unsent(io::Error),
     /// What came is no answer.
     #[error("the vGPU's server breaks the protocol: {0}")]
     Protocol(#[from] WireError),
@@ -210,7 +213,11 @@ impl Client {
         let mut sent = 0;
         while sent < bytes.len() {
             let with = if sent == 0 { fds } else { &[] };
-            sent += send_with_fds(self.stream.as_fd(), &bytes[sent..], with)?;
+            match send_with_fds(self.stream.as_fd(), &bytes[sent..], with) {
+                Ok(count) => sent += count,
+                Err(error) if sent == 0 => return Err(ClientError::Unsent(error)),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -179,6 +179,8 @@ struct Done {
     sends: bool,
     /// It is in the journal that the machine is the destination's.
     committed: bool,
+    /// The destination's vGPU may have been told to run.
+    asked: bool,
     /// The machine at the destination may run.
     may_run: bool,
 }
@@ -300,7 +302,9 @@ impl<'a> Moving<'a> {
         next(Step::Start);
         journal.record(token, MoveStage::Committed)?;
         self.done.committed = true;
-        self.to.server.set_state(state::RUNNING)?;
+        let started = self.to.server.set_state(state::RUNNING);
+        self.done.asked = !matches!(started, Err(ClientError::Unsent(_)));
+        started?;
         self.done.may_run = true;
         self.to.qmp.ask("cont", json!({}))?;
         let pause = self.paused.map_or(Duration::ZERO, |paused| paused.elapsed());
@@ -400,7 +404,7 @@ impl<'a> Moving<'a> {
 
     /// Brings the machine back to the source.
     fn undo(&mut self, journal: &mut Journal, token: Token) -> Whose {
-        if self.done.may_run || (self.done.committed && !self.destination_is_still()) {
+        if self.done.may_run || (self.done.asked && !self.destination_is_still()) {
             return Whose::Unknown;
         }
         if journal.record(token, MoveStage::Aborted).is_err() && self.done.committed {
