@@ -129,10 +129,6 @@ impl Control {
         std::mem::take(&mut self.notes)
     }
 
-    pub(crate) fn rest(&self) -> Duration {
-        Duration::MAX
-    }
-
     pub(crate) fn add_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         for client in &self.clients {

@@ -14,7 +14,7 @@ const STEP_NS: u64 = 50_000;
 /// How long the card computes before its clients are heard again.
 const TURN: Duration = Duration::from_millis(1);
 /// How long the server sleeps at most: the card's firmware may be a program of its own.
-const SLEEP: Duration = Duration::from_millis(500);
+pub(crate) const SLEEP: Duration = Duration::from_millis(500);
 
 /// A vGPU's device, and the sockets at which it is reached.
 #[derive(Debug)]

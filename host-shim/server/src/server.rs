@@ -4,7 +4,7 @@
 use crate::config::{ConfigError, ServerConfig, control_socket};
 use crate::control::Control;
 use crate::device::Who;
-use crate::host::ServedHost;
+use crate::host::{SLEEP, ServedHost};
 use crate::socket::{Listener, make_folder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -103,7 +103,7 @@ impl Server {
     /// Sleeps until a client says something, a card has something to do, or a signal comes.
     fn wait(&self) -> Result<(), ServerError> {
         let rest = self.hosts.iter().map(ServedHost::rest).min();
-        let rest = rest.unwrap_or(Duration::MAX).min(self.control.rest());
+        let rest = rest.unwrap_or(SLEEP);
         let mut fds = Vec::new();
         for served in self.hosts.iter().flat_map(|host| &host.devices) {
             for who in Who::BOTH {

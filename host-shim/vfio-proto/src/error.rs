@@ -77,6 +77,16 @@ pub enum WireError {
     /// Versions that do not go together.
     #[error("version {0}.{1}: 0.0 and 0.1 are supported")]
     Version(u16, u16),
+    /// An answer, where a command is wanted.
+    #[error("an answer, where a command is wanted")]
+    NoCommand,
+    /// A command, where an answer is wanted.
+    #[error("a command, where an answer is wanted")]
+    NoAnswer,
+    /// An answer that says that the command failed, with the number of Linux; 0 where the peer did
+    /// not say which.
+    #[error("the command failed: errno {0}")]
+    Failed(u32),
     /// An answer to something that was not asked.
     #[error("an answer to command {found}, where command {wanted} was asked")]
     Answer {
@@ -94,13 +104,13 @@ impl WireError {
         matches!(self, Self::Size { .. } | Self::Kind(_))
     }
 
-    /// The number of Linux that the peer is told. It is `EINVAL` for all but what is too long:
-    /// libvfio-user says so, and QEMU prints it.
+    /// The number of Linux that the peer is told: `EINVAL`, as libvfio-user has it, and `E2BIG` for
+    /// more ranges than a message may have, as Linux has it.
     pub fn errno(&self) -> i32 {
         const EINVAL: i32 = 22;
         const E2BIG: i32 = 7;
         match self {
-            Self::Data { .. } | Self::Ranges(_) => E2BIG,
+            Self::Ranges(_) => E2BIG,
             _ => EINVAL,
         }
     }

@@ -20,9 +20,10 @@ impl Limits {
     /// QEMU's own.
     pub const DATA_BYTES: u32 = 1 << 20;
 
-    /// Bytes of a message, its header included.
+    /// Bytes of a message, its header included. What carries no data of one access, as several
+    /// writes at once, is not bounded by how much that has, so the default is the least.
     pub fn message_bytes(&self) -> u32 {
-        self.data_bytes.saturating_add(HEADER_BYTES as u32 + FIXED_BYTES)
+        self.data_bytes.max(Self::DATA_BYTES).saturating_add(HEADER_BYTES as u32 + FIXED_BYTES)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::header::message;
 use crate::request::{migration_data, put_migration_data};
 use crate::{
     Command, DeviceInfo, DmaUnmap, FeatureAnswer, FeatureCall, Header, IrqInfo, Limits,
-    RegionAccess, RegionInfo, Request, Version, WireError,
+    MessageKind, RegionAccess, RegionInfo, Request, Version, WireError,
 };
 
 /// What comes back of a [`Request`] that did not fail.
@@ -59,11 +59,12 @@ impl<'a> Reply<'a> {
         })
     }
 
-    /// Reads the answer to `request`. That it failed is in [`Header::kind`].
+    /// Reads the answer to `request`.
     ///
     /// # Errors
     ///
-    /// When it answers something else, or is not as it must be.
+    /// When it says that the command failed ([`WireError::Failed`]), answers something else, or is
+    /// not as it must be.
     pub fn parse(
         request: &Request<'_>,
         header: &Header,
@@ -74,6 +75,7 @@ impl<'a> Reply<'a> {
         if header.command != wanted {
             return Err(WireError::Answer { found: header.command, wanted });
         }
+        succeeded(header)?;
         Ok(match request {
             Request::Version(_) => Self::Version(Version::parse(body)?),
             Request::DmaMap(_)
@@ -111,6 +113,15 @@ impl<'a> Reply<'a> {
                 Self::MigData(data)
             }
         })
+    }
+}
+
+/// Whether a header is that of an answer, and of one that it is done.
+fn succeeded(header: &Header) -> Result<(), WireError> {
+    match header.kind {
+        MessageKind::Reply { error: None } => Ok(()),
+        MessageKind::Reply { error: Some(errno) } => Err(WireError::Failed(errno)),
+        MessageKind::Command { .. } => Err(WireError::NoAnswer),
     }
 }
 
@@ -154,8 +165,10 @@ impl<'a> DmaReply<'a> {
     ///
     /// # Errors
     ///
-    /// When it is none, or not as it must be.
+    /// When it says that the command failed ([`WireError::Failed`]), is no answer, or not as it
+    /// must be.
     pub fn parse(header: &Header, body: &'a [u8], limits: &Limits) -> Result<Self, WireError> {
+        succeeded(header)?;
         match Command::new(header.command) {
             Some(Command::DmaRead) => {
                 let (iova, data) = access_data(body)?;

@@ -5,8 +5,8 @@ use crate::header::message;
 use crate::info::{DeviceInfo, IrqInfo, REGION_INFO_BYTES, RegionInfo};
 use crate::layout::{RawIrqInfo, RawMigData, put, read, split};
 use crate::{
-    Command, DmaMap, DmaUnmap, FeatureCall, Header, Limits, RegionAccess, SetIrqs, Version,
-    WireError, Writes,
+    Command, DmaMap, DmaUnmap, FeatureCall, Header, Limits, MessageKind, RegionAccess, SetIrqs,
+    Version, WireError, Writes,
 };
 
 /// What a client asks. Data is borrowed from the message.
@@ -62,7 +62,11 @@ impl<'a> Request<'a> {
     ) -> Result<Self, WireError> {
         let number = header.command;
         let command = Command::new(number).ok_or(WireError::Command(number))?;
+        if let MessageKind::Reply { .. } = header.kind {
+            return Err(WireError::NoCommand);
+        }
         let allowed = match command {
+            _ if fds > limits.fds as usize => Some("as many as max_msg_fds says"),
             Command::DmaMap if fds <= 1 => None,
             Command::DmaMap => Some("none or one"),
             // It knows itself how many.
@@ -103,7 +107,16 @@ impl<'a> Request<'a> {
                 crate::dma::argsz(raw.argsz.get(), wanted)?;
                 Self::MigDataRead(size)
             }
-            Command::MigDataWrite => Self::MigDataWrite(migration_data(body, limits)?),
+            Command::MigDataWrite => {
+                let (raw, _) = split::<RawMigData>(body)?;
+                crate::dma::argsz(raw.argsz.get(), body.len())?;
+                let data = migration_data(body, limits)?;
+                let (found, wanted) = (body.len(), size_of::<RawMigData>() + data.len());
+                if found != wanted {
+                    return Err(WireError::Length { found, wanted });
+                }
+                Self::MigDataWrite(data)
+            }
             Command::DeviceGetRegionIoFds | Command::DmaRead | Command::DmaWrite => {
                 return Err(WireError::Command(number));
             }

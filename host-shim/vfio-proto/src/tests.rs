@@ -210,6 +210,33 @@ fn headers_that_cannot_be_are_fatal_and_all_else_is_not() {
 }
 
 #[test]
+fn commands_and_answers_are_told_apart_and_a_failure_is_no_success() {
+    let map = DmaMap { flags: DmaFlags::READ, offset: 0, iova: 0, length: 4096 };
+    let request = Request::DmaMap(map);
+    let message = request.encode(1);
+    let (command, body) = taken_apart(&message);
+    let answer = command.answer(body.len() as u32);
+    assert_eq!(Request::parse(&answer, body, 0, &LIMITS), Err(WireError::NoCommand));
+    assert_eq!(Reply::parse(&request, &command, &[], &LIMITS), Err(WireError::NoAnswer));
+    let failure = command.failure(17);
+    let (failure, _) = taken_apart(&failure);
+    assert_eq!(Reply::parse(&request, &failure, &[], &LIMITS), Err(WireError::Failed(17)));
+    assert_eq!(DmaReply::parse(&failure, &[], &LIMITS), Err(WireError::Failed(17)));
+}
+
+#[test]
+fn several_writes_pass_whatever_one_access_may_carry() {
+    let small = Limits { data_bytes: 4096, fds: 1 };
+    let mut entries = Vec::new();
+    (0..200).for_each(|at| Writes::push(&mut entries, 0, at * 8, &[7; 8]));
+    let message = Request::RegionWriteMulti(Writes::over(&entries)).encode(1);
+    let (head, body) = message.split_first_chunk::<HEADER_BYTES>().unwrap();
+    let header = Header::parse(head, &small).unwrap();
+    let request = Request::parse(&header, body, 0, &small).unwrap();
+    assert!(matches!(request, Request::RegionWriteMulti(writes) if writes.count() == 200));
+}
+
+#[test]
 fn what_a_message_claims_is_bounded_by_what_it_has() {
     let long = u64::from(LIMITS.data_bytes) + 1;
     let access = |count: u32| [words(&[0, 0, 2, count]), vec![0; 4]].concat();
@@ -233,12 +260,12 @@ fn what_a_message_claims_is_bounded_by_what_it_has() {
         (Command::DeviceSetIrqs, words(&[20, 0x21, 2, u32::MAX, 1]), 0, 7),
         (Command::RegionWrite, access(5), 0, 22),
         (Command::RegionWrite, access(3), 0, 22),
-        (Command::RegionRead, words(&[0, 0, 2, LIMITS.data_bytes + 1]), 0, 7),
+        (Command::RegionRead, words(&[0, 0, 2, LIMITS.data_bytes + 1]), 0, 22),
         (Command::RegionRead, words(&[u32::MAX, u32::MAX, 2, 1]), 0, 22),
         (Command::RegionRead, access(4), 0, 22),
         (Command::RegionWriteMulti, words(&[1, 0]), 0, 22),
         (Command::RegionWriteMulti, words(&[u32::MAX, u32::MAX]), 0, 22),
-        (Command::RegionWriteMulti, words(&[1, 0, 0, 0, 2, 9, 0, 0]), 0, 7),
+        (Command::RegionWriteMulti, words(&[1, 0, 0, 0, 2, 9, 0, 0]), 0, 22),
         (Command::DeviceReset, vec![0], 0, 22),
         (Command::DeviceFeature, words(&[16, 2, 0, 0]), 0, 22),
         (Command::DeviceFeature, words(&[15, 1 << 16 | 2]), 0, 22),
@@ -248,12 +275,15 @@ fn what_a_message_claims_is_bounded_by_what_it_has() {
         (Command::DeviceFeature, words(&[999, 2 << 16 | 6, 4096, 0, 4097, 0]), 0, 7),
         (Command::DeviceFeature, words(&[999, 2 << 16 | 6, 4096, 0, 1, 0]), 0, 22),
         (Command::DeviceFeature, words(&[999, 2 << 16 | 6, 4095, 0, 0, 0]), 0, 22),
-        (Command::DeviceFeature, words(&[99, 1 << 16 | 8, 0, 0, 0, 1 << 20, 4096, 0]), 0, 7),
+        (Command::DeviceFeature, words(&[99, 1 << 16 | 8, 0, 0, 0, 1 << 20, 4096, 0]), 0, 22),
         (Command::DeviceFeature, words(&[99, 1 << 16 | 8, 0, 0, 4096, 0, 0, 0]), 0, 22),
-        (Command::MigDataRead, words(&[8 + (1 << 17), 1 << 17]), 0, 7),
+        (Command::MigDataRead, words(&[8 + (1 << 17), 1 << 17]), 0, 22),
         (Command::MigDataRead, words(&[8, 1]), 0, 22),
         (Command::MigDataWrite, words(&[12, 5, 0]), 0, 22),
-        (Command::MigDataWrite, words(&[12, long as u32]), 0, 7),
+        (Command::MigDataWrite, words(&[8, 4, 0]), 0, 22),
+        (Command::MigDataWrite, words(&[16, 4, 0, 0]), 0, 22),
+        (Command::DeviceSetIrqs, words(&[20, 0x24, 2, 0, 17]), 17, 22),
+        (Command::MigDataWrite, words(&[12, long as u32]), 0, 22),
         (Command::RegionRead, words(&[0, 0, 2, 4]), 1, 22),
         (Command::DeviceGetRegionIoFds, words(&[0]), 0, 22),
         (Command::DmaRead, words(&[0, 0, 1, 0]), 0, 22),

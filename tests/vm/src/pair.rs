@@ -342,7 +342,9 @@ impl Pair {
         self.at = 1 - self.at;
         let vm = self.start_vm(self.at, true)?;
         let (to, to_qtest) = (self.sockets(&vm, self.at), vm.qtest().to_owned());
-        let resumed = resume(&Resume { folder: folder.clone(), to, to_qtest });
+        let plan = Resume { folder: folder.clone(), to, to_qtest };
+        let resumed = resume(&plan);
+        ensure!(resumed.is_err() || resume(&plan).is_err(), "a machine is resumed twice");
         resumed.with_context(|| format!("{}\n{}", vm.said(), self.sites[self.at].said()))?;
         self.vm = Some(vm);
         fs::remove_dir_all(&folder)?;

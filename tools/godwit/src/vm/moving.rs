@@ -13,7 +13,7 @@
 use super::VmError;
 use super::machine::{Machine, Sockets, await_completed, copy_state, state};
 use super::pci::Function;
-use super::qmp::Qmp;
+use super::qmp::{Qmp, QmpError};
 use super::qtest::Qtest;
 use godwit_server::{Client, ClientError};
 use godwit_shim::{Journal, MoveStage, Token};
@@ -305,12 +305,16 @@ impl<'a> Moving<'a> {
         let started = self.to.server.set_state(state::RUNNING);
         self.done.asked = !matches!(started, Err(ClientError::Unsent(_)));
         started?;
-        self.done.may_run = true;
-        self.to.qmp.ask("cont", json!({}))?;
+        let told = self.to.qmp.ask("cont", json!({}));
+        self.done.may_run = !matches!(told, Err(QmpError::Unsent { .. }));
+        told?;
         let pause = self.paused.map_or(Duration::ZERO, |paused| paused.elapsed());
         self.to.expect_status(&["running"])?;
         journal.record(token, MoveStage::Done)?;
-        self.progress.memory_bytes = self.from.qmp.migration()?.transferred;
+        // From here on nothing makes it a failure.
+        if let Ok(migration) = self.from.qmp.migration() {
+            self.progress.memory_bytes = migration.transferred;
+        }
         watch.progress(&self.progress);
         self.leave_source();
         Ok(pause)

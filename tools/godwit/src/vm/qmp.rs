@@ -20,6 +20,9 @@ const EVENTS_MAX: usize = 1024;
 pub(super) enum QmpError {
     #[error("{}: QEMU cannot be reached: {error}", path.display())]
     Socket { path: PathBuf, error: io::Error },
+    /// Before anything of the command was sent: nothing of it is done.
+    #[error("{}: QEMU cannot be reached: {error}", path.display())]
+    Unsent { path: PathBuf, error: io::Error },
     #[error("{}: QEMU says what is no QMP: {line}", path.display())]
     Line { path: PathBuf, line: String },
     #[error("{}: QEMU refuses `{command}`: {why}", path.display())]
@@ -116,7 +119,12 @@ impl Qmp {
     pub(super) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
-        let written = self.reader.get_mut().write_all(line.as_bytes());
+        let stream = self.reader.get_mut();
+        let sent = match stream.write(line.as_bytes()) {
+            Ok(sent) => sent,
+            Err(error) => return Err(QmpError::Unsent { path: self.path.clone(), error }),
+        };
+        let written = stream.write_all(&line.as_bytes()[sent..]);
         written.map_err(|error| self.failed(error))?;
         let end = Instant::now() + PATIENCE;
         loop {

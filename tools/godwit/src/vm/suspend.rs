@@ -18,6 +18,8 @@ use std::time::Instant;
 const MACHINE: &str = "machine";
 const VGPU: &str = "vgpu";
 const FUNCTION: &str = "function.json";
+/// What that is called once the machine was resumed: it runs, and must not run twice.
+const SPENT: &str = "function.json.resumed";
 /// Bytes of what is kept of the function: a configuration space and a table in JSON.
 const FUNCTION_BYTES_MAX: u64 = 1 << 20;
 
@@ -121,7 +123,7 @@ pub fn suspend(how: &Suspend) -> Result<Suspended, VmError> {
 }
 
 fn write(machine: &mut Machine, folder: &Path) -> Result<(u64, u64), VmError> {
-    machine.expect_status(&["running", "paused"])?;
+    machine.expect_status(&["running"])?;
     machine.expect_state(state::RUNNING, "RUNNING")?;
     machine.qmp.ask("stop", json!({}))?;
     let function = Function::read(&mut machine.qmp, &mut machine.server)?;
@@ -164,15 +166,23 @@ fn send_to_file(machine: &mut Machine, path: &Path) -> Result<(), VmError> {
     await_completed(&mut machine.qmp)
 }
 
-/// Resumes a machine from a folder: it runs when this returns. Where that fails the machine that
-/// was to take it in does not run, and the folder is as it was.
+/// Resumes a machine from a folder, once: it runs when this returns. Where that fails before the
+/// machine is started, the one that was to take it in does not run, and the folder is as it was.
 ///
 /// # Errors
 ///
 /// When it is not resumed.
 pub fn resume(how: &Resume) -> Result<Resumed, VmError> {
     let began = Instant::now();
-    let path = how.folder.join(FUNCTION);
+    let spent = how.folder.join(SPENT);
+    if spent.exists() {
+        return Err(VmError::Unfit(format!(
+            "{}: the machine was resumed before, and would run twice",
+            how.folder.display()
+        )));
+    }
+    let fresh = how.folder.join(FUNCTION);
+    let path = fresh.clone();
     let opened = File::open(&path).map_err(file(&path))?;
     let mut text = Vec::new();
     opened.take(FUNCTION_BYTES_MAX).read_to_end(&mut text).map_err(file(&path))?;
@@ -184,6 +194,7 @@ pub fn resume(how: &Resume) -> Result<Resumed, VmError> {
     let mut qtest = Qtest::connect(&how.to_qtest)?;
     machine.expect_status(&["inmigrate"])?;
     machine.expect_state(state::RUNNING, "RUNNING")?;
+    let mut told = false;
     let mut take = || {
         machine.server.set_state(state::RESUMING)?;
         let (mut vgpu_bytes, mut part) = (0, vec![0; machine.server.data_bytes() as usize]);
@@ -204,14 +215,22 @@ pub fn resume(how: &Resume) -> Result<Resumed, VmError> {
         machine.qmp.ask("migrate-incoming", json!({ "uri": uri }))?;
         await_completed(&mut machine.qmp)?;
         function.write(&mut machine.qmp, &mut qtest)?;
+        // On the disk before the machine runs.
+        fs::rename(&fresh, &spent).map_err(file(&spent))?;
+        let synced = File::open(&how.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(file(&how.folder))?;
         machine.server.set_state(state::RUNNING)?;
+        told = true;
         machine.qmp.ask("cont", json!({}))?;
         Ok(vgpu_bytes)
     };
     match take() {
         Ok(vgpu_bytes) => Ok(Resumed { vgpu_bytes, total_ms: began.elapsed().as_secs_f64() * 1e3 }),
         Err(error) => {
-            let _ = machine.server.reset();
+            // Only a vGPU that surely does not run may be resumed elsewhere.
+            if machine.server.reset().is_ok() && !told {
+                let _ = fs::rename(&spent, &fresh);
+            }
             Err(error)
         }
     }
