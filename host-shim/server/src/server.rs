@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
