@@ -30,6 +30,8 @@ const MSIX: usize = 0x80;
 
 /// I/O space is not there; memory, bus master, parity, SERR, INTx off.
 const COMMAND_BITS: u16 = 0x0546;
+/// Memory and bus master.
+const COMMAND_ON: u32 = 0x0006;
 const STATUS_CAPABILITIES: u16 = 1 << 4;
 const BAR_64_BIT: u32 = 0x4;
 const BAR_PREFETCHABLE: u32 = 0x8;
@@ -152,6 +154,15 @@ impl ConfigSpace {
         &self.bytes[at..at + byte_count]
     }
 
+    /// Where a BAR of 32 bits is in the machine's memory, if the guest has switched on memory and
+    /// bus master and has given it an address.
+    pub(crate) fn memory_bar(&self, index: u32) -> Option<u64> {
+        let word = |at: usize| self.bytes[at..].first_chunk().copied().map(u32::from_le_bytes);
+        let (command, bar) = (word(COMMAND)?, word(BARS + 4 * index as usize)?);
+        let base = bar & !0xf;
+        (command & COMMAND_ON == COMMAND_ON && base != 0).then_some(base.into())
+    }
+
     /// The guest writes bytes; the range was checked. What is read-only stays.
     pub(crate) fn write(&mut self, at: usize, from: &[u8]) -> Effect {
         for (place, value) in (at..).zip(from) {
@@ -186,6 +197,18 @@ mod tests {
         assert_eq!(found, sized);
         space.write(BARS + 8, &0x8000_0000u32.to_le_bytes());
         assert_eq!(word(&space, BARS + 8), 0x8000_000c, "the type stays");
+    }
+
+    #[test]
+    fn a_bar_is_where_the_guest_has_switched_it_on() {
+        let mut space = ConfigSpace::new(APERTURE);
+        assert_eq!(space.memory_bar(MSIX_BAR), None);
+        space.write(COMMAND, &[6]);
+        assert_eq!(space.memory_bar(MSIX_BAR), None, "it has no address");
+        space.write(BARS + 16, &0xfebf_0000u32.to_le_bytes());
+        assert_eq!(space.memory_bar(MSIX_BAR), Some(0xfebf_0000));
+        space.write(COMMAND, &[2]);
+        assert_eq!(space.memory_bar(MSIX_BAR), None, "what it writes does not arrive");
     }
 
     #[test]

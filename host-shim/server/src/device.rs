@@ -1,6 +1,6 @@
 //! A vGPU as a device: who has connected to it, and what they ask.
 
-use crate::config_space::ConfigSpace;
+use crate::config_space::{ConfigSpace, MSIX_BAR};
 use crate::connection::Message;
 use crate::cut::Cut;
 use crate::irqs::Irqs;
@@ -8,6 +8,7 @@ use crate::memory::Mappings;
 use crate::migration::Stopping;
 use crate::peer::{DATA_BYTES_MIN, Peer, offer};
 use crate::refusal::Refusal;
+use crate::table::TableWrite;
 use crate::wire::Outstanding;
 use godwit_shim::Host;
 use godwit_shim::vfio::{MigrationDevice, MigrationState};
@@ -48,8 +49,9 @@ impl Who {
             Request::DmaMap(_)
             | Request::DmaUnmap(_)
             | Request::SetIrqs(_)
-            | Request::RegionWrite(..)
             | Request::RegionWriteMulti(_) => self == Self::Machine,
+            // What the machine's QEMU keeps of the function and does not migrate.
+            Request::RegionWrite(access, _) => self == Self::Machine || access.region == MSIX_BAR,
             Request::RegionRead(access) => self == Self::Machine || access.region == region::CONFIG,
             Request::RegionInfo { index, .. } => {
                 // With the answer goes the framebuffer.
@@ -85,6 +87,8 @@ pub struct Device {
     pub(crate) is_mapped: bool,
     /// A change of state that is not answered yet.
     pub(crate) stopping: Option<Stopping>,
+    /// A manager's write to the MSI-X table that is not answered yet.
+    pub(crate) table: Option<TableWrite>,
     /// Messages to the machine that it has not answered, by their numbers.
     pub(crate) outstanding: BTreeMap<u16, Outstanding>,
     pub(crate) last_id: u16,
@@ -118,6 +122,7 @@ impl Device {
             manager: None,
             is_mapped: false,
             stopping: None,
+            table: None,
             outstanding: BTreeMap::new(),
             last_id: 0,
             held: Vec::new(),
@@ -169,6 +174,9 @@ impl Device {
         if self.stopping.as_ref().is_some_and(|stopping| stopping.who == who) {
             self.stopping = None;
         }
+        if who == Who::Manager {
+            self.table = None;
+        }
     }
 
     /// Does what both have asked, as far as it can be done now, and signals and carries what the
@@ -190,6 +198,7 @@ impl Device {
         self.deliver(host);
         self.carry(host);
         self.step_stopping(host);
+        self.step_table();
         for who in Who::BOTH {
             let flushed = self.peer(who).as_mut().map(|peer| peer.connection.flush());
             if let Some(Err(why)) = flushed {
@@ -211,9 +220,10 @@ impl Device {
     /// Takes what a peer has sent.
     fn serve(&mut self, host: &mut Host, who: Who) -> Result<(), Cut> {
         for _ in 0..TURN_MESSAGES {
-            let stops = self.stopping.as_ref().is_some_and(|stopping| stopping.who == who);
+            let waits = self.stopping.as_ref().is_some_and(|stopping| stopping.who == who)
+                || (self.table.is_some() && who == Who::Manager);
             let Some(peer) = self.peer(who) else { return Ok(()) };
-            if !stops && let Some(message) = peer.waiting.pop_front() {
+            if !waits && let Some(message) = peer.waiting.pop_front() {
                 self.take(host, who, message)?;
                 continue;
             }
@@ -223,7 +233,7 @@ impl Device {
             let Some(message) = peer.connection.receive()? else { break };
             if let MessageKind::Reply { error } = message.header.kind {
                 self.answered(host, who, &message, error);
-            } else if stops {
+            } else if waits {
                 peer.waiting.push_back(message);
             } else {
                 self.take(host, who, message)?;
@@ -299,6 +309,9 @@ impl Device {
                 }
                 let data = self.region_read(host, &access)?;
                 now(Reply::RegionRead(access, &data))
+            }
+            Request::RegionWrite(access, data) if who == Who::Manager => {
+                self.table_write(header, access, data).map(|()| Answer::Later)
             }
             Request::RegionWrite(access, data) => {
                 self.region_write(host, &access, data)?;

@@ -158,11 +158,13 @@ impl ServedHost {
             let waits = peers.iter().any(|peer| {
                 peer.as_ref().is_some_and(|peer| !peer.waiting.is_empty() && peer.is_heard())
             });
-            if waits && device.stopping.is_none() {
+            if waits && device.stopping.is_none() && device.table.is_none() {
                 return Some(Duration::ZERO);
             }
             let silent = peers.iter().filter_map(|peer| peer.as_ref()?.patience());
-            silent.chain(device.stopping.as_ref().map(|stopping| stopping.left())).min()
+            let stopping = device.stopping.as_ref().map(|stopping| stopping.left());
+            let table = device.table.as_ref().map(|table| table.left());
+            silent.chain(stopping).chain(table).min()
         });
         devices.fold(card.min(SLEEP), Duration::min)
     }

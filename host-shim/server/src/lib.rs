@@ -35,6 +35,7 @@ mod refusal;
 mod regions;
 mod server;
 mod socket;
+mod table;
 mod wire;
 
 pub use client::{Client, ClientError, Memory};

@@ -6,6 +6,7 @@
 //! destination.
 
 use crate::device::{Answer, Device, Who};
+use crate::peer::DATA_BYTES_MIN;
 use crate::refusal::Refusal;
 use crate::wire::Outstanding;
 use godwit_shim::Host;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long the machine may take until it has all that the vGPU wrote: less than QEMU waits for an
 /// answer, 5 s.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A change of state that is done, but for what the machine has to take.
 #[derive(Debug)]
@@ -177,12 +178,12 @@ impl Device {
                     all = false;
                     break;
                 }
-                let page = host.card_mut().gpu_mut().dma_take_unseen(self.gfid);
-                let Some((iova, data)) = page else { break };
-                self.send(&DmaAccess::Write { iova, data: &data }, Outstanding::Page);
+                let pages = host.card_mut().gpu_mut().dma_take_unseen(self.gfid, DATA_BYTES_MIN as usize);
+                let Some((iova, data)) = pages else { break };
+                self.send(&DmaAccess::Write { iova, data: &data }, Outstanding::Pages);
             }
         }
-        let pages = self.outstanding.values().any(|what| *what == Outstanding::Page);
+        let pages = self.outstanding.values().any(|what| *what == Outstanding::Pages);
         let writes = host.card().gpu().dma_oldest_write(self.gfid).is_some();
         if all && !pages && !writes {
             // What was raised before it stopped is signalled before anybody hears that it has.
@@ -211,7 +212,7 @@ impl Device {
         self.answer_later(who, &header, header.failure(errno.raw_os_error()).to_vec());
     }
 
-    fn answer_later(&mut self, who: Who, header: &Header, bytes: Vec<u8>) {
+    pub(crate) fn answer_later(&mut self, who: Who, header: &Header, bytes: Vec<u8>) {
         if header.kind == (MessageKind::Command { no_reply: false })
             && let Some(peer) = self.peer(who)
         {

@@ -16,8 +16,10 @@ const OUTSTANDING_MAX: usize = 32;
 pub(crate) enum Outstanding {
     /// An access of the device, by its number there.
     Device(u64),
-    /// A page that is sent again.
-    Page,
+    /// Pages that are sent again.
+    Pages,
+    /// The MSI-X table.
+    Table,
 }
 
 impl Device {
@@ -114,8 +116,9 @@ impl Device {
                 });
                 host.card_mut().gpu_mut().dma_answer(self.gfid, id, bytes);
             }
-            (Outstanding::Page, Some(_)) => {}
-            (Outstanding::Page, None) => {
+            (Outstanding::Table, reply) => self.table_answered(id, reply.is_some()),
+            (Outstanding::Pages, Some(_)) => {}
+            (Outstanding::Pages, None) => {
                 if let Some(stopping) = &mut self.stopping {
                     stopping.page_failed();
                 }

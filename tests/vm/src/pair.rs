@@ -206,7 +206,6 @@ impl Pair {
         Ok(Migrate {
             from: self.sockets(from, self.at),
             to: self.sockets(to, 1 - self.at),
-            to_qtest: to.qtest().to_owned(),
             uri: format!("unix:{}", self.folder.path().join("ram").display()),
             incoming_uri: None,
             max_downtime: None,
@@ -341,8 +340,7 @@ impl Pair {
         }
         self.at = 1 - self.at;
         let vm = self.start_vm(self.at, true)?;
-        let (to, to_qtest) = (self.sockets(&vm, self.at), vm.qtest().to_owned());
-        let plan = Resume { folder: folder.clone(), to, to_qtest };
+        let plan = Resume { folder: folder.clone(), to: self.sockets(&vm, self.at) };
         let resumed = resume(&plan);
         ensure!(resumed.is_err() || resume(&plan).is_err(), "a machine is resumed twice");
         resumed.with_context(|| format!("{}\n{}", vm.said(), self.sites[self.at].said()))?;

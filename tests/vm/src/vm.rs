@@ -123,7 +123,6 @@ pub struct Vm {
     /// Lines of the console that were looked at.
     read: usize,
     qmp: PathBuf,
-    qtest: PathBuf,
     archive: PathBuf,
 }
 
@@ -136,7 +135,7 @@ impl Vm {
     pub fn start(env: &VmEnv, options: &VmOptions) -> Result<Self> {
         let VmOptions { name, folder, .. } = options;
         let file = |what: &str| folder.join(format!("{name}.{what}"));
-        let (qmp, qtest, archive) = (file("qmp"), file("qtest"), file("initramfs"));
+        let (qmp, archive) = (file("qmp"), file("initramfs"));
         fs::write(&archive, initramfs(env)?)?;
         let socket = |path: &Path| format!("unix:{},server=on,wait=off", path.display());
         let mut qemu = env.qemu();
@@ -148,7 +147,6 @@ impl Vm {
             qemu.args(["-object", memory, "-machine", "q35,memory-backend=mem"]);
         }
         qemu.args(["-serial", "stdio", "-qmp", &socket(&qmp)]);
-        qemu.args(["-qtest", &socket(&qtest), "-qtest-log", "/dev/null"]);
         qemu.arg("-kernel").arg(env.kernel()).arg("-initrd").arg(&archive);
         let append = format!("console=ttyS0 quiet panic=-1 godwit.mode={}", options.mode.name());
         qemu.args(["-append", &append, "-no-reboot"]);
@@ -170,16 +168,16 @@ impl Vm {
         let console = Lines::of(child.stdout.take().context("a pipe")?);
         let said = Lines::of(child.stderr.take().context("a pipe")?);
         let name = name.clone();
-        let mut vm = Self { name, child, console, said, read: 0, qmp, qtest, archive };
-        vm.await_sockets()?;
+        let mut vm = Self { name, child, console, said, read: 0, qmp, archive };
+        vm.await_socket()?;
         Ok(vm)
     }
 
-    fn await_sockets(&mut self) -> Result<()> {
+    fn await_socket(&mut self) -> Result<()> {
         let end = Instant::now() + BOOT;
-        while !(self.qmp.exists() && self.qtest.exists()) {
+        while !self.qmp.exists() {
             if self.has_ended() || Instant::now() > end {
-                bail!("{}: QEMU has no sockets\n{}", self.name, self.said());
+                bail!("{}: QEMU has no QMP socket\n{}", self.name, self.said());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -189,11 +187,6 @@ impl Vm {
     /// Its QMP socket.
     pub fn qmp(&self) -> &Path {
         &self.qmp
-    }
-
-    /// Its test socket.
-    pub fn qtest(&self) -> &Path {
-        &self.qtest
     }
 
     /// Its last words, of the guest and of QEMU.
@@ -298,7 +291,7 @@ fn round_of(name: &str, line: &str) -> Result<Option<Round>> {
 impl Drop for Vm {
     fn drop(&mut self) {
         self.kill();
-        for path in [&self.qmp, &self.qtest, &self.archive] {
+        for path in [&self.qmp, &self.archive] {
             let _ = fs::remove_file(path);
         }
     }
@@ -325,8 +318,8 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         let name = "machine".to_owned();
-        let (qmp, qtest, archive) = Default::default();
-        Vm { name, child, console, said, read: 0, qmp, qtest, archive }
+        let (qmp, archive) = Default::default();
+        Vm { name, child, console, said, read: 0, qmp, archive }
     }
 
     fn round(number: u64, errors: &str, lost: u64) -> String {

@@ -148,17 +148,32 @@ impl Gpu {
         self.board.vgpus[gfid].dma_unseen = note.then(RoaringTreemap::new);
     }
 
-    /// Takes the first page of 4 KiB that was noted so: its bus address and its bytes. One that is
-    /// in no mapping any more is passed over.
-    pub fn dma_take_unseen(&mut self, gfid: Gfid) -> Option<(u64, Vec<u8>)> {
+    /// Takes the first run of whole pages of 4 KiB that were noted so, up to `most` bytes and one
+    /// page at least: its bus address and its bytes. Pages that are in no mapping any more are
+    /// passed over.
+    pub fn dma_take_unseen(&mut self, gfid: Gfid, most: usize) -> Option<(u64, Vec<u8>)> {
+        let page_bytes = u64::from(PAGE_BYTES);
+        let mut first = None;
+        let mut bytes = Vec::new();
         loop {
             let pages = self.board.vgpus[gfid].dma_unseen.as_mut()?;
-            let page = pages.min()?;
+            let Some(page) = pages.min() else { break };
+            let iova = page * page_bytes;
+            if let Some(first) = first
+                && (iova != first + bytes.len() as u64 || bytes.len() as u64 + page_bytes > most as u64)
+            {
+                break;
+            }
             pages.remove(page);
-            let iova = page * u64::from(PAGE_BYTES);
-            if let Some(bytes) = self.board.mapped_page(gfid, iova) {
-                return Some((iova, bytes));
+            match (self.board.mapped_page(gfid, iova), first) {
+                (Some(page), _) => {
+                    bytes.extend(page);
+                    first = first.or(Some(iova));
+                }
+                (None, None) => {}
+                (None, Some(_)) => break,
             }
         }
+        first.map(|iova| (iova, bytes))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::VmError;
 use super::qmp::Qmp;
-use godwit_server::Client;
+use godwit_server::{Client, ClientError};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -83,15 +83,21 @@ pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
     }
 }
 
+/// Copies a part of a vGPU's state. Returns how many bytes, and whether that is all for now.
+pub(super) fn copy_part(from: &mut Client, to: &mut Client) -> Result<(u64, bool), ClientError> {
+    let most = from.data_bytes();
+    let data = from.read_state(most)?;
+    to.write_state(&data)?;
+    Ok((data.len() as u64, data.len() < most as usize))
+}
+
 /// Copies what there is of a vGPU's state for now. Returns how many bytes.
-pub(super) fn copy_state(from: &mut Client, to: &mut Client) -> Result<u64, VmError> {
+pub(super) fn copy_state(from: &mut Client, to: &mut Client) -> Result<u64, ClientError> {
     let mut copied = 0;
     loop {
-        let most = from.data_bytes();
-        let data = from.read_state(most)?;
-        to.write_state(&data)?;
-        copied += data.len() as u64;
-        if data.len() < most as usize {
+        let (count, is_all) = copy_part(from, to)?;
+        copied += count;
+        if is_all {
             return Ok(copied);
         }
     }

@@ -5,7 +5,6 @@ mod moving;
 mod options;
 mod pci;
 mod qmp;
-mod qtest;
 mod record;
 mod suspend;
 
@@ -30,9 +29,6 @@ pub enum VmError {
     /// The machine's QEMU.
     #[error(transparent)]
     Qmp(#[from] QmpFailure),
-    /// The destination's test socket.
-    #[error("{0}")]
-    Qtest(String),
     /// A vGPU's server cannot be reached.
     #[error("{}: {error}", path.display())]
     Server {
@@ -86,17 +82,10 @@ impl From<qmp::QmpError> for VmError {
     }
 }
 
-impl From<qtest::QtestError> for VmError {
-    fn from(error: qtest::QtestError) -> Self {
-        Self::Qtest(error.to_string())
-    }
-}
-
 impl From<pci::PciError> for VmError {
     fn from(error: pci::PciError) -> Self {
         match error {
             pci::PciError::Qmp(error) => error.into(),
-            pci::PciError::Qtest(error) => error.into(),
             pci::PciError::Server(error) => error.into(),
             pci::PciError::Other(why) => Self::Unfit(why),
         }

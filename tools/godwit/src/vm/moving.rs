@@ -1,7 +1,8 @@
 //! A live migration of a machine with its vGPU.
 //!
 //! QEMU sends the machine's memory and its other devices; the vGPU's state goes beside it, from
-//! server to server; what QEMU keeps of the function and does not send is carried over by hand.
+//! server to server; what QEMU keeps of the function and does not send is carried over by hand,
+//! before the guest stands still if it can be.
 //! QEMU is an unmodified one, and knows nothing of it: it is told to wait before it switches over,
 //! and in that moment, in which the guest stands still and its memory can still be sent, the vGPU
 //! is stopped.
@@ -11,19 +12,20 @@
 //! that `godwit resolve` can tell.
 
 use super::VmError;
-use super::machine::{Machine, Sockets, await_completed, copy_state, state};
-use super::pci::Function;
-use super::qmp::{Qmp, QmpError};
-use super::qtest::Qtest;
+use super::machine::{Machine, Sockets, await_completed, copy_part, copy_state, state};
+use super::pci::{Function, read_config};
+use super::qmp::{Event, Migration, Qmp, QmpError};
 use godwit_server::{Client, ClientError};
 use godwit_shim::{Journal, MoveStage, Token};
 use serde::Serialize;
 use serde_json::json;
-use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often the source is asked how far it is.
 const LOOK: Duration = Duration::from_millis(5);
+/// As short as a wait is.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// What a migration does, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,15 +35,15 @@ pub enum Step {
     Connect,
     /// The vGPU's framebuffer is sent while it runs.
     PreCopy,
+    /// What QEMU keeps of the function is given to the destination.
+    Function,
     /// The machine's memory is sent while it runs.
     Memory,
-    /// The guest stands still. What QEMU keeps of the function is read.
-    Function,
-    /// The vGPU is stopped, and the rest of its state is sent.
-    StopAndCopy,
-    /// QEMU sends the rest of the machine.
+    /// The guest stands still, and the vGPU is stopped.
+    Stop,
+    /// QEMU sends the rest of the machine, and its server the rest of the vGPU.
     SwitchOver,
-    /// The function is restored at the destination.
+    /// The function is given to the destination again, if the guest has changed it since.
     Restore,
     /// The machine is the destination's, and runs there.
     Start,
@@ -52,9 +54,9 @@ impl Step {
     pub const ALL: [Self; 8] = [
         Self::Connect,
         Self::PreCopy,
-        Self::Memory,
         Self::Function,
-        Self::StopAndCopy,
+        Self::Memory,
+        Self::Stop,
         Self::SwitchOver,
         Self::Restore,
         Self::Start,
@@ -65,11 +67,11 @@ impl Step {
         match self {
             Self::Connect => "connect",
             Self::PreCopy => "vGPU, while it runs",
-            Self::Memory => "memory, while it runs",
             Self::Function => "function",
-            Self::StopAndCopy => "vGPU, stopped",
-            Self::SwitchOver => "machine, stopped",
-            Self::Restore => "function, restored",
+            Self::Memory => "memory, while it runs",
+            Self::Stop => "stop",
+            Self::SwitchOver => "the rest of both",
+            Self::Restore => "function, again",
             Self::Start => "start",
         }
     }
@@ -102,8 +104,6 @@ pub struct Migrate {
     /// The machine that waits for it: started with `-S -incoming defer`, and with the device in the
     /// same slot.
     pub to: Sockets,
-    /// The test socket of the machine that waits: `-qtest unix:PATH,server=on,wait=off`.
-    pub to_qtest: PathBuf,
     /// Where QEMU sends the machine: `unix:PATH` or `tcp:HOST:PORT`, as `migrate` takes it.
     pub uri: String,
     /// Where the destination's QEMU takes it in, if that is another place: the far end of a tunnel.
@@ -190,7 +190,6 @@ struct Moving<'a> {
     how: &'a Migrate,
     from: Machine,
     to: Machine,
-    qtest: Qtest,
     done: Done,
     progress: Progress,
     stopped_bytes: u64,
@@ -258,13 +257,12 @@ impl<'a> Moving<'a> {
     fn connect(how: &'a Migrate) -> Result<Self, VmError> {
         let mut from = Machine::connect(&how.from)?;
         let mut to = Machine::connect(&how.to)?;
-        let qtest = Qtest::connect(&how.to_qtest)?;
         from.expect_status(&["running"])?;
         from.expect_state(state::RUNNING, "RUNNING")?;
         to.expect_status(&["inmigrate"])?;
         to.expect_state(state::RUNNING, "RUNNING")?;
         let (done, progress) = (Done::default(), Progress::default());
-        Ok(Self { how, from, to, qtest, done, progress, stopped_bytes: 0, paused: None })
+        Ok(Self { how, from, to, done, progress, stopped_bytes: 0, paused: None })
     }
 
     /// Goes through the steps. Returns how long the guest stood still.
@@ -282,23 +280,23 @@ impl<'a> Moving<'a> {
         };
         next(Step::PreCopy);
         self.pre_copy()?;
+        next(Step::Function);
+        let early = Function::read(&mut self.from)?;
+        let written = early.write(&mut self.to, false)?.then_some(early);
         next(Step::Memory);
         self.memory(&mut |progress| watch.progress(progress))?;
         let mut next = |step| {
             *at = step;
             watch.step(step);
         };
-        next(Step::Function);
-        let function = Function::read(&mut self.from.qmp, &mut self.from.server)?;
-        next(Step::StopAndCopy);
-        self.stop_and_copy()?;
+        next(Step::Stop);
+        let function = self.stop()?;
         next(Step::SwitchOver);
-        let continues = json!({ "state": "pre-switchover" });
-        self.from.qmp.ask("migrate-continue", continues)?;
-        await_completed(&mut self.from.qmp)?;
-        await_completed(&mut self.to.qmp)?;
+        self.switch_over()?;
         next(Step::Restore);
-        function.write(&mut self.to.qmp, &mut self.qtest)?;
+        if written.as_ref() != Some(&function) {
+            function.write(&mut self.to, true)?;
+        }
         next(Step::Start);
         journal.record(token, MoveStage::Committed)?;
         self.done.committed = true;
@@ -335,15 +333,8 @@ impl<'a> Moving<'a> {
         self.done.saves = true;
         self.from.server.set_state(state::PRE_COPY)?;
         self.to.server.set_state(state::RESUMING)?;
-        self.copy()?;
+        self.progress.vgpu_bytes += copy_state(&mut self.from.server, &mut self.to.server)?;
         Ok(())
-    }
-
-    /// Copies what there is of the vGPU's state for now.
-    fn copy(&mut self) -> Result<u64, VmError> {
-        let copied = copy_state(&mut self.from.server, &mut self.to.server)?;
-        self.progress.vgpu_bytes += copied;
-        Ok(copied)
     }
 
     /// Sends the machine's memory, and the vGPU's beside it, until the guest stands still.
@@ -352,38 +343,67 @@ impl<'a> Moving<'a> {
         self.to.qmp.ask("migrate-incoming", json!({ "uri": there }))?;
         self.done.sends = true;
         self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
-        loop {
-            self.copy()?;
+        let stop = |event: &Event| (event.name == "STOP").then_some(event.at);
+        while self.paused.is_none() {
+            // Part by part, so that it is soon seen that the guest stands still.
+            let (count, is_all) = copy_part(&mut self.from.server, &mut self.to.server)?;
+            self.progress.vgpu_bytes += count;
             let migration = self.from.qmp.migration()?;
             self.progress.memory_bytes = migration.transferred;
             self.progress.memory_left = migration.remaining;
             tell(&self.progress);
-            if migration.status == "pre-switchover" {
-                break;
+            let is_still = Self::is_still(&migration)?;
+            let most = if is_all && !is_still { LOOK } else { AT_ONCE };
+            self.paused = self.from.qmp.event(most, stop)?;
+            if is_still {
+                self.paused = self.paused.or_else(|| Some(Instant::now()));
             }
-            if migration.has_failed() || migration.status == "completed" {
-                return Err(VmError::Migration(migration.why));
-            }
-            let stopped =
-                self.from.qmp.event(LOOK, |event| (event.name == "STOP").then_some(event.at))?;
-            self.paused = self.paused.or(stopped);
         }
-        if self.paused.is_none() {
-            let soon = Duration::from_millis(1);
-            let stop = |event: &super::qmp::Event| (event.name == "STOP").then_some(event.at);
-            self.paused = self.from.qmp.event(soon, stop)?.or_else(|| Some(Instant::now()));
+        while !Self::is_still(&self.from.qmp.migration()?)? {
+            self.from.qmp.event(AT_ONCE, |event| (event.name == "MIGRATION").then_some(()))?;
         }
         Ok(())
     }
 
+    /// Whether QEMU waits to be told that it may switch over.
+    fn is_still(migration: &Migration) -> Result<bool, VmError> {
+        if migration.has_failed() || migration.status == "completed" {
+            return Err(VmError::Migration(migration.why.clone()));
+        }
+        Ok(migration.status == "pre-switchover")
+    }
+
     /// Stops the vGPU. Its server sends pages of the guest's memory again that the vGPU has written
-    /// unseen, so this comes before QEMU sends the last of it.
-    fn stop_and_copy(&mut self) -> Result<(), VmError> {
-        self.from.server.set_state(state::STOP_COPY)?;
+    /// unseen, so this comes before QEMU sends the last of it. Returns the function, which the guest
+    /// cannot change any more.
+    fn stop(&mut self) -> Result<Function, VmError> {
+        let Machine { qmp, server } = &mut self.from;
+        let config = read_config(server)?;
+        let (stopped, function) = thread::scope(|scope| {
+            let stopped = scope.spawn(|| server.set_state(state::STOP_COPY));
+            let function = Function::with_table(config, qmp);
+            (stopped.join().unwrap_or(Err(ClientError::Other)), function)
+        });
+        stopped?;
         self.check_downtime()?;
-        self.stopped_bytes = self.copy()?;
-        self.to.server.set_state(state::STOP)?;
-        Ok(())
+        Ok(function?)
+    }
+
+    /// QEMU and the vGPU's server send what is left, each on its way.
+    fn switch_over(&mut self) -> Result<(), VmError> {
+        let Self { from, to, .. } = self;
+        let (copied, switched) = thread::scope(|scope| {
+            let copied = scope.spawn(|| {
+                let copied = copy_state(&mut from.server, &mut to.server)?;
+                to.server.set_state(state::STOP)?;
+                Ok(copied)
+            });
+            let switched = switch_machine(&mut from.qmp, &mut to.qmp);
+            (copied.join().unwrap_or(Err(ClientError::Other)), switched)
+        });
+        self.stopped_bytes = copied?;
+        self.progress.vgpu_bytes += self.stopped_bytes;
+        switched
     }
 
     /// Gives up where the bound cannot be kept any more.
@@ -463,6 +483,13 @@ impl<'a> Moving<'a> {
             self.from.qmp.event(LOOK, |event| (event.name == "RESUME").then_some(()))?;
         }
     }
+}
+
+/// Lets QEMU send the rest of a machine, which stands still.
+fn switch_machine(from: &mut Qmp, to: &mut Qmp) -> Result<(), VmError> {
+    from.ask("migrate-continue", json!({ "state": "pre-switchover" }))?;
+    await_completed(from)?;
+    await_completed(to)
 }
 
 /// Migrates a machine without a vGPU, as QEMU does by itself: to compare with. Returns how long its

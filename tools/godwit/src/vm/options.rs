@@ -27,9 +27,6 @@ pub(crate) struct MigrateOptions {
     /// The migration socket of its vGPU.
     #[arg(long, value_name = "PATH")]
     to_vgpu: PathBuf,
-    /// Its test socket, `-qtest unix:PATH,server=on,wait=off`.
-    #[arg(long, value_name = "PATH")]
-    to_qtest: PathBuf,
     /// Where QEMU sends the machine: unix:PATH or tcp:HOST:PORT.
     #[arg(long, value_name = "URI")]
     uri: String,
@@ -74,9 +71,6 @@ pub(crate) struct ResumeOptions {
     /// The migration socket of its vGPU.
     #[arg(long, value_name = "PATH")]
     vgpu: PathBuf,
-    /// Its test socket, `-qtest unix:PATH,server=on,wait=off`.
-    #[arg(long, value_name = "PATH")]
-    qtest: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -128,7 +122,6 @@ impl MigrateOptions {
         let how = Migrate {
             from: Sockets { qmp: self.from_qmp.clone(), vgpu: self.from_vgpu.clone() },
             to: Sockets { qmp: self.to_qmp.clone(), vgpu: self.to_vgpu.clone() },
-            to_qtest: self.to_qtest.clone(),
             uri: self.uri.clone(),
             incoming_uri: self.incoming_uri.clone(),
             max_downtime: self.max_downtime.map(Duration::from_millis),
@@ -185,8 +178,7 @@ impl SuspendOptions {
 impl ResumeOptions {
     pub(crate) fn run(&self) -> Result<Shown, Failure> {
         let to = Sockets { qmp: self.qmp.clone(), vgpu: self.vgpu.clone() };
-        let folder = self.folder.clone();
-        let how = Resume { folder, to, to_qtest: self.qtest.clone() };
+        let how = Resume { folder: self.folder.clone(), to };
         let resumed = resume(&how).map_err(refused)?;
         if self.json {
             return Ok((json(&resumed), true));

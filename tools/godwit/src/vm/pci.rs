@@ -1,9 +1,12 @@
 //! What QEMU keeps of a vfio-user function and does not migrate: the addresses of its BARs, its
 //! command register and its MSI-X table. The server's configuration space has all but the table,
 //! which the source's QEMU has.
+//!
+//! At the destination the configuration space is written by QEMU's monitor, through the ports by
+//! which every PC reaches it, and the table by the vGPU's server, as a write of the device.
 
+use super::machine::Machine;
 use super::qmp::{Qmp, QmpError};
-use super::qtest::{Qtest, QtestError, Write};
 use godwit_server::{Client, ClientError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,6 +14,8 @@ use serde_json::{Value, json};
 /// Ports of the configuration mechanism #1 of PCI.
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
+/// The command register's memory and bus master.
+const COMMAND_ON: u16 = 0x0006;
 /// Offsets in the configuration space.
 const COMMAND: u8 = 0x04;
 const CACHE_LINE: u8 = 0x0c;
@@ -39,8 +44,6 @@ pub(super) enum PciError {
     #[error(transparent)]
     Qmp(#[from] QmpError),
     #[error(transparent)]
-    Qtest(#[from] QtestError),
-    #[error(transparent)]
     Server(#[from] ClientError),
     #[error("{0}")]
     Other(String),
@@ -51,13 +54,17 @@ fn other<T>(why: impl Into<String>) -> Result<T, PciError> {
 }
 
 impl Function {
-    /// That of a vGPU of a machine that stands still.
-    pub(super) fn read(qmp: &mut Qmp, server: &mut Client) -> Result<Self, PciError> {
-        let config = server.read_config(0, 256)?;
+    /// That of a vGPU of a machine. What a guest that runs changes in the meantime may be missing.
+    pub(super) fn read(machine: &mut Machine) -> Result<Self, PciError> {
+        let config = read_config(&mut machine.server)?;
+        Self::with_table(config, &mut machine.qmp)
+    }
+
+    /// That with this configuration space.
+    pub(super) fn with_table(config: Vec<u8>, qmp: &mut Qmp) -> Result<Self, PciError> {
         let mut function = Self { config, table: Vec::new() };
-        let (count, at) = function.msix_table()?;
-        if let Some(at) = at {
-            let wanted = count * ENTRY_WORDS;
+        if let Some(table) = function.msix_table()? {
+            let (wanted, at) = (table.entries * ENTRY_WORDS, table.address);
             let text = qmp.monitor(&format!("xp /{wanted}wx {at:#x}"))?;
             let words = text.split_whitespace().filter(|word| word.starts_with("0x"));
             let words = words.map(|word| u32::from_str_radix(&word[2..], 16));
@@ -94,57 +101,116 @@ impl Function {
         other("the vGPU's function has no MSI-X")
     }
 
-    /// Vectors, and where their table is in the machine's memory; `None`: it is not there now,
-    /// since the guest has not switched the function on.
-    fn msix_table(&self) -> Result<(usize, Option<u64>), PciError> {
+    /// The table, if it is there now: if the guest has switched on the function's memory.
+    fn msix_table(&self) -> Result<Option<Table>, PciError> {
         let at = self.msix()?;
-        let count = usize::from(self.word16(at + 2) & 0x7ff) + 1;
+        let entries = usize::from(self.word16(at + 2) & 0x7ff) + 1;
         let place = self.word32(at + 4);
-        let bar = BARS + 4 * (place & 7) as u8;
+        let (region, offset) = (place & 7, place & !7);
+        let bar = BARS + 4 * region as u8;
         let (low, is_wide) = (self.word32(bar), self.word32(bar) & 6 == 4);
         let high = if is_wide { u64::from(self.word32(bar + 4)) << 32 } else { 0 };
         let base = u64::from(low & !0xf) | high;
-        let on = self.word16(COMMAND) & 2 != 0 && base != 0;
-        Ok((count, on.then_some(base + u64::from(place & !7))))
+        if self.word16(COMMAND) & 2 == 0 || base == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Table { entries, address: base + u64::from(offset), region, offset }))
     }
 
-    /// Gives it to a vGPU of a machine that has its memory and stands still.
-    pub(super) fn write(&self, qmp: &mut Qmp, qtest: &mut Qtest) -> Result<(), PciError> {
-        let (bus, slot, function) = place(qmp)?;
-        let saved = qtest.port(ADDRESS)?;
-        let select = |at: u8| {
-            let place = u32::from(bus) << 16 | u32::from(slot) << 11 | u32::from(function) << 8;
-            Write::Port32(ADDRESS, 1 << 31 | place | u32::from(at & !3))
-        };
-        let mut writes = Vec::new();
+    /// Gives it to a vGPU of a machine whose processors stand still. `false`: it is behind a bridge
+    /// and is not reached before the machine has its state, which has the bridge's number.
+    pub(super) fn write(&self, machine: &mut Machine, has_state: bool) -> Result<bool, PciError> {
+        let place = place(&mut machine.qmp)?;
+        if place.is_behind_bridge && !has_state {
+            return Ok(false);
+        }
+        let saved = machine.qmp.port(ADDRESS)?;
+        let mut config = Config { qmp: &mut machine.qmp, place };
         for bar in (BARS..BARS + 24).step_by(4) {
-            writes.extend([select(bar), Write::Port32(DATA, self.word32(bar))]);
+            config.write32(bar, self.word32(bar))?;
         }
         for at in [CACHE_LINE, INTERRUPT_LINE] {
-            writes.extend([select(at), Write::Port8(DATA, self.byte(at))]);
+            config.write8(at, self.byte(at))?;
         }
-        writes.extend([select(COMMAND), Write::Port16(DATA, self.word16(COMMAND))]);
         let msix = self.msix()?;
         // The other capabilities: what is read-only in them stays as it is.
         for at in (FIRST_CAPABILITY..msix).step_by(4) {
-            writes.extend([select(at), Write::Port32(DATA, self.word32(at))]);
+            config.write32(at, self.word32(at))?;
         }
-        if let (_, Some(at)) = self.msix_table()? {
-            let entries = (at..).step_by(4).zip(&self.table);
-            writes.extend(entries.map(|(at, word)| Write::Memory32(at, *word)));
+        let (command, control) = (self.word16(COMMAND), self.word16(msix + 2));
+        if let Some(Table { region, offset, .. }) = self.msix_table()? {
+            // The table is written by the device itself.
+            config.write16(COMMAND, command | COMMAND_ON)?;
+            let bytes: Vec<u8> = self.table.iter().flat_map(|word| word.to_le_bytes()).collect();
+            machine.server.write_region(region, offset.into(), &bytes)?;
         }
-        writes.extend([select(msix), Write::Port16(DATA + 2, self.word16(msix + 2))]);
-        writes.push(Write::Port32(ADDRESS, saved));
-        Ok(qtest.write(&writes)?)
+        let mut config = Config { qmp: &mut machine.qmp, place };
+        config.write16(msix + 2, control)?;
+        config.write16(COMMAND, command)?;
+        machine.qmp.set_port(ADDRESS, saved, 'w')?;
+        Ok(true)
     }
 }
 
-/// Bus, slot and function of the vGPU in a machine.
-fn place(qmp: &mut Qmp) -> Result<(u8, u8, u8), PciError> {
+/// Reads the first 256 bytes of the configuration space.
+pub(super) fn read_config(server: &mut Client) -> Result<Vec<u8>, ClientError> {
+    server.read_config(0, 256)
+}
+
+/// Where the MSI-X table is.
+struct Table {
+    entries: usize,
+    /// In the machine's memory.
+    address: u64,
+    /// In the function: the BAR, and the place in it.
+    region: u32,
+    offset: u32,
+}
+
+/// Where a function is in a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    bus: u8,
+    slot: u8,
+    function: u8,
+    is_behind_bridge: bool,
+}
+
+/// The configuration space of a function in a machine whose processors stand still.
+struct Config<'a> {
+    qmp: &'a mut Qmp,
+    place: Place,
+}
+
+impl Config<'_> {
+    fn select(&mut self, at: u8) -> Result<(), QmpError> {
+        let Place { bus, slot, function, .. } = self.place;
+        let place = u32::from(bus) << 16 | u32::from(slot) << 11 | u32::from(function) << 8;
+        self.qmp.set_port(ADDRESS, 1 << 31 | place | u32::from(at & !3), 'w')
+    }
+
+    fn write32(&mut self, at: u8, value: u32) -> Result<(), QmpError> {
+        self.select(at)?;
+        self.qmp.set_port(DATA, value, 'w')
+    }
+
+    fn write16(&mut self, at: u8, value: u16) -> Result<(), QmpError> {
+        self.select(at)?;
+        self.qmp.set_port(DATA + u16::from(at & 2), value.into(), 'h')
+    }
+
+    fn write8(&mut self, at: u8, value: u8) -> Result<(), QmpError> {
+        self.select(at)?;
+        self.qmp.set_port(DATA + u16::from(at & 3), value.into(), 'b')
+    }
+}
+
+/// Where the vGPU is in a machine.
+fn place(qmp: &mut Qmp) -> Result<Place, PciError> {
     let said = qmp.ask("query-pci", json!({}))?;
     let mut found = Vec::new();
     for bus in said.as_array().into_iter().flatten() {
-        find(bus, &mut found);
+        find(bus, false, &mut found);
     }
     match found.as_slice() {
         [one] => Ok(*one),
@@ -153,20 +219,22 @@ fn place(qmp: &mut Qmp) -> Result<(u8, u8, u8), PciError> {
 }
 
 /// Looks for vGPUs on a bus and behind its bridges.
-fn find(bus: &Value, found: &mut Vec<(u8, u8, u8)>) {
+fn find(bus: &Value, is_behind_bridge: bool, found: &mut Vec<Place>) {
     use godwit_regs::guest::{PCI_DEVICE, PCI_VENDOR};
     for device in bus.get("devices").and_then(Value::as_array).into_iter().flatten() {
-        let number = |key: &str| device.get(key).and_then(Value::as_u64);
+        let number = |key: &str| {
+            let number = device.get(key).and_then(Value::as_u64);
+            number.and_then(|number| u8::try_from(number).ok()).unwrap_or(0)
+        };
         let id = |key: &str| device.get("id").and_then(|id| id.get(key)).and_then(Value::as_u64);
         let is_ours =
             id("vendor") == Some(PCI_VENDOR.into()) && id("device") == Some(PCI_DEVICE.into());
         if is_ours {
-            let place = ["bus", "slot", "function"]
-                .map(|key| number(key).and_then(|number| u8::try_from(number).ok()).unwrap_or(0));
-            found.push((place[0], place[1], place[2]));
+            let [bus, slot, function] = ["bus", "slot", "function"].map(number);
+            found.push(Place { bus, slot, function, is_behind_bridge });
         }
         if let Some(bridge) = device.get("pci_bridge") {
-            find(bridge, found);
+            find(bridge, true, found);
         }
     }
 }

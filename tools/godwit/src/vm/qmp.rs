@@ -185,6 +185,27 @@ impl Qmp {
         })
     }
 
+    /// Reads a port of 32 bits.
+    pub(super) fn port(&mut self, port: u16) -> Result<u32, QmpError> {
+        // `portl[0x0cf8] = 0x80000004`
+        let said = self.monitor(&format!("i /w {port:#x}"))?;
+        let value = said.trim().rsplit_once("= 0x").map(|(_, digits)| digits);
+        match value.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+            Some(value) => Ok(value),
+            None => Err(QmpError::Line { path: self.path.clone(), line: said }),
+        }
+    }
+
+    /// Writes a port, of the size that `x` has in GDB: `b`, `h` or `w`.
+    pub(super) fn set_port(&mut self, port: u16, value: u32, size: char) -> Result<(), QmpError> {
+        let said = self.monitor(&format!("o /{size} {port:#x} {value:#x}"))?;
+        // It says something only where it does not do it.
+        if said.trim().is_empty() {
+            return Ok(());
+        }
+        Err(QmpError::Line { path: self.path.clone(), line: said })
+    }
+
     /// What the monitor for people says.
     pub(super) fn monitor(&mut self, line: &str) -> Result<String, QmpError> {
         let said = self.ask("human-monitor-command", json!({ "command-line": line }))?;

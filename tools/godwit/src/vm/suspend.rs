@@ -6,7 +6,6 @@
 use super::VmError;
 use super::machine::{Machine, Sockets, await_completed, state};
 use super::pci::Function;
-use super::qtest::Qtest;
 use serde::Serialize;
 use serde_json::json;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -39,8 +38,6 @@ pub struct Resume {
     pub folder: PathBuf,
     /// The machine that waits for it, started as for a migration.
     pub to: Sockets,
-    /// Its test socket.
-    pub to_qtest: PathBuf,
 }
 
 /// A machine that was suspended.
@@ -126,7 +123,7 @@ fn write(machine: &mut Machine, folder: &Path) -> Result<(u64, u64), VmError> {
     machine.expect_status(&["running"])?;
     machine.expect_state(state::RUNNING, "RUNNING")?;
     machine.qmp.ask("stop", json!({}))?;
-    let function = Function::read(&mut machine.qmp, &mut machine.server)?;
+    let function = Function::read(machine)?;
     // Before QEMU saves the memory: the vGPU's server sends what it wrote there unseen.
     machine.server.set_state(state::STOP_COPY)?;
     let path = folder.join(VGPU);
@@ -191,7 +188,6 @@ pub fn resume(how: &Resume) -> Result<Resumed, VmError> {
     let path = how.folder.join(VGPU);
     let mut from = BufReader::new(File::open(&path).map_err(file(&path))?);
     let mut machine = Machine::connect(&how.to)?;
-    let mut qtest = Qtest::connect(&how.to_qtest)?;
     machine.expect_status(&["inmigrate"])?;
     machine.expect_state(state::RUNNING, "RUNNING")?;
     let mut told = false;
@@ -214,7 +210,7 @@ pub fn resume(how: &Resume) -> Result<Resumed, VmError> {
         let uri = format!("file:{}", saved.display());
         machine.qmp.ask("migrate-incoming", json!({ "uri": uri }))?;
         await_completed(&mut machine.qmp)?;
-        function.write(&mut machine.qmp, &mut qtest)?;
+        function.write(&mut machine, true)?;
         // On the disk before the machine runs.
         fs::rename(&fresh, &spent).map_err(file(&spent))?;
         let synced = File::open(&how.folder).and_then(|folder| folder.sync_all());

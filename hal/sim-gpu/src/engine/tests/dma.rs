@@ -332,22 +332,22 @@ fn pages_that_are_written_behind_the_machines_back_are_noted_until_they_are_take
     let (mut rig, memory) = ram_rig();
     rig.push(gfid(1), 0, &Entry::Release { at: bus(RAM), value: 1 });
     rig.run_idle(COPY, 0);
-    assert_eq!(rig.gpu.dma_take_unseen(gfid(1)), None, "nobody wanted to know");
+    assert_eq!(rig.gpu.dma_take_unseen(gfid(1), 8192), None, "nobody wanted to know");
     rig.gpu.dma_note_unseen(gfid(1), true);
     rig.poke(gfid(1), DATA, &pattern(5_000));
     rig.push(gfid(1), 0, &copy(fb(DATA), bus(RAM + 0x2ff0), 5_000));
     rig.push(gfid(1), 0, &Entry::Release { at: bus(RAM + 0x9000), value: 3 });
     rig.run_idle(COPY, 0);
-    let taken: Vec<_> = std::iter::from_fn(|| rig.gpu.dma_take_unseen(gfid(1))).collect();
-    let pages: Vec<u64> = taken.iter().map(|(iova, _)| iova - RAM).collect();
-    assert_eq!(pages, [0x2000, 0x3000, 0x4000, 0x9000]);
+    let taken: Vec<_> = std::iter::from_fn(|| rig.gpu.dma_take_unseen(gfid(1), 8192)).collect();
+    let runs: Vec<_> = taken.iter().map(|(iova, bytes)| (iova - RAM, bytes.len())).collect();
+    assert_eq!(runs, [(0x2000, 8192), (0x4000, 4096), (0x9000, 4096)]);
     for (iova, bytes) in taken {
-        let mut there = vec![0; 4096];
+        let mut there = vec![0; bytes.len()];
         memory.read(iova - RAM, &mut there).unwrap();
         assert!(bytes == there);
     }
     rig.push(gfid(1), 0, &Entry::Release { at: bus(RAM), value: 4 });
     rig.run_idle(COPY, 0);
     rig.gpu.dma_unmap(gfid(1), RAM, RAM_BYTES).unwrap();
-    assert_eq!(rig.gpu.dma_take_unseen(gfid(1)), None, "the page is in no window any more");
+    assert_eq!(rig.gpu.dma_take_unseen(gfid(1), 8192), None, "the page is in no window any more");
 }
