@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Time of the card that passes before others have their turn.
 const STEP_NS: u64 = 50_000;
 /// How long the card computes before its clients are heard again.
-const TURN: Duration = Duration::from_millis(1);
+const TURN: Duration = Duration::from_micros(150);
 /// How long the server sleeps at most: the card's firmware may be a program of its own.
 pub(crate) const SLEEP: Duration = Duration::from_millis(500);
 

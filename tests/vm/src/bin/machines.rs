@@ -69,11 +69,20 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Migrates a machine with a vGPU at work, and the same without the vGPU, in turn.
 fn bench(count: u32) -> Result<()> {
     let mut plain = Pair::without_device(&program()?)?;
-    let plainly: Result<Vec<f64>> = (0..count).map(|_| plain.migrate_plainly()).collect();
-    drop(plain);
-    let (with, without) = (median(moves(count)?), median(plainly?));
+    let mut pair = Pair::start(&program()?)?;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for number in 1..=count {
+        without.push(plain.migrate_plainly()?);
+        let moved = pair.migrate().with_context(|| format!("migration {number}"))?;
+        println!("{:.1} ms: {:.1?}", moved.pause_ms, moved.steps_ms);
+        with.push(moved.pause_ms);
+    }
+    drop((plain, pair));
+    println!("with a vGPU: {with:.1?} ms\nwithout: {without:.1?} ms");
+    let (with, without) = (median(with), median(without));
     println!(
         "pause with a vGPU {with:.1} ms, without {without:.1} ms: {:.2} times",
         with / without

@@ -18,7 +18,8 @@ use super::qmp::{Event, Migration, Qmp, QmpError};
 use godwit_server::{Client, ClientError};
 use godwit_shim::{Journal, MoveStage, Token};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,8 @@ pub struct Moved {
     pub pause_ms: f64,
     /// How long all of it took, in milliseconds.
     pub total_ms: f64,
+    /// How long each step took, in milliseconds. From [`Step::Stop`] on the guest stands still.
+    pub steps_ms: BTreeMap<Step, f64>,
     /// Bytes of the machine's memory that were sent.
     pub memory_bytes: u64,
     /// Bytes of the vGPU's state that were sent.
@@ -197,6 +200,29 @@ struct Moving<'a> {
     paused: Option<Instant>,
 }
 
+/// The steps so far, and when each began.
+struct Steps<'a> {
+    watch: &'a mut dyn Watch,
+    times: Vec<(Step, Instant)>,
+}
+
+impl Steps<'_> {
+    fn next(&mut self, step: Step) {
+        self.times.push((step, Instant::now()));
+        self.watch.step(step);
+    }
+
+    fn at(&self) -> Step {
+        self.times.last().map_or(Step::Connect, |(step, _)| *step)
+    }
+
+    fn times_ms(&self) -> BTreeMap<Step, f64> {
+        let ends = self.times.iter().skip(1).map(|(_, at)| *at).chain([Instant::now()]);
+        let times = self.times.iter().zip(ends);
+        times.map(|((step, at), end)| (*step, (end - *at).as_secs_f64() * 1e3)).collect()
+    }
+}
+
 impl NotMoved {
     /// Nothing was done.
     pub(super) fn at_once(why: VmError, token: &Token) -> Box<Self> {
@@ -234,20 +260,21 @@ pub(super) fn migrate_as(
     watch: &mut dyn Watch,
 ) -> Result<Moved, Box<NotMoved>> {
     let began = Instant::now();
-    let mut at = Step::Connect;
-    watch.step(at);
+    let mut steps = Steps { watch, times: Vec::new() };
+    steps.next(Step::Connect);
     let mut moving = Moving::connect(how).map_err(|why| NotMoved::at_once(why, &token))?;
-    match moving.forward(journal, token, &mut at, watch) {
+    match moving.forward(journal, token, &mut steps) {
         Ok(pause) => Ok(Moved {
             token: token.to_string(),
             pause_ms: pause.as_secs_f64() * 1e3,
             total_ms: began.elapsed().as_secs_f64() * 1e3,
+            steps_ms: steps.times_ms(),
             memory_bytes: moving.progress.memory_bytes,
             vgpu_bytes: moving.progress.vgpu_bytes,
             vgpu_stopped_bytes: moving.stopped_bytes,
         }),
         Err(why) => {
-            let (step, whose) = (at, moving.undo(journal, token));
+            let (step, whose) = (steps.at(), moving.undo(journal, token));
             Err(Box::new(NotMoved { step, why, whose, token: token.to_string() }))
         }
     }
@@ -270,34 +297,25 @@ impl<'a> Moving<'a> {
         &mut self,
         journal: &mut Journal,
         token: Token,
-        at: &mut Step,
-        watch: &mut dyn Watch,
+        steps: &mut Steps<'_>,
     ) -> Result<Duration, VmError> {
         journal.record(token, MoveStage::Offered)?;
-        let mut next = |step| {
-            *at = step;
-            watch.step(step);
-        };
-        next(Step::PreCopy);
+        steps.next(Step::PreCopy);
         self.pre_copy()?;
-        next(Step::Function);
+        steps.next(Step::Function);
         let early = Function::read(&mut self.from)?;
         let written = early.write(&mut self.to, false)?.then_some(early);
-        next(Step::Memory);
-        self.memory(&mut |progress| watch.progress(progress))?;
-        let mut next = |step| {
-            *at = step;
-            watch.step(step);
-        };
-        next(Step::Stop);
+        steps.next(Step::Memory);
+        self.memory(&mut |progress| steps.watch.progress(progress))?;
+        steps.next(Step::Stop);
         let function = self.stop()?;
-        next(Step::SwitchOver);
+        steps.next(Step::SwitchOver);
         self.switch_over()?;
-        next(Step::Restore);
+        steps.next(Step::Restore);
         if written.as_ref() != Some(&function) {
             function.write(&mut self.to, true)?;
         }
-        next(Step::Start);
+        steps.next(Step::Start);
         journal.record(token, MoveStage::Committed)?;
         self.done.committed = true;
         let started = self.to.server.set_state(state::RUNNING);
@@ -313,7 +331,7 @@ impl<'a> Moving<'a> {
         if let Ok(migration) = self.from.qmp.migration() {
             self.progress.memory_bytes = migration.transferred;
         }
-        watch.progress(&self.progress);
+        steps.watch.progress(&self.progress);
         self.leave_source();
         Ok(pause)
     }
@@ -324,11 +342,6 @@ impl<'a> Moving<'a> {
                 .map(|capability| json!({ "capability": capability, "state": true }));
             let arguments = json!({ "capabilities": capabilities });
             machine.qmp.ask("migrate-set-capabilities", arguments)?;
-        }
-        if let Some(most) = self.how.max_downtime {
-            let limit = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-            let arguments = json!({ "downtime-limit": limit });
-            self.from.qmp.ask("migrate-set-parameters", arguments)?;
         }
         self.done.saves = true;
         self.from.server.set_state(state::PRE_COPY)?;
@@ -341,6 +354,7 @@ impl<'a> Moving<'a> {
     fn memory(&mut self, tell: &mut dyn FnMut(&Progress)) -> Result<(), VmError> {
         let there = self.how.incoming_uri.as_ref().unwrap_or(&self.how.uri);
         self.to.qmp.ask("migrate-incoming", json!({ "uri": there }))?;
+        let mut limit = Limit::set(&mut self.from.qmp, self.how.max_downtime)?;
         self.done.sends = true;
         self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
         let stop = |event: &Event| (event.name == "STOP").then_some(event.at);
@@ -352,6 +366,7 @@ impl<'a> Moving<'a> {
             self.progress.memory_bytes = migration.transferred;
             self.progress.memory_left = migration.remaining;
             tell(&self.progress);
+            limit.look(&mut self.from.qmp, migration.passes)?;
             let is_still = Self::is_still(&migration)?;
             let most = if is_all && !is_still { LOOK } else { AT_ONCE };
             self.paused = self.from.qmp.event(most, stop)?;
@@ -485,6 +500,53 @@ impl<'a> Moving<'a> {
     }
 }
 
+/// For how long QEMU may let the guest stand still: short at first, for which it sends more of the
+/// memory before, and longer where that does not come to an end.
+#[derive(Debug)]
+struct Limit {
+    now_ms: u64,
+    most_ms: u64,
+    /// Passes over the memory after which it is longer.
+    passes: u64,
+}
+
+impl Limit {
+    /// What it is at first.
+    const FIRST_MS: u64 = 10;
+    /// Passes over the memory with each.
+    const PASSES: u64 = 4;
+
+    /// Up to what was asked for, or what QEMU has.
+    fn set(qmp: &mut Qmp, most: Option<Duration>) -> Result<Self, VmError> {
+        let most_ms = match most {
+            Some(most) => u64::try_from(most.as_millis()).unwrap_or(u64::MAX),
+            None => {
+                let set = qmp.ask("query-migrate-parameters", json!({}))?;
+                set.get("downtime-limit").and_then(Value::as_u64).unwrap_or(Self::FIRST_MS)
+            }
+        };
+        let now_ms = Self::FIRST_MS.min(most_ms);
+        let limit = Self { now_ms, most_ms, passes: Self::PASSES };
+        limit.tell(qmp)?;
+        Ok(limit)
+    }
+
+    fn tell(&self, qmp: &mut Qmp) -> Result<(), VmError> {
+        qmp.ask("migrate-set-parameters", json!({ "downtime-limit": self.now_ms }))?;
+        Ok(())
+    }
+
+    /// So many passes over the memory were made.
+    fn look(&mut self, qmp: &mut Qmp, passes: u64) -> Result<(), VmError> {
+        if passes > self.passes && self.now_ms < self.most_ms {
+            self.now_ms = self.most_ms.min(2 * self.now_ms);
+            self.passes = passes + Self::PASSES;
+            self.tell(qmp)?;
+        }
+        Ok(())
+    }
+}
+
 /// Lets QEMU send the rest of a machine, which stands still.
 fn switch_machine(from: &mut Qmp, to: &mut Qmp) -> Result<(), VmError> {
     from.ask("migrate-continue", json!({ "state": "pre-switchover" }))?;
@@ -492,8 +554,8 @@ fn switch_machine(from: &mut Qmp, to: &mut Qmp) -> Result<(), VmError> {
     await_completed(to)
 }
 
-/// Migrates a machine without a vGPU, as QEMU does by itself: to compare with. Returns how long its
-/// guest stood still. The machine at the source ends.
+/// Migrates a machine without a vGPU, as QEMU does by itself, but with the same limit of the pause: to
+/// compare with. Returns how long its guest stood still. The machine at the source ends.
 ///
 /// # Errors
 ///
@@ -509,10 +571,19 @@ pub fn migrate_plainly(
         qmp.ask("migrate-set-capabilities", json!({ "capabilities": capabilities }))?;
     }
     to.ask("migrate-incoming", json!({ "uri": uri }))?;
+    let mut limit = Limit::set(&mut from, None)?;
     from.ask("migrate", json!({ "uri": uri }))?;
-    let stopped =
-        from.event(Duration::from_secs(60), |event| (event.name == "STOP").then_some(event.at))?;
-    let paused = stopped.ok_or_else(|| VmError::Migration("the guest is not stopped".into()))?;
+    let stop = |event: &Event| (event.name == "STOP").then_some(event.at);
+    let paused = loop {
+        let migration = from.migration()?;
+        limit.look(&mut from, migration.passes)?;
+        if let Some(paused) = from.event(LOOK, stop)? {
+            break paused;
+        }
+        if migration.has_failed() || migration.status == "completed" {
+            return Err(VmError::Migration(migration.why));
+        }
+    };
     await_completed(&mut from)?;
     await_completed(&mut to)?;
     to.ask("cont", json!({}))?;

@@ -181,6 +181,7 @@ impl Qmp {
             why: text("error-desc"),
             transferred: count("transferred"),
             remaining: count("remaining"),
+            passes: count("dirty-sync-count"),
             downtime_ms: said.get("downtime").and_then(Value::as_u64),
         })
     }
@@ -222,6 +223,8 @@ pub(super) struct Migration {
     pub(super) transferred: u64,
     /// Bytes of memory that are left.
     pub(super) remaining: u64,
+    /// Passes over the memory so far.
+    pub(super) passes: u64,
     pub(super) downtime_ms: Option<u64>,
 }
 
