@@ -18,9 +18,10 @@ $b mount -t sysfs sys /sys
 $b mount -t devtmpfs dev /dev
 for module in /modules/*; do $b insmod $module; done
 mode=$($b sed -n 's/.*godwit.mode=\\([a-z]*\\).*/\\1/p' /proc/cmdline)
+round_ms=$($b sed -n 's/.*godwit.round_ms=\\([0-9]*\\).*/\\1/p' /proc/cmdline)
 echo ready: $mode
 [ $mode = idle ] && $b sleep 1000000
-/bin/godwit-vm-guest $mode
+/bin/godwit-vm-guest $mode $round_ms
 $b poweroff -f
 ";
 

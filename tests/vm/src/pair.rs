@@ -76,7 +76,7 @@ pub struct Pair {
     count: u32,
     /// The last round that was told of.
     last: u64,
-    with_device: bool,
+    mode: Mode,
     private_memory: bool,
 }
 
@@ -87,7 +87,7 @@ impl Pair {
     ///
     /// When something does not start.
     pub fn start(program: &Path) -> Result<Self> {
-        let mut pair = Self::without_machine(program, true)?;
+        let mut pair = Self::without_machine(program, Mode::Jobs)?;
         pair.boot()?;
         Ok(pair)
     }
@@ -98,24 +98,25 @@ impl Pair {
     ///
     /// When something does not start.
     pub fn with_private_memory(program: &Path) -> Result<Self> {
-        let mut pair = Self::without_machine(program, true)?;
+        let mut pair = Self::without_machine(program, Mode::Jobs)?;
         pair.private_memory = true;
         pair.boot()?;
         Ok(pair)
     }
 
-    /// The same with a machine that has no vGPU, and a guest that does nothing.
+    /// The same with a machine that has no vGPU, and whose guest does the same but for that, each
+    /// round in so many milliseconds.
     ///
     /// # Errors
     ///
     /// When something does not start.
-    pub fn without_device(program: &Path) -> Result<Self> {
-        let mut pair = Self::without_machine(program, false)?;
+    pub fn without_device(program: &Path, round_ms: u64) -> Result<Self> {
+        let mut pair = Self::without_machine(program, Mode::Work(round_ms))?;
         pair.boot()?;
         Ok(pair)
     }
 
-    fn without_machine(program: &Path, with_device: bool) -> Result<Self> {
+    fn without_machine(program: &Path, mode: Mode) -> Result<Self> {
         let env = VmEnv::find()?;
         let folder = tempfile::Builder::new().prefix("gw").tempdir()?;
         let site = |name: &str, place| {
@@ -126,7 +127,7 @@ impl Pair {
         let sites = [site("a", Place::Front)?, site("b", Place::Behind)?];
         let (at, vm, count, last) = (0, None, 0, 0);
         let private_memory = false;
-        Ok(Self { env, folder, sites, at, vm, count, last, with_device, private_memory })
+        Ok(Self { env, folder, sites, at, vm, count, last, mode, private_memory })
     }
 
     fn boot(&mut self) -> Result<()> {
@@ -134,9 +135,7 @@ impl Pair {
         let ready = |line: &str| line.contains("ready: ").then_some(());
         vm.await_line(BOOT, ready).with_context(|| self.sites[self.at].said())?;
         self.vm = Some(vm);
-        if self.with_device {
-            self.await_rounds(3)?;
-        }
+        self.await_rounds(3)?;
         Ok(())
     }
 
@@ -145,9 +144,9 @@ impl Pair {
         let options = VmOptions {
             name: format!("m{}", self.count),
             folder: self.folder.path().to_owned(),
-            device: self.with_device.then(|| self.sites[site].device()),
+            device: (self.mode == Mode::Jobs).then(|| self.sites[site].device()),
             incoming,
-            mode: if self.with_device { Mode::Jobs } else { Mode::Idle },
+            mode: self.mode,
             private_memory: self.private_memory,
         };
         Vm::start(&self.env, &options)
@@ -226,6 +225,27 @@ impl Pair {
             let said = [self.sites[0].said(), self.sites[1].said()].join("\n");
             anyhow::anyhow!("{error}\n{}\n{said}", to.said())
         })?;
+        self.arrive(to)?;
+        Ok(moved)
+    }
+
+    /// Migrates the machine without a vGPU by QEMU alone. Returns how long it stood still, in
+    /// milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// When it is not migrated, or something is wrong afterwards.
+    pub fn migrate_plainly(&mut self) -> Result<f64> {
+        let to = self.start_vm(1 - self.at, true)?;
+        let from = self.vm.as_ref().context("there is a machine")?;
+        let uri = format!("unix:{}", self.folder.path().join("ram").display());
+        let paused = godwit::vm::migrate_plainly(from.qmp(), to.qmp(), &uri)?;
+        self.arrive(to)?;
+        Ok(paused.as_secs_f64() * 1e3)
+    }
+
+    /// The machine has come to the other site.
+    fn arrive(&mut self, to: Vm) -> Result<()> {
         let mut from = self.vm.replace(to).context("there was a machine")?;
         self.at = 1 - self.at;
         from.await_end(ROUND)?;
@@ -234,23 +254,7 @@ impl Pair {
             self.last = self.last.max(round.round);
         }
         self.await_rounds(2)?;
-        Ok(moved)
-    }
-
-    /// Migrates the machine without a vGPU by QEMU alone. Returns how long it stood still, in
-    /// milliseconds, as QEMU has it.
-    ///
-    /// # Errors
-    ///
-    /// When it is not migrated.
-    pub fn migrate_plainly(&mut self) -> Result<f64> {
-        let to = self.start_vm(1 - self.at, true)?;
-        let from = self.vm.as_ref().context("there is a machine")?;
-        let uri = format!("unix:{}", self.folder.path().join("ram").display());
-        let paused = godwit::vm::migrate_plainly(from.qmp(), to.qmp(), &uri)?;
-        self.vm = Some(to);
-        self.at = 1 - self.at;
-        Ok(paused.as_secs_f64() * 1e3)
+        Ok(())
     }
 
     /// Begins to migrate the machine, and has something end at the destination at the beginning of

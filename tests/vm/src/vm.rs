@@ -26,16 +26,21 @@ pub enum Mode {
     Jobs,
     /// It measures the aperture, and the machine is switched off.
     Bench,
+    /// The computations and the memory of the rounds, for ever, each round in so many milliseconds.
+    /// It needs no vGPU.
+    Work(u64),
     /// Nothing, for ever. It needs no vGPU.
     Idle,
 }
 
 impl Mode {
-    fn name(self) -> &'static str {
+    /// What the guest's kernel is told.
+    fn options(self) -> String {
         match self {
-            Self::Jobs => "jobs",
-            Self::Bench => "bench",
-            Self::Idle => "idle",
+            Self::Jobs => "godwit.mode=jobs".to_owned(),
+            Self::Bench => "godwit.mode=bench".to_owned(),
+            Self::Work(round_ms) => format!("godwit.mode=work godwit.round_ms={round_ms}"),
+            Self::Idle => "godwit.mode=idle".to_owned(),
         }
     }
 }
@@ -148,7 +153,7 @@ impl Vm {
         }
         qemu.args(["-serial", "stdio", "-qmp", &socket(&qmp)]);
         qemu.arg("-kernel").arg(env.kernel()).arg("-initrd").arg(&archive);
-        let append = format!("console=ttyS0 quiet panic=-1 godwit.mode={}", options.mode.name());
+        let append = format!("console=ttyS0 quiet panic=-1 {}", options.mode.options());
         qemu.args(["-append", &append, "-no-reboot"]);
         if let Some(path) = &options.device {
             let device = json!({

@@ -14,8 +14,10 @@ mod completions;
 mod guest;
 mod linux;
 mod rounds;
+mod work;
 
 pub use bench::{Bench, bench};
 pub use guest::Guest;
 pub use linux::Linux;
 pub use rounds::{Round, Rounds};
+pub use work::Work;

@@ -27,9 +27,9 @@ const COPIES_AT: u64 = 26 << 20;
 /// Where the counter is in the aperture.
 const COUNTER_AT: u64 = 30 << 20;
 /// Copies of a round.
-const COPIES: u32 = 4;
-/// Bytes of the longest copy.
-const COPY_BYTES_MAX: u64 = 256 << 10;
+pub(crate) const COPIES: u32 = 4;
+/// Bytes of each.
+pub(crate) const COPY_BYTES: [u64; COPIES as usize] = [4, 4096, 65_540, 256 << 10];
 /// In the guest's memory: what is copied, and what comes back.
 const FROM_AT: u64 = 0;
 const BACK_AT: u64 = 1 << 20;
@@ -73,6 +73,22 @@ fn counter_register(device: &Device) -> u32 {
     channel_offset(last, ChannelRegister::RingLo)
 }
 
+/// The kernels of a round, with what each must come to, which is computed here.
+pub(crate) fn kernels(round: u64) -> [godwit_kernels::Job; 3] {
+    [
+        godwit_kernels::Job::sha256_chain(round, 64, 32, 24),
+        godwit_kernels::Job::matmul(round, 32, 8),
+        godwit_kernels::Job::histogram(round, 16 << 10, 64, 32, 2),
+    ]
+}
+
+/// What a copy of a round copies.
+pub(crate) fn copied_bytes(round: u64, number: u32) -> Vec<u8> {
+    let seed = round * u64::from(COPIES) + u64::from(number);
+    let byte_count = COPY_BYTES[number as usize % COPY_BYTES.len()];
+    (0..byte_count).map(|at| (at.wrapping_mul(31).wrapping_add(seed * 7)) as u8).collect()
+}
+
 impl Rounds {
     /// Finds out what the device is, and opens the channel for copies.
     ///
@@ -112,12 +128,7 @@ impl Rounds {
     pub fn round(&mut self, guest: &mut impl Guest) -> Result<Round> {
         self.last.round += 1;
         self.last.errors.clear();
-        let seed = self.last.round;
-        for job in [
-            godwit_kernels::Job::sha256_chain(seed, 64, 32, 24),
-            godwit_kernels::Job::matmul(seed, 32, 8),
-            godwit_kernels::Job::histogram(seed, 16 << 10, 64, 32, 2),
-        ] {
+        for job in kernels(self.last.round) {
             let name = job.name;
             if let Err(error) = self.kernel(guest, job) {
                 self.wrong(format!("{name}: {error:#}"));
@@ -172,10 +183,8 @@ impl Rounds {
 
     /// Copies from the guest's memory to the framebuffer and back, and compares.
     fn copy(&mut self, guest: &mut impl Guest, number: u32) -> Result<()> {
-        let seed = self.last.round * u64::from(COPIES) + u64::from(number);
-        let byte_count = [4, 4096, 65_540, COPY_BYTES_MAX][number as usize % 4];
-        let bytes: Vec<u8> =
-            (0..byte_count).map(|at| (at.wrapping_mul(31).wrapping_add(seed * 7)) as u8).collect();
+        let bytes = copied_bytes(self.last.round, number);
+        let byte_count = bytes.len() as u64;
         guest.dma_write(FROM_AT, &bytes)?;
         guest.dma_write(BACK_AT, &vec![0x5a; bytes.len()])?;
         let (there, bus) = (Address::fb(COPIES_AT), guest.bus());

@@ -10,7 +10,7 @@ use godwit_vm_env::VmEnv;
 use std::env::current_exe;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Migrates and suspends machines with vGPUs, and measures them.
 #[derive(Debug, Parser)]
@@ -43,6 +43,9 @@ enum What {
     },
 }
 
+/// Rounds by which it is known how long one takes.
+const PACE_ROUNDS: u32 = 20;
+
 fn program() -> Result<PathBuf> {
     let own = current_exe()?;
     Ok(own.parent().context("a folder")?.join("godwit-under-test"))
@@ -71,8 +74,12 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Migrates a machine with a vGPU at work, and the same without the vGPU, in turn.
 fn bench(count: u32) -> Result<()> {
-    let mut plain = Pair::without_device(&program()?)?;
     let mut pair = Pair::start(&program()?)?;
+    let began = Instant::now();
+    pair.await_rounds(PACE_ROUNDS)?;
+    let round_ms = began.elapsed().as_millis() as u64 / u64::from(PACE_ROUNDS);
+    let mut plain = Pair::without_device(&program()?, round_ms)?;
+    println!("a round of the guest takes {round_ms} ms");
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for number in 1..=count {
         without.push(plain.migrate_plainly()?);
