@@ -6,6 +6,11 @@
 //! | 8 | 4 | version of the file, 2 |
 //! | 12 | 4 | CRC-32C of the 12 bytes before |
 //! | 16 | 32 each | the entries |
+//! | then | | zeros: room for more |
+//!
+//! The room is made ahead, so that an entry is written in place: a file that grows is on the disk
+//! only with the file system's own journal, and that waits for what others have written. Who closes
+//! the file takes the room away.
 //!
 //! The last entry may be torn: it was never on the disk as a whole, so nothing has followed from
 //! it, and it is dropped. Damage anywhere else is damage to what others were told, and the file is
@@ -19,8 +24,8 @@ use super::entry::ENTRY_BYTES;
 use super::{ENTRIES_MAX, Journal, JournalEntry, JournalStorage, SPARE_MAX};
 use crc_fast::crc32_iscsi as crc32c;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"GDWTJRNL";
@@ -28,8 +33,11 @@ const VERSION: u32 = 2;
 /// The oldest that is read.
 const OLDEST: u32 = 1;
 const HEADER_BYTES: usize = 16;
-/// Longest file: what is kept, what is spare, and a torn entry.
-const FILE_BYTES_MAX: u64 = (HEADER_BYTES + (2 * ENTRIES_MAX + SPARE_MAX + 2) * ENTRY_BYTES) as u64;
+/// Bytes of room that are made at a time.
+const ROOM_BYTES: u64 = 4096;
+/// Longest file: what is kept, what is spare, a torn entry and room.
+const FILE_BYTES_MAX: u64 =
+    (HEADER_BYTES + (2 * ENTRIES_MAX + SPARE_MAX + 2) * ENTRY_BYTES) as u64 + ROOM_BYTES;
 
 /// Why a file is not taken for a journal.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +96,8 @@ pub struct JournalFile {
     file: File,
     /// Bytes that are known to be sound and on the disk.
     sound_bytes: u64,
+    /// Bytes with the room behind them, on the disk as well.
+    room_end: u64,
     /// What a failed append has left could not be taken away.
     broken: bool,
     /// The file was written anew, and it is not known to be on the disk under its name.
@@ -136,7 +146,8 @@ impl JournalFile {
         let bytes = read_bounded(&mut file, path)?;
         let mut stored = Vec::new();
         let (path, mut version) = (path.to_path_buf(), VERSION);
-        let mut journal = Self { path, file, sound_bytes: 0, broken: false, unnamed: false };
+        let (broken, unnamed) = (false, false);
+        let mut journal = Self { path, file, sound_bytes: 0, room_end: 0, broken, unnamed };
         if let Some((found, begun)) = begun(&bytes, &journal.path)? {
             version = found;
             stored = entries(begun, &journal.path)?;
@@ -151,25 +162,30 @@ impl JournalFile {
 
     /// Takes away what is torn, and writes the header where there is none.
     fn begin(&mut self) -> io::Result<()> {
-        self.file.set_len(self.sound_bytes)?;
-        self.file.seek(SeekFrom::End(0))?;
         if self.sound_bytes == 0 {
-            self.file.write_all(&header(VERSION))?;
+            self.file.set_len(0)?;
+            self.file.write_all_at(&header(VERSION), 0)?;
             self.sound_bytes = HEADER_BYTES as u64;
         }
-        self.file.sync_all()?;
+        self.make_room()?;
         sync_folder(&self.path)
     }
 
-    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.file.sync_data()
+    /// Has zeros behind the entries, and nothing behind them.
+    fn make_room(&mut self) -> io::Result<()> {
+        self.room_end = self.sound_bytes;
+        self.file.set_len(self.sound_bytes)?;
+        self.file.write_all_at(&[0; ROOM_BYTES as usize], self.sound_bytes)?;
+        self.file.sync_all()?;
+        self.room_end += ROOM_BYTES;
+        Ok(())
     }
 
-    /// Takes away what a failed append has left, so that it is nothing to whoever reads it.
-    fn take_back(&mut self) -> io::Result<()> {
-        self.file.set_len(self.sound_bytes)?;
-        self.file.seek(SeekFrom::Start(self.sound_bytes))?;
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.sound_bytes + bytes.len() as u64 > self.room_end {
+            self.make_room()?;
+        }
+        self.file.write_all_at(bytes, self.sound_bytes)?;
         self.file.sync_data()
     }
 
@@ -177,7 +193,7 @@ impl JournalFile {
     fn mend(&mut self) -> io::Result<()> {
         let doubt = |error| io::Error::other(format!("an earlier entry is in doubt: {error}"));
         if self.broken {
-            self.take_back().map_err(doubt)?;
+            self.make_room().map_err(doubt)?;
             self.broken = false;
         }
         if self.unnamed {
@@ -193,7 +209,8 @@ impl JournalStorage for JournalFile {
         self.mend()?;
         let bytes = entry.encode();
         if let Err(error) = self.append_bytes(&bytes) {
-            self.broken = self.take_back().is_err();
+            // What it has left is taken away, so that it is nothing to whoever reads it.
+            self.broken = self.make_room().is_err();
             return Err(error);
         }
         self.sound_bytes += bytes.len() as u64;
@@ -215,8 +232,19 @@ impl JournalStorage for JournalFile {
         file.as_file().try_lock()?;
         self.file = file.persist(&self.path).map_err(|error| error.error)?;
         self.sound_bytes = bytes.len() as u64;
+        self.room_end = self.sound_bytes;
         self.unnamed = true;
         self.mend()
+    }
+}
+
+impl Drop for JournalFile {
+    fn drop(&mut self) {
+        // A file that was refused has none, and is left as it is. Where it stays it is room for
+        // whoever opens the file next.
+        if self.room_end > self.sound_bytes {
+            let _ = self.file.set_len(self.sound_bytes);
+        }
     }
 }
 
@@ -256,7 +284,7 @@ fn begun<'a>(bytes: &'a [u8], path: &Path) -> Result<Option<(u32, &'a [u8])>, Jo
     if let Some(version) = (OLDEST..=VERSION).find(|version| *head == header(*version)) {
         return Ok(Some((version, rest)));
     }
-    if rest.is_empty() && torn {
+    if torn && rest.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
     let crc = u32::from_le_bytes([head[12], head[13], head[14], head[15]]);
@@ -269,6 +297,9 @@ fn begun<'a>(bytes: &'a [u8], path: &Path) -> Result<Option<(u32, &'a [u8])>, Jo
 
 /// The entries, without one at the end that is torn.
 fn entries(bytes: &[u8], path: &Path) -> Result<Vec<JournalEntry>, JournalFileError> {
+    // No entry begins with a zero, so one of zeros is room.
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let bytes = &bytes[..written.next_multiple_of(ENTRY_BYTES).min(bytes.len())];
     let (whole, _) = bytes.as_chunks::<ENTRY_BYTES>();
     // The last one is that which ends the file, whole or not.
     let last = bytes.len().div_ceil(ENTRY_BYTES).saturating_sub(1);
@@ -346,8 +377,8 @@ mod tests {
                 0..HEADER_BYTES => HEADER_BYTES,
                 _ => HEADER_BYTES + (whole + 1) * ENTRY_BYTES,
             };
-            // What was not written is missing, or is zeros.
-            for zeros in [0, end - length] {
+            // What was not written is missing, or is zeros; then there may be room.
+            for zeros in [0, end - length, end - length + 3 * ENTRY_BYTES] {
                 let mut torn = bytes[..length].to_vec();
                 torn.resize(length + zeros, 0);
                 fs::write(&path, &torn).unwrap();
@@ -360,6 +391,26 @@ mod tests {
                 assert_eq!(left, bytes[..sound], "{length} bytes: the rest is taken away");
             }
         }
+    }
+
+    #[test]
+    fn an_entry_is_written_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, sound) = written(folder.path());
+        let mut journal = Journal::open(&path).unwrap();
+        let bytes = fs::metadata(&path).unwrap().len();
+        assert_eq!(bytes, sound.len() as u64 + ROOM_BYTES);
+        for number in 3..40 {
+            journal.record(token(number), MoveStage::Offered).unwrap();
+        }
+        assert_eq!(fs::metadata(&path).unwrap().len(), bytes, "it has not grown");
+        // A process that is killed leaves the room.
+        let left = fs::read(&path).unwrap();
+        drop(journal);
+        fs::write(&path, &left).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().newest(&[4; 16]), Some(39));
+        let room = sound.len() + 37 * ENTRY_BYTES;
+        assert_eq!(fs::read(&path).unwrap(), left[..room], "who closes it takes the room away");
     }
 
     #[test]
