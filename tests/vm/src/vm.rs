@@ -4,6 +4,7 @@ use crate::initramfs::initramfs;
 use anyhow::{Context as _, Result, bail};
 use godwit_sys::die_with_parent;
 use godwit_vm_env::VmEnv;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 use std::fs;
@@ -218,6 +219,17 @@ impl Vm {
             thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// Has QEMU stand still, with all that is in it, or go on.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn freeze(&self, still: bool) -> Result<()> {
+        let signal = if still { Signal::STOP } else { Signal::CONT };
+        let id = Pid::from_child(&self.child);
+        kill_process(id, signal).with_context(|| format!("{}: {signal:?}", self.name))
     }
 
     /// Kills QEMU.

@@ -82,10 +82,16 @@ fn bench(count: u32) -> Result<()> {
     println!("a round of the guest takes {round_ms} ms");
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for number in 1..=count {
+        // Each has the processors to itself.
+        pair.vm()?.freeze(true)?;
         without.push(plain.migrate_plainly()?);
+        pair.vm()?.freeze(false)?;
+        plain.vm()?.freeze(true)?;
+        pair.await_rounds(2)?;
         let moved = pair.migrate().with_context(|| format!("migration {number}"))?;
         println!("{:.1} ms: {:.1?}", moved.pause_ms, moved.steps_ms);
         with.push(moved.pause_ms);
+        plain.vm()?.freeze(false)?;
     }
     drop((plain, pair));
     println!("with a vGPU: {with:.1?} ms\nwithout: {without:.1?} ms");

@@ -16,7 +16,7 @@ use super::machine::{Machine, Sockets, await_completed, copy_part, copy_state, s
 use super::pci::{Function, read_config};
 use super::qmp::{Event, Migration, Qmp, QmpError};
 use godwit_server::{Client, ClientError};
-use godwit_shim::{Journal, MoveStage, Token};
+use godwit_shim::{Journal, JournalError, MoveStage, Token};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -308,16 +308,14 @@ impl<'a> Moving<'a> {
         steps.next(Step::Memory);
         self.memory(&mut |progress| steps.watch.progress(progress))?;
         steps.next(Step::Stop);
-        let function = self.stop()?;
+        self.stop()?;
         steps.next(Step::SwitchOver);
-        self.switch_over()?;
+        let function = self.switch_over(journal, token)?;
         steps.next(Step::Restore);
         if written.as_ref() != Some(&function) {
             function.write(&mut self.to, true)?;
         }
         steps.next(Step::Start);
-        journal.record(token, MoveStage::Committed)?;
-        self.done.committed = true;
         let started = self.to.server.set_state(state::RUNNING);
         self.done.asked = !matches!(started, Err(ClientError::Unsent(_)));
         started?;
@@ -389,36 +387,42 @@ impl<'a> Moving<'a> {
     }
 
     /// Stops the vGPU. Its server sends pages of the guest's memory again that the vGPU has written
-    /// unseen, so this comes before QEMU sends the last of it. Returns the function, which the guest
-    /// cannot change any more.
-    fn stop(&mut self) -> Result<Function, VmError> {
-        let Machine { qmp, server } = &mut self.from;
-        let config = read_config(server)?;
-        let (stopped, function) = thread::scope(|scope| {
-            let stopped = scope.spawn(|| server.set_state(state::STOP_COPY));
-            let function = Function::with_table(config, qmp);
-            (stopped.join().unwrap_or(Err(ClientError::Other)), function)
-        });
-        stopped?;
-        self.check_downtime()?;
-        Ok(function?)
+    /// unseen, so this comes before QEMU sends the last of it.
+    fn stop(&mut self) -> Result<(), VmError> {
+        self.from.server.set_state(state::STOP_COPY)?;
+        self.check_downtime()
     }
 
-    /// QEMU and the vGPU's server send what is left, each on its way.
-    fn switch_over(&mut self) -> Result<(), VmError> {
+    /// QEMU and the vGPU's server send what is left, each on its way, and the machine is the
+    /// destination's. Returns the function, which the guest cannot change any more.
+    fn switch_over(&mut self, journal: &mut Journal, token: Token) -> Result<Function, VmError> {
+        let config = read_config(&mut self.from.server)?;
+        self.from.qmp.ask("migrate-continue", json!({ "state": "pre-switchover" }))?;
         let Self { from, to, .. } = self;
-        let (copied, switched) = thread::scope(|scope| {
+        let Machine { qmp, server } = from;
+        let (copied, sent) = thread::scope(|scope| {
             let copied = scope.spawn(|| {
-                let copied = copy_state(&mut from.server, &mut to.server)?;
+                let copied = copy_state(server, &mut to.server)?;
                 to.server.set_state(state::STOP)?;
                 Ok(copied)
             });
-            let switched = switch_machine(&mut from.qmp, &mut to.qmp);
-            (copied.join().unwrap_or(Err(ClientError::Other)), switched)
+            let sent = function_and_rest(config, qmp);
+            (copied.join().unwrap_or(Err(ClientError::Other)), sent)
         });
         self.stopped_bytes = copied?;
         self.progress.vgpu_bytes += self.stopped_bytes;
-        switched
+        let function = sent?;
+        // All of it is at the destination. While its QEMU looks at it, the disk may write.
+        let (committed, taken) = thread::scope(|scope| {
+            let committed = scope.spawn(|| journal.record(token, MoveStage::Committed));
+            let taken = await_completed(&mut to.qmp);
+            (committed.join(), taken)
+        });
+        let gone = || Err(JournalError::Storage(std::io::Error::other("its thread is gone")));
+        committed.unwrap_or_else(|_| gone())?;
+        self.done.committed = true;
+        taken?;
+        Ok(function)
     }
 
     /// Gives up where the bound cannot be kept any more.
@@ -547,11 +551,11 @@ impl Limit {
     }
 }
 
-/// Lets QEMU send the rest of a machine, which stands still.
-fn switch_machine(from: &mut Qmp, to: &mut Qmp) -> Result<(), VmError> {
-    from.ask("migrate-continue", json!({ "state": "pre-switchover" }))?;
-    await_completed(from)?;
-    await_completed(to)
+/// Reads the function while QEMU sends the rest of a machine.
+fn function_and_rest(config: Vec<u8>, qmp: &mut Qmp) -> Result<Function, VmError> {
+    let function = Function::with_table(config, qmp)?;
+    await_completed(qmp)?;
+    Ok(function)
 }
 
 /// Migrates a machine without a vGPU, as QEMU does by itself, but with the same limit of the pause: to
