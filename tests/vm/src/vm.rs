@@ -129,7 +129,6 @@ pub struct Vm {
     /// Lines of the console that were looked at.
     read: usize,
     qmp: PathBuf,
-    archive: PathBuf,
 }
 
 impl Vm {
@@ -141,8 +140,12 @@ impl Vm {
     pub fn start(env: &VmEnv, options: &VmOptions) -> Result<Self> {
         let VmOptions { name, folder, .. } = options;
         let file = |what: &str| folder.join(format!("{name}.{what}"));
-        let (qmp, archive) = (file("qmp"), file("initramfs"));
-        fs::write(&archive, initramfs(env)?)?;
+        let qmp = file("qmp");
+        // All machines of a folder have the same.
+        let archive = folder.join("initramfs");
+        if !archive.exists() {
+            fs::write(&archive, initramfs(env)?)?;
+        }
         let socket = |path: &Path| format!("unix:{},server=on,wait=off", path.display());
         let mut qemu = env.qemu();
         qemu.args(["-accel", "tcg", "-m", "256M", "-nodefaults", "-display", "none"]);
@@ -174,7 +177,7 @@ impl Vm {
         let console = Lines::of(child.stdout.take().context("a pipe")?);
         let said = Lines::of(child.stderr.take().context("a pipe")?);
         let name = name.clone();
-        let mut vm = Self { name, child, console, said, read: 0, qmp, archive };
+        let mut vm = Self { name, child, console, said, read: 0, qmp };
         vm.await_socket()?;
         Ok(vm)
     }
@@ -308,9 +311,7 @@ fn round_of(name: &str, line: &str) -> Result<Option<Round>> {
 impl Drop for Vm {
     fn drop(&mut self) {
         self.kill();
-        for path in [&self.qmp, &self.archive] {
-            let _ = fs::remove_file(path);
-        }
+        let _ = fs::remove_file(&self.qmp);
     }
 }
 
@@ -335,8 +336,8 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         let name = "machine".to_owned();
-        let (qmp, archive) = Default::default();
-        Vm { name, child, console, said, read: 0, qmp, archive }
+        let qmp = PathBuf::new();
+        Vm { name, child, console, said, read: 0, qmp }
     }
 
     fn round(number: u64, errors: &str, lost: u64) -> String {

@@ -18,6 +18,9 @@ pub(super) mod state {
 /// How long a migration may stay without an end once its guest stands still, or is saved.
 const SWITCH: Duration = Duration::from_secs(600);
 
+/// How long an event is waited for before QEMU is asked.
+pub(super) const ASK: Duration = Duration::from_millis(50);
+
 /// The sockets of a machine and of its vGPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sockets {
@@ -67,6 +70,11 @@ impl Machine {
 pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
     let end = Instant::now() + SWITCH;
     loop {
+        // Where events are not switched on, or the last one has gone by, it is asked.
+        let over = qmp.event(ASK, |event| event.migration(&["completed"]))?;
+        if over.is_some() {
+            return Ok(());
+        }
         let migration = qmp.migration()?;
         match migration.status.as_str() {
             "completed" => return Ok(()),
@@ -75,10 +83,7 @@ pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
                 let why = format!("it is `{status}` for {} s", SWITCH.as_secs());
                 return Err(VmError::Migration(why));
             }
-            _ => {
-                let soon = Duration::from_millis(5);
-                qmp.event(soon, |event| (event.name == "MIGRATION").then_some(()))?;
-            }
+            _ => {}
         }
     }
 }

@@ -12,7 +12,7 @@
 //! that `godwit resolve` can tell.
 
 use super::VmError;
-use super::machine::{Machine, Sockets, await_completed, copy_part, copy_state, state};
+use super::machine::{ASK, Machine, Sockets, await_completed, copy_part, copy_state, state};
 use super::pci::{Function, read_config};
 use super::qmp::{Event, Migration, Qmp, QmpError};
 use godwit_server::{Client, ClientError};
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the source is asked how far it is.
+/// How often it is looked what there is of the vGPU's state.
 const LOOK: Duration = Duration::from_millis(5);
 /// As short as a wait is.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -355,25 +355,31 @@ impl<'a> Moving<'a> {
         let mut limit = Limit::set(&mut self.from.qmp, self.how.max_downtime)?;
         self.done.sends = true;
         self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
-        let stop = |event: &Event| (event.name == "STOP").then_some(event.at);
+        let mut looked = Instant::now();
         while self.paused.is_none() {
             // Part by part, so that it is soon seen that the guest stands still.
             let (count, is_all) = copy_part(&mut self.from.server, &mut self.to.server)?;
             self.progress.vgpu_bytes += count;
-            let migration = self.from.qmp.migration()?;
-            self.progress.memory_bytes = migration.transferred;
-            self.progress.memory_left = migration.remaining;
-            tell(&self.progress);
-            limit.look(&mut self.from.qmp, migration.passes)?;
-            let is_still = Self::is_still(&migration)?;
-            let most = if is_all && !is_still { LOOK } else { AT_ONCE };
-            self.paused = self.from.qmp.event(most, stop)?;
-            if is_still {
-                self.paused = self.paused.or_else(|| Some(Instant::now()));
+            let most = if is_all { LOOK } else { AT_ONCE };
+            self.paused = self.from.qmp.event(most, Event::stop)?;
+            if self.paused.is_none() && looked.elapsed() > ASK {
+                looked = Instant::now();
+                let migration = self.from.qmp.migration()?;
+                self.progress.memory_bytes = migration.transferred;
+                self.progress.memory_left = migration.remaining;
+                tell(&self.progress);
+                limit.look(&mut self.from.qmp, migration.passes)?;
+                if Self::is_still(&migration)? {
+                    self.paused = self.from.qmp.event(AT_ONCE, Event::stop)?;
+                    self.paused = self.paused.or_else(|| Some(Instant::now()));
+                }
             }
         }
-        while !Self::is_still(&self.from.qmp.migration()?)? {
-            self.from.qmp.event(AT_ONCE, |event| (event.name == "MIGRATION").then_some(()))?;
+        let still = |event: &Event| event.migration(&["pre-switchover"]);
+        while self.from.qmp.event(ASK, still)?.is_none() {
+            if Self::is_still(&self.from.qmp.migration()?)? {
+                break;
+            }
         }
         Ok(())
     }
@@ -406,23 +412,22 @@ impl<'a> Moving<'a> {
                 to.server.set_state(state::STOP)?;
                 Ok(copied)
             });
-            let sent = function_and_rest(config, qmp);
+            let sent = await_completed(qmp);
             (copied.join().unwrap_or(Err(ClientError::Other)), sent)
         });
         self.stopped_bytes = copied?;
         self.progress.vgpu_bytes += self.stopped_bytes;
-        let function = sent?;
+        sent?;
         // All of it is at the destination. While its QEMU looks at it, the disk may write.
         let (committed, taken) = thread::scope(|scope| {
             let committed = scope.spawn(|| journal.record(token, MoveStage::Committed));
-            let taken = await_completed(&mut to.qmp);
+            let taken = function_and_rest(config, qmp, &mut to.qmp);
             (committed.join(), taken)
         });
         let gone = || Err(JournalError::Storage(std::io::Error::other("its thread is gone")));
         committed.unwrap_or_else(|_| gone())?;
         self.done.committed = true;
-        taken?;
-        Ok(function)
+        taken
     }
 
     /// Gives up where the bound cannot be kept any more.
@@ -551,10 +556,10 @@ impl Limit {
     }
 }
 
-/// Reads the function while QEMU sends the rest of a machine.
-fn function_and_rest(config: Vec<u8>, qmp: &mut Qmp) -> Result<Function, VmError> {
-    let function = Function::with_table(config, qmp)?;
-    await_completed(qmp)?;
+/// Reads the function at the source, which has nothing more to do, while QEMU takes the machine in.
+fn function_and_rest(config: Vec<u8>, from: &mut Qmp, to: &mut Qmp) -> Result<Function, VmError> {
+    let function = Function::with_table(config, from)?;
+    await_completed(to)?;
     Ok(function)
 }
 
@@ -577,11 +582,10 @@ pub fn migrate_plainly(
     to.ask("migrate-incoming", json!({ "uri": uri }))?;
     let mut limit = Limit::set(&mut from, None)?;
     from.ask("migrate", json!({ "uri": uri }))?;
-    let stop = |event: &Event| (event.name == "STOP").then_some(event.at);
     let paused = loop {
         let migration = from.migration()?;
         limit.look(&mut from, migration.passes)?;
-        if let Some(paused) = from.event(LOOK, stop)? {
+        if let Some(paused) = from.event(ASK, Event::stop)? {
             break paused;
         }
         if migration.has_failed() || migration.status == "completed" {

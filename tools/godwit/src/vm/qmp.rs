@@ -1,5 +1,8 @@
 //! QEMU's machine protocol: a line of JSON asks, lines of JSON answer, and events come in between.
 //! See `docs/interop/qmp-spec.rst` of QEMU.
+//!
+//! QEMU takes a command in byte by byte, for some 10 µs each. So where time counts events are waited
+//! for, and nothing is asked.
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -34,6 +37,20 @@ pub(super) enum QmpError {
 pub(super) struct Event {
     pub(super) name: String,
     pub(super) at: Instant,
+    /// What a migration has come to, if it tells of that.
+    pub(super) status: String,
+}
+
+impl Event {
+    /// When the guest was stopped, if it tells of that.
+    pub(super) fn stop(&self) -> Option<Instant> {
+        (self.name == "STOP").then_some(self.at)
+    }
+
+    /// What a migration has come to, if it is one of these.
+    pub(super) fn migration(&self, wanted: &[&str]) -> Option<()> {
+        (self.name == "MIGRATION" && wanted.contains(&self.status.as_str())).then_some(())
+    }
 }
 
 /// A connection to a QEMU.
@@ -112,12 +129,18 @@ impl Qmp {
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }
-        self.events.push_back(Event { name: name.to_owned(), at: Instant::now() });
+        let status = value.get("data").and_then(|data| data.get("status")).and_then(Value::as_str);
+        let (name, status) = (name.to_owned(), status.unwrap_or_default().to_owned());
+        self.events.push_back(Event { name, at: Instant::now(), status });
     }
 
     /// Has QEMU do something; returns what it says.
     pub(super) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
-        let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
+        let mut line = match arguments.as_object() {
+            Some(none) if none.is_empty() => json!({ "execute": command }),
+            _ => json!({ "execute": command, "arguments": arguments }),
+        }
+        .to_string();
         line.push('\n');
         let stream = self.reader.get_mut();
         let sent = match stream.write(line.as_bytes()) {
