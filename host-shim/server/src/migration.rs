@@ -178,7 +178,8 @@ impl Device {
                     all = false;
                     break;
                 }
-                let pages = host.card_mut().gpu_mut().dma_take_unseen(self.gfid, DATA_BYTES_MIN as usize);
+                let pages =
+                    host.card_mut().gpu_mut().dma_take_unseen(self.gfid, DATA_BYTES_MIN as usize);
                 let Some((iova, data)) = pages else { break };
                 self.send(&DmaAccess::Write { iova, data: &data }, Outstanding::Pages);
             }

@@ -229,17 +229,17 @@ impl Pair {
         Ok(moved)
     }
 
-    /// Migrates the machine without a vGPU by QEMU alone. Returns how long it stood still, in
-    /// milliseconds.
+    /// Migrates the machine without a vGPU by QEMU alone, with its own limit of the pause or with
+    /// ours. Returns how long it stood still, in milliseconds.
     ///
     /// # Errors
     ///
     /// When it is not migrated, or something is wrong afterwards.
-    pub fn migrate_plainly(&mut self) -> Result<f64> {
+    pub fn migrate_plainly(&mut self, is_short: bool) -> Result<f64> {
         let to = self.start_vm(1 - self.at, true)?;
         let from = self.vm.as_ref().context("there is a machine")?;
         let uri = format!("unix:{}", self.folder.path().join("ram").display());
-        let paused = godwit::vm::migrate_plainly(from.qmp(), to.qmp(), &uri)?;
+        let paused = godwit::vm::migrate_plainly(from.qmp(), to.qmp(), &uri, is_short)?;
         self.arrive(to)?;
         Ok(paused.as_secs_f64() * 1e3)
     }

@@ -160,7 +160,8 @@ impl Gpu {
             let Some(page) = pages.min() else { break };
             let iova = page * page_bytes;
             if let Some(first) = first
-                && (iova != first + bytes.len() as u64 || bytes.len() as u64 + page_bytes > most as u64)
+                && (iova != first + bytes.len() as u64
+                    || bytes.len() as u64 + page_bytes > most as u64)
             {
                 break;
             }

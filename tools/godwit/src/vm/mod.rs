@@ -1,18 +1,21 @@
 //! Virtual machines with vGPUs: live migration, and suspend and resume, with an unmodified QEMU.
 
+mod limit;
 mod machine;
 mod moving;
 mod options;
 mod pci;
+mod plain;
 mod qmp;
 mod record;
+mod steps;
 mod suspend;
 
 pub use machine::Sockets;
-pub use moving::{
-    Migrate, Moved, NotMoved, Progress, Step, Watch, Whose, migrate, migrate_plainly,
-};
+pub use moving::{Migrate, Moved, NotMoved, Whose, migrate};
+pub use plain::migrate_plainly;
 pub use record::migrate_recorded;
+pub use steps::{Progress, Step, Watch};
 pub use suspend::{Resume, Resumed, Suspend, Suspended, resume, suspend};
 
 pub(crate) use options::{MigrateOptions, ResumeOptions, SuspendOptions};

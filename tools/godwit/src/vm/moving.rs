@@ -12,13 +12,15 @@
 //! that `godwit resolve` can tell.
 
 use super::VmError;
+use super::limit::Limit;
 use super::machine::{ASK, Machine, Sockets, await_completed, copy_part, copy_state, state};
 use super::pci::{Function, read_config};
 use super::qmp::{Event, Migration, Qmp, QmpError};
+use super::steps::{Progress, Step, Steps, Watch};
 use godwit_server::{Client, ClientError};
 use godwit_shim::{Journal, JournalError, MoveStage, Token};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,75 +29,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(5);
 /// As short as a wait is.
 const AT_ONCE: Duration = Duration::from_millis(1);
-
-/// What a migration does, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// Both ends are reached, and are as they must be.
-    Connect,
-    /// The vGPU's framebuffer is sent while it runs.
-    PreCopy,
-    /// What QEMU keeps of the function is given to the destination.
-    Function,
-    /// The machine's memory is sent while it runs.
-    Memory,
-    /// The guest stands still, and the vGPU is stopped.
-    Stop,
-    /// QEMU sends the rest of the machine, and its server the rest of the vGPU.
-    SwitchOver,
-    /// The function is given to the destination again, if the guest has changed it since.
-    Restore,
-    /// The machine is the destination's, and runs there.
-    Start,
-}
-
-impl Step {
-    /// All of them, in order.
-    pub const ALL: [Self; 8] = [
-        Self::Connect,
-        Self::PreCopy,
-        Self::Function,
-        Self::Memory,
-        Self::Stop,
-        Self::SwitchOver,
-        Self::Restore,
-        Self::Start,
-    ];
-
-    /// What is done in it, for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::PreCopy => "vGPU, while it runs",
-            Self::Function => "function",
-            Self::Memory => "memory, while it runs",
-            Self::Stop => "stop",
-            Self::SwitchOver => "the rest of both",
-            Self::Restore => "function, again",
-            Self::Start => "start",
-        }
-    }
-}
-
-/// How far a migration is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes of the machine's memory that were sent.
-    pub memory_bytes: u64,
-    /// Bytes that are left of it.
-    pub memory_left: u64,
-    /// Bytes of the vGPU's state that were sent.
-    pub vgpu_bytes: u64,
-}
-
-/// Who is told how a migration goes.
-pub trait Watch {
-    /// A step begins.
-    fn step(&mut self, step: Step);
-    /// It has come so far.
-    fn progress(&mut self, progress: &Progress);
-}
 
 /// What is to be migrated, and how.
 #[derive(Clone, Debug)]
@@ -200,29 +133,6 @@ struct Moving<'a> {
     paused: Option<Instant>,
 }
 
-/// The steps so far, and when each began.
-struct Steps<'a> {
-    watch: &'a mut dyn Watch,
-    times: Vec<(Step, Instant)>,
-}
-
-impl Steps<'_> {
-    fn next(&mut self, step: Step) {
-        self.times.push((step, Instant::now()));
-        self.watch.step(step);
-    }
-
-    fn at(&self) -> Step {
-        self.times.last().map_or(Step::Connect, |(step, _)| *step)
-    }
-
-    fn times_ms(&self) -> BTreeMap<Step, f64> {
-        let ends = self.times.iter().skip(1).map(|(_, at)| *at).chain([Instant::now()]);
-        let times = self.times.iter().zip(ends);
-        times.map(|((step, at), end)| (*step, (end - *at).as_secs_f64() * 1e3)).collect()
-    }
-}
-
 impl NotMoved {
     /// Nothing was done.
     pub(super) fn at_once(why: VmError, token: &Token) -> Box<Self> {
@@ -260,7 +170,7 @@ pub(super) fn migrate_as(
     watch: &mut dyn Watch,
 ) -> Result<Moved, Box<NotMoved>> {
     let began = Instant::now();
-    let mut steps = Steps { watch, times: Vec::new() };
+    let mut steps = Steps::new(watch);
     steps.next(Step::Connect);
     let mut moving = Moving::connect(how).map_err(|why| NotMoved::at_once(why, &token))?;
     match moving.forward(journal, token, &mut steps) {
@@ -509,93 +419,9 @@ impl<'a> Moving<'a> {
     }
 }
 
-/// For how long QEMU may let the guest stand still: short at first, for which it sends more of the
-/// memory before, and longer where that does not come to an end.
-#[derive(Debug)]
-struct Limit {
-    now_ms: u64,
-    most_ms: u64,
-    /// Passes over the memory after which it is longer.
-    passes: u64,
-}
-
-impl Limit {
-    /// What it is at first.
-    const FIRST_MS: u64 = 10;
-    /// Passes over the memory with each.
-    const PASSES: u64 = 4;
-
-    /// Up to what was asked for, or what QEMU has.
-    fn set(qmp: &mut Qmp, most: Option<Duration>) -> Result<Self, VmError> {
-        let most_ms = match most {
-            Some(most) => u64::try_from(most.as_millis()).unwrap_or(u64::MAX),
-            None => {
-                let set = qmp.ask("query-migrate-parameters", json!({}))?;
-                set.get("downtime-limit").and_then(Value::as_u64).unwrap_or(Self::FIRST_MS)
-            }
-        };
-        let now_ms = Self::FIRST_MS.min(most_ms);
-        let limit = Self { now_ms, most_ms, passes: Self::PASSES };
-        limit.tell(qmp)?;
-        Ok(limit)
-    }
-
-    fn tell(&self, qmp: &mut Qmp) -> Result<(), VmError> {
-        qmp.ask("migrate-set-parameters", json!({ "downtime-limit": self.now_ms }))?;
-        Ok(())
-    }
-
-    /// So many passes over the memory were made.
-    fn look(&mut self, qmp: &mut Qmp, passes: u64) -> Result<(), VmError> {
-        if passes > self.passes && self.now_ms < self.most_ms {
-            self.now_ms = self.most_ms.min(2 * self.now_ms);
-            self.passes = passes + Self::PASSES;
-            self.tell(qmp)?;
-        }
-        Ok(())
-    }
-}
-
 /// Reads the function at the source, which has nothing more to do, while QEMU takes the machine in.
 fn function_and_rest(config: Vec<u8>, from: &mut Qmp, to: &mut Qmp) -> Result<Function, VmError> {
     let function = Function::with_table(config, from)?;
     await_completed(to)?;
     Ok(function)
-}
-
-/// Migrates a machine without a vGPU, as QEMU does by itself, but with the same limit of the pause: to
-/// compare with. Returns how long its guest stood still. The machine at the source ends.
-///
-/// # Errors
-///
-/// When it is not moved.
-pub fn migrate_plainly(
-    from: &std::path::Path,
-    to: &std::path::Path,
-    uri: &str,
-) -> Result<Duration, VmError> {
-    let (mut from, mut to) = (Qmp::connect(from)?, Qmp::connect(to)?);
-    for qmp in [&mut from, &mut to] {
-        let capabilities = json!([{ "capability": "events", "state": true }]);
-        qmp.ask("migrate-set-capabilities", json!({ "capabilities": capabilities }))?;
-    }
-    to.ask("migrate-incoming", json!({ "uri": uri }))?;
-    let mut limit = Limit::set(&mut from, None)?;
-    from.ask("migrate", json!({ "uri": uri }))?;
-    let paused = loop {
-        let migration = from.migration()?;
-        limit.look(&mut from, migration.passes)?;
-        if let Some(paused) = from.event(ASK, Event::stop)? {
-            break paused;
-        }
-        if migration.has_failed() || migration.status == "completed" {
-            return Err(VmError::Migration(migration.why));
-        }
-    };
-    await_completed(&mut from)?;
-    await_completed(&mut to)?;
-    to.ask("cont", json!({}))?;
-    let pause = paused.elapsed();
-    let _ = from.ask("quit", json!({}));
-    Ok(pause)
 }

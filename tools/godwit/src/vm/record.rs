@@ -2,8 +2,9 @@
 
 use super::VmError;
 use super::machine::{Machine, Sockets, state};
-use super::moving::{Migrate, Moved, NotMoved, Watch, Whose, migrate_as};
+use super::moving::{Migrate, Moved, NotMoved, Whose, migrate_as};
 use super::qmp::Qmp;
+use super::steps::Watch;
 use godwit_server::Client;
 use godwit_shim::{Journal, Token};
 use serde::{Deserialize, Serialize};
