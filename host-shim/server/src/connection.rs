@@ -5,8 +5,9 @@
 //! header claims.
 
 use crate::cut::Cut;
-use godwit_sys::{recv_with_fds, send_with_fds};
+use godwit_sys::{FDS_MAX, recv_with_fds, send_with_fds};
 use godwit_vfio_proto::{HEADER_BYTES, Header, Limits};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -76,6 +77,14 @@ impl Connection {
         !self.out.is_empty()
     }
 
+    /// Whether the peer has closed it, whatever it has said before.
+    pub(crate) fn is_closed(&self) -> bool {
+        let mut polled = [PollFd::new(&self.stream, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let known = poll(&mut polled, Some(&at_once)).is_ok();
+        known && polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
     /// The next message, if all of it is here.
     pub(crate) fn receive(&mut self) -> Result<Option<Message>, Cut> {
         let header = match self.header {
@@ -86,6 +95,10 @@ impl Connection {
                     match some(recv_with_fds(&self.stream, into, &mut self.fds))? {
                         Some(count) => self.head_bytes += count,
                         None => return Ok(None),
+                    }
+                    // Each part of a header may come with as many.
+                    if self.fds.len() > FDS_MAX {
+                        return Err(Cut::Descriptors);
                     }
                 }
                 let header = Header::parse(&self.head, &self.limits)?;

@@ -1,5 +1,6 @@
 //! Why a connection ends.
 
+use godwit_sys::FDS_MAX;
 use godwit_vfio_proto::WireError;
 use std::io;
 
@@ -15,6 +16,9 @@ pub(crate) enum Cut {
     /// What came is no message, so nothing after it can be understood.
     #[error("the peer breaks the protocol: {0}")]
     Protocol(#[from] WireError),
+    /// Descriptors that came with the parts of one header.
+    #[error("the peer sends more than {FDS_MAX} file descriptors with one message")]
+    Descriptors,
     /// The first message is another.
     #[error("the peer begins with command {0}, and not with VERSION")]
     NoVersion(u16),

@@ -14,15 +14,19 @@ use godwit_shim::Host;
 use godwit_shim::vfio::{MigrationDevice, MigrationState};
 use godwit_types::{Gfid, VECTOR_COUNT};
 use godwit_vfio_proto::{
-    Command, DeviceFlags, DeviceInfo, Header, IrqFlags, IrqInfo, MessageKind, RegionAccess, Reply,
-    Request, irq, region,
+    Command, DeviceFlags, DeviceInfo, Header, IrqFlags, IrqInfo, MessageKind, Reply, Request,
+    Writes, irq, region,
 };
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// Messages that are taken from a peer before others have their turn.
 const TURN_MESSAGES: usize = 64;
+/// Time that they may take, of the card's and of ours: then the last of them is the last.
+const TURN_CARD_NS: u64 = 50_000;
+const TURN: Duration = Duration::from_millis(1);
 
 /// Which of the two who may connect to a vGPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,15 +223,24 @@ impl Device {
 
     /// Takes what a peer has sent.
     fn serve(&mut self, host: &mut Host, who: Who) -> Result<(), Cut> {
+        let (began, began_ns) = (Instant::now(), host.now_ns());
         for _ in 0..TURN_MESSAGES {
+            if began.elapsed() > TURN || host.now_ns() - began_ns > TURN_CARD_NS {
+                break;
+            }
             let waits = self.stopping.as_ref().is_some_and(|stopping| stopping.who == who)
                 || (self.table.is_some() && who == Who::Manager);
             let Some(peer) = self.peer(who) else { return Ok(()) };
-            if !waits && let Some(message) = peer.waiting.pop_front() {
+            let is_due = !waits && !peer.connection.is_full();
+            if is_due && let Some(message) = peer.waiting.pop_front() {
                 self.take(host, who, message)?;
                 continue;
             }
             if !peer.is_heard() {
+                // Nobody reads that it goes, and the server would be woken by it all the time.
+                if peer.connection.is_closed() {
+                    return Err(Cut::Closed);
+                }
                 break;
             }
             let Some(message) = peer.connection.receive()? else { break };
@@ -318,9 +331,7 @@ impl Device {
                 now(Reply::RegionWritten(access))
             }
             Request::RegionWriteMulti(writes) => {
-                for (access, data) in writes.iter() {
-                    self.write_one(host, &access, data);
-                }
+                self.write_all(host, writes);
                 now(Reply::RegionsWritten(writes.count()))
             }
             Request::Reset => self.reset(host).and_then(|()| now(Reply::Done)),
@@ -336,10 +347,23 @@ impl Device {
         }
     }
 
-    /// One of several writes, of which each is on its own.
-    fn write_one(&mut self, host: &mut Host, access: &RegionAccess, data: &[u8]) {
-        if let Err(refusal) = self.region_write(host, access, data) {
-            self.note(format_args!("a write is refused: {refusal}"));
+    /// Several writes, of which each is on its own. What is refused is noted once, since there are
+    /// tens of thousands in one message.
+    fn write_all(&mut self, host: &mut Host, writes: Writes<'_>) {
+        let (mut count, mut first) = (0u32, None);
+        let before_ns = host.now_ns();
+        for (access, data) in writes.iter() {
+            // A reset takes the card's time. What comes right behind it is lost, as on a bus.
+            if host.now_ns() != before_ns {
+                count += 1;
+                first.get_or_insert_with(|| Refusal::new("the function is being reset"));
+            } else if let Err(refusal) = self.region_write(host, &access, data) {
+                count += 1;
+                first.get_or_insert(refusal);
+            }
+        }
+        if let Some(first) = first {
+            self.note(format_args!("{count} writes are refused, the first since {first}"));
         }
     }
 

@@ -156,7 +156,7 @@ impl ServedHost {
             let device = &served.device;
             let peers = [&device.machine, &device.manager];
             let waits = peers.iter().any(|peer| {
-                peer.as_ref().is_some_and(|peer| !peer.waiting.is_empty() && peer.is_heard())
+                peer.as_ref().is_some_and(|it| !it.waiting.is_empty() && !it.connection.is_full())
             });
             if waits && device.stopping.is_none() && device.table.is_none() {
                 return Some(Duration::ZERO);

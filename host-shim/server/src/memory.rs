@@ -8,13 +8,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Weak};
 
+/// Files that are mapped for a vGPU at a time: a machine has one for each of its memories. Each
+/// takes descriptors, of which all that are served together have few.
+const FILES_MAX: usize = 32;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Mappings(BTreeMap<(u64, u64), Weak<MemFile>>);
 
 impl Mappings {
     /// A mapping of all of a file, which has at least so many bytes. `None`: it is not one that can
-    /// be mapped without danger ([`MemFile::shared`]), and has to be reached over the socket.
+    /// be mapped without danger ([`MemFile::shared`]), or there are 32 already, and has to be
+    /// reached over the socket.
     pub(crate) fn map(&mut self, fd: OwnedFd, end: u64) -> Option<Arc<MemFile>> {
         let file = File::from(fd);
         let about = file.metadata().ok()?;
@@ -23,6 +28,9 @@ impl Mappings {
         let known = self.0.get(&key).and_then(Weak::upgrade);
         if let Some(mapping) = known.filter(|mapping| mapping.len() >= end) {
             return Some(mapping);
+        }
+        if self.0.len() >= FILES_MAX && !self.0.contains_key(&key) {
+            return None;
         }
         let mapping = Arc::new(MemFile::shared(file).ok().filter(|file| file.len() >= end)?);
         self.0.insert(key, Arc::downgrade(&mapping));

@@ -181,10 +181,11 @@ impl Device {
                 let pages =
                     host.card_mut().gpu_mut().dma_take_unseen(self.gfid, DATA_BYTES_MIN as usize);
                 let Some((iova, data)) = pages else { break };
-                self.send(&DmaAccess::Write { iova, data: &data }, Outstanding::Pages);
+                let what = Outstanding::Pages(iova, data.len() as u64);
+                self.send(&DmaAccess::Write { iova, data: &data }, what);
             }
         }
-        let pages = self.outstanding.values().any(|what| *what == Outstanding::Pages);
+        let pages = self.outstanding.values().any(|what| matches!(what, Outstanding::Pages(..)));
         let writes = host.card().gpu().dma_oldest_write(self.gfid).is_some();
         if all && !pages && !writes {
             // What was raised before it stopped is signalled before anybody hears that it has.

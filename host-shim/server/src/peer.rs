@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_secs(10);
 /// Commands that wait while another is under way, from which on no more are received.
 const WAITING_MAX: usize = 256;
+/// Descriptors that came with them, from which on the same holds.
+const WAITING_FDS_MAX: usize = 64;
+/// Bytes of them, likewise.
+const WAITING_BYTES_MAX: usize = 4 << 20;
 /// Data in one access that a peer must take: the pieces in which guest memory is read and written.
 pub(crate) const DATA_BYTES_MIN: u32 = 64 * 1024;
 
@@ -61,7 +65,13 @@ impl Peer {
 
     /// Whether it is to be listened to.
     pub(crate) fn is_heard(&self) -> bool {
-        !self.connection.is_full() && self.waiting.len() < WAITING_MAX
+        let sums = self.waiting.iter().fold((0, 0), |(bytes, fds), message| {
+            (bytes + message.body.len(), fds + message.fds.len())
+        });
+        let has_room = self.waiting.len() < WAITING_MAX
+            && sums.0 < WAITING_BYTES_MAX
+            && sums.1 < WAITING_FDS_MAX;
+        has_room && !self.connection.is_full()
     }
 
     /// Cuts off one that says nothing.

@@ -59,7 +59,8 @@ impl Device {
         if !self.may_send() {
             return Err(Refusal::with(Errno::BUSY, "the machine has much to answer already"));
         }
-        self.send(&DmaAccess::Write { iova: base + offset, data }, Outstanding::Table);
+        let iova = base + offset;
+        self.send(&DmaAccess::Write { iova, data }, Outstanding::Table(iova, count.into()));
         let (header, id, end) = (*header, self.last_id, Instant::now() + PATIENCE);
         self.table = Some(TableWrite { header, access, id, end });
         Ok(())

@@ -16,10 +16,10 @@ const OUTSTANDING_MAX: usize = 32;
 pub(crate) enum Outstanding {
     /// An access of the device, by its number there.
     Device(u64),
-    /// Pages that are sent again.
-    Pages,
-    /// The MSI-X table.
-    Table,
+    /// Pages that are sent again: so many bytes from here on.
+    Pages(u64, u64),
+    /// The MSI-X table, likewise.
+    Table(u64, u64),
 }
 
 impl Device {
@@ -116,10 +116,13 @@ impl Device {
                 });
                 host.card_mut().gpu_mut().dma_answer(self.gfid, id, bytes);
             }
-            (Outstanding::Table, reply) => self.table_answered(id, reply.is_some()),
-            (Outstanding::Pages, Some(_)) => {}
-            (Outstanding::Pages, None) => {
-                if let Some(stopping) = &mut self.stopping {
+            (Outstanding::Table(iova, count), reply) => {
+                self.table_answered(id, reply == Some(DmaReply::Written { iova, count }));
+            }
+            (Outstanding::Pages(iova, count), reply) => {
+                if reply != Some(DmaReply::Written { iova, count })
+                    && let Some(stopping) = &mut self.stopping
+                {
                     stopping.page_failed();
                 }
             }

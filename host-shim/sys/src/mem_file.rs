@@ -18,6 +18,9 @@ use vm_memory::{ByteValued, Bytes, FileOffset, MmapRegion, VolatileMemory};
 const VISIT_BYTES: u64 = 64 * 1024;
 const VISIT_OVERLAP_BYTES: u64 = 64;
 
+/// `HUGETLBFS_MAGIC` of Linux: what a file of large pages is in.
+const LARGE_PAGES: u32 = 0x9584_58f6;
+
 /// Memory in a file of its own (`memfd`), so that it can be given to another process, and
 /// sparse, so that a large one costs what is used. It holds zeros until it is written.
 ///
@@ -64,13 +67,19 @@ impl MemFile {
     /// # Errors
     ///
     /// When the file could be shortened under the mapping, since it is no memory file that is
-    /// sealed against that, as QEMU's `memory-backend-memfd` is; or it is empty, or the system
-    /// gives no mapping to read and write.
+    /// sealed against that, as QEMU's `memory-backend-memfd` is; or it is of large pages, of which
+    /// there may be none left when one is touched, which ends who touches it; or it is empty, or
+    /// the system gives no mapping to read and write.
     pub fn shared(file: File) -> io::Result<Self> {
         let seals = rustix::fs::fcntl_get_seals(&file)?;
         if !seals.contains(SealFlags::SHRINK) {
             let why = "the memory file is not sealed: whoever has it could shorten it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        // A reservation does not help: whoever has the file takes it back by a hole.
+        if rustix::fs::fstatfs(&file)?.f_type as u32 == LARGE_PAGES {
+            let why = "the memory file is of large pages: one that is touched may not be there";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let offset = FileOffset::new(file.try_clone()?, 0);

@@ -93,7 +93,7 @@ fn bench(count: u32) -> Result<()> {
         plain.vm()?.freeze(false)?;
         with.push(moved.pause_ms);
         println!(
-            "{number}: with a vGPU {:.1} ms ({:.1?}), without {:.1} ms, with the same limit {:.1} ms",
+            "{number}: with a vGPU {:.1} ms ({:.1?}), without {:.1} ms, with our limit {:.1} ms",
             moved.pause_ms,
             moved.steps_ms,
             without.last().unwrap_or(&f64::NAN),

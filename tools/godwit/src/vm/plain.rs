@@ -8,9 +8,9 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-/// Migrates a machine without a vGPU, as QEMU does by itself, with its own limit of the pause or with
-/// that of [`super::migrate`], which is short at first. Returns how long its guest stood still. The
-/// machine at the source ends.
+/// Migrates a machine without a vGPU, as QEMU does by itself, with its own limit of the pause or
+/// with that of [`super::migrate`], which is short at first. Returns how long its guest stood
+/// still. The machine at the source ends.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! QEMU's machine protocol: a line of JSON asks, lines of JSON answer, and events come in between.
 //! See `docs/interop/qmp-spec.rst` of QEMU.
 //!
-//! QEMU takes a command in byte by byte, for some 10 µs each. So where time counts events are waited
-//! for, and nothing is asked.
+//! QEMU takes a command in byte by byte, for some 10 µs each. So where time counts events are
+//! waited for, and nothing is asked.
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
