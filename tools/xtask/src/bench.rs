@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::command::{Cmd, passed_on};
+use crate::machines;
 use crate::prereq;
 use crate::workspace::Workspace;
 
@@ -24,6 +25,17 @@ pub(crate) enum Bench {
     /// A save to a pipe and a restore from one, beside memcpy and the pipe alone. Fails when a bar
     /// is missed.
     Save(SaveBench),
+    /// Virtual machines: the pause of one that is migrated with its vGPU beside one without it,
+    /// and the aperture beside memory, from the guest. Fails when a bar is missed.
+    Vm(VmBench),
+}
+
+/// How to measure virtual machines.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VmBench {
+    /// Migrations of each.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
 }
 
 /// How to measure saves and restores.
@@ -95,6 +107,10 @@ impl Bench {
             Self::Image(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
             Self::Sched(bench) => bench.run(workspace),
             Self::Downtime(bench) => Ok(passed_on(bench.command().status(workspace.root())?)),
+            Self::Vm(bench) => {
+                let args = ["bench".to_owned(), "--count".to_owned(), bench.count.to_string()];
+                machines::run(workspace, "release", &args)
+            }
         }
     }
 }

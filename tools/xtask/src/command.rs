@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) struct Cmd {
     program: String,
     args: Vec<String>,
-    envs: Vec<(&'static str, &'static str)>,
+    envs: Vec<(&'static str, String)>,
 }
 
 impl Cmd {
@@ -32,8 +32,8 @@ impl Cmd {
     }
 
     /// Sets one environment variable.
-    pub(crate) fn env(mut self, key: &'static str, value: &'static str) -> Self {
-        self.envs.push((key, value));
+    pub(crate) fn env(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.envs.push((key, value.into()));
         self
     }
 
@@ -41,7 +41,7 @@ impl Cmd {
     pub(crate) fn status(&self, dir: &Path) -> Result<ExitStatus> {
         Command::new(&self.program)
             .args(&self.args)
-            .envs(self.envs.iter().copied())
+            .envs(self.envs.iter().map(|(key, value)| (key, value)))
             .current_dir(dir)
             .status()
             .with_context(|| format!("cannot start `{self}`"))
@@ -60,7 +60,7 @@ impl Cmd {
     pub(crate) fn stdout(&self, dir: &Path) -> Result<String> {
         let output = Command::new(&self.program)
             .args(&self.args)
-            .envs(self.envs.iter().copied())
+            .envs(self.envs.iter().map(|(key, value)| (key, value)))
             .current_dir(dir)
             .stderr(Stdio::inherit())
             .output()

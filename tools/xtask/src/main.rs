@@ -8,8 +8,10 @@ mod cuts;
 mod demo;
 mod flips;
 mod golden;
+mod hostile;
 mod image;
 mod layers;
+mod machines;
 mod prereq;
 mod registers;
 mod resets;
@@ -30,7 +32,9 @@ use crate::bench::Bench;
 use crate::cuts::Cuts;
 use crate::flips::Flips;
 use crate::golden::Golden;
+use crate::hostile::Hostile;
 use crate::image::Image;
+use crate::machines::Machines;
 use crate::resets::Resets;
 use crate::seeds::Seeds;
 use crate::size::Size;
@@ -67,6 +71,10 @@ enum Task {
     Resets(Resets),
     /// Flips bits of state files, plain and sealed, each of which must be found.
     Flips(Flips),
+    /// Sends a vGPU's sockets messages by chance, which must harm their sender alone.
+    Hostile(Hostile),
+    /// Migrates, suspends and cuts off virtual machines with a vGPU.
+    Machines(Machines),
     /// Writes golden files that are missing: the bytes of what is frozen.
     Golden(Golden),
     /// Measures the firmware's images and holds them to `linker/budget.toml`.
@@ -106,6 +114,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Seeds(seeds) => return seeds.run(&workspace),
         Task::Resets(resets) => return resets.run(&workspace),
         Task::Flips(flips) => return flips.run(&workspace),
+        Task::Hostile(hostile) => return hostile.run(&workspace),
+        Task::Machines(machines) => return machines.run(&workspace),
         Task::Golden(golden) => return golden.run(&workspace),
         Task::Bench(bench) => return bench.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,

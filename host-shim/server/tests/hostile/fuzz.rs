@@ -9,7 +9,7 @@ use godwit_sys::new_eventfd;
 use godwit_vfio_proto::{Command, MessageKind, Request};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-/// Seeds of every run, unless one is given.
+/// Seeds of every run, unless others are given: `cargo xtask hostile` gives many.
 const SEEDS: [u64; 3] = [1, 2, 0x5eed];
 /// Messages of a seed, and those that are sent before the device has a turn.
 const MESSAGES: u64 = 20_000;
@@ -34,9 +34,10 @@ impl Drop for Told {
 }
 
 fn seeds() -> Vec<u64> {
-    match std::env::var("GODWIT_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => SEEDS.to_vec(),
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    match number("GODWIT_SEED") {
+        Some(first) => (first..first + number("GODWIT_SEEDS").unwrap_or(1)).collect(),
+        None => SEEDS.to_vec(),
     }
 }
 

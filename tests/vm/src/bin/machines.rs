@@ -2,11 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use godwit::vm::Step;
 use godwit_vm::{Cut, Mode, Pair, Site, Vm, VmOptions};
 use godwit_vm_env::VmEnv;
+use serde::Deserialize;
 use std::env::current_exe;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,25 @@ enum What {
         #[arg(long, default_value_t = 10)]
         count: u32,
     },
+}
+
+/// The bars: the pause beside that of the same machine without a vGPU, as QEMU migrates it by
+/// itself, and the aperture beside memory.
+const PAUSE_MOST: f64 = 1.5;
+const APERTURE_LEAST: f64 = 0.9;
+
+/// What the guest says of its memory.
+#[derive(Debug, Deserialize)]
+struct BenchLine {
+    bench: Speeds,
+}
+
+/// How fast the aperture is beside memory.
+#[derive(Debug, Deserialize)]
+struct Speeds {
+    read_ratio: f64,
+    write_ratio: f64,
+    copy_ratio: f64,
 }
 
 /// Rounds by which it is known how long one takes.
@@ -123,6 +143,12 @@ fn bench(count: u32) -> Result<()> {
         line.find("{\"bench\"").map(|at| line[at..].to_owned())
     })?;
     println!("the aperture beside ordinary memory: {line}");
+    let line: BenchLine = serde_json::from_str(&line)?;
+    let speeds = line.bench;
+    let ratios = [speeds.read_ratio, speeds.write_ratio, speeds.copy_ratio];
+    ensure!(with <= PAUSE_MOST * without, "MISSED: the pause is to be {PAUSE_MOST} times at most");
+    let slow = ratios.iter().any(|ratio| *ratio < APERTURE_LEAST);
+    ensure!(!slow, "MISSED: the aperture is to have {APERTURE_LEAST} of memory's speed at least");
     Ok(())
 }
 
