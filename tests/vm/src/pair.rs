@@ -5,7 +5,7 @@ use crate::site::{Place, Site};
 use crate::vm::{BOOT, Mode, Round, Vm, VmOptions};
 use anyhow::{Context as _, Result, bail, ensure};
 use godwit::vm::{
-    Migrate, Moved, NotMoved, Progress, Resume, Sockets, Step, Suspend, Watch, Whose, migrate,
+    Migrate, Moved, NotMoved, Progress, Resume, Sockets, Step, Suspend, VmError, Watch, Whose, migrate,
     resume, suspend,
 };
 use godwit_shim::Journal;
@@ -77,7 +77,7 @@ pub struct Pair {
     /// The last round that was told of.
     last: u64,
     mode: Mode,
-    private_memory: bool,
+    is_unusual: bool,
 }
 
 impl Pair {
@@ -92,14 +92,14 @@ impl Pair {
         Ok(pair)
     }
 
-    /// The same with a machine that does not share its memory.
+    /// The same with a machine that does not share its memory, and whose vGPU is behind a bridge.
     ///
     /// # Errors
     ///
     /// When something does not start.
-    pub fn with_private_memory(program: &Path) -> Result<Self> {
+    pub fn unusual(program: &Path) -> Result<Self> {
         let mut pair = Self::without_machine(program, Mode::Jobs)?;
-        pair.private_memory = true;
+        pair.is_unusual = true;
         pair.boot()?;
         Ok(pair)
     }
@@ -126,8 +126,8 @@ impl Pair {
         };
         let sites = [site("a", Place::Front)?, site("b", Place::Behind)?];
         let (at, vm, count, last) = (0, None, 0, 0);
-        let private_memory = false;
-        Ok(Self { env, folder, sites, at, vm, count, last, mode, private_memory })
+        let is_unusual = false;
+        Ok(Self { env, folder, sites, at, vm, count, last, mode, is_unusual })
     }
 
     fn boot(&mut self) -> Result<()> {
@@ -147,7 +147,7 @@ impl Pair {
             device: (self.mode == Mode::Jobs).then(|| self.sites[site].device()),
             incoming,
             mode: self.mode,
-            private_memory: self.private_memory,
+            is_unusual: self.is_unusual,
         };
         Vm::start(&self.env, &options)
     }
@@ -294,6 +294,30 @@ impl Pair {
             self.sites[there].restart()?;
         }
         self.await_rounds(2).with_context(|| failed.to_string())?;
+        Ok(())
+    }
+
+    /// Begins to migrate the machine, and takes longer in a step than its guest may stand still. The
+    /// guest goes on at the source.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, or it was migrated, or failed for something else.
+    pub fn migrate_slowly(&mut self, slow: Step) -> Result<()> {
+        let to = self.start_vm(1 - self.at, true)?;
+        let most = Duration::from_secs(2);
+        let plan = Migrate { max_downtime: Some(most), ..self.plan(&to)? };
+        let mut journal = self.journal()?;
+        let mut act = || std::thread::sleep(most);
+        match migrate(&plan, &mut journal, &mut AtStep { step: slow, act: &mut act }) {
+            Ok(moved) => bail!("it was migrated all the same: {moved:?}"),
+            Err(failed) => {
+                ensure!(matches!(failed.why, VmError::Downtime { .. }), "{failed}");
+                ensure!(failed.whose == Whose::Source, "{failed}");
+            }
+        }
+        drop(to);
+        self.await_rounds(2)?;
         Ok(())
     }
 

@@ -59,8 +59,9 @@ pub struct VmOptions {
     pub incoming: bool,
     /// What its guest does.
     pub mode: Mode,
-    /// Its memory is its own: the vGPU reaches it by messages alone.
-    pub private_memory: bool,
+    /// Its memory is its own, so that the vGPU reaches it by messages alone, and the vGPU is behind
+    /// a bridge.
+    pub is_unusual: bool,
 }
 
 /// A round of the guest's, as it prints it.
@@ -149,7 +150,7 @@ impl Vm {
         let socket = |path: &Path| format!("unix:{},server=on,wait=off", path.display());
         let mut qemu = env.qemu();
         qemu.args(["-accel", "tcg", "-m", "256M", "-nodefaults", "-display", "none"]);
-        if options.private_memory {
+        if options.is_unusual {
             qemu.args(["-machine", "q35"]);
         } else {
             let memory = "memory-backend-memfd,id=mem,size=256M,share=on";
@@ -160,11 +161,17 @@ impl Vm {
         let append = format!("console=ttyS0 quiet panic=-1 {}", options.mode.options());
         qemu.args(["-append", &append, "-no-reboot"]);
         if let Some(path) = &options.device {
+            let (bus, addr) = if options.is_unusual {
+                qemu.args(["-device", "pcie-root-port,id=port,bus=pcie.0,addr=04.0"]);
+                ("port", "00.0")
+            } else {
+                ("pcie.0", "05.0")
+            };
             let device = json!({
                 "driver": "vfio-user-pci",
                 "socket": { "type": "unix", "path": path },
-                "bus": "pcie.0",
-                "addr": "05.0",
+                "bus": bus,
+                "addr": addr,
             });
             qemu.args(["-device", &device.to_string()]);
         }

@@ -16,7 +16,7 @@ fn machine(folder: &Path, mode: Mode) -> Vm {
         device: None,
         incoming: false,
         mode,
-        private_memory: false,
+        is_unusual: false,
     };
     Vm::start(&env, &options).unwrap()
 }

@@ -31,6 +31,9 @@ fn a_machine_is_migrated_there_and_back_and_runs_on_where_that_fails() -> Result
     for (step, cut) in Step::ALL.into_iter().zip(Cut::ALL.into_iter().cycle()) {
         pair.migrate_cut(step, cut).map_err(|error| error.context(format!("{step:?} {cut:?}")))?;
     }
+    for slow in [Step::Stop, Step::SwitchOver] {
+        pair.migrate_slowly(slow).map_err(|error| error.context(format!("{slow:?}")))?;
+    }
     pair.migrate()?;
     Ok(())
 }
@@ -67,9 +70,9 @@ fn where_nothing_is_heard_of_the_start_one_machine_runs_and_resolve_says_which()
 }
 
 #[test]
-fn a_machine_whose_memory_is_its_own_is_reached_by_messages() -> Result<()> {
+fn a_machine_that_shares_no_memory_and_has_its_vgpu_behind_a_bridge_is_migrated() -> Result<()> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut pair = Pair::with_private_memory(program())?;
+    let mut pair = Pair::unusual(program())?;
     pair.await_rounds(3)?;
     pair.migrate()?;
     Ok(())

@@ -136,7 +136,7 @@ fn bench(count: u32) -> Result<()> {
         device: Some(site.device()),
         incoming: false,
         mode: Mode::Bench,
-        private_memory: false,
+        is_unusual: false,
     };
     let mut vm = Vm::start(&VmEnv::find()?, &options)?;
     let line = vm.await_line(Duration::from_secs(120), |line| {

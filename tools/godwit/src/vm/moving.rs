@@ -328,6 +328,8 @@ impl<'a> Moving<'a> {
         self.stopped_bytes = copied?;
         self.progress.vgpu_bytes += self.stopped_bytes;
         sent?;
+        self.check_downtime()?;
+        let Self { from: Machine { qmp, .. }, to, .. } = self;
         // All of it is at the destination. While its QEMU looks at it, the disk may write.
         let (committed, taken) = thread::scope(|scope| {
             let committed = scope.spawn(|| journal.record(token, MoveStage::Committed));
