@@ -33,6 +33,8 @@ pub(crate) struct Stopping {
     /// Pages that were written through mappings are sent again.
     resends: bool,
     has_failed: bool,
+    /// There was a machine when it began.
+    had_machine: bool,
 }
 
 impl Stopping {
@@ -146,7 +148,8 @@ impl Device {
         let resends = now == MigrationState::StopCopy && was != now;
         if resends || (was.runs() && !now.runs()) {
             let (header, end) = (*header, Instant::now() + PATIENCE);
-            let stopping = Stopping { who, header, call, end, resends, has_failed: false };
+            let (has_failed, had_machine) = (false, self.machine.is_some());
+            let stopping = Stopping { who, header, call, end, resends, has_failed, had_machine };
             self.stopping = Some(stopping);
             return Ok(Answer::Later);
         }
@@ -159,12 +162,18 @@ impl Device {
         let Some(stopping) = &self.stopping else { return };
         let (resends, has_failed) = (stopping.resends, stopping.has_failed);
         let is_late = stopping.left().is_zero();
-        if self.machine.is_none() {
+        let is_gone = self.machine.is_none();
+        if is_gone && !(resends && stopping.had_machine) {
             // Whose memory it was is gone.
             return self.finish_stopping();
         }
-        if has_failed || is_late {
-            let errno = if has_failed { Errno::IO } else { Errno::TIMEDOUT };
+        if has_failed || is_late || is_gone {
+            let errno = match (is_gone, has_failed) {
+                // It may live on without the device, and without what that has written.
+                (true, _) => Errno::NOTCONN,
+                (false, true) => Errno::IO,
+                (false, false) => Errno::TIMEDOUT,
+            };
             // A state without what the machine did not take is of no use: it is not read.
             if let Err(error) = self.leave_stop_copy(host) {
                 self.note(format_args!("the vGPU cannot leave STOP_COPY: {error}"));

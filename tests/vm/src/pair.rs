@@ -5,8 +5,8 @@ use crate::site::{Place, Site};
 use crate::vm::{BOOT, Mode, Round, Vm, VmOptions};
 use anyhow::{Context as _, Result, bail, ensure};
 use godwit::vm::{
-    Migrate, Moved, NotMoved, Progress, Resume, Sockets, Step, Suspend, VmError, Watch, Whose, migrate,
-    resume, suspend,
+    Migrate, Moved, NotMoved, Progress, Resume, Sockets, Step, Suspend, VmError, Watch, Whose,
+    migrate, resume, suspend,
 };
 use godwit_shim::Journal;
 use godwit_vm_env::VmEnv;

@@ -128,7 +128,9 @@ impl Bench {
     }
 
     /// The client goes, and the device has seen it.
-    pub(crate) fn leave(&mut self, link: Link) {
+    pub(crate) fn leave(&mut self, mut link: Link) {
+        // It may have been cut off, and not have seen it.
+        link.hear();
         let (was_cut, before) = (link.is_cut, self.cuts.len());
         drop(link);
         for _ in 0..TURNS_MAX {

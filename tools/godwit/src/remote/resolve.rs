@@ -1,7 +1,7 @@
 //! `godwit resolve`.
 
 use super::{Failure, Shown, journal_file, kept_file};
-use crate::vm::Record;
+use crate::vm::{Record, VmError};
 use clap::{Args, ValueEnum};
 use godwit_shim::{Decision, Journal, MoveStage, Refusal, Side, Token};
 use std::fs;
@@ -27,6 +27,10 @@ pub(crate) struct ResolveOptions {
     /// Whose the vGPU is from now on.
     #[arg(requires = "token")]
     whose: Option<Whose>,
+    /// A virtual machine: it has surely ended at the destination (run-here), or what is left of it
+    /// at the source is of no use (gone), though that cannot be seen from here.
+    #[arg(long, requires = "token")]
+    force: bool,
 }
 
 impl ResolveOptions {
@@ -75,13 +79,34 @@ impl ResolveOptions {
         whose: Whose,
         machine: &Record,
     ) -> Result<Shown, Failure> {
+        let failed = |error: VmError| Failure::Refused(format!("move {token}: {error}"));
+        let stage = journal.stage(Side::Source, &token);
+        // Looked at before it is decided, since a decision stays.
         let decision = match whose {
-            Whose::RunHere => Decision::RunHere,
-            Whose::Gone => Decision::Gone,
+            Whose::RunHere => {
+                if stage == Some(MoveStage::Done) {
+                    let why = "it is done: the machine is the destination's, and would run twice";
+                    return Err(failed(VmError::Unfit(why.to_owned())));
+                }
+                machine.end_at_destination(self.force).map_err(failed)?;
+                Decision::RunHere
+            }
+            Whose::Gone => {
+                machine.runs_at_destination(self.force).map_err(failed)?;
+                Decision::Gone
+            }
         };
         // One that was not finished the first time is finished now.
         let stage = match journal.resolve(Side::Source, &token, decision) {
             Ok(stage) => stage,
+            // Whoever migrated it has ended, and nobody else brings it back.
+            Err(Refusal::NotNeeded { stage: MoveStage::Offered, .. })
+                if whose == Whose::RunHere =>
+            {
+                let aborted = journal.record(token, MoveStage::Aborted);
+                aborted.map_err(|error| Failure::Refused(error.to_string()))?;
+                MoveStage::Aborted
+            }
             Err(Refusal::Over { stage, .. })
                 if (stage == MoveStage::Aborted) == (whose == Whose::RunHere) =>
             {

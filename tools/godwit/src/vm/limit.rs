@@ -2,15 +2,17 @@
 
 use super::VmError;
 use super::qmp::Qmp;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
-/// See the module. It is short at first, for which it sends more of the
-/// memory before, and longer where that does not come to an end.
+/// See the module. It is short at first, for which it sends more of the memory before, and longer
+/// where that does not come to an end.
 #[derive(Debug)]
 pub(super) struct Limit {
     now_ms: u64,
     most_ms: u64,
+    /// It was asked for: where it cannot be kept, nothing is migrated.
+    is_asked: bool,
     /// Passes over the memory after which it is longer.
     passes: u64,
 }
@@ -21,17 +23,19 @@ impl Limit {
     /// Passes over the memory with each.
     const PASSES: u64 = 4;
 
+    /// Passes with the longest that was asked for.
+    const LAST_PASSES: u64 = 60;
+
     /// Up to what was asked for, or what QEMU has.
-    pub(super) fn set(qmp: &mut Qmp, most: Option<Duration>) -> Result<Self, VmError> {
-        let most_ms = match most {
-            Some(most) => u64::try_from(most.as_millis()).unwrap_or(u64::MAX),
-            None => {
-                let set = qmp.ask("query-migrate-parameters", json!({}))?;
-                set.get("downtime-limit").and_then(Value::as_u64).unwrap_or(Self::FIRST_MS)
-            }
-        };
-        let now_ms = Self::FIRST_MS.min(most_ms);
-        let limit = Self { now_ms, most_ms, passes: Self::PASSES };
+    pub(super) fn set(
+        qmp: &mut Qmp,
+        asked: Option<Duration>,
+        own_ms: Option<u64>,
+    ) -> Result<Self, VmError> {
+        let asked_ms = asked.map(|most| u64::try_from(most.as_millis()).unwrap_or(u64::MAX));
+        let most_ms = asked_ms.or(own_ms).unwrap_or(Self::FIRST_MS);
+        let (now_ms, is_asked) = (Self::FIRST_MS.min(most_ms), asked.is_some());
+        let limit = Self { now_ms, most_ms, is_asked, passes: Self::PASSES };
         limit.tell(qmp)?;
         Ok(limit)
     }
@@ -47,6 +51,13 @@ impl Limit {
             self.now_ms = self.most_ms.min(2 * self.now_ms);
             self.passes = passes + Self::PASSES;
             self.tell(qmp)?;
+        } else if self.is_asked && passes > self.passes + Self::LAST_PASSES {
+            let why = format!(
+                "after {passes} passes over the memory the guest would still stand still for more \
+                 than {} ms",
+                self.most_ms
+            );
+            return Err(VmError::Migration(why));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::VmError;
 use super::qmp::Qmp;
 use godwit_server::{Client, ClientError};
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ const SWITCH: Duration = Duration::from_secs(600);
 
 /// How long an event is waited for before QEMU is asked.
 pub(super) const ASK: Duration = Duration::from_millis(50);
+
+/// How soon QEMU is asked again for what it has refused.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// The sockets of a machine and of its vGPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,30 @@ impl Machine {
         )))
     }
 
+    /// Lets the guest run on here, whatever a migration has come to: its vGPU first.
+    pub(super) fn run_on(&mut self, saves: bool, sends: bool) -> Result<(), VmError> {
+        let vgpu = if saves { self.server.set_state(state::RUNNING) } else { Ok(()) };
+        if sends {
+            // One that has failed or is complete cannot be cancelled any more, and need not be.
+            let _ = self.qmp.ask("migrate_cancel", json!({}));
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.qmp.status()?.as_str() {
+                "running" => break,
+                _ if Instant::now() > end => self.expect_status(&["running"])?,
+                // It runs on by itself where it was cancelled in time.
+                "finish-migrate" => {}
+                _ => {
+                    // In the middle of a cancellation it may be refused: then it is asked again.
+                    let _ = self.qmp.ask("cont", json!({}));
+                }
+            }
+            self.qmp.event(AGAIN, |event| (event.name == "RESUME").then_some(()))?;
+        }
+        Ok(vgpu?)
+    }
+
     /// The machine must do something.
     pub(super) fn expect_status(&mut self, wanted: &[&str]) -> Result<(), VmError> {
         let found = self.qmp.status()?;
@@ -66,12 +94,14 @@ impl Machine {
     }
 }
 
-/// Waits until a migration of a machine is complete.
-pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
-    let end = Instant::now() + SWITCH;
+/// Waits until a migration of a machine is complete, until then at most.
+pub(super) fn await_completed(qmp: &mut Qmp, end: Option<Instant>) -> Result<(), VmError> {
+    let began = Instant::now();
+    let end = end.map_or(began + SWITCH, |end| end.min(began + SWITCH));
     loop {
         // Where events are not switched on, or the last one has gone by, it is asked.
-        let over = qmp.event(ASK, |event| event.migration(&["completed"]))?;
+        let most = ASK.min(end.saturating_duration_since(Instant::now()));
+        let over = qmp.event(most, |event| event.migration(&["completed"]))?;
         if over.is_some() {
             return Ok(());
         }
@@ -80,7 +110,7 @@ pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
             "completed" => return Ok(()),
             _ if migration.has_failed() => return Err(VmError::Migration(migration.why)),
             status if Instant::now() > end => {
-                let why = format!("it is `{status}` for {} s", SWITCH.as_secs());
+                let why = format!("it is `{status}` after {:.0?}", began.elapsed());
                 return Err(VmError::Migration(why));
             }
             _ => {}
@@ -90,7 +120,7 @@ pub(super) fn await_completed(qmp: &mut Qmp) -> Result<(), VmError> {
 
 /// Copies a part of a vGPU's state. Returns how many bytes, and whether that is all for now.
 pub(super) fn copy_part(from: &mut Client, to: &mut Client) -> Result<(u64, bool), ClientError> {
-    let most = from.data_bytes();
+    let most = from.data_bytes().min(to.data_bytes());
     let data = from.read_state(most)?;
     to.write_state(&data)?;
     Ok((data.len() as u64, data.len() < most as usize))

@@ -4,15 +4,18 @@ mod limit;
 mod machine;
 mod moving;
 mod options;
+mod outcome;
 mod pci;
 mod plain;
 mod qmp;
 mod record;
+mod settings;
 mod steps;
 mod suspend;
 
 pub use machine::Sockets;
-pub use moving::{Migrate, Moved, NotMoved, Whose, migrate};
+pub use moving::{Migrate, migrate};
+pub use outcome::{Moved, NotMoved, Whose};
 pub use plain::migrate_plainly;
 pub use record::migrate_recorded;
 pub use steps::{Progress, Step, Watch};
@@ -56,6 +59,17 @@ pub enum VmError {
         most: Duration,
         /// How long it does.
         so_far: Duration,
+    },
+    /// Somebody has given it up.
+    #[error("it was given up")]
+    GivenUp,
+    /// It has failed, and so has bringing back what was there.
+    #[error("{why}; and the machine stands still: {then}")]
+    Still {
+        /// Why it has failed.
+        why: Box<VmError>,
+        /// Why the machine does not run on.
+        then: Box<VmError>,
     },
     /// The journal.
     #[error(transparent)]

@@ -14,19 +14,23 @@
 use super::VmError;
 use super::limit::Limit;
 use super::machine::{ASK, Machine, Sockets, await_completed, copy_part, copy_state, state};
+use super::outcome::{Moved, NotMoved, Whose};
 use super::pci::{Function, read_config};
-use super::qmp::{Event, Migration, Qmp, QmpError};
+use super::qmp::Qmp;
+use super::settings::Settings;
 use super::steps::{Progress, Step, Steps, Watch};
 use godwit_server::{Client, ClientError};
 use godwit_shim::{Journal, JournalError, MoveStage, Token};
-use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often it is looked what there is of the vGPU's state.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often a vGPU's server that does not answer is asked again.
+const AGAIN_MAX: u32 = 20;
 /// As short as a wait is.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
@@ -44,66 +48,6 @@ pub struct Migrate {
     pub incoming_uri: Option<String>,
     /// How long the guest may stand still.
     pub max_downtime: Option<Duration>,
-}
-
-/// A migration that has come to its end.
-#[derive(Clone, Debug, Serialize)]
-pub struct Moved {
-    /// The migration, as the journal has it.
-    pub token: String,
-    /// How long the guest stood still, in milliseconds.
-    pub pause_ms: f64,
-    /// How long all of it took, in milliseconds.
-    pub total_ms: f64,
-    /// How long each step took, in milliseconds. From [`Step::Stop`] on the guest stands still.
-    pub steps_ms: BTreeMap<Step, f64>,
-    /// Bytes of the machine's memory that were sent.
-    pub memory_bytes: u64,
-    /// Bytes of the vGPU's state that were sent.
-    pub vgpu_bytes: u64,
-    /// Bytes of these that were sent while it stood still.
-    pub vgpu_stopped_bytes: u64,
-}
-
-/// Whose the machine is after a migration that has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Whose {
-    /// The source's: it runs on there, with its jobs.
-    Source,
-    /// The source's, but it could not be made to run on.
-    SourceStopped,
-    /// It is not known whether it runs at the destination: `godwit resolve` decides.
-    Unknown,
-}
-
-/// A migration that has failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {why}{}", step.name(), sentence(*.whose, token))]
-pub struct NotMoved {
-    /// The step in which it has.
-    pub step: Step,
-    /// Why.
-    pub why: VmError,
-    /// Whose the machine is now.
-    pub whose: Whose,
-    /// The migration, as the journal has it.
-    pub token: String,
-}
-
-fn sentence(whose: Whose, token: &str) -> String {
-    match whose {
-        Whose::Source => "; the machine runs on at the source".to_owned(),
-        Whose::SourceStopped => {
-            "; the machine is the source's, and could not be made to run on there: bring its vGPU \
-             to RUNNING, then `cont`"
-                .to_owned()
-        }
-        Whose::Unknown => format!(
-            "; whether the machine runs at the destination is not known: `godwit resolve` lists \
-             migration {token} and decides"
-        ),
-    }
 }
 
 /// What is undone if the next thing fails.
@@ -127,18 +71,12 @@ struct Moving<'a> {
     from: Machine,
     to: Machine,
     done: Done,
+    /// Settings of both as they were.
+    settings: Option<[Settings; 2]>,
     progress: Progress,
     stopped_bytes: u64,
     /// When the guest stood still.
     paused: Option<Instant>,
-}
-
-impl NotMoved {
-    /// Nothing was done.
-    pub(super) fn at_once(why: VmError, token: &Token) -> Box<Self> {
-        let (step, whose, token) = (Step::Connect, Whose::Source, token.to_string());
-        Box::new(Self { step, why, whose, token })
-    }
 }
 
 /// A number that no other migration has.
@@ -171,8 +109,8 @@ pub(super) fn migrate_as(
 ) -> Result<Moved, Box<NotMoved>> {
     let began = Instant::now();
     let mut steps = Steps::new(watch);
-    steps.next(Step::Connect);
-    let mut moving = Moving::connect(how).map_err(|why| NotMoved::at_once(why, &token))?;
+    let begun = steps.next(Step::Connect).and_then(|()| Moving::connect(how));
+    let mut moving = begun.map_err(|why| NotMoved::at_once(why, &token))?;
     match moving.forward(journal, token, &mut steps) {
         Ok(pause) => Ok(Moved {
             token: token.to_string(),
@@ -199,7 +137,8 @@ impl<'a> Moving<'a> {
         to.expect_status(&["inmigrate"])?;
         to.expect_state(state::RUNNING, "RUNNING")?;
         let (done, progress) = (Done::default(), Progress::default());
-        Ok(Self { how, from, to, done, progress, stopped_bytes: 0, paused: None })
+        let (settings, stopped_bytes, paused) = (None, 0, None);
+        Ok(Self { how, from, to, done, settings, progress, stopped_bytes, paused })
     }
 
     /// Goes through the steps. Returns how long the guest stood still.
@@ -210,27 +149,28 @@ impl<'a> Moving<'a> {
         steps: &mut Steps<'_>,
     ) -> Result<Duration, VmError> {
         journal.record(token, MoveStage::Offered)?;
-        steps.next(Step::PreCopy);
+        steps.next(Step::PreCopy)?;
         self.pre_copy()?;
-        steps.next(Step::Function);
+        steps.next(Step::Function)?;
         let early = Function::read(&mut self.from)?;
         let written = early.write(&mut self.to, false)?.then_some(early);
-        steps.next(Step::Memory);
-        self.memory(&mut |progress| steps.watch.progress(progress))?;
-        steps.next(Step::Stop);
+        steps.next(Step::Memory)?;
+        self.memory(steps)?;
+        steps.next(Step::Stop)?;
         self.stop()?;
-        steps.next(Step::SwitchOver);
+        steps.next(Step::SwitchOver)?;
         let function = self.switch_over(journal, token)?;
-        steps.next(Step::Restore);
+        steps.next(Step::Restore)?;
         if written.as_ref() != Some(&function) {
             function.write(&mut self.to, true)?;
         }
-        steps.next(Step::Start);
+        steps.next(Step::Start)?;
+        self.check_downtime()?;
         let started = self.to.server.set_state(state::RUNNING);
         self.done.asked = !matches!(started, Err(ClientError::Unsent(_)));
         started?;
         let told = self.to.qmp.ask("cont", json!({}));
-        self.done.may_run = !matches!(told, Err(QmpError::Unsent { .. }));
+        self.done.may_run = !matches!(&told, Err(error) if error.is_undone());
         told?;
         let pause = self.paused.map_or(Duration::ZERO, |paused| paused.elapsed());
         self.to.expect_status(&["running"])?;
@@ -239,18 +179,17 @@ impl<'a> Moving<'a> {
         if let Ok(migration) = self.from.qmp.migration() {
             self.progress.memory_bytes = migration.transferred;
         }
+        if let Some([_, to]) = &self.settings {
+            let _ = to.put_back(&mut self.to.qmp);
+        }
         steps.watch.progress(&self.progress);
         self.leave_source();
         Ok(pause)
     }
 
     fn pre_copy(&mut self) -> Result<(), VmError> {
-        for machine in [&mut self.from, &mut self.to] {
-            let capabilities = ["events", "pause-before-switchover"]
-                .map(|capability| json!({ "capability": capability, "state": true }));
-            let arguments = json!({ "capabilities": capabilities });
-            machine.qmp.ask("migrate-set-capabilities", arguments)?;
-        }
+        let from = Settings::set(&mut self.from.qmp, true)?;
+        self.settings = Some([from, Settings::set(&mut self.to.qmp, true)?]);
         self.done.saves = true;
         self.from.server.set_state(state::PRE_COPY)?;
         self.to.server.set_state(state::RESUMING)?;
@@ -258,48 +197,61 @@ impl<'a> Moving<'a> {
         Ok(())
     }
 
-    /// Sends the machine's memory, and the vGPU's beside it, until the guest stands still.
-    fn memory(&mut self, tell: &mut dyn FnMut(&Progress)) -> Result<(), VmError> {
+    /// Sends the machine's memory, and the vGPU's beside it, until the guest stands still and QEMU
+    /// waits to be told that it may switch over.
+    fn memory(&mut self, steps: &mut Steps<'_>) -> Result<(), VmError> {
         let there = self.how.incoming_uri.as_ref().unwrap_or(&self.how.uri);
         self.to.qmp.ask("migrate-incoming", json!({ "uri": there }))?;
-        let mut limit = Limit::set(&mut self.from.qmp, self.how.max_downtime)?;
+        let own_ms = self.settings.as_ref().and_then(|[from, _]| from.downtime_limit());
+        let mut limit = Limit::set(&mut self.from.qmp, self.how.max_downtime, own_ms)?;
         self.done.sends = true;
         self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
         let mut looked = Instant::now();
-        while self.paused.is_none() {
+        loop {
             // Part by part, so that it is soon seen that the guest stands still.
-            let (count, is_all) = copy_part(&mut self.from.server, &mut self.to.server)?;
-            self.progress.vgpu_bytes += count;
+            let is_all = self.paused.is_some() || self.copy_part()?;
             let most = if is_all { LOOK } else { AT_ONCE };
-            self.paused = self.from.qmp.event(most, Event::stop)?;
-            if self.paused.is_none() && looked.elapsed() > ASK {
+            let paused = &mut self.paused;
+            let event = self.from.qmp.event(most, |event| match event.name.as_str() {
+                "STOP" => {
+                    *paused = Some(event.at);
+                    Some(false)
+                }
+                // It was somebody else who had stopped it.
+                "RESUME" => {
+                    *paused = None;
+                    None
+                }
+                _ => event.migration(&["pre-switchover"]).map(|()| true),
+            })?;
+            if event == Some(true) {
+                break;
+            }
+            if looked.elapsed() > ASK {
                 looked = Instant::now();
+                steps.check()?;
                 let migration = self.from.qmp.migration()?;
                 self.progress.memory_bytes = migration.transferred;
                 self.progress.memory_left = migration.remaining;
-                tell(&self.progress);
-                limit.look(&mut self.from.qmp, migration.passes)?;
-                if Self::is_still(&migration)? {
-                    self.paused = self.from.qmp.event(AT_ONCE, Event::stop)?;
-                    self.paused = self.paused.or_else(|| Some(Instant::now()));
+                steps.watch.progress(&self.progress);
+                if migration.status == "pre-switchover" {
+                    break;
                 }
+                if migration.has_failed() || migration.status == "completed" {
+                    return Err(VmError::Migration(migration.why));
+                }
+                limit.look(&mut self.from.qmp, migration.passes)?;
             }
         }
-        let still = |event: &Event| event.migration(&["pre-switchover"]);
-        while self.from.qmp.event(ASK, still)?.is_none() {
-            if Self::is_still(&self.from.qmp.migration()?)? {
-                break;
-            }
-        }
+        self.paused = self.paused.or_else(|| Some(Instant::now()));
         Ok(())
     }
 
-    /// Whether QEMU waits to be told that it may switch over.
-    fn is_still(migration: &Migration) -> Result<bool, VmError> {
-        if migration.has_failed() || migration.status == "completed" {
-            return Err(VmError::Migration(migration.why.clone()));
-        }
-        Ok(migration.status == "pre-switchover")
+    /// Copies a part of what there is of the vGPU's state. Returns whether that is all for now.
+    fn copy_part(&mut self) -> Result<bool, VmError> {
+        let (count, is_all) = copy_part(&mut self.from.server, &mut self.to.server)?;
+        self.progress.vgpu_bytes += count;
+        Ok(is_all)
     }
 
     /// Stops the vGPU. Its server sends pages of the guest's memory again that the vGPU has written
@@ -314,6 +266,7 @@ impl<'a> Moving<'a> {
     fn switch_over(&mut self, journal: &mut Journal, token: Token) -> Result<Function, VmError> {
         let config = read_config(&mut self.from.server)?;
         self.from.qmp.ask("migrate-continue", json!({ "state": "pre-switchover" }))?;
+        let end = self.end();
         let Self { from, to, .. } = self;
         let Machine { qmp, server } = from;
         let (copied, sent) = thread::scope(|scope| {
@@ -322,7 +275,7 @@ impl<'a> Moving<'a> {
                 to.server.set_state(state::STOP)?;
                 Ok(copied)
             });
-            let sent = await_completed(qmp);
+            let sent = await_completed(qmp, end);
             (copied.join().unwrap_or(Err(ClientError::Other)), sent)
         });
         self.stopped_bytes = copied?;
@@ -333,13 +286,18 @@ impl<'a> Moving<'a> {
         // All of it is at the destination. While its QEMU looks at it, the disk may write.
         let (committed, taken) = thread::scope(|scope| {
             let committed = scope.spawn(|| journal.record(token, MoveStage::Committed));
-            let taken = function_and_rest(config, qmp, &mut to.qmp);
+            let taken = function_and_rest(config, qmp, &mut to.qmp, end);
             (committed.join(), taken)
         });
         let gone = || Err(JournalError::Storage(std::io::Error::other("its thread is gone")));
         committed.unwrap_or_else(|_| gone())?;
         self.done.committed = true;
         taken
+    }
+
+    /// When the guest will have stood still for as long as it may.
+    fn end(&self) -> Option<Instant> {
+        Some(self.paused? + self.how.max_downtime?)
     }
 
     /// Gives up where the bound cannot be kept any more.
@@ -364,66 +322,54 @@ impl<'a> Moving<'a> {
 
     /// Brings the machine back to the source.
     fn undo(&mut self, journal: &mut Journal, token: Token) -> Whose {
-        if self.done.may_run || (self.done.asked && !self.destination_is_still()) {
+        if self.done.may_run || (self.done.asked && !self.reset_destination()) {
             return Whose::Unknown;
         }
         if journal.record(token, MoveStage::Aborted).is_err() && self.done.committed {
             return Whose::Unknown;
         }
         // What is there was never told to run, and is of no use any more.
-        let _ = self.to.server.reset();
+        self.reset_destination();
         let _ = self.to.qmp.ask("quit", json!({}));
-        match self.run_on() {
+        let runs = self.from.run_on(self.done.saves, self.done.sends);
+        if let Some([from, _]) = &self.settings {
+            let _ = from.put_back(&mut self.from.qmp);
+        }
+        match runs {
             Ok(()) => Whose::Source,
             Err(_) => Whose::SourceStopped,
         }
     }
 
-    /// Whether the vGPU surely does not run at the destination.
-    fn destination_is_still(&mut self) -> bool {
+    /// Resets the destination's vGPU. Returns whether it surely does not run.
+    fn reset_destination(&mut self) -> bool {
         if self.to.server.reset().is_ok() {
             return true;
         }
-        match Client::connect(&self.how.to.vgpu) {
-            Ok(mut server) => server.reset().is_ok(),
-            // Nobody listens: its server is gone, and with it the vGPU.
-            Err(ClientError::Socket(error)) => matches!(
-                error.kind(),
-                std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
-            ),
-            Err(_) => false,
-        }
-    }
-
-    /// Lets the guest run on at the source: its vGPU first.
-    fn run_on(&mut self) -> Result<(), VmError> {
-        if self.done.saves {
-            self.from.server.set_state(state::RUNNING)?;
-        }
-        if self.done.sends {
-            // One that has failed or is complete cannot be cancelled any more, and need not be.
-            let _ = self.from.qmp.ask("migrate_cancel", json!({}));
-        }
-        let end = Instant::now() + Duration::from_secs(10);
-        loop {
-            match self.from.qmp.status()?.as_str() {
-                "running" => return Ok(()),
-                _ if Instant::now() > end => self.from.expect_status(&["running"])?,
-                // It runs on by itself where it was cancelled in time.
-                "finish-migrate" => {}
-                _ => {
-                    // In the middle of a cancellation it may be refused: then it is asked again.
-                    let _ = self.from.qmp.ask("cont", json!({}));
+        // One manager is let in at a time, so this connection goes first.
+        let _ = self.to.server.stream().shutdown(Shutdown::Both);
+        for _ in 0..AGAIN_MAX {
+            match Client::connect(&self.how.to.vgpu).and_then(|mut server| server.reset()) {
+                Ok(()) => return true,
+                // Nobody listens: its server is gone, and with it the vGPU.
+                Err(ClientError::Socket(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    return true;
                 }
+                Err(_) => thread::sleep(LOOK),
             }
-            self.from.qmp.event(LOOK, |event| (event.name == "RESUME").then_some(()))?;
         }
+        false
     }
 }
 
 /// Reads the function at the source, which has nothing more to do, while QEMU takes the machine in.
-fn function_and_rest(config: Vec<u8>, from: &mut Qmp, to: &mut Qmp) -> Result<Function, VmError> {
+fn function_and_rest(
+    config: Vec<u8>,
+    from: &mut Qmp,
+    to: &mut Qmp,
+    end: Option<Instant>,
+) -> Result<Function, VmError> {
     let function = Function::with_table(config, from)?;
-    await_completed(to)?;
+    await_completed(to, end)?;
     Ok(function)
 }

@@ -8,8 +8,11 @@ use crate::units;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What `godwit vm-migrate` is told.
@@ -79,20 +82,36 @@ pub(crate) struct ResumeOptions {
 /// Shows how a migration goes: a bar for people, and lines where nobody looks.
 struct Shows {
     bar: Option<ProgressBar>,
+    /// Somebody wants it to end: it is undone first.
+    ends: Arc<AtomicBool>,
 }
 
 impl Shows {
-    fn new() -> Self {
+    fn new(ends: Arc<AtomicBool>) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{msg:22} [{bar:40}] {bytes}/{total_bytes}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style)
         });
-        Self { bar }
+        Self { bar, ends }
     }
 }
 
+/// Is set by SIGINT and SIGTERM, which end nothing by themselves: a machine is never left as it is
+/// in the middle of something.
+fn ends() -> Result<Arc<AtomicBool>, Failure> {
+    let ends = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&ends)).map_err(refused)?;
+    }
+    Ok(ends)
+}
+
 impl Watch for Shows {
+    fn gives_up(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
+    }
+
     fn step(&mut self, step: Step) {
         match &self.bar {
             Some(bar) => bar.set_message(step.name()),
@@ -127,7 +146,7 @@ impl MigrateOptions {
             max_downtime: self.max_downtime.map(Duration::from_millis),
         };
         let mut journal = journal_in(&self.state)?;
-        let mut shows = Shows::new();
+        let mut shows = Shows::new(ends()?);
         let moved = match migrate_recorded(&how, &mut journal, &self.state, &mut shows) {
             Ok(moved) => moved,
             Err(error) if self.json => {
@@ -163,6 +182,8 @@ impl SuspendOptions {
     pub(crate) fn run(&self) -> Result<Shown, Failure> {
         let from = Sockets { qmp: self.qmp.clone(), vgpu: self.vgpu.clone() };
         let how = Suspend { from, folder: self.folder.clone() };
+        // It goes on to its end, which is soon.
+        ends()?;
         let suspended = suspend(&how).map_err(refused)?;
         if self.json {
             return Ok((json(&suspended), true));
@@ -179,6 +200,7 @@ impl ResumeOptions {
     pub(crate) fn run(&self) -> Result<Shown, Failure> {
         let to = Sockets { qmp: self.qmp.clone(), vgpu: self.vgpu.clone() };
         let how = Resume { folder: self.folder.clone(), to };
+        ends()?;
         let resumed = resume(&how).map_err(refused)?;
         if self.json {
             return Ok((json(&resumed), true));

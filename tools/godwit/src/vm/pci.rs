@@ -24,6 +24,12 @@ const CAPABILITIES: u8 = 0x34;
 const INTERRUPT_LINE: u8 = 0x3c;
 const FIRST_CAPABILITY: u8 = 0x40;
 const CAP_MSIX: u8 = 0x11;
+/// Where the last may begin.
+const LAST_CAPABILITY: u8 = 0xf4;
+const LAST_BAR: u32 = 5;
+/// Of MSI-X's control word: all vectors are masked.
+const FUNCTION_MASK: u16 = 0x4000;
+const CONFIG_BYTES: u32 = 256;
 /// Words of an entry of the MSI-X table.
 const ENTRY_WORDS: usize = 4;
 /// Capabilities of a function, at most.
@@ -63,6 +69,7 @@ impl Function {
     /// That with this configuration space.
     pub(super) fn with_table(config: Vec<u8>, qmp: &mut Qmp) -> Result<Self, PciError> {
         let mut function = Self { config, table: Vec::new() };
+        function.check()?;
         if let Some(table) = function.msix_table()? {
             let (wanted, at) = (table.entries * ENTRY_WORDS, table.address);
             let text = qmp.monitor(&format!("xp /{wanted}wx {at:#x}"))?;
@@ -74,6 +81,20 @@ impl Function {
             }
         }
         Ok(function)
+    }
+
+    /// Whether it can be one: what others have written may be anything.
+    pub(super) fn check(&self) -> Result<(), PciError> {
+        if self.config.len() != CONFIG_BYTES as usize {
+            let bytes = self.config.len();
+            return other(format!("a configuration space has {CONFIG_BYTES} bytes, not {bytes}"));
+        }
+        let wanted = self.msix_table()?.map_or(0, |table| table.entries * ENTRY_WORDS);
+        if !self.table.is_empty() && self.table.len() != wanted {
+            let words = self.table.len();
+            return other(format!("the MSI-X table has {wanted} words, and not {words}"));
+        }
+        Ok(())
     }
 
     fn byte(&self, at: u8) -> u8 {
@@ -93,9 +114,14 @@ impl Function {
         let mut at = self.byte(CAPABILITIES);
         for _ in 0..CAPABILITIES_MAX {
             match at {
-                0 => break,
-                at if self.byte(at) == CAP_MSIX => return Ok(at),
-                _ => at = self.byte(at.wrapping_add(1)),
+                // What is nearer to the end has no room.
+                FIRST_CAPABILITY..=LAST_CAPABILITY if at % 4 == 0 => {
+                    if self.byte(at) == CAP_MSIX {
+                        return Ok(at);
+                    }
+                    at = self.byte(at + 1);
+                }
+                _ => break,
             }
         }
         other("the vGPU's function has no MSI-X")
@@ -109,6 +135,9 @@ impl Function {
         let (region, offset) = (place & 7, place & !7);
         let bar = BARS + 4 * region as u8;
         let (low, is_wide) = (self.word32(bar), self.word32(bar) & 6 == 4);
+        if region > LAST_BAR - u32::from(is_wide) {
+            return other(format!("the MSI-X table is in BAR {region}, which a function has not"));
+        }
         let high = if is_wide { u64::from(self.word32(bar + 4)) << 32 } else { 0 };
         let base = u64::from(low & !0xf) | high;
         if self.word16(COMMAND) & 2 == 0 || base == 0 {
@@ -139,8 +168,10 @@ impl Function {
         }
         let (command, control) = (self.word16(COMMAND), self.word16(msix + 2));
         if let Some(Table { region, offset, .. }) = self.msix_table()? {
-            // The table is written by the device itself.
+            // The table is written by the device itself. All of it is masked meanwhile: QEMU tells
+            // the hypervisor where a vector goes when it is unmasked.
             config.write16(COMMAND, command | COMMAND_ON)?;
+            config.write16(msix + 2, control | FUNCTION_MASK)?;
             let bytes: Vec<u8> = self.table.iter().flat_map(|word| word.to_le_bytes()).collect();
             machine.server.write_region(region, offset.into(), &bytes)?;
         }
@@ -154,7 +185,7 @@ impl Function {
 
 /// Reads the first 256 bytes of the configuration space.
 pub(super) fn read_config(server: &mut Client) -> Result<Vec<u8>, ClientError> {
-    server.read_config(0, 256)
+    server.read_config(0, CONFIG_BYTES)
 }
 
 /// Where the MSI-X table is.

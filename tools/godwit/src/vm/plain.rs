@@ -4,6 +4,7 @@ use super::VmError;
 use super::limit::Limit;
 use super::machine::{ASK, await_completed};
 use super::qmp::{Event, Qmp};
+use super::settings::Settings;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -22,12 +23,13 @@ pub fn migrate_plainly(
     is_short: bool,
 ) -> Result<Duration, VmError> {
     let (mut from, mut to) = (Qmp::connect(from)?, Qmp::connect(to)?);
-    for qmp in [&mut from, &mut to] {
-        let capabilities = json!([{ "capability": "events", "state": true }]);
-        qmp.ask("migrate-set-capabilities", json!({ "capabilities": capabilities }))?;
-    }
+    let before = Settings::set(&mut from, false)?;
+    Settings::set(&mut to, false)?;
     to.ask("migrate-incoming", json!({ "uri": uri }))?;
-    let mut limit = is_short.then(|| Limit::set(&mut from, None)).transpose()?;
+    let mut limit = match is_short {
+        true => Some(Limit::set(&mut from, None, before.downtime_limit())?),
+        false => None,
+    };
     from.ask("migrate", json!({ "uri": uri }))?;
     let paused = loop {
         let migration = from.migration()?;
@@ -41,8 +43,8 @@ pub fn migrate_plainly(
             return Err(VmError::Migration(migration.why));
         }
     };
-    await_completed(&mut from)?;
-    await_completed(&mut to)?;
+    await_completed(&mut from, None)?;
+    await_completed(&mut to, None)?;
     to.ask("cont", json!({}))?;
     let pause = paused.elapsed();
     let _ = from.ask("quit", json!({}));

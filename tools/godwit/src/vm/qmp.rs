@@ -32,6 +32,18 @@ pub(super) enum QmpError {
     Refused { path: PathBuf, command: String, why: String },
 }
 
+impl QmpError {
+    /// Whether QEMU has surely not begun with the command.
+    pub(super) fn is_undone(&self) -> bool {
+        matches!(self, Self::Unsent { .. } | Self::Refused { .. })
+    }
+
+    /// Whether nobody listens at the socket: its QEMU has ended.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Socket { error, .. } if error.kind() == ErrorKind::ConnectionRefused)
+    }
+}
+
 /// An event, and when it came here.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
@@ -61,6 +73,8 @@ pub(super) struct Qmp {
     /// Part of a line that has come.
     line: Vec<u8>,
     events: VecDeque<Event>,
+    /// The number of the last command.
+    last_id: u64,
 }
 
 impl Qmp {
@@ -70,10 +84,11 @@ impl Qmp {
         let stream = UnixStream::connect(path).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         let (reader, line) = (BufReader::new(stream), Vec::new());
-        let mut qmp = Self { path: path.to_owned(), reader, line, events: VecDeque::new() };
+        let (path, events) = (path.to_owned(), VecDeque::new());
+        let mut qmp = Self { path, reader, line, events, last_id: 0 };
         let greeting = qmp.read(Instant::now() + PATIENCE)?;
         if greeting.as_ref().is_none_or(|value| value.get("QMP").is_none()) {
-            return Err(QmpError::Line { path: path.to_owned(), line: format!("{greeting:?}") });
+            return Err(QmpError::Line { path: qmp.path, line: format!("{greeting:?}") });
         }
         qmp.ask("qmp_capabilities", json!({}))?;
         Ok(qmp)
@@ -136,9 +151,11 @@ impl Qmp {
 
     /// Has QEMU do something; returns what it says.
     pub(super) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        self.last_id += 1;
+        let id = self.last_id;
         let mut line = match arguments.as_object() {
-            Some(none) if none.is_empty() => json!({ "execute": command }),
-            _ => json!({ "execute": command, "arguments": arguments }),
+            Some(none) if none.is_empty() => json!({ "execute": command, "id": id }),
+            _ => json!({ "execute": command, "arguments": arguments, "id": id }),
         }
         .to_string();
         line.push('\n');
@@ -156,6 +173,10 @@ impl Qmp {
                 return Err(self.failed(io::Error::new(ErrorKind::TimedOut, why)));
             };
             self.note(&value);
+            // What nobody waited for any more.
+            if value.get("id").and_then(Value::as_u64) != Some(id) {
+                continue;
+            }
             if let Some(said) = value.get("return") {
                 return Ok(said.clone());
             }

@@ -1,8 +1,9 @@
 //! What `godwit resolve` must know of a machine's migration: where its two ends are.
 
 use super::VmError;
-use super::machine::{Machine, Sockets, state};
-use super::moving::{Migrate, Moved, NotMoved, Whose, migrate_as};
+use super::machine::{Machine, Sockets};
+use super::moving::{Migrate, migrate_as};
+use super::outcome::{Moved, NotMoved, Whose};
 use super::qmp::Qmp;
 use super::steps::Watch;
 use godwit_server::Client;
@@ -12,8 +13,13 @@ use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+/// How long a QEMU may take to end.
+const ENDS: Duration = Duration::from_secs(10);
 /// Bytes of a record.
 const RECORD_BYTES_MAX: u64 = 64 * 1024;
 
@@ -77,46 +83,97 @@ impl Record {
 
     /// How both ends are now, for people.
     pub(crate) fn look(&self) -> String {
-        let end = |ends: &Ends| {
-            let machine = match Qmp::connect(&ends.qmp).and_then(|mut qmp| qmp.status()) {
-                Ok(status) => format!("machine `{status}`"),
-                Err(_) => "machine not to be reached".to_owned(),
-            };
-            let vgpu = Client::connect(&ends.vgpu).and_then(|mut server| server.state());
-            let vgpu = match vgpu.map(godwit_shim::vfio::MigrationState::new) {
-                Ok(Some(state)) => format!("vGPU {state}"),
-                _ => "vGPU not to be reached".to_owned(),
-            };
-            format!("{machine}, {vgpu}")
+        let (from, to) = (self.from.look(), self.to.look());
+        let verdict = match (from.runs, to.runs) {
+            (Some(true), Some(true)) => "it runs at both",
+            (Some(true), _) => "it runs at the source",
+            (_, Some(true)) => "it runs at the destination",
+            (Some(false), Some(false)) => "it runs at neither",
+            _ => "where it runs cannot be seen from here",
         };
-        format!("source: {}; destination: {}", end(&self.from), end(&self.to))
+        format!("{verdict}; source: {}; destination: {}", from.text, to.text)
     }
 
-    /// Makes it so that the source has the machine: what is left of it at the destination ends
-    /// first.
+    /// Makes sure that nothing of it runs at the destination, and that nobody starts it there.
+    pub(crate) fn end_at_destination(&self, force: bool) -> Result<(), VmError> {
+        end(&self.to, force)
+    }
+
+    /// Whether the machine runs at the destination, so that what is at the source may end.
+    pub(crate) fn runs_at_destination(&self, force: bool) -> Result<(), VmError> {
+        let there = self.to.look();
+        if force || there.runs == Some(true) {
+            return Ok(());
+        }
+        Err(VmError::Unfit(format!(
+            "the machine is not seen to run at the destination ({}): what is at the source may be \
+             all there is of it; --force ends it all the same",
+            there.text
+        )))
+    }
+
+    /// Lets it run at the source.
     pub(crate) fn run_at_source(&self) -> Result<(), VmError> {
-        if let Ok(mut qmp) = Qmp::connect(&self.to.qmp) {
-            qmp.ask("quit", json!({}))?;
-        }
-        if let Ok(mut server) = Client::connect(&self.to.vgpu) {
-            server.reset()?;
-        }
         let sockets = Sockets { qmp: self.from.qmp.clone(), vgpu: self.from.vgpu.clone() };
-        let mut machine = Machine::connect(&sockets)?;
-        machine.server.set_state(state::RUNNING)?;
-        machine.qmp.ask("cont", json!({}))?;
-        Ok(())
+        Machine::connect(&sockets)?.run_on(true, true)
     }
 
-    /// Makes it so that the destination has the machine: what is left of it at the source ends.
+    /// Ends what is left of it at the source.
     pub(crate) fn end_at_source(&self) -> Result<(), VmError> {
-        if let Ok(mut qmp) = Qmp::connect(&self.from.qmp) {
+        end(&self.from, true)
+    }
+}
+
+/// An end of a migration, as it is seen now.
+struct Look {
+    /// Whether the machine runs there. Nothing: it cannot be seen.
+    runs: Option<bool>,
+    text: String,
+}
+
+impl Ends {
+    fn look(&self) -> Look {
+        let (runs, machine) = match Qmp::connect(&self.qmp).and_then(|mut qmp| qmp.status()) {
+            Ok(status) => (Some(status == "running"), format!("machine `{status}`")),
+            Err(error) if error.is_gone() => (Some(false), "machine has ended".to_owned()),
+            Err(_) => (None, "machine not to be reached".to_owned()),
+        };
+        let vgpu = Client::connect(&self.vgpu).and_then(|mut server| server.state());
+        let vgpu = match vgpu.map(godwit_shim::vfio::MigrationState::new) {
+            Ok(Some(state)) => format!("vGPU {state}"),
+            _ => "vGPU not to be reached".to_owned(),
+        };
+        Look { runs, text: format!("{machine}, {vgpu}") }
+    }
+}
+
+/// Ends a machine and what its vGPU does. Where it cannot be seen that it has ended, that is an
+/// error unless `force`: it may run on.
+fn end(ends: &Ends, force: bool) -> Result<(), VmError> {
+    match Qmp::connect(&ends.qmp) {
+        Ok(mut qmp) => {
             qmp.ask("quit", json!({}))?;
+            let end = Instant::now() + ENDS;
+            while UnixStream::connect(&ends.qmp).is_ok() {
+                if Instant::now() > end {
+                    let path = ends.qmp.display();
+                    return Err(VmError::Unfit(format!("{path}: this QEMU does not end")));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
         }
-        if let Ok(mut server) = Client::connect(&self.from.vgpu) {
-            server.reset()?;
+        Err(error) if error.is_gone() || force => {}
+        Err(error) => {
+            return Err(VmError::Unfit(format!(
+                "{error}: it may run on, and the machine would run twice; where it has surely \
+                 ended, --force says so"
+            )));
         }
-        Ok(())
+    }
+    match Client::connect(&ends.vgpu) {
+        Ok(mut server) => Ok(server.reset()?),
+        // Its machine has ended, so nobody uses it.
+        Err(_) => Ok(()),
     }
 }
 
@@ -136,7 +193,8 @@ pub fn migrate_recorded(
     let record = Record { from: (&how.from).into(), to: (&how.to).into() };
     record.write(folder, &token).map_err(|why| NotMoved::at_once(why, &token))?;
     let result = migrate_as(how, journal, token, watch);
-    if !matches!(&result, Err(failed) if failed.whose == Whose::Unknown) {
+    let is_open = |whose| matches!(whose, Whose::Unknown | Whose::SourceStopped);
+    if !matches!(&result, Err(failed) if is_open(failed.whose)) {
         Record::forget(folder, &token);
     }
     result

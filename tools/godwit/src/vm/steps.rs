@@ -1,5 +1,6 @@
 //! The steps of a migration, and who is told of them.
 
+use super::VmError;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -71,6 +72,10 @@ pub trait Watch {
     fn step(&mut self, step: Step);
     /// It has come so far.
     fn progress(&mut self, progress: &Progress);
+    /// Whether it is to be given up, as far as that can be.
+    fn gives_up(&self) -> bool {
+        false
+    }
 }
 
 /// The steps so far, and when each began.
@@ -84,9 +89,16 @@ impl<'a> Steps<'a> {
         Self { watch, times: Vec::new() }
     }
 
-    pub(super) fn next(&mut self, step: Step) {
+    /// Begins a step, unless all is given up.
+    pub(super) fn next(&mut self, step: Step) -> Result<(), VmError> {
         self.times.push((step, Instant::now()));
         self.watch.step(step);
+        self.check()
+    }
+
+    /// Whether it goes on.
+    pub(super) fn check(&self) -> Result<(), VmError> {
+        if self.watch.gives_up() { Err(VmError::GivenUp) } else { Ok(()) }
     }
 
     pub(super) fn at(&self) -> Step {
