@@ -11,12 +11,14 @@
 
 #![forbid(unsafe_code)]
 
+mod command;
 mod initramfs;
 mod link;
 mod pair;
 mod site;
 mod vm;
 
+pub use command::Ran;
 pub use link::Link;
 pub use pair::{Cut, Pair, Quiet};
 pub use site::{Place, Site};

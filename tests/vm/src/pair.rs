@@ -1,15 +1,17 @@
 //! Two sites, and a machine that goes from one to the other.
 
+use crate::command::{Ran, run};
 use crate::link::Link;
 use crate::site::{Place, Site};
 use crate::vm::{BOOT, Mode, Round, Vm, VmOptions};
 use anyhow::{Context as _, Result, bail, ensure};
 use godwit::vm::{
-    Migrate, Moved, NotMoved, Progress, Resume, Sockets, Step, Suspend, VmError, Watch, Whose,
-    migrate, resume, suspend,
+    Migrate, Moved, NotMoved, Progress, Sockets, Step, VmError, Watch, Whose, migrate,
 };
 use godwit_shim::Journal;
 use godwit_vm_env::VmEnv;
+use rustix::process::Signal;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, create_dir};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,12 +68,15 @@ impl Watch for AtStep<'_> {
 /// See the module.
 #[derive(Debug)]
 pub struct Pair {
+    program: PathBuf,
     env: VmEnv,
     folder: TempDir,
     sites: [Site; 2],
     /// Where the machine is.
     at: usize,
     vm: Option<Vm>,
+    /// One that was to take it in, and has not.
+    there: Option<Vm>,
     /// Machines that were started.
     count: u32,
     /// The last round that was told of.
@@ -127,7 +132,8 @@ impl Pair {
         let sites = [site("a", Place::Front)?, site("b", Place::Behind)?];
         let (at, vm, count, last) = (0, None, 0, 0);
         let is_unusual = false;
-        Ok(Self { env, folder, sites, at, vm, count, last, mode, is_unusual })
+        let program = program.to_owned();
+        Ok(Self { program, env, folder, sites, at, vm, count, last, mode, is_unusual, there: None })
     }
 
     fn boot(&mut self) -> Result<()> {
@@ -140,6 +146,8 @@ impl Pair {
     }
 
     fn start_vm(&mut self, site: usize, incoming: bool) -> Result<Vm> {
+        // It has the site's vGPU.
+        self.there = None;
         self.count += 1;
         let options = VmOptions {
             name: format!("m{}", self.count),
@@ -288,7 +296,8 @@ impl Pair {
             Ok(moved) => bail!("it was migrated all the same: {moved:?}"),
             Err(failed) => failed,
         };
-        ensure!(failed.whose == Whose::Source, "{failed}");
+        let wanted = if step == Step::Connect { Whose::Untouched } else { Whose::Source };
+        ensure!(failed.whose == wanted, "{failed}");
         drop(to);
         if cut == Cut::Server {
             self.sites[there].restart()?;
@@ -347,17 +356,87 @@ impl Pair {
         Ok((failed, from))
     }
 
+    /// The way to the machine that was migrated unheard is there again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such machine.
+    pub fn mend_link(&mut self) -> Result<()> {
+        let (to, path) = (self.vm()?.qmp().to_owned(), self.folder.path().join("qmplink"));
+        Ok(std::os::unix::fs::symlink(to, path)?)
+    }
+
+    /// Migrates the machine by command, which is sent a signal so long after it says something, if
+    /// that is given. Where it was migrated, its guest goes on at the other site.
+    ///
+    /// # Errors
+    ///
+    /// When something is wrong afterwards.
+    pub fn migrate_by_command(&mut self, signal: Option<(&str, Duration, Signal)>) -> Result<Ran> {
+        let to = self.start_vm(1 - self.at, true)?;
+        let plan = self.plan(&to)?;
+        let state = self.state();
+        fs::create_dir_all(&state)?;
+        let mut args = vec![OsString::from("vm-migrate"), "--json".into()];
+        for (name, path) in [
+            ("--from-qmp", &plan.from.qmp),
+            ("--from-vgpu", &plan.from.vgpu),
+            ("--to-qmp", &plan.to.qmp),
+            ("--to-vgpu", &plan.to.vgpu),
+            ("--state", &state),
+        ] {
+            args.extend([name.into(), path.into()]);
+        }
+        args.extend(["--uri".into(), plan.uri.into()]);
+        let ran = run(&self.program, &args, signal)?;
+        if ran.success {
+            self.arrive(to)?;
+        } else {
+            self.there = Some(to);
+        }
+        Ok(ran)
+    }
+
+    /// Has somebody decide about a migration, or lists them.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub fn resolve(&self, more: &[&str]) -> Result<Ran> {
+        let state = self.state();
+        let mut args = vec![OsStr::new("resolve"), state.as_os_str()];
+        args.extend(more.iter().map(OsStr::new));
+        run(&self.program, &args, None)
+    }
+
+    /// Suspends the machine to a folder by command.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub fn suspend(&mut self) -> Result<Ran> {
+        let from = self.sockets(self.vm.as_ref().context("there is a machine")?, self.at);
+        let folder = self.folder.path().join("suspended");
+        self.by_command("vm-suspend", &folder, &from)
+    }
+
+    fn by_command(&self, what: &str, folder: &Path, sockets: &Sockets) -> Result<Ran> {
+        let mut args = vec![OsStr::new(what), "--json".as_ref(), folder.as_os_str()];
+        args.extend([OsStr::new("--qmp"), sockets.qmp.as_os_str()]);
+        args.extend([OsStr::new("--vgpu"), sockets.vgpu.as_os_str()]);
+        run(&self.program, &args, None)
+    }
+
     /// Suspends the machine to a folder, restarts both servers, and resumes it at the other site.
     ///
     /// # Errors
     ///
     /// When something of it is wrong.
     pub fn suspend_and_resume(&mut self) -> Result<()> {
-        let folder = self.folder.path().join("suspended");
+        let suspended = self.suspend()?;
+        ensure!(suspended.success, "{suspended:?}\n{}", self.sites[self.at].said());
+        suspended.json()?;
         let mut vm = self.vm.take().context("there is a machine")?;
-        let from = self.sockets(&vm, self.at);
-        let suspended = suspend(&Suspend { from, folder: folder.clone() });
-        suspended.with_context(|| self.sites[self.at].said())?;
         vm.await_end(ROUND)?;
         if let Some(round) = vm.last_round()? {
             self.last = self.last.max(round.round);
@@ -368,10 +447,12 @@ impl Pair {
         }
         self.at = 1 - self.at;
         let vm = self.start_vm(self.at, true)?;
-        let plan = Resume { folder: folder.clone(), to: self.sockets(&vm, self.at) };
-        let resumed = resume(&plan);
-        ensure!(resumed.is_err() || resume(&plan).is_err(), "a machine is resumed twice");
-        resumed.with_context(|| format!("{}\n{}", vm.said(), self.sites[self.at].said()))?;
+        let (folder, to) = (self.folder.path().join("suspended"), self.sockets(&vm, self.at));
+        let resumed = self.by_command("vm-resume", &folder, &to)?;
+        ensure!(resumed.success, "{resumed:?}\n{}\n{}", vm.said(), self.sites[self.at].said());
+        let again = self.by_command("vm-resume", &folder, &to)?;
+        let is_refused = !again.success && again.said.contains("would run twice");
+        ensure!(is_refused, "a machine is resumed twice: {again:?}");
         self.vm = Some(vm);
         fs::remove_dir_all(&folder)?;
         self.await_rounds(2)?;

@@ -8,7 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -162,8 +163,8 @@ impl Vm {
         qemu.args(["-append", &append, "-no-reboot"]);
         if let Some(path) = &options.device {
             let (bus, addr) = if options.is_unusual {
-                qemu.args(["-device", "pcie-root-port,id=port,bus=pcie.0,addr=04.0"]);
-                ("port", "00.0")
+                qemu.args(["-device", "pcie-root-port,id=bridge,bus=pcie.0,addr=04.0"]);
+                ("bridge", "00.0")
             } else {
                 ("pcie.0", "05.0")
             };
@@ -229,6 +230,23 @@ impl Vm {
             thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// Has QEMU do something by its QMP socket. Returns the line that it answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub fn command(&self, name: &str) -> Result<String> {
+        let mut stream = UnixStream::connect(&self.qmp)?;
+        stream.set_read_timeout(Some(BOOT))?;
+        let commands =
+            ["qmp_capabilities", name].map(|name| json!({ "execute": name }).to_string());
+        stream.write_all(commands.join("\n").as_bytes())?;
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let mut answers =
+            lines.filter(|line| line.contains("\"return\"") || line.contains("\"error\""));
+        answers.nth(1).with_context(|| format!("{}: `{name}` is not answered", self.name))
     }
 
     /// Has QEMU stand still, with all that is in it, or go on.

@@ -149,10 +149,15 @@ impl Function {
     /// Gives it to a vGPU of a machine whose processors stand still. `false`: it is behind a bridge
     /// and is not reached before the machine has its state, which has the bridge's number.
     pub(super) fn write(&self, machine: &mut Machine, has_state: bool) -> Result<bool, PciError> {
-        let place = place(&mut machine.qmp)?;
-        if place.is_behind_bridge && !has_state {
-            return Ok(false);
-        }
+        let place = match places(&mut machine.qmp)?.as_slice() {
+            [one] if has_state || !one.is_behind_bridge => *one,
+            // A bridge without a number shows nothing of what is behind it.
+            [] | [_] if !has_state => return Ok(false),
+            all => {
+                let count = all.len();
+                return other(format!("the machine has {count} functions of a vGPU, and not one"));
+            }
+        };
         let saved = machine.qmp.port(ADDRESS)?;
         let mut config = Config { qmp: &mut machine.qmp, place };
         for bar in (BARS..BARS + 24).step_by(4) {
@@ -236,17 +241,14 @@ impl Config<'_> {
     }
 }
 
-/// Where the vGPU is in a machine.
-fn place(qmp: &mut Qmp) -> Result<Place, PciError> {
+/// Where vGPUs are in a machine.
+fn places(qmp: &mut Qmp) -> Result<Vec<Place>, PciError> {
     let said = qmp.ask("query-pci", json!({}))?;
     let mut found = Vec::new();
     for bus in said.as_array().into_iter().flatten() {
         find(bus, false, &mut found);
     }
-    match found.as_slice() {
-        [one] => Ok(*one),
-        all => other(format!("the machine has {} functions of a vGPU, and not one", all.len())),
-    }
+    Ok(found)
 }
 
 /// Looks for vGPUs on a bus and behind its bridges.
