@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// What to do with them.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Machines {
-    /// `moves`, `suspends` or `cuts`, with options: see `cargo xtask machines -- --help`.
+    /// `moves`, `suspends`, `cuts` or `bench`, with options: see `cargo xtask machines -- --help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     args: Vec<String>,
 }

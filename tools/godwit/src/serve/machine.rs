@@ -26,6 +26,19 @@ fn device(service: &Service, vgpu: &Vgpu) -> String {
     device.to_string()
 }
 
+/// A socket for whoever migrates the machine.
+fn monitor(service: &Service, vgpu: &Vgpu) -> String {
+    let path = service.sockets.join(format!("{}.qmp", vgpu.name));
+    // QEMU takes two commas for one.
+    format!("unix:{},server=on,wait=off", path.to_string_lossy().replace(',', ",,"))
+}
+
+/// A word of a shell.
+fn quoted(word: &str) -> String {
+    // A quote in a path ends the shell's, is said, and begins it again.
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// The arguments of QEMU for each vGPU.
 pub(super) fn arguments(service: &Service) -> String {
     let mut text = String::new();
@@ -33,32 +46,29 @@ pub(super) fn arguments(service: &Service) -> String {
         let host = vgpu.host.named(&service.hosts);
         let (framebuffer, aperture) = (vgpu.profile.fb_bytes, vgpu.profile.bar_bytes);
         let (framebuffer, aperture) = (units::exact_size(framebuffer), units::exact_size(aperture));
-        let device = device(service, vgpu);
-        // A quote in a path ends the shell's, is said, and begins it again.
-        let quoted = device.replace('\'', r"'\''");
+        let (device, monitor) = (device(service, vgpu), monitor(service, vgpu));
+        let (device, monitor) = (quoted(&device), quoted(&monitor));
         let _ = writeln!(
             text,
             "{} on {host}: {framebuffer} of framebuffer, {aperture} of aperture\n  \
-             qemu-system-x86_64 {MEMORY} \\\n    -device '{quoted}'",
+             qemu-system-x86_64 {MEMORY} \\\n    -qmp {monitor} \\\n    -device {device}",
             vgpu.name
         );
     }
-    text
+    text + "A machine that is migrated here is taken in by the same with -S -incoming defer.\n"
 }
 
-/// A domain of libvirt for each vGPU, of which the user adds disks and whatever else it has.
-/// libvirt has no element for vfio-user, so the device is handed through to QEMU.
-pub(super) fn libvirt(service: &Service) -> String {
-    let mut text = String::new();
-    for vgpu in &service.vgpus {
-        let (name, device) = (escape(vgpu.name.as_str()), device(service, vgpu));
-        let device = escape(device.as_str());
-        let _ = write!(
-            text,
-            "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+/// A domain of libvirt for a vGPU, of which the user adds disks and whatever else it has. libvirt
+/// has no element for vfio-user, so the device is handed through to QEMU.
+pub(super) fn libvirt(service: &Service, vgpu: &Vgpu) -> String {
+    let (name, device, monitor) =
+        (vgpu.name.as_str(), device(service, vgpu), monitor(service, vgpu));
+    let [name, device, monitor] = [name, &device, &monitor].map(escape);
+    format!(
+        "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <memory unit='GiB'>2</memory>
-  <vcpu>2</vcpu>
+  <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
   </os>
@@ -67,14 +77,14 @@ pub(super) fn libvirt(service: &Service) -> String {
     <access mode='shared'/>
   </memoryBacking>
   <qemu:commandline>
+    <qemu:arg value='-qmp'/>
+    <qemu:arg value='{monitor}'/>
     <qemu:arg value='-device'/>
     <qemu:arg value='{device}'/>
   </qemu:commandline>
 </domain>
 "
-        );
-    }
-    text
+    )
 }
 
 #[cfg(test)]
@@ -109,7 +119,8 @@ mod tests {
 
     #[test]
     fn libvirts_text_is_xml_whatever_a_path_has_in_it() {
-        let text = libvirt(&service());
+        let service = service();
+        let text = libvirt(&service, &service.vgpus[0]);
         let mut reader = quick_xml::Reader::from_str(&text);
         let mut values = Vec::new();
         loop {
@@ -127,8 +138,9 @@ mod tests {
                 _ => {}
             }
         }
-        assert_eq!(values[0], "-device");
-        let device: serde_json::Value = serde_json::from_str(&values[1]).unwrap();
+        assert_eq!((values[0].as_str(), values[2].as_str()), ("-qmp", "-device"));
+        assert_eq!(values[1], "unix:/run/it's <here>/a0.qmp,server=on,wait=off");
+        let device: serde_json::Value = serde_json::from_str(&values[3]).unwrap();
         assert_eq!(device["driver"], "vfio-user-pci");
     }
 }

@@ -5,7 +5,7 @@ mod machine;
 use crate::mcu::McuOptions;
 use crate::remote::Failure;
 use crate::run::CONTEXT_LAYOUT;
-use crate::scenario::{Host, ScenarioError, Service};
+use crate::scenario::{Host, ScenarioError, Service, Vgpu};
 use clap::Args;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
@@ -23,9 +23,10 @@ pub(crate) struct ServeOptions {
     /// `[[vgpu]]` as a scenario has them.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Print libvirt's XML of domains with these vGPUs, and do nothing else.
-    #[arg(long)]
-    libvirt: bool,
+    /// Print libvirt's XML of a domain with a vGPU, and do nothing else. Its name may be left out
+    /// where there is one.
+    #[arg(long, value_name = "VGPU", num_args = 0..=1)]
+    libvirt: Option<Option<String>>,
     #[command(flatten)]
     mcu: McuOptions,
 }
@@ -56,8 +57,9 @@ impl ServeOptions {
         let mut service = loaded.map_err(|error| ServeError::Config(Box::new(error)))?;
         // What is printed is of use in every folder.
         service.sockets = std::path::absolute(&service.sockets).map_err(refused)?;
-        if self.libvirt {
-            anstream::print!("{}", machine::libvirt(&service));
+        if let Some(name) = &self.libvirt {
+            let vgpu = named(&service, name.as_deref())?;
+            anstream::print!("{}", machine::libvirt(&service, vgpu));
             return Ok(());
         }
         let mcu = self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))?;
@@ -73,6 +75,19 @@ impl ServeOptions {
         anstream::eprintln!("stopped");
         Ok(())
     }
+}
+
+/// The vGPU of a name, or the only one.
+fn named<'a>(service: &'a Service, name: Option<&str>) -> Result<&'a Vgpu, Failure> {
+    let found = match (name, service.vgpus.as_slice()) {
+        (None, [one]) => Some(one),
+        (None, _) => None,
+        (Some(name), all) => all.iter().find(|vgpu| vgpu.name == name),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<&str> = service.vgpus.iter().map(|vgpu| vgpu.name.as_str()).collect();
+        Failure::Mistake(format!("--libvirt takes one of these vGPUs: {}", names.join(", ")))
+    })
 }
 
 fn host_config(service: &Service, host: &Host) -> HostConfig {

@@ -271,3 +271,75 @@ fn find(bus: &Value, is_behind_bridge: bool, found: &mut Vec<Place>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+    /// A function whose MSI-X table of 32 entries is at the beginning of BAR 4.
+    fn function() -> Function {
+        let mut config = vec![0; CONFIG_BYTES as usize];
+        let mut put = |at: u8, bytes: &[u8]| {
+            config[usize::from(at)..usize::from(at) + bytes.len()].copy_from_slice(bytes);
+        };
+        put(COMMAND, &[6, 0]);
+        put(CAPABILITIES, &[0x40]);
+        put(0x40, &[0x10, 0x80]);
+        put(0x80, &[CAP_MSIX, 0, 31, 0x80, 4, 0, 0, 0]);
+        put(BARS + 16, &0xfebc_0000_u32.to_le_bytes());
+        Function { config, table: vec![0; 32 * ENTRY_WORDS] }
+    }
+
+    #[test]
+    fn the_table_is_where_the_function_says() {
+        let table = function().msix_table().unwrap().unwrap();
+        assert_eq!((table.entries, table.address, table.region), (32, 0xfebc_0000, 4));
+        let mut off = function();
+        off.config[usize::from(COMMAND)] = 0;
+        assert!(off.msix_table().unwrap().is_none(), "nobody has switched it on");
+        function().check().unwrap();
+    }
+
+    #[test]
+    fn what_is_no_function_is_refused() {
+        let change = |at: u8, value: u8| {
+            let mut function = function();
+            function.config[usize::from(at)] = value;
+            function.check().map_err(|error| error.to_string())
+        };
+        for (at, value) in [(CAPABILITIES, 0), (CAPABILITIES, 0x3c), (CAPABILITIES, 0x42)] {
+            assert!(change(at, value).unwrap_err().contains("no MSI-X"), "{at} {value:#x}");
+        }
+        // A list without end, and one that leads to the last bytes.
+        for next in [0x40, 0xf8, 0xff] {
+            assert!(change(0x41, next).unwrap_err().contains("no MSI-X"), "{next:#x}");
+        }
+        for region in [6, 7] {
+            assert!(change(0x84, region).unwrap_err().contains("which a function has not"));
+        }
+        assert!(change(0x82, 30).unwrap_err().contains("124 words, and not 128"));
+        let mut short = function();
+        short.config.pop();
+        assert!(short.check().unwrap_err().to_string().contains("256 bytes, not 255"));
+    }
+
+    #[test]
+    fn whatever_is_read_is_a_function_or_refused() {
+        let mut chance = ChaCha8Rng::seed_from_u64(1);
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let mut function = function();
+            for _ in 0..1 + chance.next_u32() % 6 {
+                let at = chance.next_u32() as usize % function.config.len();
+                function.config[at] = chance.next_u32() as u8;
+            }
+            match function.check() {
+                Ok(()) => taken += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(taken > 1_000 && refused > 100, "{taken} are taken, {refused} refused");
+    }
+}
