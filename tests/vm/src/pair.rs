@@ -306,8 +306,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Begins to migrate the machine, and takes longer in a step than its guest may stand still. The
-    /// guest goes on at the source.
+    /// Begins to migrate the machine, and takes longer in a step than its guest may stand still: it
+    /// goes on at the source.
     ///
     /// # Errors
     ///
