@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod failing;
 mod initramfs;
 mod link;
 mod pair;
@@ -19,7 +20,8 @@ mod site;
 mod vm;
 
 pub use command::Ran;
+pub use failing::Cut;
 pub use link::Link;
-pub use pair::{Cut, Pair, Quiet};
+pub use pair::{Pair, Quiet};
 pub use site::{Place, Site};
 pub use vm::{BOOT, Mode, Round, Vm, VmOptions};

@@ -1,13 +1,10 @@
 //! Two sites, and a machine that goes from one to the other.
 
 use crate::command::{Ran, run};
-use crate::link::Link;
 use crate::site::{Place, Site};
 use crate::vm::{BOOT, Mode, Round, Vm, VmOptions};
-use anyhow::{Context as _, Result, bail, ensure};
-use godwit::vm::{
-    Migrate, Moved, NotMoved, Progress, Sockets, Step, VmError, Watch, Whose, migrate,
-};
+use anyhow::{Context as _, Result, ensure};
+use godwit::vm::{Migrate, Moved, Progress, Sockets, Step, Watch, migrate};
 use godwit_shim::Journal;
 use godwit_vm_env::VmEnv;
 use rustix::process::Signal;
@@ -33,56 +30,24 @@ impl Watch for Quiet {
     fn progress(&mut self, _: &Progress) {}
 }
 
-/// What ends at the destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// The machine's QEMU.
-    Machine,
-    /// The vGPU's server.
-    Server,
-    /// The links to both.
-    Link,
-}
-
-impl Cut {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Machine, Self::Server, Self::Link];
-}
-
-/// Does something at the beginning of a step.
-struct AtStep<'a> {
-    step: Step,
-    act: &'a mut dyn FnMut(),
-}
-
-impl Watch for AtStep<'_> {
-    fn step(&mut self, step: Step) {
-        if step == self.step {
-            (self.act)();
-        }
-    }
-
-    fn progress(&mut self, _: &Progress) {}
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Pair {
-    program: PathBuf,
-    env: VmEnv,
-    folder: TempDir,
-    sites: [Site; 2],
+    pub(crate) program: PathBuf,
+    pub(crate) env: VmEnv,
+    pub(crate) folder: TempDir,
+    pub(crate) sites: [Site; 2],
     /// Where the machine is.
-    at: usize,
-    vm: Option<Vm>,
+    pub(crate) at: usize,
+    pub(crate) vm: Option<Vm>,
     /// One that was to take it in, and has not.
-    there: Option<Vm>,
+    pub(crate) there: Option<Vm>,
     /// Machines that were started.
-    count: u32,
+    pub(crate) count: u32,
     /// The last round that was told of.
-    last: u64,
-    mode: Mode,
-    is_unusual: bool,
+    pub(crate) last: u64,
+    pub(crate) mode: Mode,
+    pub(crate) is_unusual: bool,
 }
 
 impl Pair {
@@ -145,7 +110,7 @@ impl Pair {
         Ok(())
     }
 
-    fn start_vm(&mut self, site: usize, incoming: bool) -> Result<Vm> {
+    pub(crate) fn start_vm(&mut self, site: usize, incoming: bool) -> Result<Vm> {
         // It has the site's vGPU.
         self.there = None;
         self.count += 1;
@@ -179,7 +144,7 @@ impl Pair {
         self.folder.path().join("state")
     }
 
-    fn journal(&self) -> Result<Journal> {
+    pub(crate) fn journal(&self) -> Result<Journal> {
         fs::create_dir_all(self.state())?;
         Ok(Journal::open(&self.state().join("journal"))?)
     }
@@ -208,7 +173,7 @@ impl Pair {
         Sockets { qmp: vm.qmp().to_owned(), vgpu: self.sites[site].migration() }
     }
 
-    fn plan(&mut self, to: &Vm) -> Result<Migrate> {
+    pub(crate) fn plan(&mut self, to: &Vm) -> Result<Migrate> {
         let from = self.vm.as_ref().context("there is a machine")?;
         Ok(Migrate {
             from: self.sockets(from, self.at),
@@ -253,7 +218,7 @@ impl Pair {
     }
 
     /// The machine has come to the other site.
-    fn arrive(&mut self, to: Vm) -> Result<()> {
+    pub(crate) fn arrive(&mut self, to: Vm) -> Result<()> {
         let mut from = self.vm.replace(to).context("there was a machine")?;
         self.at = 1 - self.at;
         from.await_end(ROUND)?;
@@ -263,107 +228,6 @@ impl Pair {
         }
         self.await_rounds(2)?;
         Ok(())
-    }
-
-    /// Begins to migrate the machine, and has something end at the destination at the beginning of
-    /// a step: the guest goes on at the source.
-    ///
-    /// # Errors
-    ///
-    /// When it does not, or it was migrated.
-    pub fn migrate_cut(&mut self, step: Step, cut: Cut) -> Result<()> {
-        let there = 1 - self.at;
-        let mut to = self.start_vm(there, true)?;
-        let mut plan = self.plan(&to)?;
-        let path = |name: &str| self.folder.path().join(name);
-        let memory = Link::new(path("ramlink"), path("ram"), |_| false)?;
-        let vgpu = Link::new(path("miglink"), plan.to.vgpu.clone(), |_| false)?;
-        plan.incoming_uri = Some(plan.uri.clone());
-        plan.uri = format!("unix:{}", memory.path().display());
-        plan.to.vgpu = vgpu.path().to_owned();
-        let mut journal = self.journal()?;
-        let site = &mut self.sites[there];
-        let mut act = || match cut {
-            Cut::Machine => to.kill(),
-            Cut::Server => site.kill(),
-            Cut::Link => {
-                memory.cut();
-                vgpu.cut();
-            }
-        };
-        let result = migrate(&plan, &mut journal, &mut AtStep { step, act: &mut act });
-        let failed: Box<NotMoved> = match result {
-            Ok(moved) => bail!("it was migrated all the same: {moved:?}"),
-            Err(failed) => failed,
-        };
-        let wanted = if step == Step::Connect { Whose::Untouched } else { Whose::Source };
-        ensure!(failed.whose == wanted, "{failed}");
-        drop(to);
-        if cut == Cut::Server {
-            self.sites[there].restart()?;
-        }
-        self.await_rounds(2).with_context(|| failed.to_string())?;
-        Ok(())
-    }
-
-    /// Begins to migrate the machine, and takes longer in a step than its guest may stand still: it
-    /// goes on at the source.
-    ///
-    /// # Errors
-    ///
-    /// When it does not, or it was migrated, or failed for something else.
-    pub fn migrate_slowly(&mut self, slow: Step) -> Result<()> {
-        let to = self.start_vm(1 - self.at, true)?;
-        let most = Duration::from_secs(2);
-        let plan = Migrate { max_downtime: Some(most), ..self.plan(&to)? };
-        let mut journal = self.journal()?;
-        let mut act = || std::thread::sleep(most);
-        match migrate(&plan, &mut journal, &mut AtStep { step: slow, act: &mut act }) {
-            Ok(moved) => bail!("it was migrated all the same: {moved:?}"),
-            Err(failed) => {
-                ensure!(matches!(failed.why, VmError::Downtime { .. }), "{failed}");
-                ensure!(failed.whose == Whose::Source, "{failed}");
-            }
-        }
-        drop(to);
-        self.await_rounds(2)?;
-        Ok(())
-    }
-
-    /// Migrates the machine, of whose start at the destination nothing is heard. Returns the
-    /// failure and the machine at the source.
-    ///
-    /// # Errors
-    ///
-    /// When it is not so.
-    pub fn migrate_unheard(&mut self) -> Result<(Box<NotMoved>, Vm)> {
-        let to = self.start_vm(1 - self.at, true)?;
-        let mut plan = self.plan(&to)?;
-        let hears = |bytes: &[u8]| {
-            let wanted = b"\"cont\"";
-            bytes.windows(wanted.len()).any(|part| part == wanted)
-        };
-        let qmp = Link::new(self.folder.path().join("qmplink"), plan.to.qmp.clone(), hears)?;
-        plan.to.qmp = qmp.path().to_owned();
-        let mut journal = self.journal()?;
-        let failed =
-            match godwit::vm::migrate_recorded(&plan, &mut journal, &self.state(), &mut Quiet) {
-                Ok(moved) => bail!("all of it was heard: {moved:?}"),
-                Err(failed) => failed,
-            };
-        let from = self.vm.replace(to).context("there was a machine")?;
-        self.at = 1 - self.at;
-        Ok((failed, from))
-    }
-
-    /// The way to the machine that was migrated unheard is there again.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such machine.
-    pub fn mend_link(&mut self) -> Result<()> {
-        let (to, path) = (self.vm()?.qmp().to_owned(), self.folder.path().join("qmplink"));
-        Ok(std::os::unix::fs::symlink(to, path)?)
     }
 
     /// Migrates the machine by command, which is sent a signal so long after it says something, if

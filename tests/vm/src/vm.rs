@@ -192,7 +192,8 @@ impl Vm {
 
     fn await_socket(&mut self) -> Result<()> {
         let end = Instant::now() + BOOT;
-        while !self.qmp.exists() {
+        // The file is there before anybody listens.
+        while UnixStream::connect(&self.qmp).is_err() {
             if self.has_ended() || Instant::now() > end {
                 bail!("{}: QEMU has no QMP socket\n{}", self.name, self.said());
             }

@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 use godwit::vm::Step;
 use godwit_vm::{Cut, Mode, Pair, Site, Vm, VmOptions};
 use godwit_vm_env::VmEnv;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use std::env::current_exe;
 use std::path::PathBuf;
@@ -36,6 +38,15 @@ enum What {
     },
     /// Ends the destination's machine, its server, and the link, at each step.
     Cuts,
+    /// Cuts all links to the destination at some time of each migration.
+    Torn {
+        /// How often.
+        #[arg(long, default_value_t = 30)]
+        count: u32,
+        /// Where the times come from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Measures the pause beside that of a machine without a vGPU, and the aperture.
     Bench {
         /// Migrations of each.
@@ -85,6 +96,21 @@ fn moves(count: u32) -> Result<Vec<f64>> {
     let last = pair.await_rounds(1)?;
     println!("{count} migrations; the last round: {last:?}");
     Ok(pauses)
+}
+
+fn torn(count: u32, seed: u64) -> Result<()> {
+    let mut pair = Pair::start(&program()?)?;
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let whole_ms = pair.migrate()?.total_ms;
+    for number in 1..=count {
+        // Half of them near the end, where most happens in little time.
+        let least = if number % 2 == 0 { 0.85 } else { 0.0 };
+        let after = Duration::from_secs_f64(whole_ms / 1e3 * chance.random_range(least..1.1));
+        let what = pair.migrate_torn(after);
+        let what = what.with_context(|| format!("number {number} of seed {seed}, {after:?}"))?;
+        println!("{number}: after {after:.1?}: {what}");
+    }
+    Ok(())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -172,6 +198,7 @@ fn run(what: What) -> Result<()> {
                 println!("{step:?} {cut:?}: the guest runs on at the source");
             }
         }
+        What::Torn { count, seed } => torn(count, seed)?,
         What::Bench { count } => bench(count)?,
     }
     Ok(())
