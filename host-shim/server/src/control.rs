@@ -7,7 +7,7 @@
 
 use crate::config::{device_socket, migration_socket};
 use crate::host::ServedHost;
-use crate::socket::Listener;
+use crate::socket::{ACCEPTS_MAX, Listener};
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -90,7 +90,7 @@ impl Control {
     }
 
     pub(crate) fn serve(&mut self, hosts: &[ServedHost]) {
-        loop {
+        for _ in 0..ACCEPTS_MAX {
             match self.listener.accept() {
                 Ok(Some(stream)) => self.let_in(stream),
                 Ok(None) => break,

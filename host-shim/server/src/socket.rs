@@ -11,6 +11,9 @@ use std::os::unix::fs::{
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+/// Who is let in at a socket before others have their turn: who connects all the time would else
+/// be all that is served.
+pub(crate) const ACCEPTS_MAX: usize = 16;
 /// What others than its user may do with a folder.
 const OTHERS: u32 = 0o077;
 
