@@ -13,7 +13,8 @@ pub(crate) const NAME_BYTES_MAX: usize = 32;
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The folder of its sockets. It is made if it is not there, for its user alone.
+    /// The folder of its sockets. It is made if it is not there, for its user alone, as one
+    /// that is there must be.
     pub sockets: PathBuf,
     /// What the firmware of its cards runs on.
     pub mcu: Mcu,

@@ -7,7 +7,7 @@
 
 use crate::config::{device_socket, migration_socket};
 use crate::host::ServedHost;
-use crate::socket::Listener;
+use crate::socket::{ACCEPTS_MAX, Listener};
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -74,6 +74,8 @@ struct Client {
     line: Vec<u8>,
     out: Vec<u8>,
     heard: Instant,
+    /// It says nothing more, and is answered what it has said.
+    has_ended: bool,
 }
 
 /// See the module.
@@ -90,7 +92,7 @@ impl Control {
     }
 
     pub(crate) fn serve(&mut self, hosts: &[ServedHost]) {
-        loop {
+        for _ in 0..ACCEPTS_MAX {
             match self.listener.accept() {
                 Ok(Some(stream)) => self.let_in(stream),
                 Ok(None) => break,
@@ -120,9 +122,12 @@ impl Control {
                 return;
             };
             self.clients.remove(idle);
+            let seconds = IDLE.as_secs();
+            let why = format!("it was silent for {seconds} seconds, and another wants its place");
+            self.notes.push(format!("control: a client is cut off: {why}"));
         }
-        let heard = Instant::now();
-        self.clients.push(Client { stream, line: Vec::new(), out: Vec::new(), heard });
+        let (line, out, heard) = (Vec::new(), Vec::new(), Instant::now());
+        self.clients.push(Client { stream, line, out, heard, has_ended: false });
     }
 
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
@@ -133,7 +138,7 @@ impl Control {
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         for client in &self.clients {
             let mut wanted = PollFlags::empty();
-            wanted.set(PollFlags::IN, client.out.len() < OUT_BYTES_MAX);
+            wanted.set(PollFlags::IN, client.is_heard());
             wanted.set(PollFlags::OUT, !client.out.is_empty());
             fds.push(PollFd::new(&client.stream, wanted));
         }
@@ -141,15 +146,22 @@ impl Control {
 }
 
 impl Client {
+    fn is_heard(&self) -> bool {
+        !self.has_ended && self.out.len() < OUT_BYTES_MAX
+    }
+
     /// Takes a part of what it says, and answers whole lines. `false`: it has gone.
     fn serve(&mut self, hosts: &[ServedHost], folder: &Path) -> Result<bool, String> {
         self.flush()?;
-        if self.out.len() >= OUT_BYTES_MAX {
-            return Ok(true);
+        if !self.is_heard() {
+            return Ok(!self.out.is_empty());
         }
         let mut part = [0; 4096];
         match self.stream.read(&mut part) {
-            Ok(0) => return Ok(false),
+            Ok(0) => {
+                self.has_ended = true;
+                return Ok(!self.out.is_empty());
+            }
             Ok(count) => self.line.extend_from_slice(&part[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),

@@ -4,7 +4,7 @@ use crate::config::{HostConfig, ServerConfig, device_socket, migration_socket};
 use crate::device::{Device, Who};
 use crate::pace::Pace;
 use crate::server::ServerError;
-use crate::socket::Listener;
+use crate::socket::{ACCEPTS_MAX, Listener};
 use godwit_shim::{Host, Mcu};
 use godwit_types::Scheduling;
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ impl ServedHost {
     pub(crate) fn serve(&mut self) {
         for served in &mut self.devices {
             for who in Who::BOTH {
-                loop {
+                for _ in 0..ACCEPTS_MAX {
                     match served.listener(who).accept() {
                         Ok(Some(stream)) => served.device.attach(&mut self.host, who, stream),
                         Ok(None) => break,

@@ -5,9 +5,17 @@ use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+/// Who is let in at a socket before others have their turn: who connects all the time would else
+/// be all that is served.
+pub(crate) const ACCEPTS_MAX: usize = 16;
+/// What others than its user may do with a folder.
+const OTHERS: u32 = 0o077;
 
 /// A socket that others connect to. Its name is taken away at the end.
 #[derive(Debug)]
@@ -16,9 +24,20 @@ pub(crate) struct Listener {
     path: PathBuf,
 }
 
-/// Makes the folder of sockets, which others may not look into.
+/// Makes the folder of sockets, which others may not look into. One that is there must be so, too:
+/// its mode is not changed, since it may be of use for something else.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let about = fs::metadata(path)?;
+    let (user, mode) = (about.uid(), about.mode() & 0o777);
+    let why = if user != geteuid().as_raw() {
+        format!("it is of user {user}, and not the server's: name another folder")
+    } else if mode & OTHERS != 0 {
+        format!("others may look into it (mode {mode:o}): `chmod 700` it, or name another folder")
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(ErrorKind::PermissionDenied, why))
 }
 
 impl Listener {

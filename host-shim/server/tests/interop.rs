@@ -85,11 +85,16 @@ fn config(sockets: PathBuf) -> ServerConfig {
     ServerConfig { sockets, mcu: Mcu::Native, hosts: vec![host] }
 }
 
+/// A folder that the server makes, for its user alone.
+fn sockets_in(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("sockets")
+}
+
 impl Serving {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let (sockets, stopped) = (folder.path().to_owned(), Arc::clone(&stop));
+        let (sockets, stopped) = (sockets_in(&folder), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             let mut server = Server::new(&config(sockets)).unwrap();
             server.run(&stopped, &mut |note| println!("{note}")).unwrap();
@@ -100,7 +105,7 @@ impl Serving {
     /// A client, as soon as there is a server.
     fn client(&self) -> Client {
         let end = Instant::now() + PATIENCE;
-        let socket = device_socket(self.folder.path(), NAME);
+        let socket = device_socket(&sockets_in(&self.folder), NAME);
         loop {
             match Client::new(Path::new(&socket)) {
                 Ok(client) => return client,

@@ -110,8 +110,9 @@ impl Pair {
         Ok(())
     }
 
-    /// Migrates the machine, and cuts all links to the destination so long after it has begun. Where
-    /// nobody knows afterwards where it runs, what is seen decides. Returns what has become of it.
+    /// Migrates the machine, and cuts all links to the destination so long after it has begun.
+    /// Where nobody knows afterwards where it runs, what is seen decides. Returns what has become
+    /// of it.
     ///
     /// # Errors
     ///

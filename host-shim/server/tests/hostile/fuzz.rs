@@ -4,13 +4,12 @@ use crate::bench::Bench;
 use crate::link::Link;
 use crate::messages::{Chance, next};
 use crate::process::resident_bytes;
+use crate::seeds::{Told, seeds};
 use godwit_server::Who;
 use godwit_sys::new_eventfd;
 use godwit_vfio_proto::{Command, MessageKind, Request};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-/// Seeds of every run, unless others are given: `cargo xtask hostile` gives many.
-const SEEDS: [u64; 3] = [1, 2, 0x5eed];
 /// Messages of a seed, and those that are sent before the device has a turn.
 const MESSAGES: u64 = 20_000;
 const BATCH: u64 = 16;
@@ -21,25 +20,6 @@ const LINK_MESSAGES: u64 = 64;
 const GROWTH_MAX_BYTES: u64 = 16 << 20;
 const WARM_UP: u64 = 10_000;
 const ROUNDS: u64 = 60_000;
-
-/// Tells which seed it was, where a test fails.
-struct Told(u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("it is seed {}: GODWIT_SEED={}", self.0, self.0);
-        }
-    }
-}
-
-fn seeds() -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    match number("GODWIT_SEED") {
-        Some(first) => (first..first + number("GODWIT_SEEDS").unwrap_or(1)).collect(),
-        None => SEEDS.to_vec(),
-    }
-}
 
 /// What is counted of the messages, so that a fuzz which reaches nothing is seen.
 #[derive(Debug, Default)]

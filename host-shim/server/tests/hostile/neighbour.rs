@@ -1,8 +1,8 @@
 //! The other vGPU's guest, which must not notice anything.
 
 use crate::bench::{HostBars, pass};
-use godwit_guest::{ChannelStatus, Device, Job, JobSpec, JobState, Kernel};
-use godwit_kernels::{DATA_BASE, LAUNCH_BASE};
+use crate::plan::plan;
+use godwit_guest::{ChannelStatus, Device, Job, JobState};
 use godwit_shim::Host;
 use godwit_sim_gpu::{DmaTarget, DmaWindow};
 use godwit_sys::MemFile;
@@ -17,8 +17,6 @@ pub(crate) const MEMORY_BYTES: u64 = 64 << 10;
 /// Bytes of the framebuffer that no job of the neighbour's uses, and what they hold.
 const KEPT: std::ops::Range<u64> = 7 << 20..(7 << 20) + 4096;
 const KEPT_BYTE: u8 = 0xa7;
-/// Hashes of a thread: a job takes some tenths of a second.
-const ITERATIONS: u64 = 2_000;
 const STEP_NS: u64 = 100_000;
 const STEPS_MAX: u32 = 100_000;
 
@@ -99,21 +97,4 @@ impl Neighbour {
         assert!(memory.iter().all(|byte| *byte == KEPT_BYTE), "its guest memory was written");
         assert_eq!(host.dma_windows(self.gfid).count(), 1, "its window is gone");
     }
-}
-
-/// Each seed has other bytes, so that those of one job are not taken for those of the next.
-fn plan(driver: &Device, seed: u64) -> (Job, Vec<u8>) {
-    let job = godwit_kernels::Job::sha256_chain(seed, 4, 2, ITERATIONS);
-    let spec = JobSpec {
-        kernel: Kernel::parse(job.elf).unwrap(),
-        grid: job.grid,
-        block: job.block,
-        shared_bytes: job.shared_bytes,
-        stack_bytes: job.stack_bytes,
-        args: job.args,
-        inputs: job.inputs.into_iter().map(|(at, bytes)| (at, bytes.into())).collect(),
-        output: Some(job.output),
-        repeat: 1,
-    };
-    (Job::plan(driver, spec, LAUNCH_BASE..DATA_BASE).unwrap(), job.expected)
 }

@@ -115,7 +115,7 @@ impl Function {
         for _ in 0..CAPABILITIES_MAX {
             match at {
                 // What is nearer to the end has no room.
-                FIRST_CAPABILITY..=LAST_CAPABILITY if at % 4 == 0 => {
+                FIRST_CAPABILITY..=LAST_CAPABILITY if at.is_multiple_of(4) => {
                     if self.byte(at) == CAP_MSIX {
                         return Ok(at);
                     }
