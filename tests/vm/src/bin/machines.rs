@@ -104,8 +104,8 @@ fn torn(count: u32, seed: u64) -> Result<()> {
     let whole_ms = pair.migrate()?.total_ms;
     for number in 1..=count {
         // Half of them near the end, where most happens in little time.
-        let least = if number % 2 == 0 { 0.85 } else { 0.0 };
-        let after = Duration::from_secs_f64(whole_ms / 1e3 * chance.random_range(least..1.1));
+        let least = if number % 2 == 0 { 0.75 } else { 0.0 };
+        let after = Duration::from_secs_f64(whole_ms / 1e3 * chance.random_range(least..1.0));
         let what = pair.migrate_torn(after);
         let what = what.with_context(|| format!("number {number} of seed {seed}, {after:?}"))?;
         println!("{number}: after {after:.1?}: {what}");
