@@ -1,0 +1,1 @@
+//! The C ABI as C programs use it.
