@@ -4,7 +4,7 @@
  *
  * RESULTS. A call returns 0, or a number of its own from 0 on, or a negative error number of
  * <errno.h>; godwit_last_error() has a sentence about it then, for the thread. After an error
- * nothing is changed, and nothing is written to the caller's memory, unless it is said at the call.
+ * nothing is changed, and nothing but room for bytes is written, unless it is said at the call.
  * Every call may return:
  *   -EBADF            a handle is wrong: null, of another kind, closed, of another process
  *   -EFAULT           a pointer is NULL or not aligned
@@ -12,7 +12,7 @@
  *   -E2BIG            a structure is larger than this library knows, and not all 0 there
  *   -ENOTRECOVERABLE  the library has a bug; the device can be closed only
  *   -ECHILD           the process has forked since it first used the library
- * Handles are looked at before pointers, and these before numbers.
+ * Handles are looked at before anything else.
  *
  * HANDLES. They are numbers which the library looks up. godwit_open_simulated gives those of
  * devices, until godwit_close; godwit_vgpu_create and godwit_vgpu_resume those of vGPUs, until
@@ -33,7 +33,7 @@
 #ifndef GODWIT_H
 #define GODWIT_H
 
-/* Made by cbindgen of host-shim/capi/src: `GODWIT_BLESS=1 cargo test -p godwit-capi`. */
+/* Made by cbindgen from host-shim/capi/src: `GODWIT_BLESS=1 cargo test -p godwit-capi`. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -106,11 +106,11 @@ pub unsafe extern "C" fn godwit_vgpu_dma_log_start(
 ) -> i32 {
     boundary::done(|| {
         let worker = registry::vgpu(vgpu)?;
+        // SAFETY: the caller's word.
+        let ranges = unsafe { memory::slice(ranges, count) }?;
         if count > DMA_LOG_RANGES_MAX {
             return Err(DmaLogError::Ranges(count).into());
         }
-        // SAFETY: the caller's word.
-        let ranges = unsafe { memory::slice(ranges, count) }?;
         let ranges: Vec<CardRange> = ranges.iter().map(range).collect();
         let logged = match logged_page_bytes.is_null() {
             true => None,

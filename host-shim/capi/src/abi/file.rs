@@ -88,9 +88,9 @@ pub unsafe extern "C" fn godwit_vgpu_resume(
         // SAFETY: the caller's word.
         let path = unsafe { memory::path(path) }?;
         // SAFETY: the caller's word.
-        let (key, flags) = unsafe { self::options(options, GODWIT_FILE_KEEP) }?;
-        // SAFETY: the caller's word.
         let room = unsafe { memory::room(vgpu) }?;
+        // SAFETY: the caller's word.
+        let (key, flags) = unsafe { self::options(options, GODWIT_FILE_KEEP) }?;
         let options = ResumeOptions { key, keep: flags & GODWIT_FILE_KEEP != 0 };
         let handle = registry::add_vgpu(device)?;
         let resumed = worker.call(move |machine| machine.resume(handle, &path, &options));

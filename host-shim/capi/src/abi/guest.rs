@@ -29,9 +29,9 @@ fn check_register(offset: u32) -> Result<(), Failure> {
 pub unsafe extern "C" fn godwit_vgpu_bar0_read(vgpu: Vgpu, offset: u32, value: *mut u32) -> i32 {
     boundary::done(|| {
         let worker = registry::vgpu(vgpu)?;
-        check_register(offset)?;
         // SAFETY: the caller's word.
         let value = unsafe { memory::room(value) }?;
+        check_register(offset)?;
         *value = worker.call(move |machine| {
             let gfid = machine.gfid(vgpu)?;
             Ok(machine.host.bar0_read(gfid, offset))
