@@ -13,6 +13,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod abi;
+mod answer;
 mod boundary;
 mod failure;
 mod files;

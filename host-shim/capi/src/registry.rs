@@ -50,6 +50,16 @@ impl Registry {
         Ok(self.last)
     }
 
+    /// Gives back the memory of maps that have become empty: it would count as a program's leak.
+    fn tidy(&mut self) {
+        if self.devices.is_empty() {
+            self.devices = BTreeMap::new();
+        }
+        if self.vgpus.is_empty() {
+            self.vgpus = BTreeMap::new();
+        }
+    }
+
     fn device(&self, raw: u64) -> Option<Arc<Worker>> {
         self.devices.get(&raw).cloned()
     }
@@ -81,6 +91,7 @@ pub(crate) fn remove_device(device: Device) -> Result<Arc<Worker>, Failure> {
     let mut registry = registry()?;
     let worker = registry.devices.remove(&device.raw).ok_or_else(|| Failure::handle("device"))?;
     registry.vgpus.retain(|_, of| *of != device.raw);
+    registry.tidy();
     Ok(worker)
 }
 
@@ -106,5 +117,6 @@ pub(crate) fn vgpu(vgpu: Vgpu) -> Result<Arc<Worker>, Failure> {
 pub(crate) fn remove_vgpu(vgpu: Vgpu) {
     if let Ok(mut registry) = registry() {
         registry.vgpus.remove(&vgpu.raw);
+        registry.tidy();
     }
 }

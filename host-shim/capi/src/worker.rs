@@ -1,12 +1,13 @@
 //! The thread of a card. Calls for a card are done there one after the other, whichever threads
 //! they come from; each waits for its answer.
 
+use crate::answer::{Answer, answer};
 use crate::boundary::guarded;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use godwit_sim_gpu::GpuConfig;
 use rustix::io::Errno;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -29,21 +30,10 @@ impl Worker {
     /// Powers a card on, in a thread of its own.
     pub(crate) fn start(config: GpuConfig) -> Result<Self, Failure> {
         let (messages, received) = channel();
-        let (started, result) = sync_channel(1);
-        let body = move || {
-            let machine = guarded(|| Machine::new(config)).and_then(|machine| machine);
-            match machine {
-                Ok(machine) => {
-                    let _ = started.send(Ok(()));
-                    serve(machine, &received);
-                }
-                Err(failure) => {
-                    let _ = started.send(Err(failure));
-                }
-            }
-        };
+        let (started, result) = answer();
+        let body = move || start(config, started, &received);
         let thread = Builder::new().name("godwit-card".to_owned()).spawn(body)?;
-        let result = result.recv().unwrap_or_else(|_| Err(gone()));
+        let result = result.wait().unwrap_or_else(|| Err(gone()));
         let worker = Self { messages, thread: Mutex::new(Some(thread)) };
         if let Err(failure) = result {
             worker.end();
@@ -57,12 +47,10 @@ impl Worker {
         &self,
         body: impl FnOnce(&mut Machine) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (answer, answered) = sync_channel(1);
-        let job: Job = Box::new(move |machine| {
-            let _ = answer.send(machine.attempt(body));
-        });
+        let (answer, question) = answer();
+        let job: Job = Box::new(move |machine| answer.give(machine.attempt(body)));
         self.messages.send(Message::Call(job)).map_err(|_| gone())?;
-        answered.recv().unwrap_or_else(|_| Err(gone()))
+        question.wait().unwrap_or_else(|| Err(gone()))
     }
 
     /// Powers the card off. What is asked for meanwhile is refused.
@@ -73,6 +61,16 @@ impl Worker {
             // It has caught what there was to catch.
             let _ = thread.join();
         }
+    }
+}
+
+fn start(config: GpuConfig, started: Answer<Result<(), Failure>>, messages: &Receiver<Message>) {
+    match guarded(|| Machine::new(config)).and_then(|machine| machine) {
+        Ok(machine) => {
+            started.give(Ok(()));
+            serve(machine, messages);
+        }
+        Err(failure) => started.give(Err(failure)),
     }
 }
 

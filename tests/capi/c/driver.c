@@ -279,6 +279,7 @@ static void print_events(godwit_device device)
 {
     godwit_event event = { .struct_size = sizeof(event) };
     int count = 0;
+    MUST(godwit_run(device, 10000000));
     while (MUST(godwit_next_event(device, &event)) == 1) {
         printf("event at %llu ns: %s\n", (unsigned long long)event.at_ns, event.text);
         count++;
@@ -304,7 +305,7 @@ int main(int argc, char **argv)
     printf("%zu vGPUs\n", count);
     set_scheduler(here, stays);
     struct channel of_stays = start(here, stays, &job), of_moves = start(here, moves, &job);
-    MUST(godwit_run(here, 300000));
+    MUST(godwit_run(here, 3000000));
     printf("before the move: %u of %u entries are done\n", channel_done(&of_moves, moves),
            of_moves.put);
     godwit_vgpu moved = create(there, 3);
