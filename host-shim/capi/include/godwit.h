@@ -543,9 +543,9 @@ int64_t godwit_vgpu_read(godwit_vgpu vgpu, uint8_t *into, size_t byte_count);
 // Writes a part of a state, of any length, as write() of a migration's data descriptor does:
 // returns how many bytes were taken, which are all.
 //
-// -EBADF: there is no such vGPU. -EINVAL: it is not in RESUMING, there is no memory of that length,
-// or the state is none that this vGPU can take: of another profile, damaged, not of Godwit. It is
-// in ERROR then. Others: the card does not take it.
+// -EBADF: there is no such vGPU. -EINVAL: it is not in RESUMING, there is no memory of that
+// length, or the state is none that this vGPU can take: of another profile, damaged, not of
+// Godwit. It is in ERROR then. Others: the card does not take it, and it is in ERROR, too.
 //
 // See POINTERS: `byte_count` bytes lie at `from`, which may be NULL if there are none.
 int64_t godwit_vgpu_write(godwit_vgpu vgpu, const uint8_t *from, size_t byte_count);

@@ -17,9 +17,9 @@ mod answer;
 mod boundary;
 mod failure;
 mod files;
+mod handles;
 mod machine;
 mod memory;
-mod registry;
 pub mod types;
 mod worker;
 

@@ -6,7 +6,7 @@ use crate::types::{
     Device, DeviceConfig, Event, GODWIT_ABI_VERSION, GODWIT_RUN_NS_MAX, Limits, Scheduling,
 };
 use crate::worker::Worker;
-use crate::{memory, registry};
+use crate::{handles, memory};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_types::{
     Engines, FB_BYTES_MAX, Identity, Limit, Limits as CardLimits, Measure, PAGE_BYTES, Policy,
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn godwit_open_simulated(
         let config = unsafe { memory::input(config) }?;
         // SAFETY: the caller's word.
         let device = unsafe { memory::room(device) }?;
-        *device = registry::add_device(Worker::start(card(&config)?)?)?;
+        *device = handles::add_device(Worker::start(card(&config)?)?)?;
         Ok(())
     })
 }
@@ -89,7 +89,7 @@ fn card(config: &DeviceConfig) -> Result<GpuConfig, Failure> {
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_close(device: Device) -> i32 {
     boundary::done(|| {
-        registry::remove_device(device)?.end();
+        handles::remove_device(device)?.end();
         Ok(())
     })
 }
@@ -102,7 +102,7 @@ pub extern "C" fn godwit_close(device: Device) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_run(device: Device, ns: u64) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         if ns > GODWIT_RUN_NS_MAX {
             return Err(Failure::value(format!("{ns} ns are longer than {GODWIT_RUN_NS_MAX}")));
         }
@@ -123,7 +123,7 @@ pub extern "C" fn godwit_run(device: Device, ns: u64) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_now(device: Device, now_ns: *mut u64) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let now_ns = unsafe { memory::room(now_ns) }?;
         *now_ns = worker.call(|machine| Ok(machine.host.now_ns()))?;
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn godwit_set_scheduling(
     scheduling: *const Scheduling,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let told = unsafe { memory::input(scheduling) }?;
         let policy = u8::try_from(told.policy).ok().and_then(Policy::new);
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn godwit_set_scheduling(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_set_limits(device: Device, limits: *const Limits) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let told = unsafe { memory::input(limits) }?;
         let mut limits = CardLimits { window_ms: told.window_ms, ..CardLimits::DEFAULT };
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn godwit_set_limits(device: Device, limits: *const Limits
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_next_event(device: Device, event: *mut Event) -> i32 {
     boundary::status(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let room = unsafe { memory::Output::new(event) }?;
         let Some(event) = worker.call(|machine| Ok(machine.next_event()))? else { return Ok(0) };

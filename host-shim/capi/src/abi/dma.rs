@@ -4,7 +4,7 @@ use crate::boundary;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::types::{DmaRange, DmaWindow, GODWIT_DMA_READ, GODWIT_DMA_WRITE, Vgpu};
-use crate::{memory, registry};
+use crate::{handles, memory};
 use godwit_sim_gpu::{
     DMA_LOG_RANGES_MAX, DmaLogError, DmaRange as CardRange, DmaTarget, DmaWindow as CardWindow,
 };
@@ -48,7 +48,7 @@ fn target(window: &DmaWindow) -> Result<Target, Failure> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_dma_map(vgpu: Vgpu, window: *const DmaWindow) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let window = unsafe { memory::input(window) }?;
         let &DmaWindow { flags, iova, byte_count, offset, reserved, .. } = &window;
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn godwit_vgpu_dma_map(vgpu: Vgpu, window: *const DmaWindo
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_vgpu_dma_unmap(vgpu: Vgpu, iova: u64, byte_count: u64) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         worker.call(move |machine| {
             let gfid = machine.gfid(vgpu)?;
             Ok(machine.host.dma_unmap(gfid, iova, byte_count)?)
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn godwit_vgpu_dma_log_start(
     logged_page_bytes: *mut u64,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let ranges = unsafe { memory::slice(ranges, count) }?;
         if count > DMA_LOG_RANGES_MAX {
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn godwit_vgpu_dma_log_report(
     bitmap_bytes: usize,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let bitmap = unsafe { memory::slice_mut(bitmap, bitmap_bytes) }?;
         let range = CardRange { iova, byte_count };
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn godwit_vgpu_dma_log_report(
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_vgpu_dma_log_stop(vgpu: Vgpu) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         worker.call(move |machine| {
             let gfid = machine.gfid(vgpu)?;
             Ok(machine.host.dma_log_stop(gfid)?)

@@ -3,7 +3,7 @@
 use crate::boundary;
 use crate::failure::Failure;
 use crate::types::{Device, FileOptions, GODWIT_FILE_KEEP, Vgpu};
-use crate::{memory, registry};
+use crate::{handles, memory};
 use godwit_shim::{KEY_BYTES, ResumeOptions, SealKey};
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -53,13 +53,13 @@ pub unsafe extern "C" fn godwit_vgpu_suspend(
     options: *const FileOptions,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let path = unsafe { memory::path(path) }?;
         // SAFETY: the caller's word.
         let (key, _) = unsafe { self::options(options, 0) }?;
         worker.call(move |machine| machine.suspend(vgpu, &path, key))?;
-        registry::remove_vgpu(vgpu);
+        handles::remove_vgpu(vgpu);
         Ok(())
     })
 }
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn godwit_vgpu_resume(
     vgpu: *mut Vgpu,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let path = unsafe { memory::path(path) }?;
         // SAFETY: the caller's word.
@@ -92,10 +92,10 @@ pub unsafe extern "C" fn godwit_vgpu_resume(
         // SAFETY: the caller's word.
         let (key, flags) = unsafe { self::options(options, GODWIT_FILE_KEEP) }?;
         let options = ResumeOptions { key, keep: flags & GODWIT_FILE_KEEP != 0 };
-        let handle = registry::add_vgpu(device)?;
+        let handle = handles::add_vgpu(device)?;
         let resumed = worker.call(move |machine| machine.resume(handle, &path, &options));
         if let Err(failure) = resumed {
-            registry::remove_vgpu(handle);
+            handles::remove_vgpu(handle);
             return Err(failure);
         }
         *room = handle;

@@ -5,7 +5,7 @@ use crate::boundary;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::types::Vgpu;
-use crate::{memory, registry};
+use crate::{handles, memory};
 use godwit_regs::guest::{BAR0_BYTES, ChannelRegister, Place, place};
 use rustix::io::Errno;
 
@@ -28,7 +28,7 @@ fn check_register(offset: u32) -> Result<(), Failure> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_bar0_read(vgpu: Vgpu, offset: u32, value: *mut u32) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let value = unsafe { memory::room(value) }?;
         check_register(offset)?;
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn godwit_vgpu_bar0_read(vgpu: Vgpu, offset: u32, value: *
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_vgpu_bar0_write(vgpu: Vgpu, offset: u32, value: u32) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         check_register(offset)?;
         worker.call(move |machine| {
             let (device, host) = machine.vgpu(vgpu)?;
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn godwit_vgpu_bar2_read(
     byte_count: usize,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let into = unsafe { memory::slice_mut(into, byte_count) }?;
         worker.call(move |machine| check_aperture(machine, vgpu, at, byte_count))?;
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn godwit_vgpu_bar2_write(
     byte_count: usize,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let from = unsafe { memory::slice(from, byte_count) }?;
         worker.call(move |machine| check_aperture(machine, vgpu, at, byte_count))?;
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn godwit_vgpu_bar2_write(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_take_vectors(vgpu: Vgpu, mask: u32, vectors: *mut u32) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let vectors = unsafe { memory::room(vectors) }?;
         *vectors = worker.call(move |machine| {

@@ -4,7 +4,7 @@ use super::CHUNK_BYTES;
 use crate::boundary;
 use crate::failure::Failure;
 use crate::types::{GODWIT_PRECOPY_REINIT, PrecopyInfo, Vgpu};
-use crate::{memory, registry};
+use crate::{handles, memory};
 use godwit_shim::vfio::MigrationState;
 use rustix::io::Errno;
 
@@ -19,7 +19,7 @@ use rustix::io::Errno;
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_vgpu_set_state(vgpu: Vgpu, state: u32) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         let to = MigrationState::new(state);
         let to = to.ok_or_else(|| Failure::value(format!("{state} is no state")))?;
         worker.call(move |machine| {
@@ -39,7 +39,7 @@ pub extern "C" fn godwit_vgpu_set_state(vgpu: Vgpu, state: u32) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_get_state(vgpu: Vgpu, state: *mut u32) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let state = unsafe { memory::room(state) }?;
         *state = worker.call(move |machine| Ok(machine.vgpu(vgpu)?.0.state() as u32))?;
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn godwit_vgpu_get_state(vgpu: Vgpu, state: *mut u32) -> i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_read(vgpu: Vgpu, into: *mut u8, byte_count: usize) -> i64 {
     boundary::call(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let into = unsafe { memory::slice_mut(into, byte_count) }?;
         let mut filled = 0;
@@ -92,9 +92,9 @@ pub unsafe extern "C" fn godwit_vgpu_read(vgpu: Vgpu, into: *mut u8, byte_count:
 /// Writes a part of a state, of any length, as write() of a migration's data descriptor does:
 /// returns how many bytes were taken, which are all.
 ///
-/// -EBADF: there is no such vGPU. -EINVAL: it is not in RESUMING, there is no memory of that length,
-/// or the state is none that this vGPU can take: of another profile, damaged, not of Godwit. It is
-/// in ERROR then. Others: the card does not take it.
+/// -EBADF: there is no such vGPU. -EINVAL: it is not in RESUMING, there is no memory of that
+/// length, or the state is none that this vGPU can take: of another profile, damaged, not of
+/// Godwit. It is in ERROR then. Others: the card does not take it, and it is in ERROR, too.
 ///
 /// # Safety
 ///
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn godwit_vgpu_read(vgpu: Vgpu, into: *mut u8, byte_count:
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_write(vgpu: Vgpu, from: *const u8, byte_count: usize) -> i64 {
     boundary::call(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let from = unsafe { memory::slice(from, byte_count) }?;
         let mut left = from;
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn godwit_vgpu_write(vgpu: Vgpu, from: *const u8, byte_cou
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_precopy_info(vgpu: Vgpu, info: *mut PrecopyInfo) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let room = unsafe { memory::Output::new(info) }?;
         let found = worker.call(move |machine| {
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn godwit_vgpu_precopy_info(vgpu: Vgpu, info: *mut Precopy
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_data_size(vgpu: Vgpu, byte_count: *mut u64) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let byte_count = unsafe { memory::room(byte_count) }?;
         *byte_count = worker.call(move |machine| {
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn godwit_vgpu_data_size(vgpu: Vgpu, byte_count: *mut u64)
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_vgpu_reset(vgpu: Vgpu) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         worker.call(move |machine| {
             let (device, host) = machine.vgpu(vgpu)?;
             Ok(device.reset(host)?)

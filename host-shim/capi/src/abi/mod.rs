@@ -1,5 +1,4 @@
-//! The calls. Each does what its comment says and no more than check what it is given; what is
-//! done is in [`crate::machine`].
+//! The calls. Each does what its comment says: here it is checked what it is given.
 //!
 //! # POINTERS
 //!

@@ -3,7 +3,7 @@
 use crate::boundary;
 use crate::failure::Failure;
 use crate::types::{Device, Share, Vgpu, VgpuConfig, VgpuInfo};
-use crate::{memory, registry};
+use crate::{handles, memory};
 use godwit_types::{Profile, Share as CardShare};
 use rustix::io::Errno;
 
@@ -23,17 +23,17 @@ pub unsafe extern "C" fn godwit_vgpu_create(
     vgpu: *mut Vgpu,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let config = unsafe { memory::input(config) }?;
         // SAFETY: the caller's word.
         let room = unsafe { memory::room(vgpu) }?;
         let (profile, share) = (profile(&config)?, config_share(&config)?);
         let uuid = if config.uuid == [0; 16] { random_uuid()? } else { config.uuid };
-        let handle = registry::add_vgpu(device)?;
+        let handle = handles::add_vgpu(device)?;
         let created = worker.call(move |machine| machine.create(handle, profile, share, uuid));
         if let Err(failure) = created {
-            registry::remove_vgpu(handle);
+            handles::remove_vgpu(handle);
             return Err(failure);
         }
         *room = handle;
@@ -79,9 +79,9 @@ fn share(weight: u32, part: u32, cap: u32) -> Result<CardShare, Failure> {
 #[unsafe(no_mangle)]
 pub extern "C" fn godwit_vgpu_destroy(vgpu: Vgpu) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         worker.call(move |machine| machine.destroy(vgpu))?;
-        registry::remove_vgpu(vgpu);
+        handles::remove_vgpu(vgpu);
         Ok(())
     })
 }
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn godwit_vgpu_list(
     count: *mut usize,
 ) -> i32 {
     boundary::done(|| {
-        let worker = registry::device(device)?;
+        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let places = unsafe { memory::slice_mut(vgpus, room) }?;
         // SAFETY: the caller's word.
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn godwit_vgpu_list(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_get_info(vgpu: Vgpu, info: *mut VgpuInfo) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let room = unsafe { memory::Output::new(info) }?;
         let info = worker.call(move |machine| {
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn godwit_vgpu_get_info(vgpu: Vgpu, info: *mut VgpuInfo) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_vgpu_set_share(vgpu: Vgpu, share: *const Share) -> i32 {
     boundary::done(|| {
-        let worker = registry::vgpu(vgpu)?;
+        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
         let told = unsafe { memory::input(share) }?;
         let share = self::share(told.weight, told.part, told.cap)?;

@@ -16,7 +16,7 @@ const FIRST_MASK: u64 = (1 << 62) - 1;
 
 /// What there is. It is empty, and takes no memory, where there is nothing.
 #[derive(Debug)]
-struct Registry {
+struct Handles {
     /// The last number that was given out; 0: none.
     last: u64,
     devices: BTreeMap<u64, Arc<Worker>>,
@@ -24,24 +24,24 @@ struct Registry {
     vgpus: BTreeMap<u64, u64>,
 }
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { last: 0, devices: BTreeMap::new(), vgpus: BTreeMap::new() });
+static HANDLES: Mutex<Handles> =
+    Mutex::new(Handles { last: 0, devices: BTreeMap::new(), vgpus: BTreeMap::new() });
 
 /// The process that it is of, or 0: a child has the numbers, and not the threads behind them.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// Nothing of it may be touched in a child, where a thread that is not there may hold the lock.
-fn registry() -> Result<MutexGuard<'static, Registry>, Failure> {
+fn handles() -> Result<MutexGuard<'static, Handles>, Failure> {
     let own = std::process::id();
     let of = PROCESS.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed);
     if of.is_err_and(|of| of != own) {
         return Err(Failure::new(Errno::CHILD, "the process that used the library was forked"));
     }
     // It holds maps alone, which a panic leaves whole.
-    Ok(REGISTRY.lock().unwrap_or_else(PoisonError::into_inner))
+    Ok(HANDLES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-impl Registry {
+impl Handles {
     fn next(&mut self) -> Result<u64, Failure> {
         if self.last == 0 {
             self.last = first()?;
@@ -74,49 +74,49 @@ fn first() -> Result<u64, Failure> {
 
 /// Notes a card.
 pub(crate) fn add_device(worker: Worker) -> Result<Device, Failure> {
-    let mut registry = registry()?;
-    let raw = registry.next()?;
-    registry.devices.insert(raw, Arc::new(worker));
+    let mut handles = handles()?;
+    let raw = handles.next()?;
+    handles.devices.insert(raw, Arc::new(worker));
     Ok(Device { raw })
 }
 
 /// The thread of a card.
 pub(crate) fn device(device: Device) -> Result<Arc<Worker>, Failure> {
-    let registry = registry()?;
-    registry.device(device.raw).ok_or_else(|| Failure::handle("device"))
+    let handles = handles()?;
+    handles.device(device.raw).ok_or_else(|| Failure::handle("device"))
 }
 
 /// Forgets a card and its vGPUs, and gives its thread back.
 pub(crate) fn remove_device(device: Device) -> Result<Arc<Worker>, Failure> {
-    let mut registry = registry()?;
-    let worker = registry.devices.remove(&device.raw).ok_or_else(|| Failure::handle("device"))?;
-    registry.vgpus.retain(|_, of| *of != device.raw);
-    registry.tidy();
+    let mut handles = handles()?;
+    let worker = handles.devices.remove(&device.raw).ok_or_else(|| Failure::handle("device"))?;
+    handles.vgpus.retain(|_, of| *of != device.raw);
+    handles.tidy();
     Ok(worker)
 }
 
 /// A number for a vGPU that is about to be on a card.
 pub(crate) fn add_vgpu(device: Device) -> Result<Vgpu, Failure> {
-    let mut registry = registry()?;
-    if !registry.devices.contains_key(&device.raw) {
+    let mut handles = handles()?;
+    if !handles.devices.contains_key(&device.raw) {
         return Err(Failure::handle("device"));
     }
-    let raw = registry.next()?;
-    registry.vgpus.insert(raw, device.raw);
+    let raw = handles.next()?;
+    handles.vgpus.insert(raw, device.raw);
     Ok(Vgpu { raw })
 }
 
 /// The thread of a vGPU's card.
 pub(crate) fn vgpu(vgpu: Vgpu) -> Result<Arc<Worker>, Failure> {
-    let registry = registry()?;
-    let of = registry.vgpus.get(&vgpu.raw).ok_or_else(|| Failure::handle("vGPU"))?;
-    registry.device(*of).ok_or_else(|| Failure::handle("vGPU"))
+    let handles = handles()?;
+    let of = handles.vgpus.get(&vgpu.raw).ok_or_else(|| Failure::handle("vGPU"))?;
+    handles.device(*of).ok_or_else(|| Failure::handle("vGPU"))
 }
 
 /// Forgets a vGPU.
 pub(crate) fn remove_vgpu(vgpu: Vgpu) {
-    if let Ok(mut registry) = registry() {
-        registry.vgpus.remove(&vgpu.raw);
-        registry.tidy();
+    if let Ok(mut handles) = handles() {
+        handles.vgpus.remove(&vgpu.raw);
+        handles.tidy();
     }
 }
