@@ -13,7 +13,6 @@ const WORDS: usize = 5;
 /// A request of the guest that the firmware has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
-    id: u32,
     generation: u32,
     opens: bool,
     /// It was asked before a restart too, so what is asked may have been done already.
@@ -26,6 +25,8 @@ struct Channel {
     status: u32,
     error: u32,
     control: u32,
+    /// Number of the request that was asked last.
+    asked_id: u32,
     asked: Option<Asked>,
 }
 
@@ -128,7 +129,7 @@ impl Function {
         let found = self
             .channels
             .values_mut()
-            .find(|channel| channel.asked.is_some_and(|asked| asked.id == id));
+            .find(|channel| channel.asked.is_some() && channel.asked_id == id);
         let Some(channel) = found else { return false };
         let Some(asked) = channel.asked.take() else { return false };
         match (asked.opens, answer) {
@@ -262,6 +263,7 @@ impl Channel {
         if self.status == status::REFUSED {
             self.status = status::FREE;
         }
-        self.asked = Some(Asked { id: client.send(gfid, command), generation, opens, again });
+        self.asked_id = client.send(gfid, command);
+        self.asked = Some(Asked { generation, opens, again });
     }
 }

@@ -230,6 +230,11 @@ impl Resume {
         self.restorer.home()
     }
 
+    /// The vGPU's own id, and the number of its last transfer, once the file has told them.
+    pub fn identity(&self) -> Option<([u8; 16], u64)> {
+        self.restorer.descriptor().map(|descriptor| (descriptor.uuid, descriptor.token))
+    }
+
     /// Goes on as far as it can.
     pub fn step(&mut self, host: &mut Host) -> ResumeState {
         match &mut self.phase {

@@ -43,8 +43,19 @@ pub(crate) const RUN_IMAGE: &[Prereq] = &[C_COMPILER, TARGET, QEMU];
 pub(crate) const RUN_IMAGES: &[Prereq] = &[C_COMPILER, TARGET, RV32, ARM, QEMU];
 
 /// What the tests need.
-pub(crate) const TEST: &[Prereq] =
-    &[C_COMPILER, TARGET, RV32, ARM, GIT, RUSTFMT, CLIPPY, CARGO_DENY, QEMU, CROSS_COMPILER];
+pub(crate) const TEST: &[Prereq] = &[
+    C_COMPILER,
+    TARGET,
+    RV32,
+    ARM,
+    GIT,
+    RUSTFMT,
+    CLIPPY,
+    CARGO_DENY,
+    QEMU,
+    CROSS_COMPILER,
+    C_TOOLS,
+];
 
 /// What the tests in virtual machines need besides.
 pub(crate) const VM: &[Prereq] = &[DEBOOTSTRAP, VM_FOLDER];
@@ -101,6 +112,17 @@ const CROSS_COMPILER: Prereq = Prereq {
               gcc-riscv64-unknown-elf`).",
 };
 
+const C_TOOLS: Prereq = Prereq {
+    present: || {
+        let programs = ["pkg-config", "valgrind"];
+        programs.into_iter().all(|program| Cmd::new(program).args(["--version"]).succeeds())
+    },
+    install: &[APT_UPDATE, APT_C_TOOLS],
+    missing: "`pkg-config` and `valgrind`, with which the C programs are built and run, are \
+              missing: install them with your system's package manager (Debian: `apt-get update \
+              && apt-get install --no-install-recommends pkg-config valgrind`).",
+};
+
 /// Works as root on Debian and its kin, as what follows it does. A machine may have no lists of
 /// packages yet, or old ones that name files which are gone.
 const APT_UPDATE: &[&str] = &["apt-get", "update", "--quiet"];
@@ -122,6 +144,16 @@ const APT_GCC: &[&str] = &[
     "--yes",
     "--no-install-recommends",
     "gcc-riscv64-unknown-elf",
+];
+
+const APT_C_TOOLS: &[&str] = &[
+    "apt-get",
+    "install",
+    "--quiet",
+    "--yes",
+    "--no-install-recommends",
+    "pkg-config",
+    "valgrind",
 ];
 
 const APT_DEBOOTSTRAP: &[&str] = &[

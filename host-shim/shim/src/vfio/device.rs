@@ -64,6 +64,11 @@ impl MigrationDevice {
         self.uuid
     }
 
+    /// The number of its last transfer.
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
     /// Brings it to another state, by the arcs that lead there. The state is set completely when
     /// this returns. After an error it is in the last state that it came to, or in ERROR.
     ///
