@@ -2,6 +2,7 @@
 
 use crate::config::{HostConfig, ServerConfig, device_socket, migration_socket};
 use crate::device::{Device, Who};
+use crate::notes::NoteLimit;
 use crate::pace::Pace;
 use crate::server::ServerError;
 use crate::socket::{ACCEPTS_MAX, Listener};
@@ -22,6 +23,7 @@ pub(crate) struct Served {
     pub(crate) device: Device,
     machines: Listener,
     managers: Listener,
+    limit: NoteLimit,
 }
 
 /// See the module.
@@ -73,7 +75,8 @@ impl ServedHost {
             };
             let machines = listen(device_socket(&server.sockets, &vgpu.name))?;
             let managers = listen(migration_socket(&server.sockets, &vgpu.name))?;
-            this.devices.push(Served { device, machines, managers });
+            let limit = NoteLimit::new(Instant::now());
+            this.devices.push(Served { device, machines, managers, limit });
         }
         this.pace.follow(this.host.now_ns());
         Ok(this)
@@ -141,7 +144,9 @@ impl ServedHost {
             notes.push(format!("{name}: too much: {:?}, {:?}", report.abuse, report.measure));
         }
         for served in &mut self.devices {
-            notes.append(&mut served.device.take_notes());
+            let Served { device, limit, .. } = served;
+            let of_it = device.take_notes();
+            notes.append(&mut limit.pass(&device.name, of_it, Instant::now()));
         }
         notes
     }

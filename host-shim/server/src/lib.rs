@@ -29,6 +29,7 @@ mod host;
 mod irqs;
 mod memory;
 mod migration;
+mod notes;
 mod pace;
 mod peer;
 mod refusal;
