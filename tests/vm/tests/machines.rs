@@ -35,9 +35,19 @@ fn a_machine_is_migrated_there_and_back_and_runs_on_where_that_fails() -> Result
         ensure!(moved.vgpu_bytes > moved.vgpu_stopped_bytes && moved.pause_ms > 0.0);
     }
     // Each step, and each kind of end; `machines cuts` has all pairs of them.
-    for (step, cut) in Step::ALL.into_iter().zip(Cut::ALL.into_iter().cycle()) {
+    // At the last one's the source has been told of it, and the destination not.
+    let some = Step::ALL.into_iter().zip(Cut::ALL.into_iter().cycle());
+    for (step, cut) in some.chain([(Step::PreCopy, Cut::Machine)]) {
         pair.migrate_cut(step, cut).map_err(|error| error.context(format!("{step:?} {cut:?}")))?;
     }
+    // Whoever uses this QEMU next finds it as it was.
+    let limit = pair.vm()?.command("query-migrate-parameters")?;
+    ensure!(limit.contains("\"downtime-limit\": 300"), "{limit}");
+    let all = pair.vm()?.command("query-migrate-capabilities")?;
+    let all: serde_json::Value = serde_json::from_str(&all)?;
+    let mut all = all["return"].as_array().into_iter().flatten();
+    let waits = all.find(|one| one["capability"] == "pause-before-switchover");
+    ensure!(waits.is_some_and(|one| one["state"] == false), "{waits:?}");
     for slow in [Step::Stop, Step::SwitchOver] {
         pair.migrate_slowly(slow).map_err(|error| error.context(format!("{slow:?}")))?;
     }

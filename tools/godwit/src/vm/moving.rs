@@ -71,8 +71,9 @@ struct Moving<'a> {
     from: Machine,
     to: Machine,
     done: Done,
-    /// Settings of both as they were.
-    settings: Option<[Settings; 2]>,
+    /// Settings of either as they were, where they were changed.
+    from_settings: Option<Settings>,
+    to_settings: Option<Settings>,
     progress: Progress,
     stopped_bytes: u64,
     /// When the guest stood still.
@@ -137,8 +138,17 @@ impl<'a> Moving<'a> {
         to.expect_status(&["inmigrate"])?;
         to.expect_state(state::RUNNING, "RUNNING")?;
         let (done, progress) = (Done::default(), Progress::default());
-        let (settings, stopped_bytes, paused) = (None, 0, None);
-        Ok(Self { how, from, to, done, settings, progress, stopped_bytes, paused })
+        Ok(Self {
+            how,
+            from,
+            to,
+            done,
+            from_settings: None,
+            to_settings: None,
+            progress,
+            stopped_bytes: 0,
+            paused: None,
+        })
     }
 
     /// Goes through the steps. Returns how long the guest stood still.
@@ -179,8 +189,8 @@ impl<'a> Moving<'a> {
         if let Ok(migration) = self.from.qmp.migration() {
             self.progress.memory_bytes = migration.transferred;
         }
-        if let Some([_, to]) = &self.settings {
-            let _ = to.put_back(&mut self.to.qmp);
+        if let Some(settings) = &self.to_settings {
+            let _ = settings.put_back(&mut self.to.qmp);
         }
         steps.watch.progress(&self.progress);
         self.leave_source();
@@ -188,8 +198,8 @@ impl<'a> Moving<'a> {
     }
 
     fn pre_copy(&mut self) -> Result<(), VmError> {
-        let from = Settings::set(&mut self.from.qmp, true)?;
-        self.settings = Some([from, Settings::set(&mut self.to.qmp, true)?]);
+        self.from_settings = Some(Settings::set(&mut self.from.qmp, true)?);
+        self.to_settings = Some(Settings::set(&mut self.to.qmp, true)?);
         self.done.saves = true;
         self.from.server.set_state(state::PRE_COPY)?;
         self.to.server.set_state(state::RESUMING)?;
@@ -202,7 +212,7 @@ impl<'a> Moving<'a> {
     fn memory(&mut self, steps: &mut Steps<'_>) -> Result<(), VmError> {
         let there = self.how.incoming_uri.as_ref().unwrap_or(&self.how.uri);
         self.to.qmp.ask("migrate-incoming", json!({ "uri": there }))?;
-        let own_ms = self.settings.as_ref().and_then(|[from, _]| from.downtime_limit());
+        let own_ms = self.from_settings.as_ref().and_then(Settings::downtime_limit);
         let mut limit = Limit::set(&mut self.from.qmp, self.how.max_downtime, own_ms)?;
         self.done.sends = true;
         self.from.qmp.ask("migrate", json!({ "uri": self.how.uri }))?;
@@ -332,8 +342,8 @@ impl<'a> Moving<'a> {
         self.reset_destination();
         let _ = self.to.qmp.ask("quit", json!({}));
         let runs = self.from.run_on(self.done.saves, self.done.sends);
-        if let Some([from, _]) = &self.settings {
-            let _ = from.put_back(&mut self.from.qmp);
+        if let Some(settings) = &self.from_settings {
+            let _ = settings.put_back(&mut self.from.qmp);
         }
         match runs {
             Ok(()) => Whose::Source,
