@@ -128,6 +128,8 @@ fn where_nothing_is_heard_of_the_start_one_machine_runs_and_resolve_says_which()
     pair.mend_link()?;
     let listed = pair.resolve(&[])?.text;
     ensure!(listed.contains("it runs at the destination"), "{listed}");
+    let here = pair.resolve(&[token[0], token[1], "run-here"])?;
+    ensure!(!here.success && here.said.contains("runs at the destination"), "{here:?}");
     let gone = pair.resolve(&[token[0], token[1], "gone"])?;
     ensure!(gone.success, "{gone:?}");
     from.await_end(Duration::from_secs(20))?;

@@ -27,7 +27,7 @@ pub(crate) struct ResolveOptions {
     /// Whose the vGPU is from now on.
     #[arg(requires = "token")]
     whose: Option<Whose>,
-    /// A virtual machine: it has surely ended at the destination (run-here), or what is left of it
+    /// A virtual machine: what is at the destination may end (run-here), or what is left of it
     /// at the source is of no use (gone), though that cannot be seen from here.
     #[arg(long, requires = "token")]
     force: bool,

@@ -95,7 +95,13 @@ impl Record {
     }
 
     /// Makes sure that nothing of it runs at the destination, and that nobody starts it there.
+    /// One that runs is not ended: what its guest has done since would be lost.
     pub(crate) fn end_at_destination(&self, force: bool) -> Result<(), VmError> {
+        if !force && self.to.look().runs == Some(true) {
+            let why = "the machine runs at the destination: `gone` leaves it there, and --force \
+                       ends it all the same";
+            return Err(VmError::Unfit(why.to_owned()));
+        }
         end(&self.to, force)
     }
 
