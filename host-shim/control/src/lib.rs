@@ -21,8 +21,11 @@
 mod ask;
 mod event;
 mod host;
+mod limits;
 mod refusal;
 mod report;
+mod schema;
+mod told;
 mod vgpu;
 
 pub use ask::{
@@ -31,73 +34,9 @@ pub use ask::{
 };
 pub use event::{Event, EventKind};
 pub use host::{Firmware, HostMoves, HostStatus, PlacementStatus, ProfileStatus, Room};
+pub use limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, is_name};
 pub use refusal::{Code, Refusal};
 pub use report::{Evacuation, MovePhase, Moved, Progress, Stayed, Suspended};
+pub use schema::schema;
+pub use told::Told;
 pub use vgpu::{Bucket, EngineStatus, Histogram, ShareStatus, VgpuStats, VgpuStatus};
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Bytes of a line of a client, without its end.
-pub const LINE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a name of a vGPU, a host or a state file.
-pub const NAME_BYTES_MAX: usize = 32;
-
-/// A line of a server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Told {
-    /// The vGPUs that there are, in the order of their hosts and ids.
-    Vgpus(Vec<VgpuStatus>),
-    /// One vGPU, as it is now.
-    Vgpu(Box<VgpuStatus>),
-    /// The hosts that there are.
-    Hosts(Vec<HostStatus>),
-    /// One host, as it is now.
-    Host(Box<HostStatus>),
-    /// A vGPU is gone, with all that it had; its name.
-    Destroyed(String),
-    /// A vGPU is in a file.
-    Suspended(Suspended),
-    /// A vGPU runs elsewhere.
-    Moved(Moved),
-    /// A host was emptied, as far as could be.
-    Evacuated(Evacuation),
-    /// What has happened of late.
-    Events(Vec<Event>),
-    /// Something has happened. Not the last line.
-    Event(Event),
-    /// How far something is that was asked for. Not the last line.
-    Progress(Progress),
-    /// It was not done, and why.
-    Error(Refusal),
-}
-
-impl Told {
-    /// Whether it is the last line of an answer.
-    pub fn is_last(&self) -> bool {
-        !matches!(self, Self::Event(_) | Self::Progress(_))
-    }
-}
-
-/// Both directions, for the schema.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "only its schema is of use")]
-struct Protocol {
-    /// A line of a client.
-    ask: Ask,
-    /// A line of a server.
-    told: Told,
-}
-
-/// The JSON schema of both directions.
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Protocol).to_value()
-}
-
-/// Whether this may be the name of a vGPU, a host or a state file: 1 to [`NAME_BYTES_MAX`]
-/// letters, digits, `-` and `_`.
-pub fn is_name(name: &str) -> bool {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fine)
-}
