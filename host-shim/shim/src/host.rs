@@ -28,6 +28,9 @@ pub enum HostError {
     /// The firmware refused.
     #[error("the firmware refuses: {0:?}")]
     Refused(Reject),
+    /// Its firmware is gone for good.
+    #[error("the firmware is lost, again and again: restart it")]
+    Lost,
     /// An access through the aperture met nothing.
     #[error("the aperture cannot be reached: {0:?}")]
     Bar(BarError),
@@ -373,10 +376,33 @@ impl Host {
         profile: &Profile,
         avoid: Option<&Placement>,
     ) -> Result<(Gfid, Placement), HostError> {
-        let device = self.identity();
-        let taken: Vec<_> =
-            self.vgpus.iter().map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect();
-        place::find(&device, profile, &taken, avoid).ok_or(HostError::NoRoom { profile: *profile })
+        let found = place::find(&self.identity(), profile, &self.taken(), avoid);
+        found.ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// A free id for a vGPU, and a place whose partition begins there, if that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NoRoom`].
+    pub fn place_at(
+        &mut self,
+        profile: &Profile,
+        fb_base: u64,
+    ) -> Result<(Gfid, Placement), HostError> {
+        let found = place::find_at(&self.identity(), profile, &self.taken(), fb_base);
+        found.ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// What its vGPUs have.
+    fn taken(&self) -> Vec<(Gfid, Profile, Placement)> {
+        let all = self.vgpus.iter();
+        all.map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect()
+    }
+
+    /// That nothing that is asked for is ever answered.
+    pub(crate) fn lost(&self) -> Option<HostError> {
+        self.card.is_lost().then_some(HostError::Lost)
     }
 
     /// Notes a vGPU and asks the firmware to make it.

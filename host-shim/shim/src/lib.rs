@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod bars;
 mod card;
 mod chunks;
@@ -52,6 +53,7 @@ mod transport;
 mod update;
 pub mod vfio;
 
+pub use asked::{Change, Creation, Removal};
 pub use card::{Card, CardError};
 pub use client::Client;
 pub use destination::{Destination, DestinationState};
