@@ -78,7 +78,7 @@ impl Creation {
                 }
             }
         }
-        host.lost().map(Err)
+        host.lost_for_good().map(Err)
     }
 }
 
@@ -98,7 +98,7 @@ impl Removal {
     ///
     /// When the firmware is lost.
     pub fn step(&mut self, host: &mut Host) -> Option<Result<(), HostError>> {
-        if self.0.step(host) { Some(Ok(())) } else { host.lost().map(Err) }
+        if self.0.step(host) { Some(Ok(())) } else { host.lost_for_good().map(Err) }
     }
 }
 
@@ -150,7 +150,7 @@ impl Change {
     /// When the firmware refuses, or is lost.
     pub fn step(&mut self, host: &mut Host) -> Option<Result<(), HostError>> {
         match host.poll_answer(&self.pending) {
-            Answer::Waiting => host.lost().map(Err),
+            Answer::Waiting => host.lost_for_good().map(Err),
             Answer::Void => {
                 *self = Self::new(host, self.to);
                 None

@@ -401,7 +401,7 @@ impl Host {
     }
 
     /// That nothing that is asked for is ever answered.
-    pub(crate) fn lost(&self) -> Option<HostError> {
+    pub fn lost_for_good(&self) -> Option<HostError> {
         self.card.is_lost().then_some(HostError::Lost)
     }
 

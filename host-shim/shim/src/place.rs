@@ -49,7 +49,7 @@ pub(crate) fn find_at(
     let is_apart = |(_, of, at): &(Gfid, Profile, Placement)| {
         end <= at.fb_base || at.fb_base + of.fb_bytes <= fb_base
     };
-    let is_fine = fb_base % u64::from(PAGE_BYTES) == 0 && end <= device.fb_bytes;
+    let is_fine = fb_base.is_multiple_of(u64::from(PAGE_BYTES)) && end <= device.fb_bytes;
     if !is_fine || !taken.iter().all(is_apart) {
         return None;
     }
