@@ -5,7 +5,6 @@ use crate::client::Client;
 use crate::function::Function;
 use crate::loss::LossCause;
 use crate::mcu::Mcu;
-use crate::place;
 use crate::share::{self, AbuseReport};
 use crate::slots::Slots;
 use crate::stream::StreamVersion;
@@ -364,40 +363,6 @@ impl Host {
 
     pub(crate) fn staging(&self) -> Staging {
         self.card.gpu().staging().clone()
-    }
-
-    /// A free id and place for a vGPU, apart from `avoid` where there is room elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::NoRoom`].
-    pub fn place(
-        &mut self,
-        profile: &Profile,
-        avoid: Option<&Placement>,
-    ) -> Result<(Gfid, Placement), HostError> {
-        let found = place::find(&self.identity(), profile, &self.taken(), avoid);
-        found.ok_or(HostError::NoRoom { profile: *profile })
-    }
-
-    /// A free id for a vGPU, and a place whose partition begins there, if that is free.
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::NoRoom`].
-    pub fn place_at(
-        &mut self,
-        profile: &Profile,
-        fb_base: u64,
-    ) -> Result<(Gfid, Placement), HostError> {
-        let found = place::find_at(&self.identity(), profile, &self.taken(), fb_base);
-        found.ok_or(HostError::NoRoom { profile: *profile })
-    }
-
-    /// What its vGPUs have.
-    fn taken(&self) -> Vec<(Gfid, Profile, Placement)> {
-        let all = self.vgpus.iter();
-        all.map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect()
     }
 
     /// That nothing that is asked for is ever answered.

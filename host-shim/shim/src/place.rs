@@ -1,5 +1,6 @@
 //! Finding room for a vGPU on a card.
 
+use crate::host::{Host, HostError};
 use godwit_types::{CHANNEL_COUNT, Gfid, Identity, PAGE_BYTES, Placement, Profile, VGPU_COUNT};
 
 /// The first place in steps of `step` and within `limit` where `bytes` lie apart from all taken
@@ -102,6 +103,42 @@ fn around(
         )?,
     };
     Some((gfid, placement))
+}
+
+impl Host {
+    /// A free id and place for a vGPU, apart from `avoid` where there is room elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NoRoom`].
+    pub fn place(
+        &mut self,
+        profile: &Profile,
+        avoid: Option<&Placement>,
+    ) -> Result<(Gfid, Placement), HostError> {
+        let found = find(&self.identity(), profile, &self.taken(), avoid);
+        found.ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// A free id for a vGPU, and a place whose partition begins there, if that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NoRoom`].
+    pub fn place_at(
+        &mut self,
+        profile: &Profile,
+        fb_base: u64,
+    ) -> Result<(Gfid, Placement), HostError> {
+        let found = find_at(&self.identity(), profile, &self.taken(), fb_base);
+        found.ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// What its vGPUs have.
+    fn taken(&self) -> Vec<(Gfid, Profile, Placement)> {
+        let all = self.vgpus.iter();
+        all.map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect()
+    }
 }
 
 #[cfg(test)]
