@@ -40,8 +40,49 @@ pub enum Ask {
     Migrate(Migrate),
     /// Moves all vGPUs of a host to others.
     Evacuate(Evacuate),
+    /// Decides about a move to or from another server that is gone for good.
+    Resolve {
+        /// The vGPU.
+        vgpu: String,
+        /// Whose it is from now on.
+        decision: Decision,
+    },
     /// What has happened.
     Events(Events),
+    /// Another server sends a vGPU over this connection, which after the answer
+    /// ([`crate::Told::Receiving`]) is a link of moves: of the shim's messages, and no more lines.
+    Receive(Receive),
+}
+
+/// Whose a vGPU is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// This server's: it runs here, and never there.
+    RunHere,
+    /// Not this server's: what is left of it here is removed.
+    Gone,
+}
+
+/// A vGPU that another server sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receive {
+    /// Its name here.
+    pub vgpu: String,
+    /// The host; without it, the one where it leaves the least room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Names the move: the vGPU's id in 32 hexadecimal digits, a colon, and a number.
+    pub token: String,
+    /// Bytes of its framebuffer.
+    pub framebuffer_bytes: u64,
+    /// Bytes of its aperture.
+    pub aperture_bytes: u64,
+    /// Its channels.
+    pub channels: u16,
+    /// Bytes of each channel's context.
+    pub context_bytes: u32,
 }
 
 /// A vGPU that is to be made.

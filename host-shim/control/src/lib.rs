@@ -29,8 +29,8 @@ mod told;
 mod vgpu;
 
 pub use ask::{
-    Ask, Create, Evacuate, Events, KindOfMove, Migrate, Policy, PolicyName, Resume, Share, Sizes,
-    Suspend,
+    Ask, Create, Decision, Evacuate, Events, KindOfMove, Migrate, Policy, PolicyName, Receive,
+    Resume, Share, Sizes, Suspend,
 };
 pub use event::{Event, EventKind};
 pub use host::{Firmware, HostMoves, HostStatus, PlacementStatus, ProfileStatus, Room};

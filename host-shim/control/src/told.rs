@@ -20,6 +20,10 @@ pub enum Told {
     Destroyed(String),
     /// A vGPU is in a file.
     Suspended(Suspended),
+    /// What was decided is done; the vGPU's name.
+    Resolved(String),
+    /// A vGPU is awaited on this host. What follows is no line any more.
+    Receiving(String),
     /// A vGPU runs elsewhere.
     Moved(Moved),
     /// A host was emptied, as far as could be.

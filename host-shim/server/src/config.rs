@@ -2,7 +2,7 @@
 
 use godwit_control::{NAME_BYTES_MAX, Sizes, is_name};
 use godwit_regs::bits::OnCrash;
-use godwit_shim::Mcu;
+use godwit_shim::{Mcu, Protection};
 use godwit_sim_gpu::GpuConfig;
 use godwit_types::{Profile, Scheduling, Share};
 use std::path::{Path, PathBuf};
@@ -21,16 +21,18 @@ pub struct ServerConfig {
 }
 
 /// The control socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ControlConfig {
     /// Who may be connected at a time; no more than half of the descriptors that the process may
     /// have.
     pub clients_max: usize,
+    /// How other servers are connected to, and connect.
+    pub protection: Protection,
 }
 
 impl Default for ControlConfig {
     fn default() -> Self {
-        Self { clients_max: 1024 }
+        Self { clients_max: 1024, protection: Protection::Local }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::operation::ClientId;
 use godwit_control::{Event, EventKind, LINE_BYTES_MAX, Told};
+use godwit_shim::{LinkPort, Socket};
 use rustix::event::PollFlags;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -173,6 +174,16 @@ impl Client {
             self.tell(&Told::Event(event.clone()));
         }
         self.follows = Some(last);
+    }
+
+    /// It is another server, and what follows is a link. What it is told first is sent now.
+    pub(super) fn into_link(mut self) -> Result<LinkPort, String> {
+        self.flush()?;
+        if !self.out.is_empty() || !self.line.is_empty() {
+            return Err("a server does not read, or says more before it is answered".into());
+        }
+        let socket = Socket::of_unix(self.stream).map_err(|error| error.to_string())?;
+        Ok(LinkPort::over(socket))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), String> {

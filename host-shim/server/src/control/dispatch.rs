@@ -11,7 +11,7 @@ use godwit_control::{
     Sizes, Told, is_name,
 };
 use godwit_shim::evacuate::{Leaver, Room, plan};
-use godwit_shim::{Change, Creation, Removal};
+use godwit_shim::{Change, Creation, Removal, Token};
 use godwit_types as types;
 
 /// Moves of an evacuation at a time, unless told otherwise, and at most.
@@ -27,6 +27,8 @@ pub(super) enum Next {
     Later(Option<String>, Box<dyn Work>),
     /// It is answered with what happens after the event of this number.
     Follow(u64),
+    /// The connection is a link of this move from now on, which may begin with it.
+    Linked { token: Token, work: Option<(Option<String>, Box<dyn Work>)>, told: Told },
 }
 
 impl Next {
@@ -60,9 +62,13 @@ fn begin(ask: Ask, site: &mut Site<'_>, operations: &Operations) -> Result<Next,
         Ask::Resume(resume) => super::files::resume(resume, site, operations),
         Ask::Migrate(migrate) => self::migrate(&migrate, site),
         Ask::Evacuate(evacuate) => self::evacuate(&evacuate, site),
-        Ask::List {} | Ask::Show { .. } | Ask::Hosts {} | Ask::Host { .. } | Ask::Events(_) => {
-            Err(Refusal::new(Code::BadRequest, "it is answered at once"))
-        }
+        Ask::Receive(receive) => super::remote::receive(receive, site, operations),
+        Ask::Resolve { .. }
+        | Ask::List {}
+        | Ask::Show { .. }
+        | Ask::Hosts {}
+        | Ask::Host { .. }
+        | Ask::Events(_) => Err(Refusal::new(Code::BadRequest, "it is answered at once")),
     }
 }
 
@@ -258,7 +264,14 @@ fn share(share: Share, site: &mut Site<'_>) -> Result<Next, Refusal> {
 
 fn migrate(migrate: &Migrate, site: &mut Site<'_>) -> Result<Next, Refusal> {
     let from = home(site, &migrate.vgpu)?;
+    if let Ok(address) = migrate.to.parse() {
+        return super::remote::send(migrate, from, address, site);
+    }
     let to = host_at(site, &migrate.to)?;
+    if migrate.host.is_some() {
+        let why = format!("`{}` is a host of this server", migrate.to);
+        return Err(bad(why, "a host of the other server, where `to` is an address"));
+    }
     if from == to {
         let why = format!("`{}` is on host `{}` already", migrate.vgpu, migrate.to);
         return Err(Refusal::new(Code::BadValue, why).help("name another host"));

@@ -144,7 +144,7 @@ fn no_file(file: &str, error: &FileError, site: &Site<'_>) -> Refusal {
 }
 
 /// The host where it fits and leaves the least room.
-fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize, Refusal> {
+pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize, Refusal> {
     let nowhere = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
     let rooms: Vec<Room> = site.hosts.iter_mut().map(|host| Room::of(&mut host.host)).collect();
     let Some(first) = rooms.first() else {

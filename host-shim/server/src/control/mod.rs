@@ -8,6 +8,7 @@ mod client;
 mod dispatch;
 mod files;
 mod profiles;
+mod remote;
 pub(crate) mod status;
 
 use crate::config::{ControlConfig, Places};
@@ -18,7 +19,8 @@ use crate::operation::{ClientId, Operations, Site};
 use crate::socket::{ACCEPTS_MAX, Listener};
 use client::Client;
 use dispatch::Next;
-use godwit_control::{Ask, Code, EventKind, LINE_BYTES_MAX, Refusal, Told};
+use godwit_control::{Ask, Code, Decision, EventKind, LINE_BYTES_MAX, Refusal, Told};
+use godwit_shim::Protection;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Resource, getrlimit};
 use std::os::unix::net::UnixStream;
@@ -42,6 +44,8 @@ pub(crate) struct Control {
     began: Instant,
     notes: Vec<Note>,
     limit: NoteLimit,
+    /// How other servers are connected to.
+    protection: Protection,
 }
 
 impl Control {
@@ -57,6 +61,7 @@ impl Control {
             began: Instant::now(),
             notes: Vec::new(),
             limit: NoteLimit::new(Instant::now()),
+            protection: config.protection.clone(),
         }
     }
 
@@ -69,7 +74,8 @@ impl Control {
     ) {
         self.let_in_all();
         let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let mut site = Site { hosts, places, events, now_ns };
+        let protection = self.protection.clone();
+        let mut site = Site { hosts, places, events, protection: &protection, now_ns };
         let clients = &mut self.clients;
         self.operations.step(&mut site, |id, told| {
             if let Some(client) = clients.iter_mut().find(|client| client.id == id) {
@@ -133,11 +139,24 @@ impl Control {
             let client = &mut self.clients[at];
             let Some(line) = client.take_line() else { continue };
             let id = client.id;
-            let next = self.answer(&line, id, site);
+            let next = self.answer(&line, site);
             let client = &mut self.clients[at];
             match next {
                 Ok(Next::Now(told)) => client.tell(&told),
                 Ok(Next::Follow(after)) => client.follows = Some(after),
+                Ok(Next::Linked { token, work, told }) => {
+                    let mut client = self.clients.remove(at);
+                    client.tell(&told);
+                    if let Some((name, work)) = work {
+                        self.operations.begin(id, name, work);
+                    }
+                    match client.into_link() {
+                        Ok(port) => self.operations.give_link(&token, port),
+                        Err(why) => self.note(EventKind::Note, why),
+                    }
+                    // Another has its place now, and is asked the next time.
+                    break;
+                }
                 Ok(Next::Later(name, work)) => {
                     client.waits = true;
                     self.operations.begin(id, name, work);
@@ -154,7 +173,7 @@ impl Control {
         }
     }
 
-    fn answer(&self, line: &[u8], _client: ClientId, site: &mut Site<'_>) -> Result<Next, Refusal> {
+    fn answer(&mut self, line: &[u8], site: &mut Site<'_>) -> Result<Next, Refusal> {
         if line.len() > LINE_BYTES_MAX {
             let why = format!("a line has more than {LINE_BYTES_MAX} bytes");
             return Err(Refusal::new(Code::BadRequest, why));
@@ -163,7 +182,16 @@ impl Control {
             let help = "`godwit ctl schema` prints what may be asked";
             Refusal::new(Code::BadRequest, error).help(help)
         })?;
-        dispatch::ask(ask, site, &self.operations)
+        match ask {
+            Ask::Resolve { vgpu, decision } => {
+                let decision = match decision {
+                    Decision::RunHere => godwit_shim::Decision::RunHere,
+                    Decision::Gone => godwit_shim::Decision::Gone,
+                };
+                self.operations.resolve(site, &vgpu, decision).map(Next::Now)
+            }
+            ask => dispatch::ask(ask, site, &self.operations),
+        }
     }
 
     /// Sends and takes what can be sent and taken, and cuts off who does wrong.
@@ -207,7 +235,7 @@ impl Control {
         if self.clients.iter().any(Client::has_line) {
             return Some(Duration::ZERO);
         }
-        (!self.operations.is_empty()).then_some(crate::operation::NAP)
+        self.operations.rest()
     }
 
     pub(crate) fn add_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {

@@ -4,19 +4,26 @@
 mod changing;
 mod evacuating;
 mod filing;
+mod linking;
 mod making;
 mod moving;
+mod receiving;
+mod sending;
 
 pub(crate) use changing::Changing;
 pub(crate) use evacuating::Evacuating;
 pub(crate) use filing::{Resuming, Suspending};
+pub(crate) use linking::There;
 pub(crate) use making::{Making, Removing};
 pub(crate) use moving::{How, Moving, save_options};
+pub(crate) use receiving::Receiving;
+pub(crate) use sending::Sending;
 
 use crate::config::Places;
 use crate::events::EventLog;
 use crate::host::ServedHost;
 use godwit_control::{Code, EventKind, Progress, Refusal, Told};
+use godwit_shim::{Decision, LinkPort, Protection, Token};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
@@ -38,6 +45,8 @@ pub(crate) struct Site<'a> {
     pub(crate) hosts: &'a mut [ServedHost],
     pub(crate) places: &'a Places,
     pub(crate) events: &'a mut EventLog,
+    /// How other servers are connected to.
+    pub(crate) protection: &'a Protection,
     /// A clock that never goes back.
     pub(crate) now_ns: u64,
 }
@@ -54,6 +63,36 @@ pub(crate) trait Work: Debug {
     fn progress(&self, hosts: &[ServedHost]) -> Option<Progress> {
         let _ = hosts;
         None
+    }
+
+    /// How long nothing happens to it by itself.
+    fn rest(&self) -> Duration {
+        NAP
+    }
+
+    /// The vGPU that it moves to or from another server.
+    fn vgpu(&self) -> Option<&str> {
+        None
+    }
+
+    /// The move from another server that it is.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
+
+    /// There is a link for it.
+    fn take_link(&mut self, port: LinkPort) {
+        drop(port);
+    }
+
+    /// An operator has decided about it.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be done.
+    fn resolve(&mut self, site: &mut Site<'_>, decision: Decision) -> Result<(), String> {
+        let _ = (site, decision);
+        Err("it needs no decision".into())
     }
 }
 
@@ -85,8 +124,40 @@ impl Operations {
         self.0.iter().any(|it| it.name.as_deref() == Some(name))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// How long nothing happens to any by itself. `None`: there is none.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        self.0.iter().map(|it| it.work.rest()).min()
+    }
+
+    /// Whether a move from another server is under way, or is over and still told.
+    pub(crate) fn has_move(&self, token: &Token) -> bool {
+        self.0.iter().any(|it| it.work.token() == Some(token))
+    }
+
+    /// Gives a link to a move from another server.
+    pub(crate) fn give_link(&mut self, token: &Token, port: LinkPort) {
+        if let Some(it) = self.0.iter_mut().find(|it| it.work.token() == Some(token)) {
+            it.work.take_link(port);
+        }
+    }
+
+    /// Does what an operator has decided about a vGPU's move to or from another server.
+    pub(crate) fn resolve(
+        &mut self,
+        site: &mut Site<'_>,
+        vgpu: &str,
+        decision: Decision,
+    ) -> Outcome {
+        let Some(it) = self.0.iter_mut().find(|it| it.work.vgpu() == Some(vgpu)) else {
+            let why = format!(
+                "no move of `{}` to or from another server is under way",
+                vgpu.escape_default()
+            );
+            return Err(Refusal::new(Code::NoVgpu, why).help("`godwit ctl events` shows what was"));
+        };
+        let done = it.work.resolve(site, decision);
+        done.map_err(|why| Refusal::new(Code::BadValue, why))?;
+        Ok(Told::Resolved(vgpu.to_owned()))
     }
 
     pub(crate) fn begin(&mut self, client: ClientId, name: Option<String>, work: Box<dyn Work>) {

@@ -60,9 +60,7 @@ pub(crate) struct Moving {
     began: Instant,
     stopped: Option<Instant>,
     arrived: Option<Arrived>,
-    /// What a round had, since when, and what the vGPU wrote a second in the one before.
-    round: (u64, Instant),
-    dirty: Option<u64>,
+    rounds: Rounds,
     lost_since: Option<Instant>,
 }
 
@@ -83,7 +81,38 @@ fn both(
     Some((a, b))
 }
 
-fn side(host: &mut ServedHost, now_ns: u64) -> Side<'_> {
+/// How much a vGPU writes while it is copied: what a round has was written since the one before
+/// began.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    /// What the last had, and since when.
+    last: (u64, Instant),
+    /// Bytes a second, where there was a round to tell.
+    pub(super) dirty: Option<u64>,
+}
+
+impl Rounds {
+    pub(super) fn new() -> Self {
+        Self { last: (0, Instant::now()), dirty: None }
+    }
+
+    pub(super) fn note(&mut self, source: &Source, host: &ServedHost) {
+        let bytes = source.estimate(&host.host).round_bytes;
+        let (before, since) = self.last;
+        if bytes == before {
+            return;
+        }
+        let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+        if before != 0 && source.stats().rounds > 1 {
+            let rate = u128::from(bytes) * 1_000_000_000 / u128::from(ns);
+            self.dirty = Some(u64::try_from(rate).unwrap_or(u64::MAX));
+        }
+        self.last = (bytes, Instant::now());
+    }
+}
+
+/// One host of a move.
+pub(super) fn side(host: &mut ServedHost, now_ns: u64) -> Side<'_> {
     Side { host: &mut host.host, journal: &mut host.journal, now_ns }
 }
 
@@ -134,8 +163,7 @@ impl Moving {
             began: Instant::now(),
             stopped: None,
             arrived: None,
-            round: (0, Instant::now()),
-            dirty: None,
+            rounds: Rounds::new(),
             lost_since: None,
         })
     }
@@ -161,7 +189,9 @@ impl Moving {
             } else if state == SourceState::RunsOn {
                 self.stopped = None;
             }
-            self.note_round(from);
+            if self.stopped.is_none() {
+                self.rounds.note(&self.source, from);
+            }
             let carried = self.carry(from, to, now_ns);
             let there = self.destination.as_mut().map(|it| it.step(&mut side(to, now_ns)));
             if let Some(DestinationState::Running(gfid)) = there
@@ -201,21 +231,6 @@ impl Moving {
             self.source.handle(&mut side(from, now_ns), &message);
         }
         any
-    }
-
-    /// What a round has is what was written since the one before began.
-    fn note_round(&mut self, from: &ServedHost) {
-        let bytes = self.source.estimate(&from.host).round_bytes;
-        let (before, since) = self.round;
-        if bytes == before || self.stopped.is_some() {
-            return;
-        }
-        let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
-        if before != 0 && self.source.stats().rounds > 1 {
-            let rate = u128::from(bytes) * 1_000_000_000 / u128::from(ns);
-            self.dirty = Some(u64::try_from(rate).unwrap_or(u64::MAX));
-        }
-        self.round = (bytes, Instant::now());
     }
 
     /// What has become of it, once both sides have come to their end.

@@ -21,6 +21,7 @@ mod plan;
 #[path = "../hostile/process.rs"]
 #[expect(dead_code, reason = "addresses are limited in `hostile`")]
 mod process;
+mod remote;
 #[path = "../hostile/seeds.rs"]
 mod seeds;
 mod serving;

@@ -25,25 +25,25 @@ impl Asker {
         }
     }
 
-    fn refused(&mut self, ask: &Ask) -> Refusal {
+    pub(crate) fn refused(&mut self, ask: &Ask) -> Refusal {
         match self.ask(ask) {
             Told::Error(refusal) => refusal,
             told => panic!("{told:?}"),
         }
     }
 
-    fn vgpu(&mut self, ask: &Ask) -> VgpuStatus {
+    pub(crate) fn vgpu(&mut self, ask: &Ask) -> VgpuStatus {
         match self.ask(ask) {
             Told::Vgpu(vgpu) => *vgpu,
             told => panic!("{told:?}"),
         }
     }
 
-    fn show(&mut self, vgpu: &str) -> VgpuStatus {
+    pub(crate) fn show(&mut self, vgpu: &str) -> VgpuStatus {
         self.vgpu(&Ask::Show { vgpu: vgpu.into() })
     }
 
-    fn events(&mut self) -> Vec<Event> {
+    pub(crate) fn events(&mut self) -> Vec<Event> {
         match self.ask(&Ask::Events(Events::default())) {
             Told::Events(events) => events,
             told => panic!("{told:?}"),

@@ -41,7 +41,7 @@ pub(crate) struct Serving {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 /// What is served, with the sockets in a folder.
@@ -76,7 +76,7 @@ pub(crate) fn config(sockets: &Path) -> ServerConfig {
         ..host.clone()
     };
     let places = Places { sockets: sockets.to_owned(), states: Some(states) };
-    let control = ControlConfig { clients_max: CLIENTS_MAX };
+    let control = ControlConfig { clients_max: CLIENTS_MAX, ..ControlConfig::default() };
     ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other] }
 }
 
@@ -97,7 +97,15 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Serving {
     pub(crate) fn start() -> Self {
-        let alone = alone();
+        Self::with(Some(alone()))
+    }
+
+    /// A second server, beside one that a test has.
+    pub(crate) fn beside(_: &Self) -> Self {
+        Self::with(None)
+    }
+
+    fn with(alone: Option<MutexGuard<'static, ()>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sockets = folder.path().join("run").join("godwit");
         let (stop, notes) = (Arc::default(), Arc::default());
