@@ -57,8 +57,8 @@ fn check(driver: Checked) {
     }
 }
 
-/// Firmware that looks at its window by itself, until it has answered so many calls, or is told that
-/// nobody needs it.
+/// Firmware that looks at its window by itself, until it has answered so many calls, or is told
+/// that nobody needs it.
 fn firmware(words: &SharedWords, calls: u64, is_over: &AtomicBool) {
     let waits = |until: &dyn Fn() -> bool| {
         while !until() && !is_over.load(Ordering::Relaxed) {
