@@ -436,7 +436,7 @@ impl Host {
         Ok(gfid)
     }
 
-    /// Lets time pass until a command is answered. A card that never answers is a bug.
+    /// Lets time pass until a command is answered. Never is a bug, or the firmware is gone.
     pub(crate) fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
         for _ in 0..1_000_000 {
             self.settle();
@@ -444,6 +444,7 @@ impl Host {
                 Answer::Done => return Ok(()),
                 Answer::Refused(why) => return Err(why),
                 Answer::Void => return Err(Reject::WrongPhase),
+                Answer::Waiting if self.card.is_lost() => return Err(Reject::Deadline),
                 Answer::Waiting => {
                     let next = self.card.gpu().next_event_ns().unwrap_or(self.now_ns() + 1_000);
                     self.run(next);

@@ -371,6 +371,7 @@ impl Remote {
         self.recognise();
         self.listener.listen(&*self.window);
         let said = self.qemu.as_mut().map_or_else(String::new, Qemu::said);
+        let said = format!("QEMU said: {said}");
         let last = self.listener.last_lines(&*self.window);
         Loss { cause: cause.into(), signs: self.caller.signs(), said, last }
     }
