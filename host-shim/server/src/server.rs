@@ -90,19 +90,29 @@ impl Server {
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), ServerError> {
         while !stop.load(Ordering::Acquire) {
-            for host in &mut self.hosts {
-                host.advance();
-                host.serve();
-                host.advance();
-            }
-            self.control.serve(&mut self.hosts, &self.places, &mut self.events);
-            for host in &mut self.hosts {
-                host.take_notes(&mut self.events).iter().for_each(|note| tell(note));
-            }
-            self.control.take_notes(&mut self.events).iter().for_each(|note| tell(note));
-            self.wait()?;
+            self.turn(tell)?;
         }
         Ok(())
+    }
+
+    /// Serves who is there, and sleeps for at most half a second until something happens.
+    /// [`Self::run`] for those who have something to do in between.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot wait for clients.
+    pub fn turn(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), ServerError> {
+        for host in &mut self.hosts {
+            host.advance();
+            host.serve();
+            host.advance();
+        }
+        self.control.serve(&mut self.hosts, &self.places, &mut self.events);
+        for host in &mut self.hosts {
+            host.take_notes(&mut self.events).iter().for_each(|note| tell(note));
+        }
+        self.control.take_notes(&mut self.events).iter().for_each(|note| tell(note));
+        self.wait()
     }
 
     /// Sleeps until a client says something, a card has something to do, or a signal comes.

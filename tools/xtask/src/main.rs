@@ -10,6 +10,7 @@ mod flips;
 mod golden;
 mod hostile;
 mod image;
+mod install;
 mod layers;
 mod machines;
 mod prereq;
@@ -34,6 +35,7 @@ use crate::flips::Flips;
 use crate::golden::Golden;
 use crate::hostile::Hostile;
 use crate::image::Image;
+use crate::install::Install;
 use crate::machines::Machines;
 use crate::resets::Resets;
 use crate::seeds::Seeds;
@@ -84,6 +86,8 @@ enum Task {
     Bench(Bench),
     /// Writes a board's image: ELF file, signed image file, map and sizes.
     Image(Image),
+    /// Installs the command with what belongs to it, and the C library.
+    Install(Install),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
     Layers,
     /// Writes the register reference, `hal/regs/REGISTERS.md`, from the map.
@@ -120,6 +124,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(bench) => return bench.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Image(image) => image.run(&workspace)?,
+        Task::Install(install) => install.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,
         Task::Registers => registers::write(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,

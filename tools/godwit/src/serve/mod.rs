@@ -1,6 +1,7 @@
 //! `godwit serve`: vGPUs as devices of virtual machines.
 
 mod machine;
+mod manager;
 
 use crate::mcu::McuOptions;
 use crate::remote::Failure;
@@ -11,10 +12,11 @@ use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig};
 use godwit_sim_gpu::{Costs, GpuConfig};
+use manager::Manager;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What `godwit serve` is told.
 #[derive(Clone, Debug, Args)]
@@ -73,7 +75,13 @@ impl ServeOptions {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(refused)?;
         }
-        server.run(&stop, &mut |note| anstream::eprintln!("{note}")).map_err(refused)?;
+        let mut manager = Manager::new();
+        manager.ready(service.vgpus.len());
+        while !stop.load(Ordering::Acquire) {
+            server.turn(&mut |note| anstream::eprintln!("{note}")).map_err(refused)?;
+            manager.alive();
+        }
+        manager.stopping();
         anstream::eprintln!("stopped");
         Ok(())
     }
