@@ -38,6 +38,7 @@ mod refusal;
 mod regions;
 mod server;
 mod socket;
+mod stats;
 mod table;
 mod wire;
 
