@@ -29,6 +29,7 @@ mod events;
 mod host;
 mod irqs;
 mod memory;
+mod metrics;
 mod migration;
 mod notes;
 mod operation;
@@ -44,8 +45,8 @@ mod wire;
 
 pub use client::{Client, ClientError, Memory};
 pub use config::{
-    ConfigError, ControlConfig, HostConfig, Places, ServerConfig, VgpuConfig, control_socket,
-    device_socket, migration_socket,
+    ConfigError, ControlConfig, HostConfig, MetricsConfig, Places, ServerConfig, VgpuConfig,
+    control_socket, device_socket, migration_socket,
 };
 pub use device::{Device, Who};
 pub use server::{Server, ServerError};

@@ -13,6 +13,7 @@ pub(crate) mod status;
 use crate::config::{ControlConfig, Places};
 use crate::events::{EventLog, Where};
 use crate::host::ServedHost;
+use crate::metrics::ServerCounts;
 use crate::notes::{Note, NoteLimit};
 use crate::operation::{ClientId, Operations, Site};
 use crate::socket::{ACCEPTS_MAX, Listener};
@@ -42,6 +43,8 @@ pub(crate) struct Control {
     began: Instant,
     notes: Vec<Note>,
     limit: NoteLimit,
+    /// Questions and clients that were refused.
+    refused: u64,
 }
 
 impl Control {
@@ -57,6 +60,7 @@ impl Control {
             began: Instant::now(),
             notes: Vec::new(),
             limit: NoteLimit::new(Instant::now()),
+            refused: 0,
         }
     }
 
@@ -188,7 +192,14 @@ impl Control {
     }
 
     fn note(&mut self, kind: EventKind, text: String) {
+        self.refused += u64::from(kind == EventKind::Refused);
         self.notes.push(Note { kind, text });
+    }
+
+    /// What it counts, for metrics.
+    pub(crate) fn counts(&self, events: &EventLog) -> ServerCounts {
+        let control_clients = self.clients.len() as u64;
+        ServerCounts { control_clients, refused: self.refused, events: events.last() }
     }
 
     /// Takes what happened that somebody may want to know, a line each.
