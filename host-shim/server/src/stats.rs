@@ -85,8 +85,8 @@ impl HostStats {
 #[cfg_attr(not(test), expect(dead_code, reason = "operations that tell of moves come next"))]
 impl HostStats {
     /// A vGPU was moved, suspended or resumed; how long it stood still if it was moved, and what it
-    /// wrote in a second between the rounds, if there were some. Where the vGPU is afterwards is told, not
-    /// where it was: see [`Self::forget`].
+    /// wrote in a second between the rounds, if there were some. Whoever has it afterwards is told,
+    /// not who had it: see [`Self::forget`].
     pub(crate) fn moved(
         &mut self,
         gfid: Gfid,
