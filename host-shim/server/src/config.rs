@@ -5,6 +5,7 @@ use godwit_regs::bits::OnCrash;
 use godwit_shim::{Mcu, Protection};
 use godwit_sim_gpu::GpuConfig;
 use godwit_types::{Profile, Scheduling, Share};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// See the module.
@@ -18,6 +19,34 @@ pub struct ServerConfig {
     pub mcu: Mcu,
     /// Its hosts.
     pub hosts: Vec<HostConfig>,
+    /// Where its metrics are had; `None`: nowhere.
+    pub metrics: Option<MetricsConfig>,
+}
+
+/// Where metrics are had, over HTTP and by whoever can connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// The address. With port 0 it is a free one: see [`crate::Server::metrics_address`].
+    pub listen: SocketAddr,
+    /// Whether it may be one that is reached from beyond this machine. Nothing is asked of who
+    /// connects, and nothing is sealed.
+    pub insecure_beyond_this_machine: bool,
+}
+
+impl MetricsConfig {
+    /// The port that dcgm-exporter has, for this machine alone.
+    pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
+
+    /// Whether the address is for this machine alone.
+    pub fn is_here(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { listen: Self::LISTEN, insecure_beyond_this_machine: false }
+    }
 }
 
 /// The control socket.
@@ -102,6 +131,9 @@ pub enum ConfigError {
         /// Its aperture.
         bytes: u64,
     },
+    /// Metrics for others than this machine, and nobody has said that they may be.
+    #[error("metrics at {0} can be had from beyond this machine, and that is not allowed")]
+    Beyond(SocketAddr),
 }
 
 impl ServerConfig {
@@ -109,8 +141,14 @@ impl ServerConfig {
     ///
     /// # Errors
     ///
-    /// When a name or an aperture is none.
+    /// When a name or an aperture is none, or metrics can be had where they may not.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some(metrics) = &self.metrics
+            && !metrics.is_here()
+            && !metrics.insecure_beyond_this_machine
+        {
+            return Err(ConfigError::Beyond(metrics.listen));
+        }
         let mut names = std::collections::BTreeSet::new();
         for vgpu in self.hosts.iter().flat_map(|host| &host.vgpus) {
             let VgpuConfig { name, profile, .. } = vgpu;
@@ -142,4 +180,29 @@ pub fn migration_socket(sockets: &Path, vgpu: &str) -> PathBuf {
 /// The socket for those who ask what there is.
 pub fn control_socket(sockets: &Path) -> PathBuf {
     sockets.join("ctl")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_for_this_machine_unless_somebody_says_otherwise() {
+        let check = |listen: &str, insecure_beyond_this_machine| {
+            let listen = listen.parse().unwrap();
+            let metrics = Some(MetricsConfig { listen, insecure_beyond_this_machine });
+            let places = Places { sockets: PathBuf::new(), states: None };
+            let (control, hosts) = (ControlConfig::default(), Vec::new());
+            ServerConfig { places, control, mcu: Mcu::Native, hosts, metrics }.check()
+        };
+        for here in ["127.0.0.1:9400", "127.8.0.1:1", "[::1]:9400", "[::ffff:127.0.0.1]:80"] {
+            assert!(check(here, false).is_ok(), "{here}");
+        }
+        for beyond in ["0.0.0.0:9400", "[::]:9400", "10.0.0.1:9400", "[::ffff:10.0.0.1]:80"] {
+            let error = check(beyond, false).unwrap_err();
+            assert!(matches!(error, ConfigError::Beyond(at) if at == beyond.parse().unwrap()));
+            assert!(check(beyond, true).is_ok(), "{beyond}");
+        }
+        assert!(MetricsConfig::default().is_here());
+    }
 }

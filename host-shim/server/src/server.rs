@@ -2,16 +2,19 @@
 //! until something happens.
 
 use crate::config::{ConfigError, Places, ServerConfig, control_socket};
-use crate::control::Control;
+use crate::control::{Control, status};
 use crate::device::Who;
 use crate::events::EventLog;
 use crate::host::{SLEEP, ServedHost};
+use crate::metrics::{Exporter, render};
 use crate::socket::{Listener, make_folder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,14 @@ pub enum ServerError {
         /// Why.
         error: io::Error,
     },
+    /// Where metrics are to be had.
+    #[error("metrics cannot be had at {listen}: {error}")]
+    Metrics {
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
     /// The system cannot wait.
     #[error("nothing can be waited for: {0}")]
     Wait(io::Error),
@@ -47,6 +58,7 @@ pub struct Server {
     hosts: Vec<ServedHost>,
     control: Control,
     events: EventLog,
+    metrics: Option<Exporter>,
 }
 
 impl Server {
@@ -64,18 +76,29 @@ impl Server {
         }
         let listener = Listener::bind(control_socket(&places.sockets));
         let listener = listener.map_err(|(path, error)| ServerError::Socket { path, error })?;
+        let metrics = config.metrics.map(|metrics| {
+            let listen = metrics.listen;
+            Exporter::bind(listen).map_err(|error| ServerError::Metrics { listen, error })
+        });
+        let metrics = metrics.transpose()?;
         let hosts = config.hosts.iter().map(|host| ServedHost::new(config, host, &config.mcu));
         Ok(Self {
             places,
             hosts: hosts.collect::<Result<_, _>>()?,
             control: Control::new(listener, &config.control),
             events: EventLog::default(),
+            metrics,
         })
     }
 
     /// The folder of its sockets.
     pub fn sockets(&self) -> &Path {
         &self.places.sockets
+    }
+
+    /// Where its metrics are had, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.address().ok()
     }
 
     /// Serves until `stop` is set and a signal or a client has woken it; `tell` is told what
@@ -108,11 +131,23 @@ impl Server {
             host.advance();
         }
         self.control.serve(&mut self.hosts, &self.places, &mut self.events);
+        self.serve_metrics(tell);
         for host in &mut self.hosts {
             host.take_notes(&mut self.events).iter().for_each(|note| tell(note));
         }
         self.control.take_notes(&mut self.events).iter().for_each(|note| tell(note));
         self.wait()
+    }
+
+    /// Answers who reads metrics with what the control socket would say now.
+    fn serve_metrics(&mut self, tell: &mut dyn FnMut(&str)) {
+        let Self { places, hosts, control, events, metrics: Some(metrics) } = self else { return };
+        let now = Instant::now();
+        metrics.serve(now, &mut || {
+            let vgpus = status::vgpus(hosts, places);
+            render(&status::hosts(hosts), &vgpus, &control.counts(events))
+        });
+        metrics.take_notes(events, now).iter().for_each(|note| tell(note));
     }
 
     /// Sleeps until a client says something, a card has something to do, or a signal comes.
@@ -134,6 +169,10 @@ impl Server {
         }
         let before = fds.len();
         self.control.add_fds(&mut fds);
+        let after = fds.len();
+        if let Some(metrics) = &self.metrics {
+            metrics.add_fds(&mut fds);
+        }
         let timeout = Timespec {
             tv_sec: i64::try_from(rest.as_secs()).unwrap_or(1),
             tv_nsec: rest.subsec_nanos().into(),
@@ -142,7 +181,7 @@ impl Server {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(ServerError::Wait(error.into())),
         }
-        let ready: Vec<PollFlags> = fds[before..].iter().map(PollFd::revents).collect();
+        let ready: Vec<PollFlags> = fds[before..after].iter().map(PollFd::revents).collect();
         self.control.note_ready(&ready);
         Ok(())
     }

@@ -177,6 +177,14 @@ impl Card {
         }
     }
 
+    /// Bytes of that log that the firmware has gone over before they were read.
+    pub fn log_lost_bytes(&self) -> u64 {
+        match &self.core {
+            Core::Native(_) | Core::Attached(_) => 0,
+            Core::Remote(remote) => remote.log_lost_bytes(),
+        }
+    }
+
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
     /// on meanwhile. Somebody has asked for it, so it is given its chances again. That of a
     /// microcontroller which is somebody else's stays as it is ([`Mcu::Attached`]).

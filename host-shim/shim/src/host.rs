@@ -93,6 +93,8 @@ pub struct Host {
     running: u32,
     pub(crate) tally: Tally,
     pub(crate) abuses: Vec<AbuseReport>,
+    /// Faults of channels that were told, by vGPU.
+    pub(crate) faults: BTreeMap<Gfid, u64>,
     pub(crate) switches: SwitchReader<SharedWords>,
     /// How its vGPUs take turns.
     pub(crate) scheduling: Scheduling,
@@ -124,6 +126,7 @@ impl Host {
             running: 0,
             tally: Tally::default(),
             abuses: Vec::new(),
+            faults: BTreeMap::new(),
             switches,
             scheduling: Scheduling::DEFAULT,
             stream_version: StreamVersion::NEWEST,
@@ -233,6 +236,7 @@ impl Host {
                 }
             }
             Event::ChannelFault { gfid, channel, fault } => {
+                self.count_fault(gfid);
                 if let Some(function) = self.function(gfid) {
                     function.faulted(channel, fault);
                 }
@@ -461,12 +465,6 @@ impl Host {
         let now_ns = self.now_ns();
         let next_ns = self.card.gpu().next_event_ns().unwrap_or(now_ns + IDLE_STEP_NS);
         self.run(next_ns.clamp(now_ns + 1, now_ns + IDLE_STEP_NS));
-    }
-
-    pub(crate) fn note_share(&mut self, gfid: Gfid, share: Share) {
-        if let Some(info) = self.vgpus.get_mut(&gfid) {
-            info.share = share;
-        }
     }
 
     /// The vGPUs of this host, in order.

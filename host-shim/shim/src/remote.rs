@@ -357,6 +357,11 @@ impl Remote {
         self.listener.take()
     }
 
+    /// Bytes of the log that the firmware has gone over before they were read.
+    pub(crate) fn log_lost_bytes(&self) -> u64 {
+        self.listener.lost_bytes()
+    }
+
     /// A crash record that was not told of yet.
     fn record(&self) -> Option<Record> {
         let word = |at: usize| self.window.at(CRASH_AT + 4 * at).load(Ordering::Acquire);

@@ -14,6 +14,7 @@ pub(crate) mod status;
 use crate::config::{ControlConfig, Places};
 use crate::events::{EventLog, Where};
 use crate::host::ServedHost;
+use crate::metrics::ServerCounts;
 use crate::notes::{Note, NoteLimit};
 use crate::operation::{ClientId, Operations, Site};
 use crate::socket::{ACCEPTS_MAX, Listener};
@@ -46,6 +47,8 @@ pub(crate) struct Control {
     limit: NoteLimit,
     /// How other servers are connected to.
     protection: Protection,
+    /// Questions and clients that were refused.
+    refused: u64,
 }
 
 impl Control {
@@ -62,6 +65,7 @@ impl Control {
             notes: Vec::new(),
             limit: NoteLimit::new(Instant::now()),
             protection: config.protection.clone(),
+            refused: 0,
         }
     }
 
@@ -216,7 +220,14 @@ impl Control {
     }
 
     fn note(&mut self, kind: EventKind, text: String) {
+        self.refused += u64::from(kind == EventKind::Refused);
         self.notes.push(Note { kind, text });
+    }
+
+    /// What it counts, for metrics.
+    pub(crate) fn counts(&self, events: &EventLog) -> ServerCounts {
+        let control_clients = self.clients.len() as u64;
+        ServerCounts { control_clients, refused: self.refused, events: events.last() }
     }
 
     /// Takes what happened that somebody may want to know, a line each.

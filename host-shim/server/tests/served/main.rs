@@ -13,6 +13,7 @@ mod folder;
 mod link;
 #[path = "../hostile/messages.rs"]
 mod messages;
+mod metrics;
 mod neighbour;
 mod operators;
 mod places;

@@ -5,12 +5,13 @@ use godwit_control::Sizes;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{
-    ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig, control_socket,
-    device_socket, migration_socket,
+    ControlConfig, HostConfig, MetricsConfig, Places, Server, ServerConfig, VgpuConfig,
+    control_socket, device_socket, migration_socket,
 };
 use godwit_shim::Mcu;
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_types::{Engines, Profile, Scheduling, Share};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -26,6 +27,8 @@ pub(crate) const FB_BYTES: u64 = 8 << 20;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The host that has no vGPU.
 pub(crate) const OTHER: &str = "other";
+/// Where metrics are had: at a port that is free.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How long it is until something is looked at again.
 const LOOK: Duration = Duration::from_millis(2);
 /// Notes that are kept.
@@ -37,6 +40,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// See the module.
 pub(crate) struct Serving {
     pub(crate) sockets: PathBuf,
+    metrics: SocketAddr,
     notes: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -77,7 +81,8 @@ pub(crate) fn config(sockets: &Path) -> ServerConfig {
     };
     let places = Places { sockets: sockets.to_owned(), states: Some(states) };
     let control = ControlConfig { clients_max: CLIENTS_MAX, ..ControlConfig::default() };
-    ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other] }
+    let metrics = Some(MetricsConfig { listen: ANY_PORT, ..Default::default() });
+    ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other], metrics }
 }
 
 /// For as long as this is kept, no other test runs.
@@ -109,7 +114,9 @@ impl Serving {
         let folder = tempfile::tempdir().unwrap();
         let sockets = folder.path().join("run").join("godwit");
         let (stop, notes) = (Arc::default(), Arc::default());
-        let mut this = Self { sockets, notes, stop, thread: None, _folder: folder, _alone: alone };
+        let (thread, metrics) = (None, ANY_PORT);
+        let mut this =
+            Self { sockets, metrics, notes, stop, thread, _folder: folder, _alone: alone };
         this.start_again();
         this
     }
@@ -122,7 +129,7 @@ impl Serving {
         let (listens, told) = mpsc::channel();
         self.thread = Some(std::thread::spawn(move || {
             let mut server = Server::new(&config).unwrap();
-            listens.send(()).unwrap();
+            listens.send(server.metrics_address().unwrap()).unwrap();
             let mut keep = |note: &str| {
                 println!("{note}");
                 let mut notes = notes.lock().unwrap();
@@ -132,7 +139,7 @@ impl Serving {
             };
             server.run(&stop, &mut keep).unwrap();
         }));
-        told.recv().unwrap();
+        self.metrics = told.recv().unwrap();
     }
 
     /// Ends the server, and fails if it has failed.
@@ -151,6 +158,11 @@ impl Serving {
 
     pub(crate) fn control(&self) -> PathBuf {
         control_socket(&self.sockets)
+    }
+
+    /// Where its metrics are had.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.metrics
     }
 
     /// What the server has told since somebody has last asked.

@@ -1,6 +1,7 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
 use godwit_control::Sizes;
+use godwit_server::MetricsConfig;
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
@@ -124,6 +125,8 @@ pub(crate) struct Service {
     pub(crate) states: Option<PathBuf>,
     /// Of which sizes the vGPUs of each host may be.
     pub(crate) sizes: Sizes,
+    /// Where its metrics are had; `None`: nowhere.
+    pub(crate) metrics: Option<MetricsConfig>,
     /// Its hosts.
     pub(crate) hosts: Vec<Host>,
     /// Their vGPUs.

@@ -75,10 +75,20 @@ pub(super) struct Service {
     pub(super) sockets: Field<String>,
     pub(super) states: Field<String>,
     pub(super) sizes: Option<Sizes>,
+    pub(super) metrics: Option<Table<Metrics>>,
     #[serde(default)]
     pub(super) host: Tables<Host>,
     #[serde(default)]
     pub(super) vgpu: Tables<Vgpu>,
+}
+
+/// Where a service's metrics are had.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) listen: Field<String>,
+    #[serde(default)]
+    pub(super) insecure_beyond_this_machine: bool,
 }
 
 #[derive(Debug, Deserialize)]

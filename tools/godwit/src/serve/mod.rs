@@ -68,7 +68,8 @@ impl ServeOptions {
         let mcu = self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))?;
         let hosts = service.hosts.iter().map(|host| host_config(&service, host)).collect();
         let places = Places { sockets: service.sockets.clone(), states: service.states.clone() };
-        let config = ServerConfig { places, control: ControlConfig::default(), mcu, hosts };
+        let (control, metrics) = (ControlConfig::default(), service.metrics);
+        let config = ServerConfig { places, control, mcu, hosts, metrics };
         let mut server = Server::new(&config).map_err(refused)?;
         anstream::print!("{}", machine::arguments(&service));
         let stop = Arc::new(AtomicBool::new(false));
