@@ -4,6 +4,7 @@
 
 mod bench;
 mod command;
+mod crowd;
 mod cuts;
 mod demo;
 mod flips;
@@ -30,6 +31,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::crowd::Crowd;
 use crate::cuts::Cuts;
 use crate::flips::Flips;
 use crate::golden::Golden;
@@ -75,6 +77,8 @@ enum Task {
     Flips(Flips),
     /// Sends a vGPU's sockets messages by chance, which must harm their sender alone.
     Hostile(Hostile),
+    /// Has many operators ask a server at once, half of them hostile.
+    Crowd(Crowd),
     /// Migrates, suspends and cuts off virtual machines with a vGPU.
     Machines(Machines),
     /// Writes golden files that are missing: the bytes of what is frozen.
@@ -119,6 +123,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Resets(resets) => return resets.run(&workspace),
         Task::Flips(flips) => return flips.run(&workspace),
         Task::Hostile(hostile) => return hostile.run(&workspace),
+        Task::Crowd(crowd) => return crowd.run(&workspace),
         Task::Machines(machines) => return machines.run(&workspace),
         Task::Golden(golden) => return golden.run(&workspace),
         Task::Bench(bench) => return bench.run(&workspace),

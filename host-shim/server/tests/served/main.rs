@@ -7,6 +7,7 @@
 mod attack;
 mod beside;
 mod control;
+mod crowd;
 mod folder;
 #[path = "../hostile/link.rs"]
 #[expect(dead_code, reason = "guest memory is attacked in `hostile`")]

@@ -40,6 +40,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// See the module.
 pub(crate) struct Serving {
     pub(crate) sockets: PathBuf,
+    clients_max: usize,
     metrics: SocketAddr,
     notes: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
@@ -102,21 +103,34 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Serving {
     pub(crate) fn start() -> Self {
-        Self::with(Some(alone()))
+        Self::with(Some(alone()), CLIENTS_MAX)
+    }
+
+    /// A server with so many places for operators.
+    pub(crate) fn for_clients(clients_max: usize) -> Self {
+        Self::with(Some(alone()), clients_max)
     }
 
     /// A second server, beside one that a test has.
     pub(crate) fn beside(_: &Self) -> Self {
-        Self::with(None)
+        Self::with(None, CLIENTS_MAX)
     }
 
-    fn with(alone: Option<MutexGuard<'static, ()>>) -> Self {
+    fn with(alone: Option<MutexGuard<'static, ()>>, clients_max: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sockets = folder.path().join("run").join("godwit");
         let (stop, notes) = (Arc::default(), Arc::default());
         let (thread, metrics) = (None, ANY_PORT);
-        let mut this =
-            Self { sockets, metrics, notes, stop, thread, _folder: folder, _alone: alone };
+        let mut this = Self {
+            sockets,
+            clients_max,
+            metrics,
+            notes,
+            stop,
+            thread,
+            _folder: folder,
+            _alone: alone,
+        };
         this.start_again();
         this
     }
@@ -124,7 +138,8 @@ impl Serving {
     /// A server in the folder in which one was before.
     pub(crate) fn start_again(&mut self) {
         self.stop.store(false, Ordering::Release);
-        let (config, stop) = (config(&self.sockets), Arc::clone(&self.stop));
+        let (mut config, stop) = (config(&self.sockets), Arc::clone(&self.stop));
+        config.control.clients_max = self.clients_max;
         let notes = Arc::clone(&self.notes);
         let (listens, told) = mpsc::channel();
         self.thread = Some(std::thread::spawn(move || {
