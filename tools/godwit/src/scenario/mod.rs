@@ -15,6 +15,7 @@ pub use model::{
 
 pub(crate) use check::evacuate::EvacuateOptions;
 pub(crate) use model::Service;
+pub(crate) use value::{parse_percent, parse_time};
 
 use crate::files;
 use mistake::Mistake;
