@@ -1,25 +1,57 @@
 //! What a server serves.
 
+use godwit_control::{NAME_BYTES_MAX, Sizes, is_name};
 use godwit_regs::bits::OnCrash;
 use godwit_shim::Mcu;
 use godwit_sim_gpu::GpuConfig;
 use godwit_types::{Profile, Scheduling, Share};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a name of a vGPU: what is left of the longest name of a socket (107 bytes) for the
-/// folder is enough.
-pub(crate) const NAME_BYTES_MAX: usize = 32;
-
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The folder of its sockets. It is made if it is not there, for its user alone, as one
-    /// that is there must be.
-    pub sockets: PathBuf,
+    /// Where its sockets and its files are.
+    pub places: Places,
+    /// Who may ask what there is, and have it changed.
+    pub control: ControlConfig,
     /// What the firmware of its cards runs on.
     pub mcu: Mcu,
     /// Its hosts.
     pub hosts: Vec<HostConfig>,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// Who may be connected at a time; no more than half of the descriptors that the process may
+    /// have.
+    pub clients_max: usize,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self { clients_max: 1024 }
+    }
+}
+
+/// Folders of a server. Each is made if it is not there, for its user alone, as one that is there
+/// must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Of its sockets.
+    pub sockets: PathBuf,
+    /// Of suspended vGPUs; `None`: none is suspended.
+    pub states: Option<PathBuf>,
+}
+
+impl Places {
+    pub(crate) fn device(&self, vgpu: &str) -> PathBuf {
+        device_socket(&self.sockets, vgpu)
+    }
+
+    pub(crate) fn migration(&self, vgpu: &str) -> PathBuf {
+        migration_socket(&self.sockets, vgpu)
+    }
 }
 
 /// A host: a card, and its vGPUs.
@@ -31,6 +63,8 @@ pub struct HostConfig {
     pub gpu: GpuConfig,
     /// How its vGPUs take turns.
     pub scheduling: Scheduling,
+    /// Of which sizes its vGPUs may be.
+    pub sizes: Sizes,
     /// What its engines do while there is no firmware, after one that ended by itself.
     pub on_crash: OnCrash,
     /// Its vGPUs, in the order in which they are placed.
@@ -78,8 +112,7 @@ impl ServerConfig {
         let mut names = std::collections::BTreeSet::new();
         for vgpu in self.hosts.iter().flat_map(|host| &host.vgpus) {
             let VgpuConfig { name, profile, .. } = vgpu;
-            let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(fine) {
+            if !is_name(name) {
                 return Err(ConfigError::Name(name.clone()));
             }
             if !names.insert(name) {

@@ -6,10 +6,12 @@ use crate::cut::Cut;
 use crate::irqs::Irqs;
 use crate::memory::Mappings;
 use crate::migration::Stopping;
+use crate::notes::Note;
 use crate::peer::{DATA_BYTES_MIN, Peer, offer};
 use crate::refusal::Refusal;
 use crate::table::TableWrite;
 use crate::wire::Outstanding;
+use godwit_control::EventKind;
 use godwit_shim::Host;
 use godwit_shim::vfio::{MigrationDevice, MigrationState};
 use godwit_types::{Gfid, VECTOR_COUNT};
@@ -103,14 +105,26 @@ pub struct Device {
     /// It has come from elsewhere and has not run here yet.
     pub(crate) has_arrived: bool,
     /// What happened that somebody may want to know.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
+    /// What is done to it: nobody is let in meanwhile.
+    pub(crate) busy: Option<&'static str>,
 }
 
 impl Device {
     /// A vGPU that runs on a host, by its name and its own id. `None`: there is none. Its aperture
     /// is a power of two of bytes, since a BAR is.
     pub fn new(host: &mut Host, name: &str, gfid: Gfid, uuid: [u8; 16]) -> Option<Self> {
-        let migration = MigrationDevice::new(host, gfid, uuid, 0)?;
+        Self::of(host, name, gfid, (uuid, 0))
+    }
+
+    /// The same for one that may have come from elsewhere, with the number of its last transfer.
+    pub(crate) fn of(
+        host: &mut Host,
+        name: &str,
+        gfid: Gfid,
+        (uuid, token): ([u8; 16], u64),
+    ) -> Option<Self> {
+        let migration = MigrationDevice::new(host, gfid, uuid, token)?;
         // Who has mapped the aperture does not map it anew after a reset.
         host.card_mut().gpu_mut().keep_memory(gfid, true);
         let bar2_bytes = host.vgpu(gfid)?.profile.bar_bytes;
@@ -132,11 +146,16 @@ impl Device {
             held: Vec::new(),
             has_arrived: false,
             notes: Vec::new(),
+            busy: None,
         })
     }
 
     pub(crate) fn note(&mut self, what: impl std::fmt::Display) {
-        self.notes.push(format!("{}: {what}", self.name));
+        self.note_as(EventKind::Note, what);
+    }
+
+    fn note_as(&mut self, kind: EventKind, what: impl std::fmt::Display) {
+        self.notes.push(Note { kind, text: what.to_string() });
     }
 
     pub(crate) fn peer(&mut self, who: Who) -> &mut Option<Peer> {
@@ -149,7 +168,12 @@ impl Device {
     /// Somebody has connected. One at a time may.
     pub fn attach(&mut self, host: &mut Host, who: Who, stream: UnixStream) {
         if self.peer(who).is_some() {
-            return self.note(format_args!("{} is connected already: refused", who.name()));
+            let why = format_args!("{} is connected already: refused", who.name());
+            return self.note_as(EventKind::Refused, why);
+        }
+        if let Some(busy) = self.busy {
+            let why = format_args!("{} is refused while it is under way: {busy}", who.name());
+            return self.note_as(EventKind::Refused, why);
         }
         if who == Who::Machine {
             if std::mem::take(&mut self.is_mapped)
@@ -162,13 +186,13 @@ impl Device {
             host.card_mut().gpu_mut().dma_note_unseen(self.gfid, true);
         }
         *self.peer(who) = Some(Peer::new(stream));
-        self.note(format_args!("{} has connected", who.name()));
+        self.note_as(EventKind::Attached, format_args!("{} has connected", who.name()));
     }
 
     /// Somebody has gone. What the machine has mapped and bound goes with it; the vGPU stays.
     fn detach(&mut self, host: &mut Host, who: Who, why: &Cut) {
         *self.peer(who) = None;
-        self.note(format_args!("{} is cut off: {why}", who.name()));
+        self.note_as(EventKind::Detached, format_args!("{} is cut off: {why}", who.name()));
         if who == Who::Machine {
             host.dma_unmap_all(self.gfid);
             host.card_mut().gpu_mut().dma_note_unseen(self.gfid, false);
@@ -218,7 +242,8 @@ impl Device {
 
     /// Takes what happened that somebody may want to know, a line each.
     pub fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        let notes = std::mem::take(&mut self.notes);
+        notes.iter().map(|note| format!("{}: {}", self.name, note.text)).collect()
     }
 
     /// Takes what a peer has sent.
@@ -278,7 +303,8 @@ impl Device {
             Ok(Answer::Later) => return Ok(()),
             Err(refusal) => {
                 let (command, asks) = (header.command, who.name());
-                self.note(format_args!("command {command} of {asks} is refused: {refusal}"));
+                let why = format_args!("command {command} of {asks} is refused: {refusal}");
+                self.note_as(EventKind::Refused, why);
                 (header.failure(refusal.errno).to_vec(), None)
             }
         };

@@ -1,13 +1,17 @@
 //! A host that is served: its card, in time, and its devices.
 
-use crate::config::{HostConfig, ServerConfig, device_socket, migration_socket};
+use crate::config::{HostConfig, Places, ServerConfig};
 use crate::device::{Device, Who};
+use crate::events::{EventLog, Where};
 use crate::notes::NoteLimit;
 use crate::pace::Pace;
 use crate::server::ServerError;
 use crate::socket::{ACCEPTS_MAX, Listener};
-use godwit_shim::{Host, Mcu};
-use godwit_types::Scheduling;
+use godwit_control::{EventKind, Sizes};
+use godwit_shim::{Host, Journal, Mcu};
+use godwit_types::{Gfid, Scheduling};
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Time of the card that passes before others have their turn.
@@ -17,13 +21,28 @@ const TURN: Duration = Duration::from_micros(150);
 /// How long the server sleeps at most: the card's firmware may be a program of its own.
 pub(crate) const SLEEP: Duration = Duration::from_millis(500);
 
+/// The sockets at which a vGPU is reached, which it takes along.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    machines: Listener,
+    managers: Listener,
+    limit: NoteLimit,
+}
+
+impl Sockets {
+    /// Listens at those of a vGPU of this name.
+    pub(crate) fn bind(places: &Places, vgpu: &str) -> Result<Self, (PathBuf, io::Error)> {
+        let machines = Listener::bind(places.device(vgpu))?;
+        let managers = Listener::bind(places.migration(vgpu))?;
+        Ok(Self { machines, managers, limit: NoteLimit::new(Instant::now()) })
+    }
+}
+
 /// A vGPU's device, and the sockets at which it is reached.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) device: Device,
-    machines: Listener,
-    managers: Listener,
-    limit: NoteLimit,
+    sockets: Sockets,
 }
 
 /// See the module.
@@ -32,6 +51,12 @@ pub(crate) struct ServedHost {
     pub(crate) name: String,
     pub(crate) host: Host,
     pub(crate) devices: Vec<Served>,
+    /// Bytes of its framebuffer for vGPUs.
+    pub(crate) fb_bytes: u64,
+    /// Of which sizes its vGPUs may be.
+    pub(crate) sizes: Sizes,
+    /// Its moves to other hosts of this server, which end with it.
+    pub(crate) journal: Journal,
     pace: Pace,
     /// Losses of its firmware that were told.
     losses: usize,
@@ -40,8 +65,8 @@ pub(crate) struct ServedHost {
 impl Served {
     pub(crate) fn listener(&self, who: Who) -> &Listener {
         match who {
-            Who::Machine => &self.machines,
-            Who::Manager => &self.managers,
+            Who::Machine => &self.sockets.machines,
+            Who::Manager => &self.sockets.managers,
         }
     }
 }
@@ -57,7 +82,16 @@ impl ServedHost {
         let host = Host::new(config.gpu, mcu).map_err(|error| failed(error.to_string()))?;
         let pace = Pace::new(host.now_ns());
         let name = config.name.clone();
-        let mut this = Self { name, host, devices: Vec::new(), pace, losses: 0 };
+        let mut this = Self {
+            name,
+            host,
+            devices: Vec::new(),
+            fb_bytes: config.gpu.identity.fb_bytes,
+            sizes: config.sizes,
+            journal: Journal::in_memory(),
+            pace,
+            losses: 0,
+        };
         this.host.card_mut().set_on_crash(config.on_crash);
         if config.scheduling != Scheduling::DEFAULT {
             let set = this.host.set_scheduling(config.scheduling);
@@ -66,17 +100,12 @@ impl ServedHost {
         for vgpu in &config.vgpus {
             let created = this.host.create_running(vgpu.profile, vgpu.share, None);
             let gfid = created.map_err(|error| failed(format!("{}: {error}", vgpu.name)))?;
-            let mut uuid = [0; 16];
-            getrandom::fill(&mut uuid).map_err(|error| failed(error.to_string()))?;
-            let device = Device::new(&mut this.host, &vgpu.name, gfid, uuid);
-            let device = device.ok_or_else(|| failed(format!("{}: it is gone", vgpu.name)))?;
-            let listen = |path| {
-                Listener::bind(path).map_err(|(path, error)| ServerError::Socket { path, error })
-            };
-            let machines = listen(device_socket(&server.sockets, &vgpu.name))?;
-            let managers = listen(migration_socket(&server.sockets, &vgpu.name))?;
-            let limit = NoteLimit::new(Instant::now());
-            this.devices.push(Served { device, machines, managers, limit });
+            let uuid = new_uuid().map_err(|error| failed(error.to_string()))?;
+            let sockets = Sockets::bind(&server.places, &vgpu.name)
+                .map_err(|(path, error)| ServerError::Socket { path, error })?;
+            if !this.add(&vgpu.name, gfid, (uuid, 0), sockets) {
+                return Err(failed(format!("{}: it is gone", vgpu.name)));
+            }
         }
         this.pace.follow(this.host.now_ns());
         Ok(this)
@@ -105,9 +134,50 @@ impl ServedHost {
     }
 
     fn deliver(&mut self) {
-        for served in &mut self.devices {
+        for served in self.devices.iter_mut().filter(|it| it.device.busy.is_none()) {
             served.device.tell(&mut self.host);
         }
+    }
+
+    /// A vGPU by its name.
+    pub(crate) fn served(&self, name: &str) -> Option<&Served> {
+        self.devices.iter().find(|it| it.device.name == name)
+    }
+
+    /// The same.
+    pub(crate) fn served_mut(&mut self, name: &str) -> Option<&mut Served> {
+        self.devices.iter_mut().find(|it| it.device.name == name)
+    }
+
+    /// What a vGPU is called.
+    pub(crate) fn name_of(&self, gfid: Gfid) -> Option<&str> {
+        let served = self.devices.iter().find(|it| it.device.gfid == gfid)?;
+        Some(&served.device.name)
+    }
+
+    /// A vGPU that runs is served from now on, with its own id and the number of its last transfer.
+    /// `false`: the host has none.
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        gfid: Gfid,
+        identity: ([u8; 16], u64),
+        sockets: Sockets,
+    ) -> bool {
+        let device = Device::of(&mut self.host, name, gfid, identity);
+        let Some(device) = device else { return false };
+        self.devices.push(Served { device, sockets });
+        self.devices.sort_by_key(|it| it.device.gfid.raw());
+        true
+    }
+
+    /// A vGPU that is gone is not served any more.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Sockets> {
+        let at = self.devices.iter().position(|it| it.device.name == name)?;
+        let Served { device, sockets } = self.devices.remove(at);
+        // Whoever has mapped its memory sees nothing of the next one.
+        self.host.card_mut().gpu_mut().keep_memory(device.gfid, false);
+        Some(sockets)
     }
 
     /// Lets in who has connected, and does what is asked.
@@ -125,30 +195,39 @@ impl ServedHost {
                     }
                 }
             }
-            served.device.step(&mut self.host);
+            if served.device.busy.is_none() {
+                served.device.step(&mut self.host);
+            }
         }
     }
 
-    /// Takes what happened that somebody may want to know.
-    pub(crate) fn take_notes(&mut self) -> Vec<String> {
-        let losses = self.host.card().losses().iter().skip(self.losses);
-        let mut notes: Vec<String> =
-            losses.map(|(_, loss)| format!("{}: {loss}", self.name)).collect();
-        self.losses += notes.len();
+    /// Takes what happened that somebody may want to know, a line each.
+    pub(crate) fn take_notes(&mut self, events: &mut EventLog) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut tell = |kind, at: Where<'_>, text: &str| {
+            events.note(kind, at, text);
+            lines.push(format!("{}: {text}", at.vgpu.or(at.host).unwrap_or("-")));
+        };
+        for (_, loss) in self.host.card().losses().iter().skip(self.losses) {
+            self.losses += 1;
+            tell(EventKind::FirmwareLost, Where::host(&self.name), &loss.to_string());
+        }
         for line in self.host.card_mut().take_log() {
-            notes.push(format!("{}: firmware: {}", self.name, line.text));
+            let text = format!("firmware: {}", line.text);
+            tell(EventKind::Note, Where::host(&self.name), &text);
         }
         for report in self.host.take_abuses() {
-            let device = self.devices.iter().find(|it| it.device.gfid == report.gfid);
-            let name = device.map_or("-", |it| it.device.name.as_str());
-            notes.push(format!("{name}: too much: {:?}, {:?}", report.abuse, report.measure));
+            let at = Where { host: Some(&self.name), vgpu: self.name_of(report.gfid) };
+            let text = format!("too much: {:?}, {:?}", report.abuse, report.measure);
+            tell(EventKind::Abuse, at, &text);
         }
-        for served in &mut self.devices {
-            let Served { device, limit, .. } = served;
-            let of_it = device.take_notes();
-            notes.append(&mut limit.pass(&device.name, of_it, Instant::now()));
+        for Served { device, sockets } in &mut self.devices {
+            let notes = std::mem::take(&mut device.notes);
+            for note in sockets.limit.pass(notes, Instant::now()) {
+                tell(note.kind, Where::of(&self.name, &device.name), &note.text);
+            }
         }
-        notes
+        lines
     }
 
     /// How long nothing happens here by itself.
@@ -173,4 +252,11 @@ impl ServedHost {
         });
         devices.fold(card.min(SLEEP), Duration::min)
     }
+}
+
+/// An id for a new vGPU, which no other has.
+pub(crate) fn new_uuid() -> io::Result<[u8; 16]> {
+    let mut uuid = [0; 16];
+    getrandom::fill(&mut uuid).map_err(io::Error::other)?;
+    Ok(uuid)
 }

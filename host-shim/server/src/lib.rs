@@ -25,11 +25,13 @@ mod connection;
 mod control;
 mod cut;
 mod device;
+mod events;
 mod host;
 mod irqs;
 mod memory;
 mod migration;
 mod notes;
+mod operation;
 mod pace;
 mod peer;
 mod refusal;
@@ -41,9 +43,8 @@ mod wire;
 
 pub use client::{Client, ClientError, Memory};
 pub use config::{
-    ConfigError, HostConfig, ServerConfig, VgpuConfig, control_socket, device_socket,
-    migration_socket,
+    ConfigError, ControlConfig, HostConfig, Places, ServerConfig, VgpuConfig, control_socket,
+    device_socket, migration_socket,
 };
-pub use control::VgpuStatus;
 pub use device::{Device, Who};
 pub use server::{Server, ServerError};

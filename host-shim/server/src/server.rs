@@ -1,9 +1,10 @@
 //! One thread that serves all: it hears clients, lets the cards come to the present, and sleeps
 //! until something happens.
 
-use crate::config::{ConfigError, ServerConfig, control_socket};
+use crate::config::{ConfigError, Places, ServerConfig, control_socket};
 use crate::control::Control;
 use crate::device::Who;
+use crate::events::EventLog;
 use crate::host::{SLEEP, ServedHost};
 use crate::socket::{Listener, make_folder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -42,9 +43,10 @@ pub enum ServerError {
 /// Hosts whose vGPUs are devices at sockets.
 #[derive(Debug)]
 pub struct Server {
-    sockets: PathBuf,
+    places: Places,
     hosts: Vec<ServedHost>,
     control: Control,
+    events: EventLog,
 }
 
 impl Server {
@@ -55,21 +57,25 @@ impl Server {
     /// When a host cannot be set up, or a socket cannot be had.
     pub fn new(config: &ServerConfig) -> Result<Self, ServerError> {
         config.check()?;
-        let folder = |error| ServerError::Socket { path: config.sockets.clone(), error };
-        make_folder(&config.sockets).map_err(folder)?;
-        let listener = Listener::bind(control_socket(&config.sockets));
+        let places = config.places.clone();
+        for folder in std::iter::once(&places.sockets).chain(&places.states) {
+            let failed = |error| ServerError::Socket { path: folder.clone(), error };
+            make_folder(folder).map_err(failed)?;
+        }
+        let listener = Listener::bind(control_socket(&places.sockets));
         let listener = listener.map_err(|(path, error)| ServerError::Socket { path, error })?;
         let hosts = config.hosts.iter().map(|host| ServedHost::new(config, host, &config.mcu));
         Ok(Self {
-            sockets: config.sockets.clone(),
+            places,
             hosts: hosts.collect::<Result<_, _>>()?,
-            control: Control::new(listener),
+            control: Control::new(listener, &config.control),
+            events: EventLog::default(),
         })
     }
 
     /// The folder of its sockets.
     pub fn sockets(&self) -> &Path {
-        &self.sockets
+        &self.places.sockets
     }
 
     /// Serves until `stop` is set and a signal or a client has woken it; `tell` is told what
@@ -89,19 +95,19 @@ impl Server {
                 host.serve();
                 host.advance();
             }
-            self.control.serve(&self.hosts);
-            for note in self.hosts.iter_mut().flat_map(ServedHost::take_notes) {
-                tell(&note);
+            self.control.serve(&mut self.hosts, &self.places, &mut self.events);
+            for host in &mut self.hosts {
+                host.take_notes(&mut self.events).iter().for_each(|note| tell(note));
             }
-            self.control.take_notes().iter().for_each(|note| tell(note));
+            self.control.take_notes(&mut self.events).iter().for_each(|note| tell(note));
             self.wait()?;
         }
         Ok(())
     }
 
     /// Sleeps until a client says something, a card has something to do, or a signal comes.
-    fn wait(&self) -> Result<(), ServerError> {
-        let rest = self.hosts.iter().map(ServedHost::rest).min();
+    fn wait(&mut self) -> Result<(), ServerError> {
+        let rest = self.hosts.iter().map(ServedHost::rest).chain(self.control.rest()).min();
         let rest = rest.unwrap_or(SLEEP);
         let mut fds = Vec::new();
         for served in self.hosts.iter().flat_map(|host| &host.devices) {
@@ -116,14 +122,18 @@ impl Server {
                 fds.push(PollFd::new(&peer.connection, wanted));
             }
         }
+        let before = fds.len();
         self.control.add_fds(&mut fds);
         let timeout = Timespec {
             tv_sec: i64::try_from(rest.as_secs()).unwrap_or(1),
             tv_nsec: rest.subsec_nanos().into(),
         };
         match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(ServerError::Wait(error.into())),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(ServerError::Wait(error.into())),
         }
+        let ready: Vec<PollFlags> = fds[before..].iter().map(PollFd::revents).collect();
+        self.control.note_ready(&ready);
+        Ok(())
     }
 }

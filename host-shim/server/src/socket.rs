@@ -64,10 +64,6 @@ impl Listener {
         }
         Ok(Some(stream))
     }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl AsFd for Listener {

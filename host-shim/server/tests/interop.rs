@@ -9,11 +9,14 @@
 //! - It knows nothing of DEVICE_FEATURE, MIG_DATA_READ and MIG_DATA_WRITE: no migration.
 //! - What it says of `resettable` is the opposite of what the device says (0.1.7).
 
+use godwit_control::Sizes;
 use godwit_guest::{Bars, CopySpec, Device, Job, JobState};
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_regs::fifo::{Address, Entry};
-use godwit_server::{HostConfig, Server, ServerConfig, VgpuConfig, device_socket};
+use godwit_server::{
+    ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig, device_socket,
+};
 use godwit_shim::Mcu;
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_sys::{MemFile, new_eventfd};
@@ -79,10 +82,12 @@ fn config(sockets: PathBuf) -> ServerConfig {
         name: "host".into(),
         gpu: GpuConfig { identity, start_ns: 0, costs: Costs::default() },
         scheduling: Scheduling::DEFAULT,
+        sizes: Sizes::Mixed,
         on_crash: OnCrash::empty(),
         vgpus: vec![vgpu],
     };
-    ServerConfig { sockets, mcu: Mcu::Native, hosts: vec![host] }
+    let places = Places { sockets, states: None };
+    ServerConfig { places, control: ControlConfig::default(), mcu: Mcu::Native, hosts: vec![host] }
 }
 
 /// A folder that the server makes, for its user alone.

@@ -26,6 +26,19 @@ pub struct Leaver {
     pub engines: Engines,
 }
 
+impl Leaver {
+    /// A vGPU of a host, with what its guest uses of the engines. `None`: the host has none.
+    pub fn of(host: &mut Host, gfid: Gfid) -> Option<Self> {
+        let info = *host.vgpu(gfid)?;
+        Some(Self {
+            profile: info.profile,
+            placement: info.placement,
+            context_layout: host.identity().context_layout,
+            engines: host.engines_in_use(gfid),
+        })
+    }
+}
+
 /// A host that may take vGPUs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
@@ -43,10 +56,15 @@ impl Room {
         Self { device, taken: taken.collect() }
     }
 
-    /// What a resource lacks for a vGPU of this profile, if it does.
-    fn lack(&self, resource: Resource, profile: &Profile) -> Option<Lack> {
-        let mut ranges: Vec<(u64, u64)> =
-            self.taken.iter().map(|(gfid, of, at)| resource.range(*gfid, of, at)).collect();
+    /// An id and a place for one more whose partition begins there, if that is free.
+    pub fn place_at(&self, profile: &Profile, fb_base: u64) -> Option<(Gfid, Placement)> {
+        place::find_at(&self.device, profile, &self.taken, fb_base)
+    }
+
+    /// All that there is of a resource, what is free of it, and the largest piece of that.
+    pub fn of_resource(&self, resource: Resource) -> (u64, u64, u64) {
+        let ranges = self.taken.iter().map(|(gfid, of, at)| resource.range(*gfid, of, at));
+        let mut ranges: Vec<(u64, u64)> = ranges.collect();
         ranges.sort_unstable();
         let total = resource.total(&self.device);
         let taken: u64 = ranges.iter().map(|(_, count)| count).sum();
@@ -55,9 +73,20 @@ impl Room {
             piece = piece.max(base.saturating_sub(end));
             end = base + count;
         }
-        let (needed, free) = (resource.needed(profile), total.saturating_sub(taken));
+        let free = total.saturating_sub(taken);
         // Any id will do; everything else is in one piece.
-        let piece = if resource == Resource::Ids { free } else { piece };
+        (total, free, if resource == Resource::Ids { free } else { piece })
+    }
+
+    /// Why a vGPU of this profile does not fit, where it does not.
+    pub fn lacks(&self, profile: &Profile) -> Vec<Lack> {
+        Resource::ALL.into_iter().filter_map(|it| self.lack(it, profile)).collect()
+    }
+
+    /// What a resource lacks for a vGPU of this profile, if it does.
+    fn lack(&self, resource: Resource, profile: &Profile) -> Option<Lack> {
+        let (total, free, piece) = self.of_resource(resource);
+        let needed = resource.needed(profile);
         (piece < needed).then_some(Lack { resource, needed, piece, free, total })
     }
 
@@ -83,8 +112,7 @@ impl Room {
         if engines != Engines::NONE {
             return Misfit::Engines(engines);
         }
-        let lacks = Resource::ALL.into_iter().filter_map(|it| self.lack(it, &leaver.profile));
-        Misfit::Lacks(lacks.collect())
+        Misfit::Lacks(self.lacks(&leaver.profile))
     }
 }
 

@@ -5,7 +5,6 @@ use crate::client::Client;
 use crate::function::Function;
 use crate::loss::LossCause;
 use crate::mcu::Mcu;
-use crate::place;
 use crate::share::{self, AbuseReport};
 use crate::slots::Slots;
 use crate::stream::StreamVersion;
@@ -28,6 +27,9 @@ pub enum HostError {
     /// The firmware refused.
     #[error("the firmware refuses: {0:?}")]
     Refused(Reject),
+    /// Its firmware is gone for good.
+    #[error("the firmware is lost, again and again: restart it")]
+    Lost,
     /// An access through the aperture met nothing.
     #[error("the aperture cannot be reached: {0:?}")]
     Bar(BarError),
@@ -363,20 +365,9 @@ impl Host {
         self.card.gpu().staging().clone()
     }
 
-    /// A free id and place for a vGPU, apart from `avoid` where there is room elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::NoRoom`].
-    pub fn place(
-        &mut self,
-        profile: &Profile,
-        avoid: Option<&Placement>,
-    ) -> Result<(Gfid, Placement), HostError> {
-        let device = self.identity();
-        let taken: Vec<_> =
-            self.vgpus.iter().map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect();
-        place::find(&device, profile, &taken, avoid).ok_or(HostError::NoRoom { profile: *profile })
+    /// That nothing that is asked for is ever answered.
+    pub fn lost_for_good(&self) -> Option<HostError> {
+        self.card.is_lost().then_some(HostError::Lost)
     }
 
     /// Notes a vGPU and asks the firmware to make it.

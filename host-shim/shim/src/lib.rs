@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod bars;
 mod card;
 mod chunks;
@@ -52,6 +53,7 @@ mod transport;
 mod update;
 pub mod vfio;
 
+pub use asked::{Change, Creation, Removal};
 pub use card::{Card, CardError};
 pub use client::Client;
 pub use destination::{Destination, DestinationState};
@@ -81,6 +83,6 @@ pub use stepped::SteppedCall;
 pub use suspend::{Resume, ResumeState, Suspend, SuspendState};
 pub use symbols::{Symbols, SymbolsError, is_flash_file, slot_headers};
 pub use transport::{
-    LinkAddress, LinkListener, LinkPort, NoAddress, Protection, SILENCE, TlsFiles, TlsKeys,
+    LinkAddress, LinkListener, LinkPort, NoAddress, Protection, SILENCE, Socket, TlsFiles, TlsKeys,
     TransportError,
 };

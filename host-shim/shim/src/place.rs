@@ -1,5 +1,6 @@
 //! Finding room for a vGPU on a card.
 
+use crate::host::{Host, HostError};
 use godwit_types::{CHANNEL_COUNT, Gfid, Identity, PAGE_BYTES, Placement, Profile, VGPU_COUNT};
 
 /// The first place in steps of `step` and within `limit` where `bytes` lie apart from all taken
@@ -31,6 +32,39 @@ pub(crate) fn find(
     taken: &[(Gfid, Profile, Placement)],
     avoid: Option<&Placement>,
 ) -> Option<(Gfid, Placement)> {
+    let fb: Vec<_> = taken.iter().map(|(_, of, at)| (at.fb_base, of.fb_bytes)).collect();
+    let page = u64::from(PAGE_BYTES);
+    let avoided = avoid.map(|at| at.fb_base);
+    let fb_base = fit(profile.fb_bytes, device.fb_bytes, page, &fb, avoided)?;
+    around(device, profile, taken, avoid, fb_base)
+}
+
+/// The same, with a partition that begins there, if that is free.
+pub(crate) fn find_at(
+    device: &Identity,
+    profile: &Profile,
+    taken: &[(Gfid, Profile, Placement)],
+    fb_base: u64,
+) -> Option<(Gfid, Placement)> {
+    let end = fb_base.checked_add(profile.fb_bytes)?;
+    let is_apart = |(_, of, at): &(Gfid, Profile, Placement)| {
+        end <= at.fb_base || at.fb_base + of.fb_bytes <= fb_base
+    };
+    let is_fine = fb_base.is_multiple_of(u64::from(PAGE_BYTES)) && end <= device.fb_bytes;
+    if !is_fine || !taken.iter().all(is_apart) {
+        return None;
+    }
+    around(device, profile, taken, None, fb_base)
+}
+
+/// An id and the rest of a place whose partition is known.
+fn around(
+    device: &Identity,
+    profile: &Profile,
+    taken: &[(Gfid, Profile, Placement)],
+    avoid: Option<&Placement>,
+    fb_base: u64,
+) -> Option<(Gfid, Placement)> {
     let gfid = (1..=VGPU_COUNT)
         .filter_map(Gfid::new)
         .find(|gfid| taken.iter().all(|(other, ..)| other != gfid))?;
@@ -38,14 +72,13 @@ pub(crate) fn find(
     let ranges = |range: fn(&Profile, &Placement) -> (u64, u64)| -> Vec<(u64, u64)> {
         taken.iter().map(|(_, profile, placement)| range(profile, placement)).collect()
     };
-    let fb = ranges(|profile, place| (place.fb_base, profile.fb_bytes));
     let bar = ranges(|profile, place| (place.bar_base, profile.bar_bytes));
     let channels =
         ranges(|profile, place| (place.channel_base.into(), profile.channel_count.into()));
     let contexts = ranges(|profile, place| (place.context_base, profile.context_total()));
     let count = u64::from(profile.channel_count);
     let placement = Placement {
-        fb_base: fit(profile.fb_bytes, device.fb_bytes, page, &fb, avoid.map(|at| at.fb_base))?,
+        fb_base,
         bar_base: fit(
             profile.bar_bytes,
             device.bar_bytes,
@@ -70,6 +103,42 @@ pub(crate) fn find(
         )?,
     };
     Some((gfid, placement))
+}
+
+impl Host {
+    /// A free id and place for a vGPU, apart from `avoid` where there is room elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NoRoom`].
+    pub fn place(
+        &mut self,
+        profile: &Profile,
+        avoid: Option<&Placement>,
+    ) -> Result<(Gfid, Placement), HostError> {
+        let found = find(&self.identity(), profile, &self.taken(), avoid);
+        found.ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// A free id for a vGPU, and a place whose partition begins there, if that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NoRoom`].
+    pub fn place_at(
+        &mut self,
+        profile: &Profile,
+        fb_base: u64,
+    ) -> Result<(Gfid, Placement), HostError> {
+        let found = find_at(&self.identity(), profile, &self.taken(), fb_base);
+        found.ok_or(HostError::NoRoom { profile: *profile })
+    }
+
+    /// What its vGPUs have.
+    fn taken(&self) -> Vec<(Gfid, Profile, Placement)> {
+        let all = self.vgpus.iter();
+        all.map(|(gfid, info)| (*gfid, info.profile, info.placement)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +180,36 @@ mod tests {
                     assert!(found != Some(old) || elsewhere.is_none(), "{context}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_partition_begins_where_it_was_asked_for_or_there_is_none() {
+        let profile =
+            Profile { fb_bytes: 8192, bar_bytes: 4096, channel_count: 8, context_bytes: 4096 };
+        let device = Identity {
+            fb_bytes: 32_768,
+            bar_bytes: 1 << 20,
+            context_bytes: 1 << 20,
+            context_layout: 1,
+            engines: godwit_types::Engines::ALL,
+        };
+        let first = find_at(&device, &profile, &[], 8192).unwrap();
+        assert_eq!((first.0.raw(), first.1.fb_base), (1, 8192));
+        let taken = [(first.0, profile, first.1)];
+        for (base, is_free) in
+            [(0, true), (4096, false), (8192, false), (12_288, false), (16_384, true)]
+        {
+            let found = find_at(&device, &profile, &taken, base);
+            assert_eq!(found.is_some(), is_free, "{base}");
+            if let Some((gfid, at)) = found {
+                assert_eq!((gfid.raw(), at.fb_base), (2, base));
+                assert!(at.channel_base >= 8 || at.channel_base + 8 <= first.1.channel_base);
+                assert_ne!(at.bar_base, first.1.bar_base);
+            }
+        }
+        for base in [100, 28_672, 32_768, u64::MAX - 4095] {
+            assert_eq!(find_at(&device, &profile, &taken, base), None, "{base}");
         }
     }
 

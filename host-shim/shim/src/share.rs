@@ -61,6 +61,11 @@ impl Host {
         Ok(())
     }
 
+    /// How the card's vGPUs take turns.
+    pub fn scheduling(&self) -> Scheduling {
+        self.scheduling
+    }
+
     /// How long it takes until all have had a turn, at most, in nanoseconds; 0 for one that is
     /// alone.
     pub(crate) fn round_ns(&self) -> u64 {
@@ -116,6 +121,6 @@ impl Host {
 }
 
 /// A command for all of the card names some vGPU.
-fn any() -> Gfid {
+pub(crate) fn any() -> Gfid {
     Gfid::new(1).expect("every card has a first vGPU id")
 }

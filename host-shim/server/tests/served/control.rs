@@ -2,7 +2,8 @@
 
 use crate::process::resident_bytes;
 use crate::serving::{ATTACKED, FB_BYTES, NEIGHBOUR, PATIENCE, Serving, wait_until};
-use godwit_server::{Client, VgpuStatus};
+use godwit_control::{Code, Refusal, Told, VgpuStatus};
+use godwit_server::Client;
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -56,6 +57,13 @@ impl Asker {
         serde_json::from_value(told["vgpus"].clone()).unwrap()
     }
 
+    /// It is told that there are too many, and cut off.
+    pub(crate) fn hear_too_many(&mut self) {
+        let told: Told = serde_json::from_str(&self.hear().unwrap()).unwrap();
+        assert!(matches!(&told, Told::Error(why) if why.code == Code::TooMany), "{told:?}");
+        assert_eq!(self.hear(), None);
+    }
+
     /// What is wrong with what it says.
     fn error(&mut self, line: &[u8]) -> String {
         self.say(&[line, b"\n"].concat());
@@ -63,7 +71,9 @@ impl Asker {
         let told: serde_json::Value = serde_json::from_str(&line).unwrap();
         let told = told.as_object().unwrap();
         assert_eq!(told.keys().collect::<Vec<_>>(), ["error"], "{line}");
-        told["error"].as_str().unwrap().to_owned()
+        let refusal: Refusal = serde_json::from_value(told["error"].clone()).unwrap();
+        assert_eq!(refusal.code, Code::BadRequest);
+        refusal.message
     }
 }
 
@@ -157,9 +167,9 @@ fn more_clients_than_are_allowed_are_refused() {
         assert_eq!(asker.list().len(), 2);
     }
     for _ in 0..10 {
-        assert_eq!(Asker::connect(&serving).hear(), None);
+        Asker::connect(&serving).hear_too_many();
     }
-    let why = "control: 64 clients are connected: refused";
+    let why = "control: 64 clients are connected: one is refused";
     wait_until("each is told", || serving.noted(why) == 10);
     for asker in &mut askers {
         assert_eq!(asker.list().len(), 2);
@@ -169,7 +179,7 @@ fn more_clients_than_are_allowed_are_refused() {
     wait_until("there is room", || {
         let mut asker = Asker::connect(&serving);
         asker.say(LIST.as_bytes());
-        asker.hear().is_some()
+        asker.hear().is_some_and(|line| line.contains("vgpus"))
     });
     serving.stop();
 }

@@ -14,6 +14,7 @@ mod link;
 #[path = "../hostile/messages.rs"]
 mod messages;
 mod neighbour;
+mod operators;
 mod places;
 #[path = "../hostile/plan.rs"]
 mod plan;
@@ -23,3 +24,4 @@ mod process;
 #[path = "../hostile/seeds.rs"]
 mod seeds;
 mod serving;
+mod worker;

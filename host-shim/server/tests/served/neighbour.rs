@@ -27,13 +27,13 @@ const SCRATCH_BYTES: u64 = 10_000;
 const READS_MAX: u32 = 64;
 
 /// A client whose answers come in time.
-struct Timed {
+pub(crate) struct Timed {
     client: Client,
     slowest: Duration,
 }
 
 impl Timed {
-    fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client, slowest: Duration::ZERO }
     }
 

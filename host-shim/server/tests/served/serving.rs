@@ -1,9 +1,12 @@
 //! A server on a thread of its own, with two vGPUs: the one that is attacked, and its neighbour's.
 
+use crate::control::CLIENTS_MAX;
+use godwit_control::Sizes;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{
-    HostConfig, Server, ServerConfig, VgpuConfig, control_socket, device_socket, migration_socket,
+    ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig, control_socket,
+    device_socket, migration_socket,
 };
 use godwit_shim::Mcu;
 use godwit_sim_gpu::{Costs, GpuConfig};
@@ -21,6 +24,8 @@ pub(crate) const NEIGHBOUR: &str = "neighbour";
 pub(crate) const FB_BYTES: u64 = 8 << 20;
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The host that has no vGPU.
+pub(crate) const OTHER: &str = "other";
 /// How long it is until something is looked at again.
 const LOOK: Duration = Duration::from_millis(2);
 /// Notes that are kept.
@@ -59,10 +64,20 @@ pub(crate) fn config(sockets: &Path) -> ServerConfig {
         name: "host".into(),
         gpu: GpuConfig { identity, start_ns: 0, costs: Costs::default() },
         scheduling: Scheduling::DEFAULT,
+        sizes: Sizes::Mixed,
         on_crash: OnCrash::empty(),
         vgpus: vec![vgpu(ATTACKED), vgpu(NEIGHBOUR)],
     };
-    ServerConfig { sockets: sockets.to_owned(), mcu: Mcu::Native, hosts: vec![host] }
+    let states = sockets.with_file_name("states");
+    let other = HostConfig {
+        name: OTHER.into(),
+        gpu: GpuConfig { identity: Identity { context_bytes: 64 << 20, ..identity }, ..host.gpu },
+        vgpus: Vec::new(),
+        ..host.clone()
+    };
+    let places = Places { sockets: sockets.to_owned(), states: Some(states) };
+    let control = ControlConfig { clients_max: CLIENTS_MAX };
+    ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other] }
 }
 
 /// For as long as this is kept, no other test runs.

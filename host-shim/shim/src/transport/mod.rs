@@ -17,6 +17,7 @@ mod tls;
 pub use address::{LinkAddress, NoAddress};
 pub use listener::LinkListener;
 pub use port::LinkPort;
+pub use socket::Socket;
 pub use tls::{TlsFiles, TlsKeys};
 
 use crate::link::LinkError;

@@ -1,13 +1,11 @@
 //! One end of a link over a socket.
 
-use super::address::{LinkAddress, resolve};
+use super::address::LinkAddress;
 use super::socket::{Socket, Stream};
 use super::{Protection, SILENCE, TransportError};
 use crate::link::{LinkFraming, LinkMessage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Bytes that wait to be sent before no more messages are taken.
@@ -17,9 +15,6 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes of a frame that is not whole that are a sign of life: more than the keep-alives of a
 /// silence. A frame whose length has grown on the way would take those for its message.
 const HEARD_BYTES: usize = 256;
-/// How long a host may take to answer a connection.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
-
 /// A link to a peer, until it ends.
 #[derive(Debug)]
 pub struct LinkPort {
@@ -45,31 +40,18 @@ impl LinkPort {
     ///
     /// When nobody answers, or the address may not be reached like that.
     pub fn connect(address: &LinkAddress, how: &Protection) -> Result<Self, TransportError> {
-        let (host, port) = match address {
-            LinkAddress::Unix(path) => {
-                return Ok(Self::new(Stream::unix(UnixStream::connect(path)?)?, None));
-            }
-            LinkAddress::Tcp { host, port } => (host, *port),
-        };
-        let tls = match how {
-            Protection::Tls(keys) => Some(keys.connect(host)?),
-            Protection::Local | Protection::InsecurePlaintext => None,
-        };
-        let local = matches!(how, Protection::Local);
-        let mut last = io::Error::other("the host has no address");
-        for address in resolve(host, port, local)? {
-            match TcpStream::connect_timeout(&address, CONNECT_MAX) {
-                Ok(stream) => return Ok(Self::new(Stream::tcp(stream)?, tls)),
-                Err(error) => last = error,
-            }
-        }
-        Err(last.into())
+        Ok(Self::over(Socket::connect(address, how)?))
     }
 
     pub(super) fn new(stream: Stream, tls: Option<rustls::Connection>) -> Self {
+        Self::over(Socket::new(stream, tls))
+    }
+
+    /// A link over a connection on which nothing of one was said yet.
+    pub fn over(socket: Socket) -> Self {
         let now = Instant::now();
         Self {
-            socket: Socket::new(stream, tls),
+            socket,
             framing: LinkFraming::new(),
             silence: SILENCE,
             heard: now,

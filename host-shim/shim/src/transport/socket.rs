@@ -1,11 +1,13 @@
 //! A socket that does not wait, with or without TLS over it.
 
-use super::TransportError;
+use super::address::{LinkAddress, resolve};
+use super::{Protection, TransportError};
 use rustls::Connection;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// The kinds of stream below.
 #[derive(Debug)]
@@ -76,9 +78,12 @@ fn unless_waiting<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A stream, and TLS where it is spoken.
+/// How long a host may take to answer a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// A connection that does not wait, and TLS where it is spoken.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub struct Socket {
     stream: Stream,
     tls: Option<Box<Connection>>,
 }
@@ -88,13 +93,55 @@ impl Socket {
         Self { stream, tls: tls.map(Box::new) }
     }
 
+    /// Connects to a peer that listens, and waits for that for a while. Over TLS nothing is known of
+    /// the peer before something was received.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers, or the address may not be reached like that.
+    pub fn connect(address: &LinkAddress, how: &Protection) -> Result<Self, TransportError> {
+        let (host, port) = match address {
+            LinkAddress::Unix(path) => {
+                return Ok(Self::new(Stream::unix(UnixStream::connect(path)?)?, None));
+            }
+            LinkAddress::Tcp { host, port } => (host, *port),
+        };
+        let tls = match how {
+            Protection::Tls(keys) => Some(keys.connect(host)?),
+            Protection::Local | Protection::InsecurePlaintext => None,
+        };
+        let local = matches!(how, Protection::Local);
+        let mut last = io::Error::other("the host has no address");
+        for address in resolve(host, port, local)? {
+            match TcpStream::connect_timeout(&address, CONNECT_MAX) {
+                Ok(stream) => return Ok(Self::new(Stream::tcp(stream)?, tls)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last.into())
+    }
+
+    /// Of a UNIX socket whose peer was looked at already.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let it go on without waiting.
+    pub fn of_unix(stream: UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self::new(Stream::Unix(stream), None))
+    }
+
     /// Whether bytes of TLS wait to be sent.
-    pub(super) fn wants_write(&self) -> bool {
+    pub fn wants_write(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// Takes as many bytes as are there and fit. `None`: there are none now.
-    pub(super) fn receive(&mut self, bytes: &mut [u8]) -> Result<Option<usize>, TransportError> {
+    ///
+    /// # Errors
+    ///
+    /// When the peer has closed it, or is not who it must be.
+    pub fn receive(&mut self, bytes: &mut [u8]) -> Result<Option<usize>, TransportError> {
         let count = match &mut self.tls {
             None => unless_waiting(self.stream.read(bytes))?,
             Some(tls) => {
@@ -120,7 +167,11 @@ impl Socket {
     }
 
     /// Sends as many bytes as are taken now.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
+    ///
+    /// # Errors
+    ///
+    /// When nobody takes them any more.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let Some(tls) = &mut self.tls else {
             return Ok(unless_waiting(self.stream.write(bytes))?.unwrap_or(0));
         };

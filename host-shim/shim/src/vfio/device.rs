@@ -69,6 +69,12 @@ impl MigrationDevice {
         self.token
     }
 
+    /// A number for a transfer that is none of this device's: those that come count on from it.
+    pub fn next_token(&mut self) -> u64 {
+        self.token += 1;
+        self.token
+    }
+
     /// Brings it to another state, by the arcs that lead there. The state is set completely when
     /// this returns. After an error it is in the last state that it came to, or in ERROR.
     ///

@@ -53,6 +53,7 @@ impl From<HostError> for MigrationError {
             HostError::NoRoom { profile } => RestoreError::NoRoom(profile).into(),
             HostError::Refused(why) => why.into(),
             HostError::Bar(why) => why.into(),
+            HostError::Lost => Self::Late,
         }
     }
 }
@@ -271,6 +272,7 @@ mod tests {
         holds([
             (HostError::NoRoom { profile: PROFILE }, Errno::NOSPC),
             (HostError::Bar(BarError::Unbound), Errno::NXIO),
+            (HostError::Lost, Errno::TIMEDOUT),
             (HostError::Bar(BarError::Blocked), Errno::BUSY),
             (HostError::Bar(BarError::Trapped), Errno::BUSY),
             (HostError::Bar(BarError::Crosses), Errno::INVAL),

@@ -1,5 +1,6 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
+use godwit_control::Sizes;
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
@@ -119,6 +120,10 @@ impl HostRef {
 pub(crate) struct Service {
     /// The folder of its sockets.
     pub(crate) sockets: PathBuf,
+    /// The folder of suspended vGPUs.
+    pub(crate) states: Option<PathBuf>,
+    /// Of which sizes the vGPUs of each host may be.
+    pub(crate) sizes: Sizes,
     /// Its hosts.
     pub(crate) hosts: Vec<Host>,
     /// Their vGPUs.

@@ -3,6 +3,7 @@
 //! Nothing here is believed; `check` makes a [`super::Scenario`] of it.
 
 use super::value::{Bytes, Count, Digest, Fraction, Nanos, Percent};
+use godwit_control::Sizes;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -72,6 +73,8 @@ pub(super) struct Document {
 #[serde(deny_unknown_fields)]
 pub(super) struct Service {
     pub(super) sockets: Field<String>,
+    pub(super) states: Field<String>,
+    pub(super) sizes: Option<Sizes>,
     #[serde(default)]
     pub(super) host: Tables<Host>,
     #[serde(default)]

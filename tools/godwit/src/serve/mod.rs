@@ -9,7 +9,7 @@ use crate::scenario::{Host, ScenarioError, Service, Vgpu};
 use clap::Args;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
-use godwit_server::{HostConfig, Server, ServerConfig, VgpuConfig};
+use godwit_server::{ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::PathBuf;
@@ -57,6 +57,7 @@ impl ServeOptions {
         let mut service = loaded.map_err(|error| ServeError::Config(Box::new(error)))?;
         // What is printed is of use in every folder.
         service.sockets = std::path::absolute(&service.sockets).map_err(refused)?;
+        service.states = service.states.map(std::path::absolute).transpose().map_err(refused)?;
         if let Some(name) = &self.libvirt {
             let vgpu = named(&service, name.as_deref())?;
             anstream::print!("{}", machine::libvirt(&service, vgpu));
@@ -64,7 +65,8 @@ impl ServeOptions {
         }
         let mcu = self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))?;
         let hosts = service.hosts.iter().map(|host| host_config(&service, host)).collect();
-        let config = ServerConfig { sockets: service.sockets.clone(), mcu, hosts };
+        let places = Places { sockets: service.sockets.clone(), states: service.states.clone() };
+        let config = ServerConfig { places, control: ControlConfig::default(), mcu, hosts };
         let mut server = Server::new(&config).map_err(refused)?;
         anstream::print!("{}", machine::arguments(&service));
         let stop = Arc::new(AtomicBool::new(false));
@@ -108,6 +110,7 @@ fn host_config(service: &Service, host: &Host) -> HostConfig {
         name: host.name.clone(),
         gpu: GpuConfig { identity, start_ns: host.timer_start_ns, costs: Costs::default() },
         scheduling: host.scheduling,
+        sizes: service.sizes,
         on_crash: if host.stops_on_crash { OnCrash::STOP } else { OnCrash::empty() },
         vgpus: vgpus.collect(),
     }

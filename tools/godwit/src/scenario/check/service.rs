@@ -5,6 +5,7 @@ use crate::scenario::mistake::{ScenarioError, from_toml};
 use crate::scenario::model::{Service, Vgpu};
 use crate::scenario::raw;
 use crate::units;
+use godwit_control::Sizes;
 use std::path::Path;
 use toml::Spanned;
 
@@ -49,11 +50,38 @@ impl raw::Service {
         for (table, vgpu) in self.vgpu.iter().zip(&vgpus) {
             vgpu.as_ref().map(|vgpu| bar(table, vgpu, checker));
         }
+        let sizes = self.sizes.unwrap_or(Sizes::Mixed);
+        if sizes == Sizes::Homogeneous {
+            homogeneous(&self.vgpu, &vgpus, checker);
+        }
         Some(Service {
             sockets: sockets?,
+            states: self.states.as_ref().map(|folder| checker.path(folder.get_ref())),
+            sizes,
             hosts: hosts.into_iter().collect::<Option<_>>()?,
             vgpus: vgpus.into_iter().collect::<Option<_>>()?,
         })
+    }
+}
+
+/// Checks that all vGPUs of a host have one size.
+fn homogeneous(
+    tables: &[Spanned<raw::Table<raw::Vgpu>>],
+    vgpus: &[Option<Vgpu>],
+    checker: &mut Checker<'_>,
+) {
+    for (at, vgpu) in vgpus.iter().enumerate() {
+        let Some(vgpu) = vgpu else { continue };
+        let first = vgpus.iter().flatten().find(|it| it.host == vgpu.host);
+        let (bytes, first) = (vgpu.profile.fb_bytes, first.map(|it| it.profile.fb_bytes));
+        if let Some(first) = first.filter(|first| *first != bytes) {
+            let wrong = format!("`{}` has {}", vgpu.name, units::exact_size(bytes));
+            let allowed = format!(
+                "{}, as the first of its host, since `sizes` is `homogeneous`",
+                units::exact_size(first)
+            );
+            checker.wrong::<()>(tables[at].span(), wrong, allowed);
+        }
     }
 }
 

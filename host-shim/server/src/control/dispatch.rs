@@ -1,0 +1,329 @@
+//! What is done about a question: it is answered, or something begins.
+
+use super::{profiles, status};
+use crate::events::Where;
+use crate::host::{Sockets, new_uuid};
+use crate::operation::{
+    Changing, Evacuating, How, Making, Moving, Operations, Removing, Site, Work, no_vgpu, seize,
+};
+use godwit_control::{
+    Ask, Code, Create, Evacuate, EventKind, Events, Migrate, Policy, PolicyName, Refusal, Share,
+    Sizes, Told, is_name,
+};
+use godwit_shim::evacuate::{Leaver, Room, plan};
+use godwit_shim::{Change, Creation, Removal};
+use godwit_types as types;
+
+/// Moves of an evacuation at a time, unless told otherwise, and at most.
+const PARALLEL: u8 = 2;
+const PARALLEL_MAX: u8 = 32;
+
+/// What becomes of a question.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It is answered.
+    Now(Told),
+    /// It is answered when this has ended, which makes a vGPU of this name.
+    Later(Option<String>, Box<dyn Work>),
+    /// It is answered with what happens after the event of this number.
+    Follow(u64),
+}
+
+impl Next {
+    pub(super) fn later(work: impl Work + 'static) -> Self {
+        Self::Later(None, Box::new(work))
+    }
+}
+
+/// Does what is asked, or begins to.
+pub(super) fn ask(ask: Ask, site: &mut Site<'_>, operations: &Operations) -> Result<Next, Refusal> {
+    match ask {
+        Ask::List {} => Ok(Next::Now(Told::Vgpus(status::vgpus(site.hosts, site.places)))),
+        Ask::Show { vgpu } => status::told(site.hosts, site.places, &vgpu).map(Next::Now),
+        Ask::Hosts {} => Ok(Next::Now(Told::Hosts(status::hosts(site.hosts)))),
+        Ask::Host { host } => status::host_told(site.hosts, &host).map(Next::Now),
+        Ask::Events(events) => Ok(self::events(events, site)),
+        other => {
+            operations.check_room()?;
+            begin(other, site, operations)
+        }
+    }
+}
+
+fn begin(ask: Ask, site: &mut Site<'_>, operations: &Operations) -> Result<Next, Refusal> {
+    match ask {
+        Ask::Create(create) => self::create(&create, site, operations),
+        Ask::Destroy { vgpu } => destroy(vgpu, site),
+        Ask::Policy(policy) => self::policy(&policy, site),
+        Ask::Share(share) => self::share(share, site),
+        Ask::Suspend(suspend) => super::files::suspend(suspend, site),
+        Ask::Resume(resume) => super::files::resume(resume, site, operations),
+        Ask::Migrate(migrate) => self::migrate(&migrate, site),
+        Ask::Evacuate(evacuate) => self::evacuate(&evacuate, site),
+        Ask::List {} | Ask::Show { .. } | Ask::Hosts {} | Ask::Host { .. } | Ask::Events(_) => {
+            Err(Refusal::new(Code::BadRequest, "it is answered at once"))
+        }
+    }
+}
+
+fn events(events: Events, site: &Site<'_>) -> Next {
+    if events.follow {
+        return Next::Follow(events.after.unwrap_or(site.events.last()));
+    }
+    let (_, kept) = site.events.after(events.after.unwrap_or(0));
+    Next::Now(Told::Events(kept.cloned().collect()))
+}
+
+pub(super) fn host_at(site: &Site<'_>, name: &str) -> Result<usize, Refusal> {
+    site.hosts.iter().position(|host| host.name == name).ok_or_else(|| status::no_host(name))
+}
+
+pub(super) fn home(site: &Site<'_>, vgpu: &str) -> Result<usize, Refusal> {
+    let found = site.hosts.iter().position(|host| host.served(vgpu).is_some());
+    found.ok_or_else(|| no_vgpu(vgpu))
+}
+
+pub(super) fn bad(why: impl std::fmt::Display, allowed: &str) -> Refusal {
+    Refusal::new(Code::BadValue, why).help(format!("allowed: {allowed}"))
+}
+
+/// Whether a new vGPU may have this name.
+pub(super) fn check_name(
+    name: &str,
+    site: &Site<'_>,
+    operations: &Operations,
+) -> Result<(), Refusal> {
+    if !is_name(name) {
+        let why = format!("`{}` is no name", name.escape_default());
+        return Err(bad(why, "1 to 32 letters, digits, `-` and `_`"));
+    }
+    if home(site, name).is_ok() || operations.has_name(name) {
+        let why = format!("there is a vGPU `{name}` already");
+        return Err(Refusal::new(Code::Taken, why).help("take another name"));
+    }
+    Ok(())
+}
+
+/// The sockets of a new vGPU.
+pub(super) fn sockets(name: &str, site: &Site<'_>) -> Result<Sockets, Refusal> {
+    Sockets::bind(site.places, name).map_err(|(path, error)| {
+        Refusal::new(Code::Failed, format!("{}: {error}", path.display()))
+            .help("remove what has the name of its socket, or take another name")
+    })
+}
+
+fn create(create: &Create, site: &mut Site<'_>, operations: &Operations) -> Result<Next, Refusal> {
+    check_name(&create.vgpu, site, operations)?;
+    let share = types::Share { weight: create.weight.unwrap_or(1), ..types::Share::DEFAULT };
+    check_share(&share)?;
+    let host = match &create.host {
+        Some(name) => host_at(site, name)?,
+        None => best_host(create, site),
+    };
+    let (profile, place) = find(create, host, site).map_err(|mut refusal| {
+        let name = &site.hosts.get(host).map_or("", |host| &host.name);
+        refusal.message = format!("host `{name}`: {}", refusal.message);
+        refusal
+    })?;
+    let uuid = new_uuid().map_err(|error| Refusal::new(Code::Failed, error))?;
+    let sockets = Some(sockets(&create.vgpu, site)?);
+    let creation = Creation::new(&mut site.hosts[host].host, place, profile, share);
+    let name = create.vgpu.clone();
+    let making = Making { host, name: name.clone(), uuid, creation, sockets };
+    Ok(Next::Later(Some(name), Box::new(making)))
+}
+
+/// A place on a host for a vGPU that is to be made.
+fn find(
+    create: &Create,
+    host: usize,
+    site: &mut Site<'_>,
+) -> Result<(types::Profile, profiles::Found), Refusal> {
+    let Some(host) = site.hosts.get_mut(host) else {
+        return Err(Refusal::new(Code::NoHost, "the server has no host"));
+    };
+    let room = Room::of(&mut host.host);
+    let name = |gfid| host.name_of(gfid).unwrap_or("a vGPU that is under way").to_owned();
+    profiles::find(&room, host.sizes, &create.profile, create.placement, name)
+}
+
+/// The host where it fits and leaves the least; where there is none, the first that knows its
+/// profile, which then says why not.
+fn best_host(create: &Create, site: &mut Site<'_>) -> usize {
+    let mut fits = Vec::new();
+    let mut known = None;
+    for at in 0..site.hosts.len() {
+        match find(create, at, site) {
+            Ok(_) => {
+                let room = Room::of(&mut site.hosts[at].host);
+                let taken: u64 = room.taken.iter().map(|(_, of, _)| of.fb_bytes).sum();
+                fits.push((room.device.fb_bytes.saturating_sub(taken), at));
+            }
+            Err(refusal) if refusal.code != Code::NoProfile => {
+                known.get_or_insert(at);
+            }
+            Err(_) => {}
+        }
+    }
+    fits.into_iter().min().map(|(_, at)| at).or(known).unwrap_or(0)
+}
+
+fn destroy(vgpu: String, site: &mut Site<'_>) -> Result<Next, Refusal> {
+    let host = home(site, &vgpu)?;
+    let gfid = seize(&mut site.hosts[host], &vgpu, "destroy")?;
+    let removal = Removal::new(&mut site.hosts[host].host, gfid);
+    Ok(Next::later(Removing { host, name: vgpu, removal }))
+}
+
+fn policy(policy: &Policy, site: &mut Site<'_>) -> Result<Next, Refusal> {
+    let at = host_at(site, &policy.host)?;
+    let host = &mut site.hosts[at];
+    let mut how = host.host.scheduling();
+    let mut text = Vec::new();
+    if let Some(name) = policy.policy {
+        how.policy = match name {
+            PolicyName::BestEffort => types::Policy::BestEffort,
+            PolicyName::EqualShare => types::Policy::EqualShare,
+            PolicyName::FixedShare => types::Policy::FixedShare,
+        };
+        text.push(format!("policy {name:?}"));
+    }
+    if let Some(slice_ns) = policy.slice_ns {
+        how.slice_ns = (slice_ns != 0).then_some(slice_ns);
+        text.push(format!("slice {slice_ns} ns"));
+    }
+    if let Some(averaging) = policy.averaging {
+        how.averaging = averaging;
+        text.push(format!("averaging {averaging}"));
+    }
+    if !how.is_valid() {
+        let allowed = format!(
+            "a slice of {} to {} ns, or 0; averaging of 1 to {}",
+            types::SLICE_NS_MIN,
+            types::SLICE_NS_MAX,
+            types::Scheduling::AVERAGING_MAX
+        );
+        return Err(bad("the slice or the averaging factor is out of range", &allowed));
+    }
+    if let Some(sizes) = policy.sizes {
+        let mut bytes: Vec<u64> = host.host.vgpus().map(|(_, it)| it.profile.fb_bytes).collect();
+        bytes.sort_unstable();
+        bytes.dedup();
+        if sizes == Sizes::Homogeneous && bytes.len() > 1 {
+            let why = format!("its vGPUs have {} different sizes", bytes.len());
+            let help = "destroy, suspend or migrate those that differ first";
+            return Err(Refusal::new(Code::BadValue, why).help(help));
+        }
+        text.push(format!("sizes {sizes:?}"));
+    }
+    if text.is_empty() {
+        return Err(bad("nothing is to be changed", "policy, slice, averaging, sizes"));
+    }
+    let is_changed = how != host.host.scheduling();
+    let change = is_changed.then(|| Change::of_scheduling(&mut host.host, how));
+    let (vgpu, sizes, text) = (None, policy.sizes, text.join(", "));
+    Ok(Next::later(Changing { host: at, vgpu, change, sizes, text }))
+}
+
+fn check_share(share: &types::Share) -> Result<(), Refusal> {
+    if share.is_valid() {
+        return Ok(());
+    }
+    let allowed = "a weight of 1 to 100; a share to 100 %; a cap of 0, or from the share to 100 %";
+    Err(bad("the weight, the share or the cap is out of range", allowed))
+}
+
+fn share(share: Share, site: &mut Site<'_>) -> Result<Next, Refusal> {
+    let at = home(site, &share.vgpu)?;
+    let host = &mut site.hosts[at];
+    let device = host.served(&share.vgpu).map(|it| (it.device.gfid, it.device.busy));
+    let Some((gfid, busy)) = device else { return Err(no_vgpu(&share.vgpu)) };
+    if let Some(busy) = busy {
+        let why = format!("`{}` is under way: {busy}", share.vgpu);
+        return Err(Refusal::new(Code::Busy, why).help("wait until that has ended"));
+    }
+    let Some(info) = host.host.vgpu(gfid) else { return Err(no_vgpu(&share.vgpu)) };
+    let mut due = info.share;
+    if share.weight.is_none() && share.part.is_none() && share.cap.is_none() {
+        return Err(bad("nothing is to be changed", "weight, share, cap"));
+    }
+    due.weight = share.weight.unwrap_or(due.weight);
+    due.part = share.part.unwrap_or(due.part);
+    due.cap = share.cap.unwrap_or(due.cap);
+    check_share(&due)?;
+    let change = Some(Change::of_share(&mut host.host, gfid, due));
+    let text = format!("weight {}, share {}, cap {} of 10000", due.weight, due.part, due.cap);
+    Ok(Next::later(Changing { host: at, vgpu: Some(share.vgpu), change, sizes: None, text }))
+}
+
+fn migrate(migrate: &Migrate, site: &mut Site<'_>) -> Result<Next, Refusal> {
+    let from = home(site, &migrate.vgpu)?;
+    let to = host_at(site, &migrate.to)?;
+    if from == to {
+        let why = format!("`{}` is on host `{}` already", migrate.vgpu, migrate.to);
+        return Err(Refusal::new(Code::BadValue, why).help("name another host"));
+    }
+    let how = how(migrate.kind, migrate.max_downtime_ns)?;
+    check_fits(&migrate.vgpu, (from, to), site)?;
+    seize(&mut site.hosts[from], &migrate.vgpu, "migrate")?;
+    Ok(Next::later(Moving::new(site, (from, to), &migrate.vgpu, how)?))
+}
+
+/// Whether a vGPU of a host fits another, before anything is done to it.
+fn check_fits(name: &str, (from, to): (usize, usize), site: &mut Site<'_>) -> Result<(), Refusal> {
+    let Some(gfid) = site.hosts[from].served(name).map(|it| it.device.gfid) else {
+        return Err(no_vgpu(name));
+    };
+    let Some(leaver) = Leaver::of(&mut site.hosts[from].host, gfid) else {
+        return Err(no_vgpu(name));
+    };
+    let room = Room::of(&mut site.hosts[to].host);
+    let plan = plan(&[leaver], std::slice::from_ref(&room));
+    let Some(misfit) = plan.left.first().and_then(|(_, misfits)| misfits.first()) else {
+        return Ok(());
+    };
+    let why = format!("`{name}` does not fit host `{}`: {misfit}", site.hosts[to].name);
+    let help = "name another host, or destroy, suspend or migrate a vGPU there first";
+    Err(Refusal::new(Code::NoRoom, why).help(help))
+}
+
+pub(super) fn how(
+    kind: godwit_control::KindOfMove,
+    max_downtime_ns: Option<u64>,
+) -> Result<How, Refusal> {
+    if kind == godwit_control::KindOfMove::StopAndCopy && max_downtime_ns.is_some() {
+        let why = "a move that stops the vGPU first has no bound on how long it stands still";
+        return Err(Refusal::new(Code::BadValue, why).help("leave one of the two out"));
+    }
+    Ok(How { kind, max_downtime_ns })
+}
+
+fn evacuate(evacuate: &Evacuate, site: &mut Site<'_>) -> Result<Next, Refusal> {
+    let host = host_at(site, &evacuate.host)?;
+    let how = how(evacuate.kind, evacuate.max_downtime_ns)?;
+    let parallel = evacuate.parallel.unwrap_or(PARALLEL);
+    if !(1..=PARALLEL_MAX).contains(&parallel) {
+        let why = format!("{parallel} moves at a time");
+        return Err(bad(why, &format!("1 to {PARALLEL_MAX}")));
+    }
+    let mut to = Vec::new();
+    for name in &evacuate.to {
+        let at = host_at(site, name)?;
+        if at == host {
+            return Err(bad(format!("`{name}` is the host that is to be emptied"), "others"));
+        }
+        if !to.contains(&at) {
+            to.push(at);
+        }
+    }
+    if to.is_empty() {
+        to = (0..site.hosts.len()).filter(|at| *at != host).collect();
+    }
+    if to.is_empty() {
+        let help = "`godwit ctl migrate VGPU --to ADDRESS` moves one to another server";
+        return Err(Refusal::new(Code::NoHost, "the server has no other host").help(help));
+    }
+    let name = site.hosts[host].name.clone();
+    site.events.note(EventKind::Began, Where::host(&name), "is evacuated");
+    Ok(Next::later(Evacuating::new(site, host, &to, parallel.into(), how)))
+}

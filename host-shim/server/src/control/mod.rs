@@ -1,0 +1,226 @@
+//! The control socket: who is connected, what they ask, and what is under way for them.
+//!
+//! What is said is the crate `godwit-control`'s. A client that is slow, says rubbish or does not
+//! read harms itself: it has a bound for what it says and what it has not read, all have one for
+//! both together, and each is answered one question before the next is.
+
+mod client;
+mod dispatch;
+mod files;
+mod profiles;
+pub(crate) mod status;
+
+use crate::config::{ControlConfig, Places};
+use crate::events::{EventLog, Where};
+use crate::host::ServedHost;
+use crate::notes::{Note, NoteLimit};
+use crate::operation::{ClientId, Operations, Site};
+use crate::socket::{ACCEPTS_MAX, Listener};
+use client::Client;
+use dispatch::Next;
+use godwit_control::{Ask, Code, EventKind, LINE_BYTES_MAX, Refusal, Told};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Resource, getrlimit};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// Bytes that all of them together have not read, from which on the one with the most is cut off.
+const UNREAD_BYTES_MAX: usize = 64 << 20;
+/// How long a client may be silent when others want its place.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long questions are answered before the vGPUs have their turn.
+const TURN: Duration = Duration::from_millis(1);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Control {
+    listener: Listener,
+    clients: Vec<Client>,
+    clients_max: usize,
+    last_id: u64,
+    operations: Operations,
+    began: Instant,
+    notes: Vec<Note>,
+    limit: NoteLimit,
+}
+
+impl Control {
+    pub(crate) fn new(listener: Listener, config: &ControlConfig) -> Self {
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+        Self {
+            listener,
+            clients: Vec::new(),
+            clients_max: config.clients_max.min(half).max(1),
+            last_id: 0,
+            operations: Operations::default(),
+            began: Instant::now(),
+            notes: Vec::new(),
+            limit: NoteLimit::new(Instant::now()),
+        }
+    }
+
+    /// Goes on with all that is under way, and answers who asks.
+    pub(crate) fn serve(
+        &mut self,
+        hosts: &mut [ServedHost],
+        places: &Places,
+        events: &mut EventLog,
+    ) {
+        self.let_in_all();
+        let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let mut site = Site { hosts, places, events, now_ns };
+        let clients = &mut self.clients;
+        self.operations.step(&mut site, |id, told| {
+            if let Some(client) = clients.iter_mut().find(|client| client.id == id) {
+                client.waits &= !told.is_last();
+                client.tell(&told);
+            }
+        });
+        self.answer_all(&mut site);
+        for client in &mut self.clients {
+            if let Some(after) = client.follows
+                && after < site.events.last()
+            {
+                let (missed, news) = site.events.after(after);
+                client.tell_events(missed, news, site.events.last());
+            }
+        }
+        self.carry_all();
+    }
+
+    fn let_in_all(&mut self) {
+        for _ in 0..ACCEPTS_MAX {
+            match self.listener.accept() {
+                Ok(Some(stream)) => self.let_in(stream),
+                Ok(None) => break,
+                Err(error) => {
+                    self.note(EventKind::Refused, format!("nobody is let in: {error}"));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A new client takes the place of one that has been silent, where there is no other.
+    fn let_in(&mut self, stream: UnixStream) {
+        self.last_id += 1;
+        let mut client = Client::new(ClientId(self.last_id), stream);
+        if self.clients.len() >= self.clients_max {
+            let is_idle = |client: &Client| !client.waits && client.heard.elapsed() > IDLE;
+            let Some(idle) = self.clients.iter().position(is_idle) else {
+                let why = format!("{} clients are connected", self.clients_max);
+                let refusal = Refusal::new(Code::TooMany, &why).help("try again in a while");
+                client.tell(&Told::Error(refusal));
+                // It is told if it listens.
+                let _ = client.flush();
+                return self.note(EventKind::Refused, format!("{why}: one is refused"));
+            };
+            self.clients.remove(idle);
+            let seconds = IDLE.as_secs();
+            let why = format!("it was silent for {seconds} seconds, and another wants its place");
+            self.note(EventKind::Note, format!("a client is cut off: {why}"));
+        }
+        self.clients.push(client);
+    }
+
+    /// Answers a question of each, as long as there is time; whoever was not asked is the first
+    /// next time.
+    fn answer_all(&mut self, site: &mut Site<'_>) {
+        self.carry_all();
+        let began = Instant::now();
+        for at in 0..self.clients.len() {
+            let client = &mut self.clients[at];
+            let Some(line) = client.take_line() else { continue };
+            let id = client.id;
+            let next = self.answer(&line, id, site);
+            let client = &mut self.clients[at];
+            match next {
+                Ok(Next::Now(told)) => client.tell(&told),
+                Ok(Next::Follow(after)) => client.follows = Some(after),
+                Ok(Next::Later(name, work)) => {
+                    client.waits = true;
+                    self.operations.begin(id, name, work);
+                }
+                Err(refusal) => {
+                    client.tell(&Told::Error(refusal.clone()));
+                    self.note(EventKind::Refused, format!("a question is refused: {refusal}"));
+                }
+            }
+            if began.elapsed() > TURN {
+                self.clients.rotate_left(at + 1);
+                break;
+            }
+        }
+    }
+
+    fn answer(&self, line: &[u8], _client: ClientId, site: &mut Site<'_>) -> Result<Next, Refusal> {
+        if line.len() > LINE_BYTES_MAX {
+            let why = format!("a line has more than {LINE_BYTES_MAX} bytes");
+            return Err(Refusal::new(Code::BadRequest, why));
+        }
+        let ask: Ask = serde_json::from_slice(line).map_err(|error| {
+            let help = "`godwit ctl schema` prints what may be asked";
+            Refusal::new(Code::BadRequest, error).help(help)
+        })?;
+        dispatch::ask(ask, site, &self.operations)
+    }
+
+    /// Sends and takes what can be sent and taken, and cuts off who does wrong.
+    fn carry_all(&mut self) {
+        let mut cut = Vec::new();
+        self.clients.retain_mut(|client| match client.carry() {
+            Ok(()) => !client.is_done(),
+            Err(why) => {
+                cut.push(why);
+                false
+            }
+        });
+        while self.clients.iter().map(Client::unread).sum::<usize>() > UNREAD_BYTES_MAX {
+            let most = (0..self.clients.len()).max_by_key(|at| self.clients[*at].unread());
+            let Some(most) = most else { break };
+            let client = self.clients.remove(most);
+            cut.push(format!("it has not read {} bytes", client.unread()));
+        }
+        for why in cut {
+            self.note(EventKind::Note, format!("a client is cut off: {why}"));
+        }
+    }
+
+    fn note(&mut self, kind: EventKind, text: String) {
+        self.notes.push(Note { kind, text });
+    }
+
+    /// Takes what happened that somebody may want to know, a line each.
+    pub(crate) fn take_notes(&mut self, events: &mut EventLog) -> Vec<String> {
+        let notes = std::mem::take(&mut self.notes);
+        let notes = self.limit.pass(notes, Instant::now());
+        let tell = |note: Note| {
+            events.note(note.kind, Where::NOWHERE, &format!("control: {}", note.text));
+            format!("control: {}", note.text)
+        };
+        notes.into_iter().map(tell).collect()
+    }
+
+    /// How long nothing happens here by itself.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        if self.clients.iter().any(Client::has_line) {
+            return Some(Duration::ZERO);
+        }
+        (!self.operations.is_empty()).then_some(crate::operation::NAP)
+    }
+
+    pub(crate) fn add_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        for client in &self.clients {
+            fds.push(PollFd::new(client, client.wanted()));
+        }
+    }
+
+    /// What became of those that [`Self::add_fds`] has added.
+    pub(crate) fn note_ready(&mut self, flags: &[PollFlags]) {
+        for (client, flags) in self.clients.iter_mut().zip(flags.iter().skip(1)) {
+            client.note_ready(*flags);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What takes longer than an answer: each is stepped beside all else that is served, and ends even
+//! if whoever asked for it has gone.
+
+mod changing;
+mod evacuating;
+mod filing;
+mod making;
+mod moving;
+
+pub(crate) use changing::Changing;
+pub(crate) use evacuating::Evacuating;
+pub(crate) use filing::{Resuming, Suspending};
+pub(crate) use making::{Making, Removing};
+pub(crate) use moving::{How, Moving, save_options};
+
+use crate::config::Places;
+use crate::events::EventLog;
+use crate::host::ServedHost;
+use godwit_control::{Code, EventKind, Progress, Refusal, Told};
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// Operations that are under way at a time.
+pub(crate) const OPERATIONS_MAX: usize = 64;
+/// How long the server sleeps at most while there are some: what they wait for may be no event of a
+/// card.
+pub(crate) const NAP: Duration = Duration::from_micros(100);
+/// How often the client is told how far its operation is.
+const TELL: Duration = Duration::from_millis(100);
+
+/// A client, by a number that no other has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ClientId(pub(crate) u64);
+
+/// What is worked on.
+#[derive(Debug)]
+pub(crate) struct Site<'a> {
+    pub(crate) hosts: &'a mut [ServedHost],
+    pub(crate) places: &'a Places,
+    pub(crate) events: &'a mut EventLog,
+    /// A clock that never goes back.
+    pub(crate) now_ns: u64,
+}
+
+/// What becomes of an operation.
+pub(crate) type Outcome = Result<Told, Refusal>;
+
+/// One thing that takes a while.
+pub(crate) trait Work: Debug {
+    /// Goes on as far as it can. `None`: it is under way.
+    fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome>;
+
+    /// How far it is, where that is of interest.
+    fn progress(&self, hosts: &[ServedHost]) -> Option<Progress> {
+        let _ = hosts;
+        None
+    }
+}
+
+#[derive(Debug)]
+struct Operation {
+    client: ClientId,
+    /// Names that it takes for vGPUs that there are not yet.
+    name: Option<String>,
+    work: Box<dyn Work>,
+    told: Instant,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Operations(Vec<Operation>);
+
+impl Operations {
+    /// Whether one more may begin.
+    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
+        if self.0.len() < OPERATIONS_MAX {
+            return Ok(());
+        }
+        let why = format!("{OPERATIONS_MAX} operations are under way");
+        Err(Refusal::new(Code::TooMany, why).help("wait until one has ended: `godwit ctl events`"))
+    }
+
+    /// Whether a vGPU of this name is being made.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.0.iter().any(|it| it.name.as_deref() == Some(name))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn begin(&mut self, client: ClientId, name: Option<String>, work: Box<dyn Work>) {
+        self.0.push(Operation { client, name, work, told: Instant::now() });
+    }
+
+    /// Goes on with all, and tells their clients.
+    pub(crate) fn step(&mut self, site: &mut Site<'_>, mut tell: impl FnMut(ClientId, Told)) {
+        self.0.retain_mut(|it| {
+            let Some(outcome) = it.work.step(site) else {
+                if it.told.elapsed() >= TELL {
+                    it.told = Instant::now();
+                    if let Some(progress) = it.work.progress(site.hosts) {
+                        tell(it.client, Told::Progress(progress));
+                    }
+                }
+                return true;
+            };
+            tell(it.client, outcome.unwrap_or_else(Told::Error));
+            false
+        });
+    }
+}
+
+/// Has a vGPU be nobody else's while something is done to it.
+///
+/// # Errors
+///
+/// When somebody has it, or something else is done to it.
+pub(crate) fn seize(
+    host: &mut ServedHost,
+    name: &str,
+    what: &'static str,
+) -> Result<godwit_types::Gfid, Refusal> {
+    let Some(served) = host.served_mut(name) else { return Err(no_vgpu(name)) };
+    let device = &mut served.device;
+    if let Some(busy) = device.busy {
+        let why = format!("`{name}` is under way: {busy}");
+        return Err(Refusal::new(Code::Busy, why).help("wait until that has ended"));
+    }
+    if device.machine.is_some() {
+        let why = format!("a machine has `{name}`");
+        let help = match what {
+            "migrate" | "evacuate" => {
+                "`godwit vm-migrate` takes it along with the machine; or shut that down first"
+            }
+            "suspend" => "`godwit vm-suspend` takes it along with the machine",
+            _ => "shut that down first",
+        };
+        return Err(Refusal::new(Code::Attached, why).help(help));
+    }
+    if device.manager.is_some() || device.state() != godwit_shim::vfio::MigrationState::Running {
+        let why = format!("`{name}` is {}, by a migration manager", device.state());
+        let help = "wait until it has ended, or end it at the vGPU's migration socket";
+        return Err(Refusal::new(Code::Attached, why).help(help));
+    }
+    device.busy = Some(what);
+    Ok(device.gfid)
+}
+
+/// Nothing is done to a vGPU any more, and nothing was.
+pub(crate) fn let_go(site: &mut Site<'_>, host: usize, name: &str, why: &str) {
+    let host = &mut site.hosts[host];
+    if let Some(served) = host.served_mut(name) {
+        served.device.busy = None;
+    }
+    let at = crate::events::Where::of(&host.name, name);
+    site.events.note(EventKind::Failed, at, why);
+}
+
+pub(crate) fn no_vgpu(name: &str) -> Refusal {
+    let why = format!("there is no vGPU `{}`", name.escape_default());
+    Refusal::new(Code::NoVgpu, why).help("`godwit ctl list` shows which there are")
+}
+
+/// What a host that was asked has answered.
+pub(crate) fn refused(error: &godwit_shim::HostError) -> Refusal {
+    match error {
+        godwit_shim::HostError::Lost => {
+            let help = "end the server and start it again; its log says what was lost";
+            Refusal::new(Code::FirmwareLost, error).help(help)
+        }
+        godwit_shim::HostError::NoRoom { .. } => Refusal::new(Code::NoRoom, error),
+        _ => Refusal::new(Code::Failed, error),
+    }
+}

@@ -1,0 +1,316 @@
+//! A vGPU that moves from one host of this server to another, while it runs.
+
+use super::{Outcome, Site, Work, let_go};
+use crate::events::Where;
+use crate::host::ServedHost;
+use godwit_control::{Code, EventKind, KindOfMove, MovePhase, Moved, Progress, Refusal, Told};
+use godwit_shim::{
+    Destination, DestinationState, Downtime, LinkMessage, Live, Otherwise, SaveOptions,
+    Site as Side, Source, SourceState,
+};
+use godwit_types::{Gfid, Placement};
+use godwit_wire::mailbox::StopMode;
+use std::time::{Duration, Instant};
+
+/// Rounds at most, and pages of the last one, as of a move of a scenario.
+const ROUNDS_MAX: u32 = 30;
+const PAGES_ENOUGH: u32 = 64;
+/// How long stopping may take: longer than any preemption that works.
+const STOP_TIMEOUT_NS: u64 = 640_000_000;
+/// Bytes that wait to be restored, from which on the source is not asked for more.
+const BUFFERED_MAX: usize = 1 << 20;
+/// How long it goes on before others have their turn.
+const TURN: Duration = Duration::from_micros(300);
+/// How long it is waited for a host whose firmware is gone.
+const LOST_MAX: Duration = Duration::from_secs(10);
+
+/// How a vGPU is moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) kind: KindOfMove,
+    pub(crate) max_downtime_ns: Option<u64>,
+}
+
+impl How {
+    pub(crate) fn live(self) -> Option<Live> {
+        let bound = |max_ns| Downtime { max_ns, otherwise: Otherwise::GiveUp };
+        (self.kind == KindOfMove::Live).then(|| Live {
+            rounds_max: ROUNDS_MAX,
+            pages_enough: PAGES_ENOUGH,
+            downtime: self.max_downtime_ns.map(bound),
+        })
+    }
+}
+
+/// How a vGPU is saved that nobody has.
+pub(crate) fn save_options(uuid: [u8; 16], token: u64) -> SaveOptions {
+    SaveOptions { uuid, token, stop: StopMode::Instruction, stop_timeout_ns: STOP_TIMEOUT_NS }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    name: String,
+    from: usize,
+    to: usize,
+    old: Placement,
+    token: u64,
+    source: Source,
+    destination: Option<Destination>,
+    began: Instant,
+    stopped: Option<Instant>,
+    arrived: Option<Arrived>,
+    /// What a round had, since when, and what the vGPU wrote a second in the one before.
+    round: (u64, Instant),
+    dirty: Option<u64>,
+    lost_since: Option<Instant>,
+}
+
+/// It runs at the destination.
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    gfid: Gfid,
+    blackout: Duration,
+}
+
+/// Both hosts of a move.
+fn both(
+    hosts: &mut [ServedHost],
+    from: usize,
+    to: usize,
+) -> Option<(&mut ServedHost, &mut ServedHost)> {
+    let [a, b] = hosts.get_disjoint_mut([from, to]).ok()?;
+    Some((a, b))
+}
+
+fn side(host: &mut ServedHost, now_ns: u64) -> Side<'_> {
+    Side { host: &mut host.host, journal: &mut host.journal, now_ns }
+}
+
+impl Moving {
+    /// Begins it. The vGPU is seized.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such vGPU; it is let go then.
+    pub(crate) fn new(
+        site: &mut Site<'_>,
+        (from, to): (usize, usize),
+        name: &str,
+        how: How,
+    ) -> Result<Self, Refusal> {
+        let now_ns = site.now_ns;
+        let failed = |why: &dyn std::fmt::Display| Refusal::new(Code::Failed, why);
+        let host = &mut site.hosts[from];
+        let Some(served) = host.served_mut(name) else { return Err(super::no_vgpu(name)) };
+        let (gfid, uuid) = (served.device.gfid, served.device.migration.uuid());
+        let token = served.device.migration.next_token();
+        let begun = match host.host.vgpu(gfid).map(|info| info.placement) {
+            None => Err(failed(&"the firmware does not have it")),
+            Some(old) => {
+                let options = save_options(uuid, token);
+                let source = Source::new(&mut side(host, now_ns), gfid, options, how.live());
+                source.map(|source| (old, source)).map_err(|error| failed(&error))
+            }
+        };
+        let (old, source) = match begun {
+            Ok(begun) => begun,
+            Err(refusal) => {
+                let_go(site, from, name, &format!("migrate: {refusal}"));
+                return Err(refusal);
+            }
+        };
+        let at = site.hosts[from].name.clone();
+        let text = format!("migrates to `{}`", site.hosts[to].name);
+        site.events.note(EventKind::Began, Where::of(&at, name), &text);
+        Ok(Self {
+            name: name.to_owned(),
+            from,
+            to,
+            old,
+            token,
+            source,
+            destination: None,
+            began: Instant::now(),
+            stopped: None,
+            arrived: None,
+            round: (0, Instant::now()),
+            dirty: None,
+            lost_since: None,
+        })
+    }
+
+    /// Which vGPU moves.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Goes on. `None`: it is under way.
+    pub(crate) fn go_on(&mut self, site: &mut Site<'_>) -> Option<Result<Moved, Refusal>> {
+        let began = Instant::now();
+        let now_ns = site.now_ns;
+        loop {
+            let (from, to) = both(site.hosts, self.from, self.to)?;
+            from.host.settle();
+            to.host.settle();
+            let state = self.source.step(&mut side(from, now_ns));
+            if state == SourceState::WantsPause {
+                // Nobody has it, so there is no guest to be paused.
+                self.source.guest_paused(&mut side(from, now_ns));
+                self.stopped.get_or_insert_with(Instant::now);
+            } else if state == SourceState::RunsOn {
+                self.stopped = None;
+            }
+            self.note_round(from);
+            let carried = self.carry(from, to, now_ns);
+            let there = self.destination.as_mut().map(|it| it.step(&mut side(to, now_ns)));
+            if let Some(DestinationState::Running(gfid)) = there
+                && self.arrived.is_none()
+            {
+                let blackout = self.stopped.map_or(Duration::ZERO, |at| at.elapsed());
+                self.arrived = Some(Arrived { gfid, blackout });
+            }
+            if let Some(end) = self.ended(site, &state, there.as_ref()) {
+                return Some(end);
+            }
+            if !carried || began.elapsed() > TURN {
+                return self.give_up_if_lost(site);
+            }
+        }
+    }
+
+    /// Carries messages both ways. `false`: there were none.
+    fn carry(&mut self, from: &mut ServedHost, to: &mut ServedHost, now_ns: u64) -> bool {
+        let mut any = false;
+        while self.destination.as_ref().is_none_or(|it| it.buffered() < BUFFERED_MAX)
+            && let Some(message) = self.source.poll_message()
+        {
+            any = true;
+            match (&mut self.destination, message) {
+                (Some(destination), message) => destination.handle(&mut side(to, now_ns), message),
+                (None, LinkMessage::Offer(token, version)) => {
+                    let (mut site, avoid) = (side(to, now_ns), Some(self.old));
+                    self.destination = Some(Destination::new(&mut site, token, version, avoid));
+                }
+                // An offer comes first.
+                (None, _) => {}
+            }
+        }
+        while let Some(message) = self.destination.as_mut().and_then(Destination::poll_message) {
+            any = true;
+            self.source.handle(&mut side(from, now_ns), &message);
+        }
+        any
+    }
+
+    /// What a round has is what was written since the one before began.
+    fn note_round(&mut self, from: &ServedHost) {
+        let bytes = self.source.estimate(&from.host).round_bytes;
+        let (before, since) = self.round;
+        if bytes == before || self.stopped.is_some() {
+            return;
+        }
+        let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+        if before != 0 && self.source.stats().rounds > 1 {
+            let rate = u128::from(bytes) * 1_000_000_000 / u128::from(ns);
+            self.dirty = Some(u64::try_from(rate).unwrap_or(u64::MAX));
+        }
+        self.round = (bytes, Instant::now());
+    }
+
+    /// What has become of it, once both sides have come to their end.
+    fn ended(
+        &mut self,
+        site: &mut Site<'_>,
+        here: &SourceState,
+        there: Option<&DestinationState>,
+    ) -> Option<Result<Moved, Refusal>> {
+        match (here, there) {
+            (SourceState::Moved, Some(DestinationState::Running(_))) => {
+                let arrived = self.arrived?;
+                Some(Ok(self.arrive(site, arrived)))
+            }
+            (SourceState::Undone(why), None | Some(DestinationState::Undone(_))) => {
+                let why = match there {
+                    Some(DestinationState::Undone(there)) if !why.contains(there.as_str()) => {
+                        format!("{why}: {there}")
+                    }
+                    _ => why.clone(),
+                };
+                let_go(site, self.from, &self.name, &format!("migrate: {why}"));
+                let help = "it runs on where it was; `godwit ctl profiles` shows what fits where";
+                Some(Err(Refusal::new(Code::Failed, why).help(help)))
+            }
+            (_, Some(DestinationState::Stuck(why))) => {
+                let why = format!("{why}; what is left here stands still: destroy it");
+                let_go(site, self.from, &self.name, &format!("migrate: {why}"));
+                Some(Err(Refusal::new(Code::Failed, why)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its sockets come to the other host, and are the new vGPU's.
+    fn arrive(&mut self, site: &mut Site<'_>, arrived: Arrived) -> Moved {
+        let stats = self.source.stats();
+        let uuid = self.source.token().uuid;
+        let blackout_ns = u64::try_from(arrived.blackout.as_nanos()).unwrap_or(u64::MAX);
+        let moved = Moved {
+            vgpu: self.name.clone(),
+            from: site.hosts[self.from].name.clone(),
+            to: site.hosts[self.to].name.clone(),
+            rounds: stats.rounds,
+            precopy_bytes: stats.precopy_bytes,
+            stop_bytes: stats.stop_bytes,
+            blackout_ns,
+            total_ns: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        if let Some(sockets) = site.hosts[self.from].remove(&self.name) {
+            let to = &mut site.hosts[self.to];
+            to.add(&self.name, arrived.gfid, (uuid, self.token), sockets);
+        }
+        let text = format!("moved from `{}` in {} ms", moved.from, moved.total_ns / 1_000_000);
+        site.events.note(EventKind::Moved, Where::of(&moved.to, &self.name), &text);
+        moved
+    }
+
+    /// Firmware that is gone for good answers nothing, so the move does not end by itself.
+    fn give_up_if_lost(&mut self, site: &mut Site<'_>) -> Option<Result<Moved, Refusal>> {
+        let now_ns = site.now_ns;
+        let lost =
+            [self.from, self.to].iter().find_map(|at| site.hosts[*at].host.lost_for_good())?;
+        let since = *self.lost_since.get_or_insert_with(Instant::now);
+        let from = &mut site.hosts[self.from];
+        // It is called off once, and goes on where it cannot be any more.
+        self.source.abort(&mut side(from, now_ns), &lost.to_string());
+        if since.elapsed() < LOST_MAX {
+            return None;
+        }
+        let_go(site, self.from, &self.name, &format!("migrate: {lost}"));
+        Some(Err(super::refused(&lost)))
+    }
+}
+
+impl Work for Moving {
+    fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
+        self.go_on(site).map(|end| end.map(Told::Moved))
+    }
+
+    fn progress(&self, hosts: &[ServedHost]) -> Option<Progress> {
+        let stats = self.source.stats();
+        let estimate = self.source.estimate(&hosts[self.from].host);
+        let phase = match (&self.arrived, self.stopped) {
+            (Some(_), _) => MovePhase::Committed,
+            (None, Some(_)) => MovePhase::Stopped,
+            (None, None) => MovePhase::Rounds,
+        };
+        Some(Progress {
+            vgpu: self.name.clone(),
+            phase,
+            rounds: stats.rounds,
+            sent_bytes: stats.precopy_bytes + stats.stop_bytes + stats.state_bytes,
+            left_bytes: estimate.round_bytes,
+            downtime_ns: estimate.downtime_ns,
+        })
+    }
+}
