@@ -2,8 +2,8 @@
 //!
 //! `godwit run` takes a [`Scenario`], `godwit demo` has one built in, `godwit inspect` reads a
 //! state file, `godwit image` is about image files and flash files. `godwit send` and `godwit
-//! receive` move a vGPU between two processes, and `godwit resolve` decides when one is gone. `godwit
-//! serve` serves vGPUs, `godwit ctl` asks a server that runs, and `godwit top` looks at it.
+//! receive` move a vGPU between two processes, and `godwit resolve` decides when one is gone.
+//! `godwit serve` serves vGPUs, `godwit ctl` asks a server that runs, and `godwit top` looks at it.
 
 #![forbid(unsafe_code)]
 

@@ -3,8 +3,8 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-/// A table with a title; columns `numbers` are flush right. Lines are no longer than `width`, if there
-/// is one, or the terminal is wide, if it goes there.
+/// A table with a title; columns `numbers` are flush right. Lines are no longer than `width`;
+/// without one they are as long as they need to be, but on a terminal no longer than that is wide.
 pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>, width: Option<u16>) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(header.iter().copied());

@@ -49,12 +49,11 @@ impl ControlError {
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => {
-                "is `godwit serve` running? `--connect unix:PATH` names the socket `ctl` in its \
-                 folder of sockets"
+                "is `godwit serve` running? `--connect` names its socket `ctl`"
             }
             Self::Plaintext(_) => "connect to a UNIX socket, or to a port of this machine",
             Self::Lost(_) | Self::Closed | Self::Silent(_) => {
-                "whether it was done is not known: `godwit ctl list` and `godwit ctl events` show it"
+                "whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell"
             }
             Self::TooLong | Self::Garbage(_) => {
                 "is it the control socket of a `godwit serve` of this version?"

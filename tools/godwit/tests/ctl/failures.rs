@@ -17,20 +17,20 @@ fn a_server_that_is_not_there_is_2() {
     let folder = tempfile::tempdir().unwrap();
     ctl(folder.path(), &["list"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: unix:ctl cannot be reached: No such file or directory (os error 2)
-help: is `godwit serve` running? `--connect unix:PATH` names the socket `ctl` in its folder of sockets
+help: is `godwit serve` running? `--connect` names its socket `ctl`
 
 "#]]);
     // Somebody was there.
     drop(std::os::unix::net::UnixListener::bind(folder.path().join("ctl")).unwrap());
     ctl(folder.path(), &["list", "--json"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: unix:ctl cannot be reached: Connection refused (os error 111)
-help: is `godwit serve` running? `--connect unix:PATH` names the socket `ctl` in its folder of sockets
+help: is `godwit serve` running? `--connect` names its socket `ctl`
 
 "#]]);
     let words = ["list", "--connect", "tcp:127.0.0.1:1"];
     ctl(folder.path(), &words).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: tcp:127.0.0.1:1 cannot be reached: Connection refused (os error 111)
-help: is `godwit serve` running? `--connect unix:PATH` names the socket `ctl` in its folder of sockets
+help: is `godwit serve` running? `--connect` names its socket `ctl`
 
 "#]]);
 }
@@ -47,7 +47,7 @@ fn a_server_that_lets_nobody_in_is_given_up() {
     let words = ["list", "--timeout", "1"];
     ctl(folder.path(), &words).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: unix:ctl cannot be reached: it does not answer in time
-help: is `godwit serve` running? `--connect unix:PATH` names the socket `ctl` in its folder of sockets
+help: is `godwit serve` running? `--connect` names its socket `ctl`
 
 "#]]);
 }
@@ -70,7 +70,7 @@ fn a_server_that_says_nothing_is_given_up() {
         let words = ["list", "--timeout", "1"];
         ctl(fake.path(), &words).assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: the server has said nothing for 1s
-help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` show it
+help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell
 
 "#]]);
         assert_eq!(fake.heard(), "{\"command\":\"list\"}\n");
@@ -81,7 +81,7 @@ help: whether it was done is not known: `godwit ctl list` and `godwit ctl events
 fn an_answer_that_is_cut_is_none() {
     let cut = str![[r#"
 error: the server has closed the connection before its answer was whole
-help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` show it
+help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell
 
 "#]];
     told(b"", &["destroy", "v0"]).code(1).stdout_eq("").stderr_eq(cut.clone());
@@ -112,7 +112,7 @@ help: is it the control socket of a `godwit serve` of this version?
 "#]]);
     let said = b"{\"\\u001b]0;owned\\u0007\":[]}\n";
     told(said, &["list"]).code(1).stdout_eq("").stderr_eq(str![[r#"
-error: what the server says cannot be understood: unknown variant `/u{1b}]0;owned/u{7}`, expected [..]
+error: what the server says cannot be understood: unknown variant `/u{1b}]0;owned/u{7}`[..]
 help: is it the control socket of a `godwit serve` of this version?
 
 "#]]);
@@ -150,7 +150,7 @@ fn events_end_with_the_server() {
         "{\"event\":{\"number\":7,\"at_ms\":1000000000123,\"kind\":\"note\",\"text\":\"x\"}}\n";
     let gone = str![[r#"
 error: the server has closed the connection before its answer was whole
-help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` show it
+help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell
 
 "#]];
     told(event.as_bytes(), &["events", "--follow"])

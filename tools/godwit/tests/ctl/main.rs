@@ -4,7 +4,11 @@
 
 mod failures;
 mod fake;
+mod json;
 mod mistakes;
+mod screen;
+mod serving;
+mod transcripts;
 
 use snapbox::cmd::{Command, cargo_bin};
 use std::path::Path;

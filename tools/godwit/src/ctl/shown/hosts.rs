@@ -134,6 +134,7 @@ fn free(all: &[PlacementStatus]) -> String {
         .map(|run| match run {
             [only] => only.id.to_string(),
             [first, second] => format!("{}, {}", first.id, second.id),
+            [first, second, third] => format!("{}, {}, {}", first.id, second.id, third.id),
             [first, second, .., last] => format!("{}, {} … {}", first.id, second.id, last.id),
             [] => String::new(),
         })
@@ -160,7 +161,8 @@ mod tests {
         };
         assert_eq!(free(&all("")), "none");
         assert_eq!(free(&all("xx")), "none");
-        assert_eq!(free(&all(".xx..x...x")), "0, 12, 16, 24, 28 … 32");
+        assert_eq!(free(&all(".xx..x...x")), "0, 12, 16, 24, 28, 32");
+        assert_eq!(free(&all("x....")), "4, 8 … 16");
         assert_eq!(free(&all(&".x".repeat(9))), "0, 8, 16, 24, 32, 40, 48, 56, …");
     }
 }
