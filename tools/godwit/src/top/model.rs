@@ -106,10 +106,8 @@ impl Model {
                     row.map_or_else(Default::default, |row| (row.rates, row.doing));
                 let mut rates = if same { rates } else { Rates::default() };
                 rates.take(&status.stats, now);
-                let doing = match status.busy {
-                    Some(_) => Some(doing.unwrap_or(Doing { since: now, text: None })),
-                    None => None,
-                };
+                let busy = status.busy.is_some();
+                let doing = busy.then(|| doing.unwrap_or(Doing { since: now, text: None }));
                 VgpuRow { status, rates, doing }
             })
             .collect();

@@ -40,7 +40,7 @@ fn columns<'a>(engines: &[&'a str]) -> Vec<Column<'a, VgpuRow>> {
         ("slices/s", 8, Box::new(slices)),
         ("median", 10, Box::new(|row| time(row.rates.slices().median))),
         ("p99", 10, Box::new(|row| time(row.rates.slices().p99))),
-        ("debt", 8, Box::new(|row| owed(row))),
+        ("debt", 8, Box::new(owed)),
         ("let go p99", 10, Box::new(|row| time(row.rates.preemptions().p99))),
     ];
     all.extend(rest);
