@@ -24,7 +24,7 @@ pub(crate) const EXIT_STATUSES: &str = "\
 Exit status:
   0  it was done, and everything was verified
   1  something was not: a job's bytes, an event's end, a state file; or a server refused, or failed
-  2  the command line or the scenario has a mistake, a file cannot be read, or a server not reached";
+  2  the command line or the scenario has a mistake, a file cannot be read, a server not reached";
 
 /// Moves running vGPUs between simulated GPUs, and checks that no job notices.
 #[derive(Debug, Parser)]

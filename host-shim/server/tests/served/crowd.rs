@@ -213,7 +213,7 @@ fn a_crowd_of_operators_is_served_and_harms_nobody() {
     println!(
         "{honest} honest clients had {QUESTIONS} right answers each beside {} hostile ones with \
          {connections} connections; {moves} moves; slowest answer {worst:?} (the median client's \
-         {median:?}), {ratio:.1} times that of a lone client ({lone:?}); {} MiB more memory at most",
+         {median:?}), {ratio:.1} times that of a lone client ({lone:?}); up to {} MiB more memory",
         count / 2,
         grown >> 20,
     );
