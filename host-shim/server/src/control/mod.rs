@@ -7,7 +7,7 @@
 mod client;
 mod dispatch;
 mod files;
-mod profiles;
+pub(crate) mod profiles;
 mod remote;
 pub(crate) mod status;
 

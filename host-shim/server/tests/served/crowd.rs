@@ -26,6 +26,9 @@ const QUESTIONS: usize = 20;
 /// What the whole process may grow by, the clients' threads included: 64 MiB of answers that are
 /// not read, 64 KiB of questions of each client, and as much again for what is on the way.
 const GROWTH_MAX_BYTES: u64 = 256 << 20;
+/// Threads of hostile clients, and how often each client does harm.
+const GANGS: usize = 4;
+const ROUND: Duration = Duration::from_millis(20);
 /// Bytes of stack of a client's thread.
 const STACK_BYTES: usize = 256 << 10;
 
@@ -76,25 +79,48 @@ impl Harm {
             // Some read, so that they are heard on.
             while stream.read(&mut rubbish).is_ok_and(|count| count > 0) {}
         }
-        let nap = if matches!(self, Self::Slow) { 50 } else { 2 };
-        std::thread::sleep(Duration::from_millis(nap));
         is_said
     }
+}
 
-    fn run(self, control: &Path, seed: u64, stop: &AtomicBool) -> u64 {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut connections = 0;
-        while !stop.load(Ordering::Acquire) {
-            let Ok(mut stream) = UnixStream::connect(control) else {
-                std::thread::sleep(Duration::from_millis(5));
-                continue;
-            };
-            stream.set_nonblocking(true).unwrap();
-            connections += 1;
-            while !stop.load(Ordering::Acquire) && self.once(&mut stream, &mut rng) {}
-            std::thread::sleep(Duration::from_millis(1));
+/// Hostile clients of one thread: as many threads as clients would have the system's scheduler
+/// tested.
+struct Gang<'a> {
+    control: &'a Path,
+    rng: ChaCha8Rng,
+    clients: Vec<(Harm, Option<UnixStream>)>,
+    connections: u64,
+}
+
+impl Gang<'_> {
+    /// Each does what it does, once. One that was cut off or refused comes back the next time.
+    fn round(&mut self) {
+        for (harm, stream) in &mut self.clients {
+            match stream {
+                Some(there) => {
+                    if !harm.once(there, &mut self.rng) {
+                        *stream = None;
+                    }
+                }
+                None => {
+                    let Ok(there) = UnixStream::connect(self.control) else { continue };
+                    there.set_nonblocking(true).unwrap();
+                    self.connections += 1;
+                    *stream = Some(there);
+                }
+            }
         }
-        connections
+    }
+}
+
+/// Has the others end where one fails.
+struct StopOnFailure<'a>(&'a AtomicBool);
+
+impl Drop for StopOnFailure<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -181,17 +207,30 @@ fn a_crowd_of_operators_is_served_and_harms_nobody() {
     let here = Barrier::new(honest);
     let (mut slowest, connections, moves) = std::thread::scope(|scope| {
         let moves = scope.spawn(|| move_about(&serving, &stop));
-        let harmful: Vec<_> = (0..count / 2)
-            .map(|at| {
-                let (harm, control, seed) = (HARMS[at % HARMS.len()], &control, seed.0);
+        let harmful: Vec<_> = (0..GANGS)
+            .map(|gang| {
+                let all = (gang..count / 2).step_by(GANGS);
+                let mut gang = Gang {
+                    control: &control,
+                    rng: ChaCha8Rng::seed_from_u64(seed.0 + gang as u64),
+                    clients: all.map(|at| (HARMS[at % HARMS.len()], None)).collect(),
+                    connections: 0,
+                };
                 let stop = &stop;
-                spawn(scope, move || harm.run(control, seed + at as u64, stop))
+                spawn(scope, move || {
+                    while !stop.load(Ordering::Acquire) {
+                        gang.round();
+                        std::thread::sleep(ROUND);
+                    }
+                    gang.connections
+                })
             })
             .collect();
         let askers: Vec<_> = (0..honest)
             .map(|_| {
-                let (serving, here, grown) = (&serving, &here, &grown);
+                let (serving, here, grown, stop) = (&serving, &here, &grown, &stop);
                 spawn(scope, move || {
+                    let _stop = StopOnFailure(stop);
                     let mut asker = Asker::connect(serving);
                     here.wait();
                     let slowest = ask(&mut asker, QUESTIONS);
