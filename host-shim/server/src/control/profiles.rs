@@ -75,8 +75,8 @@ fn placements(of_it: &VgpuType, all: &[VgpuType]) -> impl Iterator<Item = (u32, 
     (0..count).map(move |number| (number * units, u64::from(number) * bytes))
 }
 
-/// What can be created on a host, as long as that stays as it is: it takes hundreds of times as long
-/// as the rest of an answer.
+/// What can be created on a host, as long as that stays as it is: to work it out takes far longer
+/// than the rest of an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Known(Option<(Room, Sizes, Vec<ProfileStatus>)>);
 

@@ -179,6 +179,72 @@ fn spawn<'scope, T: Send + 'scope>(
     std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, run).unwrap()
 }
 
+/// Both kinds of clients.
+struct Crowd<'a> {
+    serving: &'a Serving,
+    count: usize,
+    honest: usize,
+    seed: u64,
+    /// Bytes of memory before they came.
+    before: u64,
+}
+
+/// What became of it.
+struct Asked {
+    /// The slowest answer of each that is honest.
+    slowest: Vec<Duration>,
+    connections: u64,
+    moves: u64,
+    grown: u64,
+}
+
+impl Crowd<'_> {
+    fn gang(&self, gang: usize, control: &Path, stop: &AtomicBool) -> u64 {
+        let all = (gang..self.count / 2).step_by(GANGS);
+        let mut gang = Gang {
+            control,
+            rng: ChaCha8Rng::seed_from_u64(self.seed + gang as u64),
+            clients: all.map(|at| (HARMS[at % HARMS.len()], None)).collect(),
+            connections: 0,
+        };
+        while !stop.load(Ordering::Acquire) {
+            gang.round();
+            std::thread::sleep(ROUND);
+        }
+        gang.connections
+    }
+
+    /// Has all of them come, beside a vGPU that moves and one that works.
+    fn ask(&self, neighbour: &mut Neighbour) -> Asked {
+        let (stop, grown, here) =
+            (AtomicBool::new(false), AtomicU64::new(0), Barrier::new(self.honest));
+        let control: PathBuf = self.serving.control();
+        std::thread::scope(|scope| {
+            let (stop, grown, here, control) = (&stop, &grown, &here, &control);
+            let moves = scope.spawn(move || move_about(self.serving, stop));
+            let gangs: Vec<_> = (0..GANGS)
+                .map(|gang| spawn(scope, move || self.gang(gang, control, stop)))
+                .collect();
+            let ask = move || {
+                let _stop = StopOnFailure(stop);
+                let mut asker = Asker::connect(self.serving);
+                here.wait();
+                let slowest = ask(&mut asker, QUESTIONS);
+                let now = resident_bytes().saturating_sub(self.before);
+                grown.fetch_max(now, Ordering::Relaxed);
+                slowest
+            };
+            let askers: Vec<_> = (0..self.honest).map(|_| spawn(scope, ask)).collect();
+            let slowest = askers.into_iter().map(|it| it.join().unwrap()).collect();
+            neighbour.finish();
+            stop.store(true, Ordering::Release);
+            let connections = gangs.into_iter().map(|it| it.join().unwrap()).sum();
+            let (moves, grown) = (moves.join().unwrap(), grown.load(Ordering::Relaxed));
+            Asked { slowest, connections, moves, grown }
+        })
+    }
+}
+
 #[test]
 fn a_crowd_of_operators_is_served_and_harms_nobody() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -200,55 +266,12 @@ fn a_crowd_of_operators_is_served_and_harms_nobody() {
     drop(alone);
     neighbour.finish();
     let before = resident_bytes();
-    let grown = AtomicU64::new(0);
-    stop.store(false, Ordering::Release);
-    let control: PathBuf = serving.control();
     let honest = count - count / 2;
-    let here = Barrier::new(honest);
-    let (mut slowest, connections, moves) = std::thread::scope(|scope| {
-        let moves = scope.spawn(|| move_about(&serving, &stop));
-        let harmful: Vec<_> = (0..GANGS)
-            .map(|gang| {
-                let all = (gang..count / 2).step_by(GANGS);
-                let mut gang = Gang {
-                    control: &control,
-                    rng: ChaCha8Rng::seed_from_u64(seed.0 + gang as u64),
-                    clients: all.map(|at| (HARMS[at % HARMS.len()], None)).collect(),
-                    connections: 0,
-                };
-                let stop = &stop;
-                spawn(scope, move || {
-                    while !stop.load(Ordering::Acquire) {
-                        gang.round();
-                        std::thread::sleep(ROUND);
-                    }
-                    gang.connections
-                })
-            })
-            .collect();
-        let askers: Vec<_> = (0..honest)
-            .map(|_| {
-                let (serving, here, grown, stop) = (&serving, &here, &grown, &stop);
-                spawn(scope, move || {
-                    let _stop = StopOnFailure(stop);
-                    let mut asker = Asker::connect(serving);
-                    here.wait();
-                    let slowest = ask(&mut asker, QUESTIONS);
-                    grown.fetch_max(resident_bytes().saturating_sub(before), Ordering::Relaxed);
-                    slowest
-                })
-            })
-            .collect();
-        let slowest: Vec<Duration> = askers.into_iter().map(|it| it.join().unwrap()).collect();
-        neighbour.finish();
-        stop.store(true, Ordering::Release);
-        let connections: u64 = harmful.into_iter().map(|it| it.join().unwrap()).sum();
-        (slowest, connections, moves.join().unwrap())
-    });
+    let crowd = Crowd { serving: &serving, count, honest, seed: seed.0, before };
+    let Asked { mut slowest, connections, moves, grown } = crowd.ask(&mut neighbour);
     slowest.sort_unstable();
     let (median, worst) = (slowest[honest / 2], slowest[honest - 1]);
     let ratio = worst.as_secs_f64() / lone.as_secs_f64();
-    let grown = grown.into_inner();
     println!(
         "{honest} honest clients had {QUESTIONS} right answers each beside {} hostile ones with \
          {connections} connections; {moves} moves; slowest answer {worst:?} (the median client's \
