@@ -154,13 +154,10 @@ fn symbols_of_another_image_are_refused_by_name_and_none_at_all_are_told_once() 
         let demo = Command::new(cargo_bin!("godwit")).env("NO_COLOR", "1").env("PATH", "");
         demo.current_dir(folder.path()).args(["demo", "--mcu", "qemu"]).args(args).assert()
     };
-    demo(&["--flash", "flash", "--log", "--symbols", "other.elf"]).code(2).stderr_eq(
-        str![[r#"
-error: other.elf: these are the symbols of another image than are in the slots of flash
+    demo(&["--flash", "flash", "--log", "--symbols", "other.elf"]).code(2).stderr_eq(str![[r#"
+error: other.elf: these are the symbols of another image than are in the slots of flash: name [..]
 
-"#]]
-        .raw(),
-    );
+"#]]);
     demo(&["--flash", "flash", "--symbols", "no.elf"]).code(2).stderr_eq(
         str![[r#"
 error: no.elf is no image: it is no whole ELF file: Could not read file magic

@@ -88,16 +88,17 @@ fn host(at: &Span, host: &raw::Host, checker: &mut Checker<'_>) -> Option<Host> 
     })
 }
 
-/// Reads the vGPUs.
+/// Reads the vGPUs, of which there are so many at least.
 pub(super) fn vgpus(
     tables: &raw::Tables<raw::Vgpu>,
+    least: usize,
     names: &Names<'_>,
     checker: &mut Checker<'_>,
 ) -> Vec<Option<Vgpu>> {
     let end = tables.get(VGPUS_MAX).map_or(0..0, Spanned::span);
-    if tables.is_empty() || tables.len() > VGPUS_MAX {
+    if tables.len() < least || tables.len() > VGPUS_MAX {
         let wrong = format!("there are {} `[[vgpu]]`", tables.len());
-        checker.wrong::<()>(end, wrong, format!("1 to {VGPUS_MAX}"));
+        checker.wrong::<()>(end, wrong, format!("{least} to {VGPUS_MAX}"));
     }
     tables.iter().map(|table| vgpu(&table.span(), table.get_ref(), names, checker)).collect()
 }

@@ -67,7 +67,7 @@ impl raw::Document {
         let costs = costs::check(self, checker);
         let names = Names::collect(self, checker);
         let hosts = hosts::hosts(&self.host, checker);
-        let vgpus = hosts::vgpus(&self.vgpu, &names, checker);
+        let vgpus = hosts::vgpus(&self.vgpu, 1, &names, checker);
         hosts::capacity(&self.vgpu, &vgpus, &hosts, checker);
         let jobs = jobs::check(&self.job, &names, &vgpus, seed, checker);
         let events = events::check(self, &names, &hosts, &vgpus, checker);

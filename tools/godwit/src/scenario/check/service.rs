@@ -47,7 +47,8 @@ impl raw::Service {
         let metrics = self.metrics.as_ref().map(|table| metrics(table, checker));
         let names = Names::of_hosts(&self.host, &self.vgpu, checker);
         let hosts = hosts::hosts(&self.host, checker);
-        let vgpus = hosts::vgpus(&self.vgpu, &names, checker);
+        // They may all be created while it runs.
+        let vgpus = hosts::vgpus(&self.vgpu, 0, &names, checker);
         hosts::capacity(&self.vgpu, &vgpus, &hosts, checker);
         for (table, vgpu) in self.vgpu.iter().zip(&vgpus) {
             vgpu.as_ref().map(|vgpu| bar(table, vgpu, checker));
