@@ -1,12 +1,13 @@
 //! One thread that serves all: it hears clients, lets the cards come to the present, and sleeps
 //! until something happens.
 
-use crate::config::{ConfigError, Places, ServerConfig, control_socket};
+use crate::config::{ConfigError, Places, ServerConfig};
 use crate::control::Control;
 use crate::device::Who;
 use crate::events::EventLog;
 use crate::host::{SLEEP, ServedHost};
-use crate::socket::{Listener, make_folder};
+use crate::socket::make_folder;
+use godwit_shim::{LinkAddress, TransportError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -35,6 +36,14 @@ pub enum ServerError {
         /// Why.
         error: io::Error,
     },
+    /// The port for those on other machines.
+    #[error("{address}: {why}")]
+    Remote {
+        /// Where.
+        address: String,
+        /// Why.
+        why: TransportError,
+    },
     /// The system cannot wait.
     #[error("nothing can be waited for: {0}")]
     Wait(io::Error),
@@ -62,13 +71,12 @@ impl Server {
             let failed = |error| ServerError::Socket { path: folder.clone(), error };
             make_folder(folder).map_err(failed)?;
         }
-        let listener = Listener::bind(control_socket(&places.sockets));
-        let listener = listener.map_err(|(path, error)| ServerError::Socket { path, error })?;
+        let control = Control::new(&config.control, &places.sockets)?;
         let hosts = config.hosts.iter().map(|host| ServedHost::new(config, host, &config.mcu));
         Ok(Self {
             places,
             hosts: hosts.collect::<Result<_, _>>()?,
-            control: Control::new(listener, &config.control),
+            control,
             events: EventLog::default(),
         })
     }
@@ -76,6 +84,11 @@ impl Server {
     /// The folder of its sockets.
     pub fn sockets(&self) -> &Path {
         &self.places.sockets
+    }
+
+    /// Where those on other machines ask, with the port that it has; `None`: nowhere.
+    pub fn remote(&self) -> Option<LinkAddress> {
+        self.control.remote()
     }
 
     /// Serves until `stop` is set and a signal or a client has woken it; `tell` is told what

@@ -5,10 +5,10 @@ use godwit_control::Sizes;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{
-    ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig, control_socket,
-    device_socket, migration_socket,
+    ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig, device_socket,
+    migration_socket,
 };
-use godwit_shim::Mcu;
+use godwit_shim::{LinkAddress, Mcu};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use std::path::{Path, PathBuf};
@@ -37,11 +37,18 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// See the module.
 pub(crate) struct Serving {
     pub(crate) sockets: PathBuf,
+    control: ControlConfig,
+    remote: Option<LinkAddress>,
     notes: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
     _alone: Option<MutexGuard<'static, ()>>,
+}
+
+/// Who may ask: the user of the tests.
+pub(crate) fn control() -> ControlConfig {
+    ControlConfig { clients_max: CLIENTS_MAX, ..ControlConfig::default() }
 }
 
 /// What is served, with the sockets in a folder.
@@ -76,7 +83,7 @@ pub(crate) fn config(sockets: &Path) -> ServerConfig {
         ..host.clone()
     };
     let places = Places { sockets: sockets.to_owned(), states: Some(states) };
-    let control = ControlConfig { clients_max: CLIENTS_MAX, ..ControlConfig::default() };
+    let control = control();
     ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other] }
 }
 
@@ -97,19 +104,35 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Serving {
     pub(crate) fn start() -> Self {
-        Self::with(Some(alone()))
+        Self::start_with(|_| control())
+    }
+
+    /// A server that others may ask, as it is said for the folder of its folder of sockets.
+    pub(crate) fn start_with(control: impl FnOnce(&Path) -> ControlConfig) -> Self {
+        Self::with(Some(alone()), control)
     }
 
     /// A second server, beside one that a test has.
     pub(crate) fn beside(_: &Self) -> Self {
-        Self::with(None)
+        Self::with(None, |_| control())
     }
 
-    fn with(alone: Option<MutexGuard<'static, ()>>) -> Self {
+    fn with(
+        alone: Option<MutexGuard<'static, ()>>,
+        control: impl FnOnce(&Path) -> ControlConfig,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let sockets = folder.path().join("run").join("godwit");
-        let (stop, notes) = (Arc::default(), Arc::default());
-        let mut this = Self { sockets, notes, stop, thread: None, _folder: folder, _alone: alone };
+        let run = folder.path().join("run");
+        let mut this = Self {
+            sockets: run.join("godwit"),
+            control: control(&run),
+            remote: None,
+            notes: Arc::default(),
+            stop: Arc::default(),
+            thread: None,
+            _folder: folder,
+            _alone: alone,
+        };
         this.start_again();
         this
     }
@@ -117,12 +140,13 @@ impl Serving {
     /// A server in the folder in which one was before.
     pub(crate) fn start_again(&mut self) {
         self.stop.store(false, Ordering::Release);
-        let (config, stop) = (config(&self.sockets), Arc::clone(&self.stop));
+        let config = ServerConfig { control: self.control.clone(), ..config(&self.sockets) };
+        let stop = Arc::clone(&self.stop);
         let notes = Arc::clone(&self.notes);
         let (listens, told) = mpsc::channel();
         self.thread = Some(std::thread::spawn(move || {
             let mut server = Server::new(&config).unwrap();
-            listens.send(()).unwrap();
+            listens.send(server.remote()).unwrap();
             let mut keep = |note: &str| {
                 println!("{note}");
                 let mut notes = notes.lock().unwrap();
@@ -132,7 +156,7 @@ impl Serving {
             };
             server.run(&stop, &mut keep).unwrap();
         }));
-        told.recv().unwrap();
+        self.remote = told.recv().unwrap();
     }
 
     /// Ends the server, and fails if it has failed.
@@ -150,7 +174,12 @@ impl Serving {
     }
 
     pub(crate) fn control(&self) -> PathBuf {
-        control_socket(&self.sockets)
+        self.control.place(&self.sockets)
+    }
+
+    /// Where those on other machines ask.
+    pub(crate) fn remote(&self) -> &LinkAddress {
+        self.remote.as_ref().unwrap()
     }
 
     /// What the server has told since somebody has last asked.
