@@ -1,6 +1,7 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
 use godwit_control::Sizes;
+use godwit_server::ControlConfig;
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
@@ -116,7 +117,7 @@ impl HostRef {
 }
 
 /// What `godwit serve` serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Service {
     /// The folder of its sockets.
     pub(crate) sockets: PathBuf,
@@ -124,6 +125,8 @@ pub(crate) struct Service {
     pub(crate) states: Option<PathBuf>,
     /// Of which sizes the vGPUs of each host may be.
     pub(crate) sizes: Sizes,
+    /// Who may ask, and where.
+    pub(crate) control: ControlConfig,
     /// Its hosts.
     pub(crate) hosts: Vec<Host>,
     /// Their vGPUs.

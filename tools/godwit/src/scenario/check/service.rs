@@ -1,6 +1,6 @@
 //! What `godwit serve` serves: hosts and vGPUs as a scenario has them, and where their sockets are.
 
-use super::{Checker, Names, hosts};
+use super::{Checker, Names, control, hosts};
 use crate::scenario::mistake::{ScenarioError, from_toml};
 use crate::scenario::model::{Service, Vgpu};
 use crate::scenario::raw;
@@ -10,7 +10,7 @@ use std::path::Path;
 use toml::Spanned;
 
 /// Bytes of the path of a UNIX socket: `sun_path` of Linux, without its zero.
-const SOCKET_PATH_MAX: usize = 107;
+pub(super) const SOCKET_PATH_MAX: usize = 107;
 /// Bytes of the longest name of a socket, with the stroke in front of it.
 const SOCKET_NAME_MAX: usize = super::NAME_CHARS_MAX + "/.sock".len();
 
@@ -43,6 +43,7 @@ impl raw::Service {
                 }
                 Some(path)
             });
+        let control = control::check(self.control.as_ref(), sockets.as_deref(), checker);
         let names = Names::of_hosts(&self.host, &self.vgpu, checker);
         let hosts = hosts::hosts(&self.host, checker);
         let vgpus = hosts::vgpus(&self.vgpu, &names, checker);
@@ -58,6 +59,7 @@ impl raw::Service {
             sockets: sockets?,
             states: self.states.as_ref().map(|folder| checker.path(folder.get_ref())),
             sizes,
+            control: control?,
             hosts: hosts.into_iter().collect::<Option<_>>()?,
             vgpus: vgpus.into_iter().collect::<Option<_>>()?,
         })
