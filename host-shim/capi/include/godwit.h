@@ -12,11 +12,14 @@
  *   -E2BIG            a structure is larger than this library knows, and not all 0 there
  *   -ENOTRECOVERABLE  the library has a bug; the device can be closed only
  *   -ECHILD           the process has forked since it first used the library
+ *   -ENODEV           the device's firmware is behind a window, and is gone: only godwit_close,
+ *                     godwit_next_event, godwit_now and godwit_vgpu_list are of use
  * Handles are looked at before anything else.
  *
- * HANDLES. They are numbers which the library looks up. godwit_open_simulated gives those of
- * devices, until godwit_close; godwit_vgpu_create and godwit_vgpu_resume those of vGPUs, until
- * godwit_vgpu_destroy, godwit_vgpu_suspend or the end of their device. None is given twice.
+ * HANDLES. They are numbers which the library looks up. godwit_open gives those of devices, until
+ * godwit_close; godwit_vgpu_create, godwit_vgpu_resume and godwit_vgpu_resume_fd those of vGPUs,
+ * until godwit_vgpu_destroy, godwit_vgpu_suspend, godwit_vgpu_suspend_fd or the end of their
+ * device. None is given twice.
  *
  * POINTERS. Memory belongs to the caller: the library reads and writes it during the call only, and
  * keeps no pointer and no file descriptor of the caller's. Where a call is given a pointer, as much
@@ -25,6 +28,28 @@
  * THREADS. Every call may be made from any thread at any time. Calls for one device are done one
  * after the other, in a thread of the device; calls for different devices do not wait for each
  * other. No call may be made from a signal handler.
+ *
+ * DESCRIPTORS of files belong to the caller, who closes them. A state file is opened anew through
+ * its descriptor (by /proc), to be read and written from its first byte on: the place that the
+ * descriptor is at is not used and not changed, and the lock of whoever suspends or resumes is the
+ * library's own. So the caller must be allowed to open the file as the descriptor was, and nobody
+ * else may write it meanwhile. A name is made whole or not at all when a path is given; of a
+ * descriptor only the bytes are on the disk when a suspend returns: who has made the file sees to
+ * its name, and that nothing but an empty file is given where an older state must not be lost.
+ *
+ * WINDOWS. A card's GPU is simulated in this process, whatever the transport is: there is no driver
+ * for a real one here. Its firmware may run elsewhere, on a microcontroller that somebody else
+ * powers: an image in QEMU, whose RAM is a file (-object memory-backend-file,share=on,mem-path=F),
+ * or a card's own behind a BAR (/sys/bus/pci/devices/.../resourceN). Both are mapped and used in
+ * the same way. The window's registers are of zeros, or a device has left them, which godwit_close
+ * does; what an earlier firmware has retained there is cleared. The device comes up in godwit_open,
+ * and the firmware must start after that or wait for it: an image waits for 100 ms and then ends.
+ * So QEMU is started while godwit_open waits, or with -S and told to go on then. With no line the
+ * firmware must look at its window by itself, as QEMU's boards do not: give the socket of their
+ * serial port (-chardev socket,id=line,path=L,server=on,wait=off -serial chardev:line). Firmware
+ * that ends, or does not answer within patience_ms, is gone: it is not powered off and on again
+ * from here. Whoever shortens the file meanwhile ends this process with SIGBUS, as with any
+ * mapping; a resource file cannot be shortened.
  *
  * STRUCTURES begin with their size, which the caller sets, so that they may grow. `reserved` is 0.
  */
@@ -41,6 +66,13 @@
 // The version of this interface: the first 16 bits change when a program has to, the last 16
 // when something is added.
 #define GODWIT_ABI_VERSION 1
+
+// The card's firmware runs in this process.
+#define GODWIT_TRANSPORT_PROCESS 0
+
+// The card's firmware runs on a microcontroller that somebody else runs, and is reached through a
+// window of 524288 bytes in a file: see WINDOWS.
+#define GODWIT_TRANSPORT_WINDOW 1
 
 // Who has work takes turns; idle time goes to whoever has work.
 #define GODWIT_POLICY_BEST_EFFORT 0
@@ -115,7 +147,8 @@
 // A vGPU has done too much of something.
 #define GODWIT_EVENT_ABUSE 1
 
-// The firmware was lost and started again, or came up without vGPUs.
+// The firmware was lost and started again, or came up without vGPUs; or it is behind a window, and
+// is gone.
 #define GODWIT_EVENT_FIRMWARE_LOST 2
 
 // An operator must know of this, though the call that it came from has succeeded.
@@ -124,7 +157,7 @@
 // How long one call of `godwit_run` may let a card work, in its nanoseconds.
 #define GODWIT_RUN_NS_MAX 1000000000
 
-// How large a simulated card is.
+// How large a simulated card is, and where its firmware runs.
 typedef struct {
     // `sizeof(godwit_device_config)`.
     uint32_t struct_size;
@@ -139,6 +172,19 @@ typedef struct {
     uint64_t context_bytes;
     // What its timer shows at first, in nanoseconds, up to 2^62.
     uint64_t start_ns;
+    // `GODWIT_TRANSPORT_*`.
+    uint32_t transport;
+    // For `GODWIT_TRANSPORT_WINDOW`: how long the firmware may take to come up, and to answer, in
+    // milliseconds of the host's own clock, up to 600000; 0: 10000. Otherwise 0.
+    uint32_t patience_ms;
+    // For `GODWIT_TRANSPORT_WINDOW`: the window's first byte in its file, a multiple of 4096 (for
+    // QEMU's `virt` machine 0x100000). Otherwise 0.
+    uint64_t window_at;
+    // For `GODWIT_TRANSPORT_WINDOW`: path of the file that the window is in. Otherwise NULL.
+    const char *window_path;
+    // For `GODWIT_TRANSPORT_WINDOW`: path of the UNIX socket at which the microcontroller's serial
+    // port listens; NULL: its firmware looks by itself. Otherwise NULL.
+    const char *line_path;
 } godwit_device_config;
 
 // A card. 0 is none.
@@ -325,14 +371,20 @@ uint32_t godwit_version(void);
 // NULL, belongs to the library, and is valid until the thread's next call of another function.
 const char *godwit_last_error(void);
 
-// Powers a simulated card on, in this process, with a thread of its own that ends with
-// godwit_close. The handle is put at `device`, which is not changed after an error.
+// Powers a simulated card on, with a thread of its own that ends with godwit_close. Its GPU is in
+// this process; its firmware is, too, or is behind a window, and is waited for. The handle is put
+// at `device`, which is not changed after an error.
 //
-// -EINVAL: a number is out of its range. -ENOMEM, -EMFILE, ...: the system gives no memory, file
-// or thread.
+// -EINVAL: a number is out of its range, something is set that the transport does not have, or the
+// window's file is no plain file. -ENOMEM, -EMFILE, ...: the system gives no memory, file or
+// thread. For a window also: -ENOENT, -EACCES, ...: its file cannot be opened. -ENAMETOOLONG: so
+// long a path has no file, or no socket. -ERANGE: the window is not all in the file. -EBUSY:
+// somebody else has claimed it, or a device is up in it. -ENODEV: something else lies there.
+// -EPROTONOSUPPORT: its registers or its firmware have another version. -ETIMEDOUT: the firmware
+// does not answer. -EIO: it has ended, or was at work before; or its line breaks.
 //
-// See POINTERS.
-int32_t godwit_open_simulated(const godwit_device_config *config, godwit_device *device);
+// See POINTERS: the paths end with a zero.
+int32_t godwit_open(const godwit_device_config *config, godwit_device *device);
 
 // Powers a card off. Its vGPUs are lost, and its handle and theirs are of no use any more. Calls
 // for it that other threads have begun are done first, or end with -EBADF.
@@ -578,26 +630,54 @@ int32_t godwit_vgpu_reset(godwit_vgpu vgpu);
 // use any more. After an error it runs on.
 //
 // -EBADF: there is no such vGPU. -EINVAL: it is in another state, or flags are wrong. -EEXIST:
-// something else is at `path`. -ENOENT, -EACCES, -ENOSPC, ...: the file cannot be made. -EIO: it
-// is not suspended. -ETIMEDOUT: the card does not answer; the vGPU can be destroyed only.
+// something else is at `path`. -ENOENT, -EACCES, -ENOSPC, ...: the file cannot be made. -EBUSY,
+// -EIO: it is not stopped, or not read. -ETIMEDOUT: the card does not answer; the vGPU can be
+// destroyed only.
 //
 // See POINTERS: `path` ends with a zero, and `key` of the options has 32 bytes.
 int32_t godwit_vgpu_suspend(godwit_vgpu vgpu, const char *path, const godwit_file_options *options);
 
+// The same to an empty file that the caller has opened to be written, and which stays open: see
+// DESCRIPTORS. When this returns 0 its bytes are on the disk, and it is resumed from by its name
+// or by a descriptor. It begins with zeros until it is whole, so one that a crash has cut short is
+// no state file; after an error it is as it was.
+//
+// -EBADF: there is no such vGPU, or no such file descriptor, or it was not opened to be written.
+// -EINVAL: it is no plain file; or as above. -EEXIST: it is not empty. -EBUSY: somebody else
+// writes or resumes it; or as above. All others as above.
+//
+// See POINTERS: `key` of the options has 32 bytes.
+int32_t godwit_vgpu_suspend_fd(godwit_vgpu vgpu, int32_t fd, const godwit_file_options *options);
+
 // Resumes the vGPU in a state file on a card. `options` may be NULL. When this returns 0 the vGPU
 // runs, the file says that it was resumed, and the handle is put at `vgpu`. After an error nothing
-// of it is on the card.
+// of it is on the card, and the file is as it was, unless its mark cannot be written.
 //
-// -EBADF: there is no such device. -ENOENT, -EACCES, ...: the file cannot be opened. -EINVAL: it
-// is no state file, is damaged, or has another key; or flags are wrong. -ESTALE: it was resumed
-// before. -EBUSY: somebody else resumes it. -EIO: the vGPU cannot be restored here: the card has
-// no room, or other contexts.
+// -EBADF: there is no such device. -ENOENT, -EACCES, ...: the file cannot be opened or marked.
+// -EINVAL: it is no state file, or flags are wrong. -EBADMSG: it is damaged or cut short.
+// -EPROTONOSUPPORT: it, its seal or a record is of a version that is not read. -ENOKEY: it is
+// sealed, and no key is given. -EKEYREJECTED: it is sealed with another key, or a key is given and
+// it is not sealed. -ESTALE: it was resumed before. -EBUSY: somebody else resumes it. -ENOSPC: the
+// card has no room. -EOPNOTSUPP: the card does not load such contexts. -ETIMEDOUT: the card does
+// not answer, or does not start it. -EIO: the card fails.
 //
 // See POINTERS: `path` ends with a zero, and `key` of the options has 32 bytes.
 int32_t godwit_vgpu_resume(godwit_device device,
                            const char *path,
                            const godwit_file_options *options,
                            godwit_vgpu *vgpu);
+
+// The same from a file that the caller has opened to be read and, unless it is kept, written, and
+// which stays open: see DESCRIPTORS.
+//
+// -EBADF: there is no such device, or no such file descriptor, or it was not opened for that.
+// -EINVAL: it is no plain file; or as above. All others as above.
+//
+// See POINTERS: `key` of the options has 32 bytes.
+int32_t godwit_vgpu_resume_fd(godwit_device device,
+                              int32_t fd,
+                              const godwit_file_options *options,
+                              godwit_vgpu *vgpu);
 
 #ifdef __cplusplus
 }  // extern "C"

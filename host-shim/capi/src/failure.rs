@@ -1,8 +1,14 @@
 //! Why a call fails: an error number, and a sentence.
 
+use godwit_shim::stream::{SealError, StreamError};
 use godwit_shim::vfio::MigrationError;
-use godwit_shim::{CardError, FileError, HostError};
+use godwit_shim::{
+    CardError, FileError, HeadError, HostError, Loss, LossCause, RestoreError, ResumeError,
+    SuspendError, WindowError,
+};
 use godwit_sim_gpu::{DmaError, DmaLogError};
+use godwit_sys::WindowFileError;
+use godwit_wire::mailbox::Reject;
 use rustix::io::Errno;
 use std::fmt::Display;
 use std::io;
@@ -62,10 +68,38 @@ impl From<DmaLogError> for Failure {
 
 impl From<CardError> for Failure {
     fn from(error: CardError) -> Self {
-        match &error {
-            CardError::Memory(why) => Self::new(errno_of(why), &error),
-            _ => Self::new(Errno::IO, error),
-        }
+        let errno = match &error {
+            CardError::Memory(why) => errno_of(why),
+            CardError::Window(why) => of_window(why),
+            CardError::Version { .. } => Errno::PROTONOSUPPORT,
+            CardError::Firmware(loss) => of_loss(loss),
+            CardError::NeverStarted => Errno::TIMEDOUT,
+            _ => Errno::IO,
+        };
+        Self::new(errno, error)
+    }
+}
+
+fn of_window(error: &WindowError) -> Errno {
+    match error {
+        WindowError::File { error, .. } => match error {
+            WindowFileError::Io(error) => errno_of(error),
+            WindowFileError::NotPlain | WindowFileError::Unaligned { .. } => Errno::INVAL,
+            WindowFileError::Short { .. } => Errno::RANGE,
+            WindowFileError::Claimed => Errno::BUSY,
+        },
+        WindowError::Line { error, .. } => errno_of(error),
+        WindowError::NotWindow { .. } => Errno::NODEV,
+        WindowError::Version { .. } => Errno::PROTONOSUPPORT,
+        WindowError::Used { .. } => Errno::BUSY,
+    }
+}
+
+/// Of firmware that has not come up.
+fn of_loss(loss: &Loss) -> Errno {
+    match loss.cause {
+        LossCause::Silent => Errno::TIMEDOUT,
+        _ => Errno::IO,
     }
 }
 
@@ -77,16 +111,82 @@ impl From<io::Error> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        let errno = match &error {
-            FileError::Io { error, .. } => errno_of(error),
-            FileError::Head { .. } | FileError::Stream { .. } | FileError::Seal { .. } => {
-                Errno::INVAL
-            }
-            FileError::Spent(_) | FileError::Unmarked(_) => Errno::STALE,
-            FileError::Busy(_) | FileError::Replaced(_) => Errno::BUSY,
-        };
+        let errno = of_file(&error);
         Self::new(errno, error)
     }
+}
+
+fn of_file(error: &FileError) -> Errno {
+    match error {
+        FileError::Io { error, .. } => errno_of(error),
+        FileError::Head { error, .. } => match error {
+            HeadError::NotState => Errno::INVAL,
+            HeadError::Damaged => Errno::BADMSG,
+            HeadError::Newer(_) => Errno::PROTONOSUPPORT,
+        },
+        FileError::Stream { error, .. } => of_stream(error),
+        FileError::Seal { error, .. } => match error {
+            SealError::NotSealed | SealError::OtherKey => Errno::KEYREJECTED,
+            SealError::Newer { .. } => Errno::PROTONOSUPPORT,
+            SealError::BadPrologue
+            | SealError::BadLength { .. }
+            | SealError::NotAuthentic { .. }
+            | SealError::NotRecord { .. }
+            | SealError::Truncated { .. }
+            | SealError::AfterEnd => Errno::BADMSG,
+        },
+        FileError::Spent(_) | FileError::Unmarked(_) => Errno::STALE,
+        FileError::Busy(_) | FileError::Replaced(_) => Errno::BUSY,
+    }
+}
+
+fn of_stream(error: &StreamError) -> Errno {
+    match error {
+        StreamError::Sealed => Errno::NOKEY,
+        StreamError::Newer { .. }
+        | StreamError::Unfrozen { .. }
+        | StreamError::UnknownKind { .. } => Errno::PROTONOSUPPORT,
+        StreamError::Truncated { .. }
+        | StreamError::BadHeader { .. }
+        | StreamError::BadCrc { .. }
+        | StreamError::BadBody { .. }
+        | StreamError::OutOfOrder { .. }
+        | StreamError::BadTrailer
+        | StreamError::AfterEnd => Errno::BADMSG,
+    }
+}
+
+/// Why a resume has failed. `MigrationError` has another table, the kernel's, where whatever is in
+/// a state is EINVAL.
+pub(crate) fn of_resume(error: &ResumeError) -> Errno {
+    match error {
+        ResumeError::File(error) => of_file(error),
+        ResumeError::Mark(error) => errno_of(error),
+        ResumeError::Start(why) => of_reject(*why),
+        ResumeError::Restore(error) => match error {
+            RestoreError::Stream(error) => of_stream(error),
+            // What no vGPU of ours is, or firmware finds in records that are whole.
+            RestoreError::Profile(_)
+            | RestoreError::BadRecord
+            | RestoreError::Refused(Reject::Record | Reject::Incomplete | Reject::OutOfRange) => {
+                Errno::BADMSG
+            }
+            RestoreError::Layout { .. } => Errno::OPNOTSUPP,
+            error => Errno::from_raw_os_error(MigrationError::from(*error).errno()),
+        },
+    }
+}
+
+/// Why a suspend is undone.
+pub(crate) fn of_suspend(error: &SuspendError) -> Errno {
+    match error {
+        SuspendError::File(error) => errno_of(error),
+        SuspendError::Save(error) => Errno::from_raw_os_error(MigrationError::from(*error).errno()),
+    }
+}
+
+fn of_reject(why: Reject) -> Errno {
+    Errno::from_raw_os_error(MigrationError::from(why).errno())
 }
 
 /// The number of an error of the system, or of one that is made here.
@@ -99,6 +199,7 @@ fn errno_of(error: &io::Error) -> Errno {
         io::ErrorKind::PermissionDenied => Errno::PERM,
         io::ErrorKind::NotFound => Errno::NOENT,
         io::ErrorKind::InvalidInput => Errno::INVAL,
+        io::ErrorKind::ResourceBusy => Errno::BUSY,
         _ => Errno::IO,
     }
 }

@@ -1,30 +1,68 @@
 //! Suspending a vGPU to a file, and resuming it from one.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, of_resume, of_suspend};
 use crate::machine::Machine;
+use crate::memory;
 use crate::types::Vgpu;
+use godwit_shim::stream::StreamVersion;
 use godwit_shim::vfio::MigrationState;
 use godwit_shim::{
-    FileOptions, Resume, ResumeOptions, ResumeState, SaveOptions, SealKey, Suspend, SuspendState,
-    Wanted,
+    Resume, ResumeOptions, ResumeState, SaveOptions, SealKey, StateFile, StateReader, Suspend,
+    SuspendState, Wanted,
 };
 use godwit_wire::mailbox::StopMode;
 use rustix::io::Errno;
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// How long a file may take, in nanoseconds of the card.
 const PATIENCE_NS: u64 = 60_000_000_000;
 /// How long a vGPU may take to stop, in nanoseconds.
 const STOP_NS: u64 = 640_000_000;
 
+/// Where a state file is.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Path(PathBuf),
+    /// In a file that the caller has opened, and what it is called.
+    Open(File, PathBuf),
+}
+
+impl Place {
+    /// A file that the caller has opened, which is kept open until the call ends.
+    pub(crate) fn open(fd: i32) -> Result<Self, Failure> {
+        let file = File::from(memory::duplicate(fd)?);
+        Ok(Self::Open(file, PathBuf::from(format!("file descriptor {fd}"))))
+    }
+
+    fn create(&self, key: Option<&SealKey>) -> Result<StateFile, Failure> {
+        Ok(match self {
+            Self::Path(path) => StateFile::create(path, key)?,
+            Self::Open(file, name) => StateFile::create_open(file, name, key)
+                .map_err(|error| named(name, error.into()))?,
+        })
+    }
+
+    fn claim(&self, options: &ResumeOptions) -> Result<StateReader, Failure> {
+        Ok(match self {
+            Self::Path(path) => StateReader::claim(path, options)?,
+            Self::Open(file, name) => StateReader::claim_open(file, name, options)?,
+        })
+    }
+}
+
+fn named(name: &Path, failure: Failure) -> Failure {
+    let why = format!("{}: {}", name.display(), failure.why);
+    Failure { why, ..failure }
+}
+
 impl Machine {
     /// Suspends a vGPU that runs: it is in the file then, and nowhere else.
     pub(crate) fn suspend(
         &mut self,
         vgpu: Vgpu,
-        path: &Path,
-        key: Option<Arc<SealKey>>,
+        place: &Place,
+        key: Option<&SealKey>,
     ) -> Result<(), Failure> {
         let (device, host) = self.vgpu(vgpu)?;
         if device.state() != MigrationState::Running {
@@ -38,8 +76,9 @@ impl Machine {
             stop: StopMode::Instruction,
             stop_timeout_ns: STOP_NS,
         };
-        let options = FileOptions { key, ..FileOptions::default() };
-        let mut suspend = Suspend::new(host, device.gfid(), save, None, path, &options)?;
+        let (gfid, version) = (device.gfid(), StreamVersion::default());
+        let file = place.create(key)?;
+        let mut suspend = Suspend::to_file(host, gfid, save, None, file, version)?;
         self.wait(|machine| {
             let state = suspend.step(&mut machine.host);
             if let Some(trouble) = suspend.take_trouble() {
@@ -49,7 +88,10 @@ impl Machine {
                 SuspendState::WantsPause => suspend.guest_paused(&mut machine.host),
                 SuspendState::Working | SuspendState::RunsOn | SuspendState::Committed => {}
                 SuspendState::Suspended => return Some(Ok(())),
-                SuspendState::Undone(why) => return Some(Err(Failure::new(Errno::IO, why))),
+                SuspendState::Undone(why) => {
+                    let errno = suspend.error().map_or(Errno::IO, of_suspend);
+                    return Some(Err(Failure::new(errno, why)));
+                }
             }
             None
         })?;
@@ -61,14 +103,18 @@ impl Machine {
     pub(crate) fn resume(
         &mut self,
         vgpu: Vgpu,
-        path: &Path,
+        place: &Place,
         options: &ResumeOptions,
     ) -> Result<(), Failure> {
-        let mut resume = Resume::new(&self.host, path, Wanted::default(), None, options)?;
+        let file = place.claim(options)?;
+        let mut resume = Resume::from_file(&self.host, file, Wanted::default(), None);
         let gfid = self.wait(|machine| match resume.step(&mut machine.host) {
             ResumeState::Working => None,
             ResumeState::Running(gfid) => Some(Ok(gfid)),
-            ResumeState::Undone(why) => Some(Err(Failure::new(Errno::IO, why))),
+            ResumeState::Undone(why) => {
+                let errno = resume.error().map_or(Errno::IO, of_resume);
+                Some(Err(Failure::new(errno, why)))
+            }
         })?;
         let (uuid, token) = resume.identity().unwrap_or_default();
         self.adopt(vgpu, gfid, uuid, token)
@@ -85,7 +131,7 @@ impl Machine {
             if let Some(found) = until(self) {
                 return found;
             }
-            if self.host.now_ns() >= end_ns {
+            if self.host.now_ns() >= end_ns || self.host.card().is_lost() {
                 return Err(Failure::new(Errno::TIMEDOUT, "the device does not answer"));
             }
             self.go_on();

@@ -6,7 +6,7 @@ use crate::types::{
     Event, GODWIT_EVENT_ABUSE, GODWIT_EVENT_FIRMWARE_LOST, GODWIT_EVENT_NOTE, Vgpu,
 };
 use godwit_shim::vfio::{MigrationDevice, MigrationState};
-use godwit_shim::{Host, Mcu};
+use godwit_shim::{AttachedMcu, Host, Mcu};
 use godwit_sim_gpu::{GpuConfig, Stop};
 use godwit_types::{Gfid, Profile, Share};
 use rustix::io::Errno;
@@ -31,9 +31,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Powers a card on.
-    pub(crate) fn new(config: GpuConfig) -> Result<Self, Failure> {
-        let host = Host::new(config, &Mcu::Native)?;
+    /// Powers a card on, whose firmware is in this process or behind a window.
+    pub(crate) fn new(config: GpuConfig, window: Option<AttachedMcu>) -> Result<Self, Failure> {
+        let host = Host::new(config, &window.map_or(Mcu::Native, Mcu::Attached))?;
         let (vgpus, events) = (BTreeMap::new(), VecDeque::new());
         Ok(Self { host, vgpus, events, losses: 0, is_broken: false })
     }
@@ -54,6 +54,25 @@ impl Machine {
         });
         self.is_broken = result.is_err();
         result.and_then(|result| result)
+    }
+
+    /// Does something for which firmware is needed: without it there is no answer, or none that is
+    /// of use.
+    pub(crate) fn with_firmware<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.gone() {
+            Some(gone) => Err(gone),
+            None => body(self).map_err(|failure| self.gone().unwrap_or(failure)),
+        }
+    }
+
+    /// That the firmware is gone for good.
+    fn gone(&self) -> Option<Failure> {
+        let card = self.host.card();
+        let why = || card.losses().last().map_or_else(String::new, |(_, loss)| loss.to_string());
+        card.is_lost().then(|| Failure::new(Errno::NODEV, why()))
     }
 
     /// A vGPU, and the host that it is on.

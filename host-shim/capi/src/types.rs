@@ -25,9 +25,9 @@ pub struct Vgpu {
     pub raw: u64,
 }
 
-/// How large a simulated card is.
+/// How large a simulated card is, and where its firmware runs.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct DeviceConfig {
     /// `sizeof(godwit_device_config)`.
     pub struct_size: u32,
@@ -42,6 +42,44 @@ pub struct DeviceConfig {
     pub context_bytes: u64,
     /// What its timer shows at first, in nanoseconds, up to 2^62.
     pub start_ns: u64,
+    /// `GODWIT_TRANSPORT_*`.
+    pub transport: u32,
+    /// For `GODWIT_TRANSPORT_WINDOW`: how long the firmware may take to come up, and to answer, in
+    /// milliseconds of the host's own clock, up to 600000; 0: 10000. Otherwise 0.
+    pub patience_ms: u32,
+    /// For `GODWIT_TRANSPORT_WINDOW`: the window's first byte in its file, a multiple of 4096 (for
+    /// QEMU's `virt` machine 0x100000). Otherwise 0.
+    pub window_at: u64,
+    /// For `GODWIT_TRANSPORT_WINDOW`: path of the file that the window is in. Otherwise NULL.
+    pub window_path: *const c_char,
+    /// For `GODWIT_TRANSPORT_WINDOW`: path of the UNIX socket at which the microcontroller's serial
+    /// port listens; NULL: its firmware looks by itself. Otherwise NULL.
+    pub line_path: *const c_char,
+}
+
+/// The card's firmware runs in this process.
+pub const GODWIT_TRANSPORT_PROCESS: u32 = 0;
+/// The card's firmware runs on a microcontroller that somebody else runs, and is reached through a
+/// window of 524288 bytes in a file: see WINDOWS.
+pub const GODWIT_TRANSPORT_WINDOW: u32 = 1;
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        let none = std::ptr::null();
+        Self {
+            struct_size: 0,
+            context_layout: 0,
+            fb_bytes: 0,
+            bar_bytes: 0,
+            context_bytes: 0,
+            start_ns: 0,
+            transport: GODWIT_TRANSPORT_PROCESS,
+            patience_ms: 0,
+            window_at: 0,
+            window_path: none,
+            line_path: none,
+        }
+    }
 }
 
 /// What a vGPU is to be.
@@ -285,7 +323,8 @@ pub struct Event {
 
 /// A vGPU has done too much of something.
 pub const GODWIT_EVENT_ABUSE: u32 = 1;
-/// The firmware was lost and started again, or came up without vGPUs.
+/// The firmware was lost and started again, or came up without vGPUs; or it is behind a window, and
+/// is gone.
 pub const GODWIT_EVENT_FIRMWARE_LOST: u32 = 2;
 /// An operator must know of this, though the call that it came from has succeeded.
 pub const GODWIT_EVENT_NOTE: u32 = 3;

@@ -5,6 +5,7 @@ use crate::answer::{Answer, answer};
 use crate::boundary::guarded;
 use crate::failure::Failure;
 use crate::machine::Machine;
+use godwit_shim::AttachedMcu;
 use godwit_sim_gpu::GpuConfig;
 use rustix::io::Errno;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,10 +29,10 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Powers a card on, in a thread of its own.
-    pub(crate) fn start(config: GpuConfig) -> Result<Self, Failure> {
+    pub(crate) fn start(config: GpuConfig, window: Option<AttachedMcu>) -> Result<Self, Failure> {
         let (messages, received) = channel();
         let (started, result) = answer();
-        let body = move || start(config, started, &received);
+        let body = move || start(config, window, started, &received);
         let thread = Builder::new().name("godwit-card".to_owned()).spawn(body)?;
         let result = result.wait().unwrap_or_else(|| Err(gone()));
         let worker = Self { messages, thread: Mutex::new(Some(thread)) };
@@ -44,6 +45,14 @@ impl Worker {
 
     /// Has something done on the card, and waits for it.
     pub(crate) fn call<T: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Machine) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.look(move |machine| machine.with_firmware(body))
+    }
+
+    /// The same with something that takes no firmware.
+    pub(crate) fn look<T: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Machine) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -64,8 +73,13 @@ impl Worker {
     }
 }
 
-fn start(config: GpuConfig, started: Answer<Result<(), Failure>>, messages: &Receiver<Message>) {
-    match guarded(|| Machine::new(config)).and_then(|machine| machine) {
+fn start(
+    config: GpuConfig,
+    window: Option<AttachedMcu>,
+    started: Answer<Result<(), Failure>>,
+    messages: &Receiver<Message>,
+) {
+    match guarded(|| Machine::new(config, window)).and_then(|machine| machine) {
         Ok(machine) => {
             started.give(Ok(()));
             serve(machine, messages);

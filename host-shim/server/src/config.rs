@@ -5,6 +5,7 @@ use godwit_regs::bits::OnCrash;
 use godwit_shim::{LinkAddress, Mcu, Protection};
 use godwit_sim_gpu::GpuConfig;
 use godwit_types::{Profile, Scheduling, Share};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// See the module.
@@ -18,6 +19,34 @@ pub struct ServerConfig {
     pub mcu: Mcu,
     /// Its hosts.
     pub hosts: Vec<HostConfig>,
+    /// Where its metrics are had; `None`: nowhere.
+    pub metrics: Option<MetricsConfig>,
+}
+
+/// Where metrics are had, over HTTP and by whoever can connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// The address. With port 0 it is a free one: see [`crate::Server::metrics_address`].
+    pub listen: SocketAddr,
+    /// Whether it may be one that is reached from beyond this machine. Nothing is asked of who
+    /// connects, and nothing is sealed.
+    pub insecure_beyond_this_machine: bool,
+}
+
+impl MetricsConfig {
+    /// The port that dcgm-exporter has, for this machine alone.
+    pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
+
+    /// Whether the address is for this machine alone.
+    pub fn is_here(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { listen: Self::LISTEN, insecure_beyond_this_machine: false }
+    }
 }
 
 /// Who may ask, and where.
@@ -52,6 +81,10 @@ impl Default for ControlConfig {
 }
 
 impl ControlConfig {
+    /// How the kernel calls everybody whom a process in a user namespace cannot see. It may ask
+    /// nothing.
+    pub const NOBODY: u32 = 65_534;
+
     /// The control socket of a server with its sockets in this folder.
     pub fn place(&self, sockets: &Path) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| control_socket(sockets))
@@ -61,6 +94,9 @@ impl ControlConfig {
         let is_inside = self.place(&places.sockets).parent() == Some(&places.sockets);
         if !self.users.is_empty() && is_inside {
             return Err(ConfigError::Users);
+        }
+        if self.users.contains(&Self::NOBODY) {
+            return Err(ConfigError::Nobody);
         }
         match (&self.listen, &self.protection) {
             (Some(LinkAddress::Unix(_)), _) => Err(ConfigError::Listen("tcp:HOST:PORT is allowed")),
@@ -145,9 +181,15 @@ pub enum ConfigError {
          ask must be in another"
     )]
     Users,
+    /// The number that stands for everybody who cannot be seen.
+    #[error("user {} may be anybody whom the server cannot see", ControlConfig::NOBODY)]
+    Nobody,
     /// A port for those on other machines that cannot be.
     #[error("remote control: {0}")]
     Listen(&'static str),
+    /// Metrics for others than this machine, and nobody has said that they may be.
+    #[error("metrics at {0} can be had from beyond this machine, and that is not allowed")]
+    Beyond(SocketAddr),
 }
 
 impl ServerConfig {
@@ -155,9 +197,16 @@ impl ServerConfig {
     ///
     /// # Errors
     ///
-    /// When a name or an aperture is none, or who is to ask could not.
+    /// When a name or an aperture is none, who is to ask could not, or metrics can be had where they
+    /// may not.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.control.check(&self.places)?;
+        if let Some(metrics) = &self.metrics
+            && !metrics.is_here()
+            && !metrics.insecure_beyond_this_machine
+        {
+            return Err(ConfigError::Beyond(metrics.listen));
+        }
         let mut names = std::collections::BTreeSet::new();
         for vgpu in self.hosts.iter().flat_map(|host| &host.vgpus) {
             let VgpuConfig { name, profile, .. } = vgpu;
@@ -189,4 +238,29 @@ pub fn migration_socket(sockets: &Path, vgpu: &str) -> PathBuf {
 /// The socket for those who ask what there is.
 pub fn control_socket(sockets: &Path) -> PathBuf {
     sockets.join("ctl")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_for_this_machine_unless_somebody_says_otherwise() {
+        let check = |listen: &str, insecure_beyond_this_machine| {
+            let listen = listen.parse().unwrap();
+            let metrics = Some(MetricsConfig { listen, insecure_beyond_this_machine });
+            let places = Places { sockets: PathBuf::new(), states: None };
+            let (control, hosts) = (ControlConfig::default(), Vec::new());
+            ServerConfig { places, control, mcu: Mcu::Native, hosts, metrics }.check()
+        };
+        for here in ["127.0.0.1:9400", "127.8.0.1:1", "[::1]:9400", "[::ffff:127.0.0.1]:80"] {
+            assert!(check(here, false).is_ok(), "{here}");
+        }
+        for beyond in ["0.0.0.0:9400", "[::]:9400", "10.0.0.1:9400", "[::ffff:10.0.0.1]:80"] {
+            let error = check(beyond, false).unwrap_err();
+            assert!(matches!(error, ConfigError::Beyond(at) if at == beyond.parse().unwrap()));
+            assert!(check(beyond, true).is_ok(), "{beyond}");
+        }
+        assert!(MetricsConfig::default().is_here());
+    }
 }

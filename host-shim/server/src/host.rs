@@ -7,6 +7,7 @@ use crate::notes::NoteLimit;
 use crate::pace::Pace;
 use crate::server::ServerError;
 use crate::socket::{ACCEPTS_MAX, Listener};
+use crate::stats::{HostStats, MoveRecord};
 use godwit_control::{EventKind, Sizes};
 use godwit_shim::{Host, Journal, Mcu};
 use godwit_types::{Gfid, Scheduling};
@@ -27,6 +28,8 @@ pub(crate) struct Sockets {
     machines: Listener,
     managers: Listener,
     limit: NoteLimit,
+    /// What was noted of its moves on the host that it comes from.
+    moves: MoveRecord,
 }
 
 impl Sockets {
@@ -34,7 +37,8 @@ impl Sockets {
     pub(crate) fn bind(places: &Places, vgpu: &str) -> Result<Self, (PathBuf, io::Error)> {
         let machines = Listener::bind(places.device(vgpu))?;
         let managers = Listener::bind(places.migration(vgpu))?;
-        Ok(Self { machines, managers, limit: NoteLimit::new(Instant::now()) })
+        let (limit, moves) = (NoteLimit::new(Instant::now()), MoveRecord::default());
+        Ok(Self { machines, managers, limit, moves })
     }
 }
 
@@ -57,6 +61,8 @@ pub(crate) struct ServedHost {
     pub(crate) sizes: Sizes,
     /// Its moves to other hosts of this server, which end with it.
     pub(crate) journal: Journal,
+    /// What is measured of it and its vGPUs.
+    pub(crate) stats: HostStats,
     pace: Pace,
     /// Losses of its firmware that were told.
     losses: usize,
@@ -79,9 +85,10 @@ impl ServedHost {
         mcu: &Mcu,
     ) -> Result<Self, ServerError> {
         let failed = |why: String| ServerError::Host { host: config.name.clone(), why };
-        let host = Host::new(config.gpu, mcu).map_err(|error| failed(error.to_string()))?;
+        let mut host = Host::new(config.gpu, mcu).map_err(|error| failed(error.to_string()))?;
         let pace = Pace::new(host.now_ns());
         let name = config.name.clone();
+        let stats = HostStats::new(&mut host);
         let mut this = Self {
             name,
             host,
@@ -89,6 +96,7 @@ impl ServedHost {
             fb_bytes: config.gpu.identity.fb_bytes,
             sizes: config.sizes,
             journal: Journal::in_memory(),
+            stats,
             pace,
             losses: 0,
         };
@@ -129,6 +137,7 @@ impl ServedHost {
             }
         }
         self.pace.follow(self.host.now_ns());
+        self.stats.collect(&mut self.host);
         // What is left in memory that is given back is of interest to tests only.
         self.host.card_mut().gpu_mut().take_residues();
     }
@@ -162,10 +171,11 @@ impl ServedHost {
         name: &str,
         gfid: Gfid,
         identity: ([u8; 16], u64),
-        sockets: Sockets,
+        mut sockets: Sockets,
     ) -> bool {
         let device = Device::of(&mut self.host, name, gfid, identity);
         let Some(device) = device else { return false };
+        self.stats.remember(gfid, std::mem::take(&mut sockets.moves));
         self.devices.push(Served { device, sockets });
         self.devices.sort_by_key(|it| it.device.gfid.raw());
         true
@@ -174,7 +184,8 @@ impl ServedHost {
     /// A vGPU that is gone is not served any more.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Sockets> {
         let at = self.devices.iter().position(|it| it.device.name == name)?;
-        let Served { device, sockets } = self.devices.remove(at);
+        let Served { device, mut sockets } = self.devices.remove(at);
+        sockets.moves = self.stats.forget(&mut self.host, device.gfid);
         // Whoever has mapped its memory sees nothing of the next one.
         self.host.card_mut().gpu_mut().keep_memory(device.gfid, false);
         Some(sockets)
@@ -220,6 +231,7 @@ impl ServedHost {
             let at = Where { host: Some(&self.name), vgpu: self.name_of(report.gfid) };
             let text = format!("too much: {:?}, {:?}", report.abuse, report.measure);
             tell(EventKind::Abuse, at, &text);
+            self.stats.abused(report.gfid);
         }
         for Served { device, sockets } in &mut self.devices {
             let notes = std::mem::take(&mut device.notes);

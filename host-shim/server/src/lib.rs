@@ -29,6 +29,7 @@ mod events;
 mod host;
 mod irqs;
 mod memory;
+mod metrics;
 mod migration;
 mod notes;
 mod operation;
@@ -38,13 +39,14 @@ mod refusal;
 mod regions;
 mod server;
 mod socket;
+mod stats;
 mod table;
 mod wire;
 
 pub use client::{Client, ClientError, Memory};
 pub use config::{
-    ConfigError, ControlConfig, HostConfig, Places, ServerConfig, VgpuConfig, control_socket,
-    device_socket, migration_socket,
+    ConfigError, ControlConfig, HostConfig, MetricsConfig, Places, ServerConfig, VgpuConfig,
+    control_socket, device_socket, migration_socket,
 };
 pub use device::{Device, Who};
 pub use server::{Server, ServerError};

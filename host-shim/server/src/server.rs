@@ -2,17 +2,20 @@
 //! until something happens.
 
 use crate::config::{ConfigError, Places, ServerConfig};
-use crate::control::Control;
+use crate::control::{Control, status};
 use crate::device::Who;
 use crate::events::EventLog;
 use crate::host::{SLEEP, ServedHost};
+use crate::metrics::{Exporter, render};
 use crate::socket::make_folder;
 use godwit_shim::{LinkAddress, TransportError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,14 @@ pub enum ServerError {
         /// Why.
         why: TransportError,
     },
+    /// Where metrics are to be had.
+    #[error("metrics cannot be had at {listen}: {error}")]
+    Metrics {
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
     /// The system cannot wait.
     #[error("nothing can be waited for: {0}")]
     Wait(io::Error),
@@ -56,6 +67,7 @@ pub struct Server {
     hosts: Vec<ServedHost>,
     control: Control,
     events: EventLog,
+    metrics: Option<Exporter>,
 }
 
 impl Server {
@@ -72,12 +84,18 @@ impl Server {
             make_folder(folder).map_err(failed)?;
         }
         let control = Control::new(&config.control, &places.sockets)?;
+        let metrics = config.metrics.map(|metrics| {
+            let listen = metrics.listen;
+            Exporter::bind(listen).map_err(|error| ServerError::Metrics { listen, error })
+        });
+        let metrics = metrics.transpose()?;
         let hosts = config.hosts.iter().map(|host| ServedHost::new(config, host, &config.mcu));
         Ok(Self {
             places,
             hosts: hosts.collect::<Result<_, _>>()?,
             control,
             events: EventLog::default(),
+            metrics,
         })
     }
 
@@ -89,6 +107,11 @@ impl Server {
     /// Where those on other machines ask, with the port that it has; `None`: nowhere.
     pub fn remote(&self) -> Option<LinkAddress> {
         self.control.remote()
+    }
+
+    /// Where its metrics are had, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.address().ok()
     }
 
     /// Serves until `stop` is set and a signal or a client has woken it; `tell` is told what
@@ -103,19 +126,41 @@ impl Server {
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), ServerError> {
         while !stop.load(Ordering::Acquire) {
-            for host in &mut self.hosts {
-                host.advance();
-                host.serve();
-                host.advance();
-            }
-            self.control.serve(&mut self.hosts, &self.places, &mut self.events);
-            for host in &mut self.hosts {
-                host.take_notes(&mut self.events).iter().for_each(|note| tell(note));
-            }
-            self.control.take_notes(&mut self.events).iter().for_each(|note| tell(note));
-            self.wait()?;
+            self.turn(tell)?;
         }
         Ok(())
+    }
+
+    /// Serves who is there, and sleeps for at most half a second until something happens.
+    /// [`Self::run`] for those who have something to do in between.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot wait for clients.
+    pub fn turn(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), ServerError> {
+        for host in &mut self.hosts {
+            host.advance();
+            host.serve();
+            host.advance();
+        }
+        self.control.serve(&mut self.hosts, &self.places, &mut self.events);
+        self.serve_metrics(tell);
+        for host in &mut self.hosts {
+            host.take_notes(&mut self.events).iter().for_each(|note| tell(note));
+        }
+        self.control.take_notes(&mut self.events).iter().for_each(|note| tell(note));
+        self.wait()
+    }
+
+    /// Answers who reads metrics with what the control socket would say now.
+    fn serve_metrics(&mut self, tell: &mut dyn FnMut(&str)) {
+        let Self { places, hosts, control, events, metrics: Some(metrics) } = self else { return };
+        let now = Instant::now();
+        metrics.serve(now, &mut || {
+            let vgpus = status::vgpus(hosts, places);
+            render(&status::hosts(hosts), &vgpus, &control.counts(events))
+        });
+        metrics.take_notes(events, now).iter().for_each(|note| tell(note));
     }
 
     /// Sleeps until a client says something, a card has something to do, or a signal comes.
@@ -137,6 +182,10 @@ impl Server {
         }
         let before = fds.len();
         self.control.add_fds(&mut fds);
+        let after = fds.len();
+        if let Some(metrics) = &self.metrics {
+            metrics.add_fds(&mut fds);
+        }
         let timeout = Timespec {
             tv_sec: i64::try_from(rest.as_secs()).unwrap_or(1),
             tv_nsec: rest.subsec_nanos().into(),
@@ -145,7 +194,7 @@ impl Server {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(ServerError::Wait(error.into())),
         }
-        let ready: Vec<PollFlags> = fds[before..].iter().map(PollFd::revents).collect();
+        let ready: Vec<PollFlags> = fds[before..after].iter().map(PollFd::revents).collect();
         self.control.note_ready(&ready);
         Ok(())
     }

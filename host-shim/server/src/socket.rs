@@ -135,7 +135,7 @@ fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
                 fs::remove_file(path)?;
             }
             _ => {
-                let why = "another process listens there already";
+                let why = "another process listens there already: end it, or name another folder";
                 return Err(io::Error::new(ErrorKind::AddrInUse, why));
             }
         },

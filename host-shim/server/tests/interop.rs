@@ -87,7 +87,8 @@ fn config(sockets: PathBuf) -> ServerConfig {
         vgpus: vec![vgpu],
     };
     let places = Places { sockets, states: None };
-    ServerConfig { places, control: ControlConfig::default(), mcu: Mcu::Native, hosts: vec![host] }
+    let control = ControlConfig::default();
+    ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host], metrics: None }
 }
 
 /// A folder that the server makes, for its user alone.

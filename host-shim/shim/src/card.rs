@@ -1,11 +1,16 @@
 //! A card: a simulated GPU with its firmware beside it.
 
-use crate::image::ImageError;
-use crate::loss::{Loss, LossCause, named, other_protocol, version_sentence};
+mod error;
+mod firmware;
+
+use crate::attached::Attached;
+use crate::loss::{Loss, LossCause};
 use crate::mcu::{Mcu, Mishap, MishapAt};
 use crate::native::Native;
 use crate::remote::Remote;
 use crate::stepped::{SteppedCall, Steps};
+pub use error::CardError;
+use firmware::Core;
 use godwit_log::LogLine;
 use godwit_mmio::{Burst, SharedWords, Words, leave_engines};
 use godwit_pump::{PROTOCOL_VERSION, Pump, Turn};
@@ -14,9 +19,7 @@ use godwit_regs::bits::OnCrash;
 use godwit_regs::boot::Booted;
 use godwit_regs::map::{intr, mailbox, route};
 use godwit_sim_gpu::{Costs, Gpu, GpuConfig, Stop};
-use godwit_sys::QemuError;
 use godwit_types::Gfid;
-use std::io;
 
 /// Instructions that one turn of the firmware's loop is charged with where nobody counts
 /// them.
@@ -30,62 +33,6 @@ const CALLS_MAX: u32 = 10_000;
 const RESTARTS_MAX: u32 = 3;
 /// Losses of a card, all in all: one that is lost so often has firmware that does not work.
 const LOSSES_MAX: usize = 1_000;
-
-/// Why there is no card.
-#[derive(Debug, thiserror::Error)]
-pub enum CardError {
-    /// The system gives no memory files.
-    #[error("the system gives no memory for a simulated GPU: {0}")]
-    Memory(#[from] io::Error),
-    /// The microcontroller does not start.
-    #[error(transparent)]
-    Mcu(#[from] QemuError),
-    /// The firmware does not come up.
-    #[error("{0}")]
-    Firmware(Box<Loss>),
-    /// There is no image to replace.
-    #[error("the firmware runs in this process, and has no image")]
-    NoImage,
-    /// Its image comes out of a flash.
-    #[error("the firmware boots from a flash: flash its other slot, and restart it")]
-    Flashed,
-    /// The file is no image for the board.
-    #[error("this is no image: {0}")]
-    Image(#[from] ImageError),
-    /// Firmware and host speak different versions of the mailbox's protocol.
-    #[error("{}", version_sentence(*firmware, *host))]
-    Version {
-        /// The firmware's.
-        firmware: u32,
-        /// The host's.
-        host: u32,
-    },
-    /// The firmware has come up without vGPUs that the one before it had.
-    #[error("the firmware does not take over {}", named(.0))]
-    Vgpus(Vec<Gfid>),
-    /// The firmware was lost again and again after it had come up; of the last time.
-    #[error("{0}")]
-    Lost(String),
-    /// The firmware answers, and does not tell that it has taken over.
-    #[error("the firmware does not say that it has started")]
-    NeverStarted,
-}
-
-impl From<Loss> for CardError {
-    fn from(loss: Loss) -> Self {
-        match other_protocol(&loss.cause) {
-            Some((firmware, host)) => Self::Version { firmware, host },
-            None => Self::Firmware(Box::new(loss)),
-        }
-    }
-}
-
-/// What the firmware runs on.
-#[derive(Debug)]
-enum Core {
-    Native(Box<Native>),
-    Remote(Box<Remote>),
-}
 
 /// A simulated GPU in this process and in virtual time, and the firmware that manages it.
 ///
@@ -137,6 +84,13 @@ impl Card {
                 let gpu = Gpu::new(config, words.clone())?;
                 (gpu, words, Core::Remote(Box::new(remote)))
             }
+            Mcu::Attached(mcu) => {
+                let attached = Attached::new(mcu.clone())?;
+                let words = attached.words();
+                speak(&words);
+                let gpu = Gpu::new(config, words.clone())?;
+                (gpu, words, Core::Attached(Box::new(attached)))
+            }
         };
         Ok(Self {
             gpu,
@@ -158,11 +112,13 @@ impl Card {
     /// When the microcontroller does not start, or the firmware does not come up: one that does
     /// not the first time would not the next.
     pub fn start(&mut self) -> Result<(), CardError> {
-        if let Core::Remote(remote) = &mut self.core {
-            remote.power_on()?;
-            let burst = remote.work()?;
-            self.charge(burst);
+        match &mut self.core {
+            Core::Native(_) => {}
+            Core::Remote(remote) => remote.power_on()?,
+            Core::Attached(attached) => attached.come_up(),
         }
+        let burst = self.core.work()?;
+        self.charge(burst);
         self.settle();
         Ok(())
     }
@@ -191,14 +147,14 @@ impl Card {
     pub fn pump(&self) -> Option<&Pump> {
         match &self.core {
             Core::Native(native) => Some(&native.pump),
-            Core::Remote(_) => None,
+            Core::Remote(_) | Core::Attached(_) => None,
         }
     }
 
     /// What the boot stage has started; `None` where the firmware has none, or is not at rest.
     pub fn booted(&self) -> Option<Booted> {
         match &self.core {
-            Core::Native(_) => None,
+            Core::Native(_) | Core::Attached(_) => None,
             Core::Remote(remote) => remote.booted(),
         }
     }
@@ -208,7 +164,7 @@ impl Card {
     pub fn is_running(&self, gfid: Gfid) -> bool {
         match &self.core {
             Core::Native(native) => native.pump.engine().is_running(gfid),
-            Core::Remote(_) => self.words.observe(route::open(gfid)) & 1 != 0,
+            Core::Remote(_) | Core::Attached(_) => self.words.observe(route::open(gfid)) & 1 != 0,
         }
     }
 
@@ -216,14 +172,26 @@ impl Card {
     /// it is an image whose log is read ([`crate::QemuMcu::with_log`]).
     pub fn take_log(&mut self) -> Vec<LogLine> {
         match &mut self.core {
-            Core::Native(_) => Vec::new(),
+            Core::Native(_) | Core::Attached(_) => Vec::new(),
             Core::Remote(remote) => remote.take_log(),
         }
     }
 
+    /// Bytes of that log that the firmware has gone over before they were read.
+    pub fn log_lost_bytes(&self) -> u64 {
+        match &self.core {
+            Core::Native(_) | Core::Attached(_) => 0,
+            Core::Remote(remote) => remote.log_lost_bytes(),
+        }
+    }
+
     /// The firmware is gone, with all that it had in memory, and starts again. The GPU goes
-    /// on meanwhile. Somebody has asked for it, so it is given its chances again.
+    /// on meanwhile. Somebody has asked for it, so it is given its chances again. That of a
+    /// microcontroller which is somebody else's stays as it is ([`Mcu::Attached`]).
     pub fn restart_firmware(&mut self) {
+        if !self.core.can_restart() {
+            return;
+        }
         self.give_chances();
         self.start_again();
         self.come_up();
@@ -239,6 +207,7 @@ impl Card {
     fn start_again(&mut self) {
         match &mut self.core {
             Core::Native(native) => native.restart(),
+            Core::Attached(_) => {}
             Core::Remote(remote) => {
                 remote.power_off();
                 self.gpu.service();
@@ -278,6 +247,8 @@ impl Card {
                 self.lose(loss);
             }
             Core::Remote(remote) => remote.arrange(mishap),
+            // It ends as it likes.
+            Core::Attached(_) => {}
         }
     }
 
@@ -294,6 +265,7 @@ impl Card {
         match &mut self.core {
             Core::Native(native) => native.call_off(),
             Core::Remote(remote) => remote.call_off(),
+            Core::Attached(_) => {}
         }
     }
 
@@ -302,13 +274,14 @@ impl Card {
         match &self.core {
             Core::Native(native) => native.is_cut_arranged(),
             Core::Remote(remote) => remote.is_mishap_arranged(),
+            Core::Attached(_) => false,
         }
     }
 
-    /// Calls to a microcontroller so far; `None`: the firmware is in this process.
+    /// Calls to a microcontroller of the host's so far; `None`: the firmware is elsewhere.
     pub fn calls(&self) -> Option<u32> {
         match &self.core {
-            Core::Native(_) => None,
+            Core::Native(_) | Core::Attached(_) => None,
             Core::Remote(remote) => Some(remote.calls()),
         }
     }
@@ -329,10 +302,7 @@ impl Card {
 
     /// The calls that were stepped since the last time.
     pub fn take_stepped(&mut self) -> Vec<SteppedCall> {
-        let steps = match &mut self.core {
-            Core::Native(_) => None,
-            Core::Remote(remote) => remote.steps.as_mut(),
-        };
+        let steps = self.remote().and_then(|remote| remote.steps.as_mut());
         steps.map(|steps| std::mem::take(&mut steps.calls)).unwrap_or_default()
     }
 
@@ -350,37 +320,51 @@ impl Card {
 
     /// Notes what is lost with firmware that runs.
     pub(crate) fn note(&mut self, cause: LossCause) {
-        let loss = match &mut self.core {
-            Core::Native(_) => Loss::native(cause),
-            Core::Remote(remote) => remote.loss(cause),
-        };
+        let loss = self.core.loss(cause);
         self.losses.push((self.gpu.now_ns(), loss));
     }
 
     /// The microcontroller, where the firmware is an image.
     pub(crate) fn remote(&mut self) -> Option<&mut Remote> {
         match &mut self.core {
-            Core::Native(_) => None,
+            Core::Native(_) | Core::Attached(_) => None,
             Core::Remote(remote) => Some(remote),
         }
     }
 
+    /// How long somebody else's microcontroller may take from now on.
+    #[cfg(test)]
+    pub(crate) fn set_patience(&mut self, patience: std::time::Duration) {
+        if let Core::Attached(attached) = &mut self.core {
+            attached.set_patience(patience);
+        }
+    }
+
+    /// Whether the microcontroller is the host's to be powered on and off.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.core.can_restart()
+    }
+
     /// Notes a loss, and starts the firmware again.
     fn lose(&mut self, loss: Loss) {
+        if !self.core.can_restart() {
+            // It may be there yet, and write its words: they are left to it.
+            self.losses.push((self.gpu.now_ns(), loss));
+            self.lost_in_a_row = RESTARTS_MAX + 1;
+            return;
+        }
         if loss.left_engines() {
             // What it was to do with the engines it could not: it is gone, so nobody else writes
             // its words.
-            if let Core::Remote(remote) = &mut self.core {
-                remote.power_off();
-            }
+            self.core.power_off();
             leave_engines(&self.words);
         }
         self.losses.push((self.gpu.now_ns(), loss));
         self.lost_in_a_row += 1;
         if !self.is_lost() {
             self.start_again();
-        } else if let Core::Remote(remote) = &mut self.core {
-            remote.power_off();
+        } else {
+            self.core.power_off();
         }
     }
 
@@ -419,7 +403,7 @@ impl Card {
                         self.pass(self.work_ns(TURN_INSTRUCTIONS));
                     }
                 }
-                Core::Remote(remote) => match remote.work() {
+                Core::Remote(_) | Core::Attached(_) => match self.core.work() {
                     Ok(None) => {
                         if calls != 0 {
                             self.lost_in_a_row = 0;
@@ -427,7 +411,7 @@ impl Card {
                         return;
                     }
                     Ok(_) if calls == CALLS_MAX => {
-                        let loss = remote.loss(LossCause::Restless);
+                        let loss = self.core.loss(LossCause::Restless);
                         calls = 0;
                         self.lose(loss);
                     }

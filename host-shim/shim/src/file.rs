@@ -1,17 +1,20 @@
 //! State files: written beside and renamed when they are whole and on the disk.
 //!
-//! A file is a [head](HEAD_BYTES) and a stream, plain or sealed.
+//! A file is a [head](HEAD_BYTES) and a stream, plain or sealed. One that somebody else has opened
+//! has no name here: it is made whole by its head, which is written last.
 //!
 //! A disk may fail when a file already has its name. What can be resumed from it is then not the
 //! vGPU's past, but its owner: so whoever has it written may let the vGPU run on only once it is
 //! on the disk that the file is spent ([`CommitError`]).
 
 mod head;
+mod open;
 mod read;
 
 use crate::key::SealKey;
 use crate::stream::{Sealer, StreamVersion};
 pub use head::{HEAD_BYTES, HeadError, Mark, read_head};
+use open::{Access, reopen};
 pub use read::{FileError, ResumeOptions, StateReader, read_state};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -49,22 +52,43 @@ pub enum CommitError {
     /// It is whole, and its bytes are on the disk; it has its name until the host loses its power,
     /// and then it may be the partial file. It cannot be marked as spent: so the vGPU is the
     /// file's, and must not run on.
-    #[error("{} holds the vGPU, and may be called {} after a loss of power: {error}",
-        path.display(), partial_of(path).display())]
+    #[error("{} holds the vGPU, and may {} after a loss of power: {error}",
+        path.display(), place.doubt())]
     Stays {
         /// The file.
         path: PathBuf,
+        /// Where it was made.
+        place: StatePlace,
         /// What the disk says.
         error: io::Error,
     },
 }
 
-/// A state file that is being written. Until [`Self::commit`] nothing has its name; one that
-/// is dropped before is removed.
+/// Where a state file is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatePlace {
+    /// Beside its name, with this one.
+    Beside(PathBuf),
+    /// In a file that somebody else has opened.
+    Open,
+}
+
+impl StatePlace {
+    /// What may become of it if the disk has not taken the last of it.
+    fn doubt(&self) -> String {
+        match self {
+            Self::Beside(partial) => format!("be called {}", partial.display()),
+            Self::Open => "be no state file".to_owned(),
+        }
+    }
+}
+
+/// A state file that is being written. Until [`Self::commit`] it is none, and nothing has its name;
+/// one that is dropped before is removed, or emptied.
 #[derive(Debug)]
 pub struct StateFile {
     file: Option<File>,
-    partial: PathBuf,
+    place: StatePlace,
     path: PathBuf,
     sealer: Option<Sealer>,
     byte_count: u64,
@@ -162,10 +186,51 @@ impl StateFile {
         let sealer = key.map(Sealer::new).transpose()?;
         let partial = partial_of(path);
         let file = File::options().write(true).create_new(true).mode(MODE).open(&partial)?;
+        Self::begin(file, StatePlace::Beside(partial), path, sealer, &head::fresh())
+    }
+
+    /// Starts a file in one that somebody else has opened to be written, and which is empty. It is
+    /// opened anew, so that nobody else's place in it matters, and called `name` in what is told of
+    /// it. Until [`Self::commit`] it begins with zeros: what is cut short is no state file.
+    ///
+    /// # Errors
+    ///
+    /// When it was not opened for that, is no plain file, has something in it, or is another
+    /// save's; or the system has no randomness to seal it with.
+    pub fn create_open(lent: &File, name: &Path, key: Option<&SealKey>) -> io::Result<Self> {
+        let sealer = key.map(Sealer::new).transpose()?;
+        let file = reopen(lent, Access { read: false, write: true })?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let why = "somebody else writes or resumes it";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        if file.metadata()?.len() != 0 {
+            let why = "there is something in it: an empty file is allowed";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
+        Self::begin(file, StatePlace::Open, name, sealer, &[0; HEAD_BYTES])
+    }
+
+    fn begin(
+        file: File,
+        place: StatePlace,
+        path: &Path,
+        sealer: Option<Sealer>,
+        head: &[u8; HEAD_BYTES],
+    ) -> io::Result<Self> {
         let (file, path) = (Some(file), path.to_path_buf());
-        let mut made = Self { file, partial, path, sealer, byte_count: 0, disk: DISK };
-        made.write(&head::fresh())?;
+        let mut made = Self { file, place, path, sealer, byte_count: 0, disk: DISK };
+        made.write(head)?;
         Ok(made)
+    }
+
+    /// What it is called.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends bytes of the stream, which are sealed on the way if that is asked for.
@@ -196,44 +261,66 @@ impl StateFile {
         self.byte_count
     }
 
-    /// Gives the file its name, once its bytes are on the disk.
+    /// Makes it a state file, once its bytes are on the disk: gives it its name, or its head.
     ///
     /// # Errors
     ///
     /// When the disk does not take it, or something has come to be at its name that it may not
     /// replace. A file that had no name yet is removed. One that had, when the folder was not
     /// taken any more, is marked as spent and removed; if that mark is not taken either, it stays
-    /// ([`CommitError::Stays`]).
+    /// ([`CommitError::Stays`]). One that somebody else has opened is emptied where another is
+    /// removed.
     pub fn commit(mut self) -> Result<(), CommitError> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        let named = Self::check_name(&self.path)
-            .map_err(|error| refused(&self.path, &error))
-            .and_then(|()| (self.disk.sync)(&file))
-            .and_then(|()| File::open(folder_of(&self.path)))
-            .and_then(|folder| fs::rename(&self.partial, &self.path).map(|()| folder));
-        let folder = match named {
+        let done = match &self.place {
+            StatePlace::Beside(partial) => self.give_name(&file, partial),
+            StatePlace::Open => (self.disk.sync)(&file).map(|()| None),
+        };
+        let folder = match done {
             Ok(folder) => folder,
             Err(error) => {
                 self.file = Some(file);
                 return Err(CommitError::Withdrawn(error));
             }
         };
-        // The name is on the disk when the folder is.
-        (self.disk.sync_folder)(&folder).map_err(|error| self.withdraw(&file, error))
+        let last = match &folder {
+            // The name is on the disk when the folder is.
+            Some(folder) => (self.disk.sync_folder)(folder),
+            // Nothing before it is a state file.
+            None => {
+                file.write_all_at(&head::fresh(), 0).and_then(|()| (self.disk.sync_folder)(&file))
+            }
+        };
+        let result = last.map_err(|error| self.withdraw(&file, error));
+        // A child that another thread has begun may have the file, too.
+        let _ = file.unlock();
+        result
     }
 
-    /// Sees to it that nothing is resumed from a file that has its name.
+    /// Gives a file that is whole its name; the folder, which is not on the disk yet.
+    fn give_name(&self, file: &File, partial: &Path) -> io::Result<Option<File>> {
+        Self::check_name(&self.path).map_err(|error| refused(&self.path, &error))?;
+        (self.disk.sync)(file)?;
+        let folder = File::open(folder_of(&self.path))?;
+        fs::rename(partial, &self.path)?;
+        Ok(Some(folder))
+    }
+
+    /// Sees to it that nothing is resumed from a file that has its name, or its head.
     fn withdraw(&self, file: &File, error: io::Error) -> CommitError {
         let marked = write_mark(file, Mark::Spent).and_then(|()| (self.disk.sync)(file));
         if marked.is_ok() {
             // Whoever finds it finds it spent.
-            let _ = fs::remove_file(&self.path);
+            let _ = match &self.place {
+                StatePlace::Beside(_) => fs::remove_file(&self.path),
+                StatePlace::Open => file.set_len(0),
+            };
             return CommitError::Withdrawn(error);
         }
         // Whether that mark is on the disk is not known; without it whoever has the vGPU resumed
         // is not refused. If this fails, too, a resume that keeps the file takes it.
         let _ = write_mark(file, Mark::Fresh);
-        CommitError::Stays { path: self.path.clone(), error }
+        CommitError::Stays { path: self.path.clone(), place: self.place.clone(), error }
     }
 
     /// Removes a state file from which nothing is to be resumed any more; one that cannot be
@@ -265,10 +352,13 @@ fn folder_of(path: &Path) -> &Path {
 
 impl Drop for StateFile {
     fn drop(&mut self) {
-        if self.file.is_some() {
-            // Nobody can be told here; a partial file is refused by name anyway.
-            let _ = fs::remove_file(&self.partial);
-        }
+        let Some(file) = &self.file else { return };
+        // Nobody can be told here; a partial file is refused by name anyway, and one without a head
+        // is none.
+        let _ = match &self.place {
+            StatePlace::Beside(partial) => fs::remove_file(partial),
+            StatePlace::Open => file.set_len(0).and_then(|()| file.unlock()),
+        };
     }
 }
 

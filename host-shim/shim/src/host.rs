@@ -93,6 +93,8 @@ pub struct Host {
     running: u32,
     pub(crate) tally: Tally,
     pub(crate) abuses: Vec<AbuseReport>,
+    /// Faults of channels that were told, by vGPU.
+    pub(crate) faults: BTreeMap<Gfid, u64>,
     pub(crate) switches: SwitchReader<SharedWords>,
     /// How its vGPUs take turns.
     pub(crate) scheduling: Scheduling,
@@ -124,6 +126,7 @@ impl Host {
             running: 0,
             tally: Tally::default(),
             abuses: Vec::new(),
+            faults: BTreeMap::new(),
             switches,
             scheduling: Scheduling::DEFAULT,
             stream_version: StreamVersion::NEWEST,
@@ -233,6 +236,7 @@ impl Host {
                 }
             }
             Event::ChannelFault { gfid, channel, fault } => {
+                self.count_fault(gfid);
                 if let Some(function) = self.function(gfid) {
                     function.faulted(channel, fault);
                 }
@@ -436,7 +440,7 @@ impl Host {
         Ok(gfid)
     }
 
-    /// Lets time pass until a command is answered. A card that never answers is a bug.
+    /// Lets time pass until a command is answered. Never is a bug, or the firmware is gone.
     pub(crate) fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
         for _ in 0..1_000_000 {
             self.settle();
@@ -444,6 +448,7 @@ impl Host {
                 Answer::Done => return Ok(()),
                 Answer::Refused(why) => return Err(why),
                 Answer::Void => return Err(Reject::WrongPhase),
+                Answer::Waiting if self.card.is_lost() => return Err(Reject::Deadline),
                 Answer::Waiting => {
                     let next = self.card.gpu().next_event_ns().unwrap_or(self.now_ns() + 1_000);
                     self.run(next);
@@ -460,12 +465,6 @@ impl Host {
         let now_ns = self.now_ns();
         let next_ns = self.card.gpu().next_event_ns().unwrap_or(now_ns + IDLE_STEP_NS);
         self.run(next_ns.clamp(now_ns + 1, now_ns + IDLE_STEP_NS));
-    }
-
-    pub(crate) fn note_share(&mut self, gfid: Gfid, share: Share) {
-        if let Some(info) = self.vgpus.get_mut(&gfid) {
-            info.share = share;
-        }
     }
 
     /// The vGPUs of this host, in order.

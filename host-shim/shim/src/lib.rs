@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod asked;
+mod attached;
 mod bars;
 mod card;
 mod chunks;
@@ -54,13 +55,14 @@ mod update;
 pub mod vfio;
 
 pub use asked::{Change, Creation, Removal};
+pub use attached::{AttachedMcu, WindowError};
 pub use card::{Card, CardError};
 pub use client::Client;
 pub use destination::{Destination, DestinationState};
 pub use dma::PeerChange;
 pub use file::{
     CommitError, FileError, FileOptions, HEAD_BYTES, HeadError, Mark, PlaceError, ResumeOptions,
-    StateFile, StateReader, read_head, read_state,
+    StateFile, StatePlace, StateReader, read_head, read_state,
 };
 pub use function::Function;
 pub use godwit_mmio::SwitchRead;
@@ -80,7 +82,7 @@ pub use save::{SaveError, SaveOptions, SaveState, SaveStats, Saver};
 pub use share::AbuseReport;
 pub use source::{Site, Source, SourceError, SourceState};
 pub use stepped::SteppedCall;
-pub use suspend::{Resume, ResumeState, Suspend, SuspendState};
+pub use suspend::{Resume, ResumeError, ResumeState, Suspend, SuspendError, SuspendState};
 pub use symbols::{Symbols, SymbolsError, is_flash_file, slot_headers};
 pub use transport::{
     LinkAddress, LinkListener, LinkPort, LinkStream, NoAddress, Protection, SILENCE, Socket,

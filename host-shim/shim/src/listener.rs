@@ -21,12 +21,15 @@ pub(crate) struct Listener {
     reader: Option<LogReader>,
     /// Lines that nobody has taken yet.
     lines: Vec<LogLine>,
+    /// Bytes that were gone over before they were read.
+    lost_bytes: u64,
 }
 
 impl Listener {
     /// Listens to firmware with these texts, if they are known, from the first frame on.
     pub(crate) fn new(is_live: bool, texts: Option<Arc<Texts>>) -> Self {
-        let mut listener = Self { is_live, texts, from: 0, reader: None, lines: Vec::new() };
+        let (reader, lines) = (None, Vec::new());
+        let mut listener = Self { is_live, texts, from: 0, reader, lines, lost_bytes: 0 };
         listener.reader = listener.live_reader();
         listener
     }
@@ -34,8 +37,18 @@ impl Listener {
     /// Reads what was logged since the last time.
     pub(crate) fn listen(&mut self, memory: &impl LogMemory) {
         if let Some(reader) = &mut self.reader {
-            self.lines.extend(reader.poll(memory));
+            let lines = reader.poll(memory);
+            self.hear(lines);
         }
+    }
+
+    fn hear(&mut self, lines: Vec<LogLine>) {
+        for line in &lines {
+            if let Kind::Overrun { byte_count } = line.kind {
+                self.lost_bytes += byte_count;
+            }
+        }
+        self.lines.extend(lines);
     }
 
     /// The firmware has these texts from this count of the ring on. What was said before was
@@ -70,6 +83,11 @@ impl Listener {
         lines.split_off(lines.len().saturating_sub(LAST_LINES))
     }
 
+    /// Bytes that were gone over before they were read.
+    pub(crate) fn lost_bytes(&self) -> u64 {
+        self.lost_bytes
+    }
+
     /// The lines that were logged since the last time.
     pub(crate) fn take(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.lines)
@@ -84,5 +102,22 @@ fn silent(timestamp_ns: u64) -> LogLine {
         module: "log".to_owned(),
         text: "there are no symbols of the image that runs now: its log is not read".to_owned(),
         kind: Kind::Unreadable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_gone_over_is_counted_for_good() {
+        let mut listener = Listener::new(true, None);
+        let line = |kind| LogLine { kind, ..silent(0) };
+        let overrun = |byte_count| line(Kind::Overrun { byte_count });
+        listener.hear(vec![overrun(5), line(Kind::Said), line(Kind::Undecodable)]);
+        assert_eq!((listener.lost_bytes(), listener.take().len()), (5, 3));
+        listener.hear(vec![overrun(7)]);
+        listener.change(None, 9);
+        assert_eq!((listener.lost_bytes(), listener.take().len()), (12, 1));
     }
 }

@@ -15,7 +15,7 @@ pub struct Loss {
     pub cause: LossCause,
     /// Turns of the loop, times that it found nothing to do, call, answer.
     pub(crate) signs: [u32; 4],
-    /// What QEMU has said.
+    /// What else is known of its silence: what QEMU has said.
     pub(crate) said: String,
     /// The last lines of its log.
     pub last: Vec<LogLine>,
@@ -42,6 +42,10 @@ pub enum LossCause {
         /// The host's.
         host: u32,
     },
+    /// The line to somebody else's microcontroller is broken.
+    Line(std::io::Error),
+    /// It is at work, and has not started since the device came up.
+    Stale,
     /// It has started without these vGPUs, which the one before it had: they are lost, and it runs.
     Vgpus(Vec<Gfid>),
 }
@@ -82,7 +86,8 @@ impl LossCause {
             Self::Silent => "silent",
             Self::Restless => "restless",
             Self::Arranged(mishap) => mishap.name(),
-            Self::Qemu(_) => "gone",
+            Self::Qemu(_) | Self::Line(_) => "gone",
+            Self::Stale => "stale",
             Self::Version { .. } => "version",
             Self::Vgpus(_) => "vGPUs lost",
         }
@@ -97,6 +102,13 @@ impl fmt::Display for Loss {
             LossCause::Qemu(error) => {
                 write!(f, "the firmware's microcontroller is gone: {error}")?;
             }
+            LossCause::Line(error) => {
+                write!(f, "the line to the firmware's microcontroller is broken: {error}")?;
+            }
+            LossCause::Stale => write!(
+                f,
+                "the firmware was at work before the device came up: start its microcontroller anew"
+            )?,
             LossCause::Arranged(mishap) => {
                 write!(f, "the firmware was made to end: {}", mishap.name())?;
             }
@@ -116,8 +128,8 @@ impl fmt::Display for Loss {
             "; seen last: {turns} turns of its loop, idle {idle} times, call {call}, answered \
              {rest}"
         )?;
-        if let LossCause::Silent = self.cause {
-            write!(f, "; QEMU said: {}", self.said)?;
+        if let (LossCause::Silent, false) = (&self.cause, self.said.is_empty()) {
+            write!(f, "; {}", self.said)?;
         }
         self.last.iter().try_for_each(|line| write!(f, "\n{line}"))
     }
@@ -130,7 +142,7 @@ pub(crate) fn named(gfids: &[Gfid]) -> String {
 }
 
 /// A record as people read it: the cause, and the registers by their names.
-fn told(record: &Record) -> String {
+pub(crate) fn told(record: &Record) -> String {
     let cause = match record.cause {
         Cause::Exception { number, at, value } => {
             format!("exception {number} at {at:#x}, value {value:#x}")

@@ -1,5 +1,6 @@
 //! Where a card's firmware runs.
 
+use crate::attached::AttachedMcu;
 use crate::symbols::{Symbols, Texts};
 use godwit_log::LogReader;
 use godwit_regs::window::{BOARDS, Board, MPS2_AN386, QEMU_VIRT_RV32, QEMU_VIRT_RV64};
@@ -15,6 +16,8 @@ pub enum Mcu {
     Native,
     /// A microcontroller that QEMU emulates.
     Qemu(QemuMcu),
+    /// A microcontroller that somebody else runs.
+    Attached(AttachedMcu),
 }
 
 /// A board that QEMU emulates, and what it starts with.

@@ -357,6 +357,11 @@ impl Remote {
         self.listener.take()
     }
 
+    /// Bytes of the log that the firmware has gone over before they were read.
+    pub(crate) fn log_lost_bytes(&self) -> u64 {
+        self.listener.lost_bytes()
+    }
+
     /// A crash record that was not told of yet.
     fn record(&self) -> Option<Record> {
         let word = |at: usize| self.window.at(CRASH_AT + 4 * at).load(Ordering::Acquire);
@@ -371,6 +376,7 @@ impl Remote {
         self.recognise();
         self.listener.listen(&*self.window);
         let said = self.qemu.as_mut().map_or_else(String::new, Qemu::said);
+        let said = format!("QEMU said: {said}");
         let last = self.listener.last_lines(&*self.window);
         Loss { cause: cause.into(), signs: self.caller.signs(), said, last }
     }

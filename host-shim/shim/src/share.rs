@@ -114,6 +114,23 @@ impl Host {
         std::mem::take(&mut self.abuses)
     }
 
+    /// Faults of channels that were told of vGPUs that had this id, since the host was powered on.
+    pub fn fault_count(&self, gfid: Gfid) -> u64 {
+        self.faults.get(&gfid).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn count_fault(&mut self, gfid: u8) {
+        if let Some(gfid) = Gfid::new(gfid) {
+            *self.faults.entry(gfid).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn note_share(&mut self, gfid: Gfid, share: Share) {
+        if let Some(info) = self.vgpus.get_mut(&gfid) {
+            info.share = share;
+        }
+    }
+
     /// What the card's firmware tells next of groups that leave an engine; `None`: nothing yet.
     pub fn poll_switch(&mut self) -> Option<SwitchRead> {
         self.switches.poll()

@@ -4,9 +4,9 @@ use crate::file::{CommitError, FileError, FileOptions, ResumeOptions, StateFile,
 use crate::host::Host;
 use crate::pace::{Far, Live, PaceState, PacedSaver};
 use crate::release::{Release, Start};
-use crate::restore::{RestoreState, Restorer, Wanted};
-use crate::save::{SaveOptions, SaveStats};
-use crate::stream::StreamError;
+use crate::restore::{RestoreError, RestoreState, Restorer, Wanted};
+use crate::save::{SaveError, SaveOptions, SaveStats};
+use crate::stream::{StreamError, StreamVersion};
 use godwit_types::{Gfid, Placement};
 use godwit_wire::mailbox::Reject;
 use std::io;
@@ -31,6 +31,15 @@ pub enum SuspendState {
     Undone(String),
 }
 
+/// What a suspend that did not come to pass has met.
+#[derive(Debug)]
+pub enum SuspendError {
+    /// The file.
+    File(io::Error),
+    /// The vGPU.
+    Save(SaveError),
+}
+
 #[derive(Debug)]
 enum SuspendPhase {
     Saving,
@@ -48,6 +57,7 @@ pub struct Suspend {
     path: PathBuf,
     phase: SuspendPhase,
     trouble: Option<String>,
+    error: Option<SuspendError>,
 }
 
 impl Suspend {
@@ -66,13 +76,35 @@ impl Suspend {
         options: &FileOptions,
     ) -> io::Result<Self> {
         let file = StateFile::create(path, options.key.as_deref())?;
+        Self::to_file(host, gfid, save, live, file, options.version)
+    }
+
+    /// The same to a file that was begun.
+    ///
+    /// # Errors
+    ///
+    /// When the host has no such vGPU.
+    pub fn to_file(
+        host: &mut Host,
+        gfid: Gfid,
+        save: SaveOptions,
+        live: Option<Live>,
+        file: StateFile,
+        version: StreamVersion,
+    ) -> io::Result<Self> {
         let mut saver = PacedSaver::new(host, gfid, save, live)
             .ok_or_else(|| io::Error::other("there is no such vGPU"))?;
-        saver.set_version(options.version.min(host.stream_version()));
+        saver.set_version(version.min(host.stream_version()));
         // A file takes whatever it is given.
         saver.go_on(host, Far::default());
-        let path = path.to_path_buf();
-        Ok(Self { saver, file: Some(file), path, phase: SuspendPhase::Saving, trouble: None })
+        let path = file.path().to_path_buf();
+        let (phase, file) = (SuspendPhase::Saving, Some(file));
+        Ok(Self { saver, file, path, phase, trouble: None, error: None })
+    }
+
+    /// What one that is undone has met.
+    pub fn error(&self) -> Option<&SuspendError> {
+        self.error.as_ref()
     }
 
     /// Which vGPU is suspended.
@@ -104,13 +136,17 @@ impl Suspend {
                 if let Err(error) = self.write() {
                     self.saver.give_up(host);
                     self.phase = SuspendPhase::Undoing(format!("{}: {error}", self.path.display()));
+                    self.error = Some(SuspendError::File(error));
                     return SuspendState::Working;
                 }
                 match state {
                     PaceState::WantsPause => return SuspendState::WantsPause,
                     PaceState::RunsOn => return SuspendState::RunsOn,
                     PaceState::Complete => self.commit(host),
-                    PaceState::Undone(why) => self.phase = SuspendPhase::Undone(why.to_string()),
+                    PaceState::Undone(why) => {
+                        self.phase = SuspendPhase::Undone(why.to_string());
+                        self.error = Some(SuspendError::Save(why));
+                    }
                     PaceState::Described | PaceState::Working => {}
                 }
             }
@@ -159,7 +195,9 @@ impl Suspend {
             }
             Err(CommitError::Withdrawn(error)) => {
                 self.saver.give_up(host);
-                SuspendPhase::Undoing(format!("{}: {error}", self.path.display()))
+                let why = format!("{}: {error}", self.path.display());
+                self.error = Some(SuspendError::File(error));
+                SuspendPhase::Undoing(why)
             }
         };
     }
@@ -174,6 +212,19 @@ pub enum ResumeState {
     Running(Gfid),
     /// It failed, and nothing of it is left on the host; why.
     Undone(String),
+}
+
+/// What a resume that failed has met.
+#[derive(Debug)]
+pub enum ResumeError {
+    /// The file.
+    File(FileError),
+    /// The file, which cannot be marked as resumed.
+    Mark(io::Error),
+    /// The state in it, or this host.
+    Restore(RestoreError),
+    /// The vGPU does not start.
+    Start(Reject),
 }
 
 #[derive(Debug)]
@@ -197,6 +248,7 @@ pub struct Resume {
     path: PathBuf,
     avoid: Option<Placement>,
     phase: ResumePhase,
+    error: Option<ResumeError>,
 }
 
 impl Resume {
@@ -213,10 +265,24 @@ impl Resume {
         avoid: Option<Placement>,
         options: &ResumeOptions,
     ) -> Result<Self, FileError> {
-        let file = StateReader::claim(path, options)?;
+        Ok(Self::from_file(host, StateReader::claim(path, options)?, wanted, avoid))
+    }
+
+    /// The same with a file that was claimed.
+    pub fn from_file(
+        host: &Host,
+        file: StateReader,
+        wanted: Wanted,
+        avoid: Option<Placement>,
+    ) -> Self {
         let restorer = Restorer::new(host, wanted);
-        let path = path.to_path_buf();
-        Ok(Self { restorer, file, path, avoid, phase: ResumePhase::Restoring })
+        let path = file.path().to_path_buf();
+        Self { restorer, file, path, avoid, phase: ResumePhase::Restoring, error: None }
+    }
+
+    /// What one that is undone has met.
+    pub fn error(&self) -> Option<&ResumeError> {
+        self.error.as_ref()
     }
 
     /// What was read so far, as the suspend has counted it.
@@ -248,6 +314,7 @@ impl Resume {
                 }
                 Err(why) => {
                     let spent = start.has_not_run(host);
+                    self.error = Some(ResumeError::Start(why));
                     let mut why = format!("it cannot be started: {why:?}");
                     if !spent {
                         let path = self.path.display();
@@ -299,6 +366,7 @@ impl Resume {
                 }
                 RestoreState::Undone(why) => {
                     self.phase = ResumePhase::Undone(format!("{}: {why}", self.path.display()));
+                    self.error = Some(ResumeError::Restore(why));
                     return;
                 }
             }
@@ -314,18 +382,20 @@ impl Resume {
                 Ok(()) => self.phase = ResumePhase::Starting(Start::of_arrived(host, gfid), gfid),
                 Err(error) => {
                     let why = format!("{}: it cannot be marked: {error}", self.path.display());
-                    self.undo(host, why, true);
+                    self.undo(host, why, ResumeError::Mark(error), true);
                 }
             },
             Ok(Some(_)) => {
                 let why = format!("{}: {}", self.path.display(), StreamError::AfterEnd);
-                self.undo(host, why, false);
+                let error = ResumeError::Restore(StreamError::AfterEnd.into());
+                self.undo(host, why, error, false);
             }
-            Err(error) => self.undo(host, error.to_string(), false),
+            Err(error) => self.undo(host, error.to_string(), ResumeError::File(error), false),
         }
     }
 
-    fn undo(&mut self, host: &mut Host, why: String, spent: bool) {
+    fn undo(&mut self, host: &mut Host, why: String, error: ResumeError, spent: bool) {
+        self.error = Some(error);
         self.restorer.give_up(host);
         self.phase = ResumePhase::Undoing { why, spent };
     }
@@ -336,7 +406,7 @@ impl Resume {
             Ok(Some(bytes)) => self.restorer.feed_owned(bytes),
             Ok(None) => self.restorer.finish(),
             Err(error) => {
-                self.undo(host, error.to_string(), false);
+                self.undo(host, error.to_string(), ResumeError::File(error), false);
                 return false;
             }
         }

@@ -97,6 +97,9 @@ impl Host {
 impl Card {
     /// Sets an image up to be powered on. Returns what it replaces.
     fn set_up(&mut self, image: &[u8]) -> Result<Before, CardError> {
+        if !self.is_ours() {
+            return Err(CardError::NotOurs);
+        }
         self.settle();
         let remote = self.remote().ok_or(CardError::NoImage)?;
         let before = match remote.program() {

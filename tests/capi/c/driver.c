@@ -1,7 +1,9 @@
 /* An example driver: two vGPUs on one card run a kernel, and one of them moves to another card
- * while it does, through two file descriptors. Then it is suspended to a file, and resumed.
+ * while it does, through two file descriptors. Then it is suspended to a file, and resumed, once by
+ * the file's path and once by a descriptor. With a window the firmware of the first card is behind
+ * it; the other card's is in this process.
  *
- *   driver JOB STATE-FILE
+ *   driver JOB STATE-FILE [WINDOW-FILE WINDOW-AT [LINE]]
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -22,6 +24,8 @@
 #define COPY_RING_AT (3 * MIB)
 #define BUS_AT 0x100000000
 #define BUS_BYTES (1 * MIB)
+/* So long firmware behind a window is waited for. */
+#define PATIENCE_MS 120000
 /* So often what was written meanwhile is read before the vGPU is stopped. */
 #define ROUNDS_MAX 4
 
@@ -31,17 +35,31 @@ static void fail(const char *why)
     exit(1);
 }
 
-static godwit_device open_card(uint64_t start_ns)
+/* Where the first card's firmware is: see WINDOWS in godwit.h. */
+struct window {
+    const char *path, *line;
+    uint64_t at;
+};
+
+static godwit_device open_card(uint64_t start_ns, const struct window *window)
 {
-    const godwit_device_config config = {
+    godwit_device_config config = {
         .struct_size = sizeof(config),
         .fb_bytes = 64 * MIB,
         .bar_bytes = 64 * MIB,
         .context_bytes = 4 * MIB,
         .start_ns = start_ns,
     };
+    if (window->path != NULL) {
+        config.transport = GODWIT_TRANSPORT_WINDOW;
+        config.patience_ms = PATIENCE_MS;
+        config.window_path = window->path;
+        config.window_at = window->at;
+        config.line_path = window->line;
+    }
     godwit_device device;
-    MUST(godwit_open_simulated(&config, &device));
+    MUST(godwit_open(&config, &device));
+    printf("card: its firmware is %s\n", window->path != NULL ? "behind a window" : "here");
     return device;
 }
 
@@ -275,6 +293,21 @@ static godwit_vgpu through_file(godwit_vgpu vgpu, godwit_device to, const char *
     return back;
 }
 
+/* The same with a file that nobody else has the name of: the descriptors stay this program's. */
+static godwit_vgpu through_descriptor(godwit_vgpu vgpu, godwit_device to)
+{
+    int fd = memfd_create("state", MFD_CLOEXEC);
+    godwit_vgpu back;
+    if (fd < 0) {
+        fail("there is no memory file");
+    }
+    MUST(godwit_vgpu_suspend_fd(vgpu, fd, NULL));
+    printf("suspended: %lld bytes in a descriptor\n", (long long)lseek(fd, 0, SEEK_END));
+    MUST(godwit_vgpu_resume_fd(to, fd, NULL, &back));
+    close(fd);
+    return back;
+}
+
 static void print_events(godwit_device device)
 {
     godwit_event event = { .struct_size = sizeof(event) };
@@ -291,14 +324,19 @@ static void print_events(godwit_device device)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fail("usage: driver JOB STATE-FILE");
+    if (argc != 3 && argc != 5 && argc != 6) {
+        fail("usage: driver JOB STATE-FILE [WINDOW-FILE WINDOW-AT [LINE]]");
     }
+    const struct window none = { .path = NULL }, window = {
+        .path = argc > 3 ? argv[3] : NULL,
+        .at = argc > 4 ? strtoull(argv[4], NULL, 0) : 0,
+        .line = argc > 5 ? argv[5] : NULL,
+    };
     if (godwit_version() >> 16 != GODWIT_ABI_VERSION >> 16) {
         fail("the library has another version");
     }
     struct job job = job_read(argv[1]);
-    godwit_device here = open_card(0), there = open_card(7000000000);
+    godwit_device here = open_card(0, &window), there = open_card(7000000000, &none);
     godwit_vgpu stays = create(here, 1), moves = create(here, 2);
     size_t count;
     MUST(godwit_vgpu_list(here, NULL, 0, &count));
@@ -321,6 +359,7 @@ int main(int argc, char **argv)
     use_guest_memory(here, stays);
     print_events(here);
     moved = through_file(moved, here, argv[2]);
+    moved = through_descriptor(moved, there);
     if (!job_is_done(&job, moved)) {
         fail("the result is gone");
     }

@@ -33,7 +33,7 @@ static void opening(void)
 {
     godwit_device made = as_device(99);
     godwit_device_config good = device_config();
-#define OPEN godwit_open_simulated(it, &made)
+#define OPEN godwit_open(it, &made)
     WRONG_INPUT(godwit_device_config, good, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, fb_bytes, 0, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, fb_bytes, PAGE + 1, OPEN);
@@ -43,8 +43,8 @@ static void opening(void)
     WRONG_FIELD(-EINVAL, godwit_device_config, good, context_bytes, 0, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, context_bytes, UINT64_MAX - 4095, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, start_ns, UINT64_MAX, OPEN);
-    IS(-EFAULT, godwit_open_simulated(&good, NULL));
-    IS(-EFAULT, godwit_open_simulated(&good, ODD(godwit_device)));
+    IS(-EFAULT, godwit_open(&good, NULL));
+    IS(-EFAULT, godwit_open(&good, ODD(godwit_device)));
     if (made.raw != 99) {
         wrong("a handle was written");
     }
@@ -205,11 +205,11 @@ int main(int argc, char **argv)
         return 2;
     }
     opening();
-    OK(godwit_open_simulated(&of_device, &closed_device));
+    OK(godwit_open(&of_device, &closed_device));
     OK(godwit_vgpu_create(closed_device, &of_vgpu, &closed_vgpu));
     OK(godwit_close(closed_device));
-    OK(godwit_open_simulated(&of_device, &device));
-    OK(godwit_open_simulated(&of_device, &other));
+    OK(godwit_open(&of_device, &device));
+    OK(godwit_open(&of_device, &other));
     OK(godwit_vgpu_create(device, &of_vgpu, &vgpu));
     OK(godwit_vgpu_create(other, &of_vgpu, &elsewhere));
     handles();
@@ -220,6 +220,9 @@ int main(int argc, char **argv)
     on_log();
     in_migration();
     with_files();
+    with_damage();
+    with_descriptors();
+    with_windows();
     threads();
     forked();
     OK(godwit_vgpu_destroy(vgpu));

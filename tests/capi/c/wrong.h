@@ -84,10 +84,15 @@ godwit_device as_device(uint64_t raw);
 void device_handles(godwit_device none);
 void vgpu_handles(godwit_vgpu none);
 
-/* Calls on a vGPU: on the bus, in a migration, with files. */
+/* Calls on a vGPU: on the bus, in a migration, with state files. */
 void on_bus(void);
 void on_log(void);
 void in_migration(void);
 void with_files(void);
+void with_damage(void);
+void with_descriptors(void);
+
+/* Opening a device over windows. */
+void with_windows(void);
 
 #endif

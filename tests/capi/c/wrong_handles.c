@@ -77,6 +77,7 @@ void device_handles(godwit_device none)
     IS(-EBADF, godwit_vgpu_create(none, &config, &made));
     IS(-EBADF, godwit_vgpu_list(none, NULL, 0, &count));
     IS(-EBADF, godwit_vgpu_resume(none, state_path, NULL, &made));
+    IS(-EBADF, godwit_vgpu_resume_fd(none, 0, NULL, &made));
     /* Handles go first. */
     IS(-EBADF, godwit_now(none, NULL));
     IS(-EBADF, godwit_vgpu_create(none, NULL, NULL));
@@ -116,6 +117,7 @@ void vgpu_handles(godwit_vgpu none)
     IS(-EBADF, godwit_vgpu_data_size(none, &large));
     IS(-EBADF, godwit_vgpu_reset(none));
     IS(-EBADF, godwit_vgpu_suspend(none, state_path, NULL));
+    IS(-EBADF, godwit_vgpu_suspend_fd(none, 1, NULL));
     if (value != 99 || large != 99) {
         wrong("something was written");
     }

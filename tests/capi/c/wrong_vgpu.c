@@ -1,4 +1,4 @@
-/* Wrong arguments of calls on a vGPU: on the bus, in a migration, with files. */
+/* Wrong arguments of calls on a vGPU: on the bus, in a migration. */
 #define _GNU_SOURCE
 #include "wrong.h"
 
@@ -128,46 +128,4 @@ void in_migration(void)
     OK(godwit_vgpu_set_state(vgpu, GODWIT_STATE_RESUMING));
     IS(-EINVAL, godwit_vgpu_set_state(vgpu, GODWIT_STATE_RUNNING));
     OK(godwit_vgpu_reset(vgpu));
-}
-
-void with_files(void)
-{
-    static char longest[5000];
-    static uint8_t key[32];
-    godwit_file_options options = { .struct_size = sizeof(options) };
-    godwit_file_options sealed = { .struct_size = sizeof(sealed), .key = key };
-    godwit_vgpu made = as_vgpu(99);
-    memset(longest, 'a', sizeof(longest) - 1);
-#define SUSPEND godwit_vgpu_suspend(vgpu, state_path, it)
-#define RESUME godwit_vgpu_resume(device, state_path, it, &made)
-    IS(-EFAULT, godwit_vgpu_suspend(vgpu, NULL, NULL));
-    IS(-ENOENT, godwit_vgpu_suspend(vgpu, "", NULL));
-    IS(-ENAMETOOLONG, godwit_vgpu_suspend(vgpu, longest, NULL));
-    IS(-ENOENT, godwit_vgpu_suspend(vgpu, "/there/is/no/such/folder", NULL));
-    IS(-EEXIST, godwit_vgpu_suspend(vgpu, "/dev/null", NULL));
-    IS(-EEXIST, godwit_vgpu_suspend(vgpu, text_path, NULL));
-    WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, GODWIT_FILE_KEEP, SUSPEND);
-    WRONG_FIELD(-EINVAL, godwit_file_options, options, struct_size, 4, SUSPEND);
-    IS(-EFAULT, godwit_vgpu_suspend(vgpu, state_path, ODD(godwit_file_options)));
-    IS(-EFAULT, godwit_vgpu_resume(device, NULL, NULL, &made));
-    IS(-ENOENT, godwit_vgpu_resume(device, "", NULL, &made));
-    IS(-ENAMETOOLONG, godwit_vgpu_resume(device, longest, NULL, &made));
-    IS(-ENOENT, godwit_vgpu_resume(device, state_path, NULL, &made));
-    IS(-EINVAL, godwit_vgpu_resume(device, text_path, NULL, &made));
-    IS(-EFAULT, godwit_vgpu_resume(device, state_path, NULL, NULL));
-    IS(-EFAULT, godwit_vgpu_resume(device, state_path, NULL, ODD(godwit_vgpu)));
-    IS(-EFAULT, godwit_vgpu_resume(device, state_path, ODD(godwit_file_options), &made));
-    WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, 2, RESUME);
-    WRONG_FIELD(-EINVAL, godwit_file_options, options, struct_size, 0, RESUME);
-    OK(godwit_vgpu_suspend(vgpu, state_path, &sealed));
-    vgpu_handles(vgpu);
-    IS(-EIO, godwit_vgpu_resume(device, state_path, NULL, &made));
-    key[0] = 1;
-    IS(-EIO, godwit_vgpu_resume(device, state_path, &sealed, &made));
-    key[0] = 0;
-    OK(godwit_vgpu_resume(device, state_path, &sealed, &vgpu));
-    IS(-ESTALE, godwit_vgpu_resume(device, state_path, &sealed, &made));
-    if (made.raw != 99) {
-        wrong("a handle was written");
-    }
 }

@@ -49,8 +49,18 @@ impl Installed {
     ///
     /// When a file cannot be read or written, or the library is not linked.
     pub fn new(prefix: &Path) -> Result<Self, InstallError> {
-        let installed = Self { prefix: prefix.to_path_buf() };
-        let (lib, include) = (installed.lib(), prefix.join("include"));
+        Self::staged(prefix, Path::new("/"))
+    }
+
+    /// The same, with the prefix below a folder that stands in for the root, as the content of a
+    /// package is. What is installed names the prefix alone.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::new`].
+    pub fn staged(prefix: &Path, root: &Path) -> Result<Self, InstallError> {
+        let installed = Self { prefix: root.join(prefix.strip_prefix("/").unwrap_or(prefix)) };
+        let (lib, include) = (installed.lib(), installed.prefix.join("include"));
         for folder in [&lib.join("pkgconfig"), &include] {
             fs::create_dir_all(folder).map_err(at(folder))?;
         }

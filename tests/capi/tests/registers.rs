@@ -2,12 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use godwit_regs::bits::{MAGIC, MAP_VERSION};
 use godwit_regs::fifo::{Address, Entry, USERD_GET, USERD_PUT};
 use godwit_regs::guest::{
     CHANNEL_BASE, CHANNEL_STRIDE, ChannelRegister, DOORBELL, ID, ID_VALUE, VERSION, status,
 };
+use godwit_regs::map::identity;
+use godwit_regs::window::WINDOW_BYTES;
 
-const HEADER: &str = include_str!("../c/guest.h");
+const HEADER: &str = concat!(include_str!("../c/guest.h"), include_str!("../c/window.h"));
 
 /// What is defined under a name.
 fn defined(name: &str) -> u64 {
@@ -42,6 +45,19 @@ fn numbers_are_those_of_the_map() {
         ("USERD_GET", USERD_GET as u32),
     ] {
         assert_eq!(defined(name), u64::from(value), "{name}");
+    }
+}
+
+#[test]
+fn windows_are_those_of_the_map() {
+    for (name, value) in [
+        ("WINDOW_BYTES", WINDOW_BYTES as u64),
+        ("WINDOW_MAGIC_AT", identity::magic().offset() as u64),
+        ("WINDOW_MAGIC", MAGIC.into()),
+        ("WINDOW_VERSION_AT", identity::version().offset() as u64),
+        ("WINDOW_VERSION", MAP_VERSION.into()),
+    ] {
+        assert_eq!(defined(name), value, "{name}");
     }
 }
 

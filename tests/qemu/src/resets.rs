@@ -152,6 +152,7 @@ impl Stage {
         let mut world = World::new(WorldConfig { seed: 7, costs });
         let cut = match mcu {
             Mcu::Native => Mcu::Native,
+            Mcu::Attached(mcu) => Mcu::Attached(mcu.clone()),
             Mcu::Qemu(mcu) => Mcu::Qemu(mcu.clone().with_call_lengths(lengths.clone())),
         };
         let at_source = matches!(scene, Scene::MoveFrom | Scene::Suspend);

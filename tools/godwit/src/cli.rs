@@ -1,5 +1,6 @@
 //! The command line: what may be asked for, and what it exits with.
 
+use crate::help::{CompletionsOptions, ManOptions};
 use crate::image::{Failure, ImageCommand};
 use crate::inspect::inspect;
 use crate::mcu::McuOptions;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 /// The exit statuses, for `--help`.
 const EXIT_STATUSES: &str = "\
 Exit status:
-  0  everything was verified
+  0  it was done, and everything was verified
   1  something was not: a job's bytes, an event that did not end as expected, a state file
   2  the command line or the scenario has a mistake, or a file cannot be read";
 
@@ -116,6 +117,12 @@ enum Command {
     /// Image files, and flash files to boot them from.
     #[command(subcommand, after_help = EXIT_STATUSES)]
     Image(ImageCommand),
+    /// Prints what makes a shell complete this command.
+    #[command(after_help = EXIT_STATUSES)]
+    Completions(CompletionsOptions),
+    /// Writes a man page for each command to a folder.
+    #[command(after_help = EXIT_STATUSES)]
+    Man(ManOptions),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -182,6 +189,11 @@ impl Cli {
                     ExitCode::from(MISTAKE)
                 }
             },
+            Command::Completions(options) => shown(&options.text(), true),
+            Command::Man(options) => match options.run() {
+                Ok(text) => shown(&text, true),
+                Err(why) => failed(&why),
+            },
         }
     }
 }
@@ -213,7 +225,11 @@ fn ended(result: Result<remote::Shown, remote::Failure>) -> ExitCode {
 fn demo(options: &Options) -> ExitCode {
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
-        Err(error) => return failed(&format!("there is no place for temporary files: {error}")),
+        Err(error) => {
+            return failed(&format!(
+                "there is no place for temporary files: {error}; TMPDIR names one"
+            ));
+        }
     };
     match Scenario::demo(folder.path(), options.seed) {
         Ok(scenario) => execute(&scenario, options),
@@ -267,7 +283,8 @@ fn inspected(file: &Path, key_file: Option<&Path>, json: bool) -> ExitCode {
     let found = match inspect(file, key.as_ref()) {
         Ok(found) => found,
         Err(error) => {
-            anstream::eprintln!("{}: {error}", file.display());
+            let then = "name a file that a suspend has written";
+            anstream::eprintln!("error: {}: {error}; {then}", file.display());
             return ExitCode::from(MISTAKE);
         }
     };
@@ -308,5 +325,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        Cli::documented().debug_assert();
     }
 }

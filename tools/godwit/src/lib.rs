@@ -9,6 +9,7 @@
 mod cli;
 mod demo;
 mod files;
+mod help;
 mod image;
 pub mod inspect;
 mod mcu;

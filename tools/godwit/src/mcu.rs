@@ -76,10 +76,13 @@ impl fmt::Display for McuError {
                 "--log needs --mcu qemu: only the image writes a log; in this process the firmware \
                  is built without one"
             ),
-            Self::Log { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::Log { path, why } => {
+                write!(f, "{}: {why}: build the image anew, or leave --log out", path.display())
+            }
             Self::OtherSymbols { path, flash } => write!(
                 f,
-                "{}: these are the symbols of another image than are in the slots of {}",
+                "{}: these are the symbols of another image than are in the slots of {}: name the \
+                 ELF files that `cargo xtask image` wrote with those",
                 path.display(),
                 flash.display()
             ),

@@ -74,11 +74,34 @@ fn a_file_that_is_no_state_is_shown_as_unsound() {
     );
     inspect("none.state").assert().code(2).stdout_eq("").stderr_eq(
         str![[r#"
-none.state: No such file or directory (os error 2)
+error: none.state: No such file or directory (os error 2); name a file that a suspend has written
 
 "#]]
         .raw(),
     );
+}
+
+#[test]
+fn what_cannot_be_reached_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = godwit_kernels::Job::sha256_chain(3, 8, 4, 5);
+    fs::write(folder.path().join("chain.elf"), job.elf).unwrap();
+    fs::write(folder.path().join("seeds.bin"), &job.inputs[0].1).unwrap();
+    fs::write(folder.path().join("a.toml"), scenario(&"0".repeat(64))).unwrap();
+    for (words, what) in [
+        (
+            "send a.toml --vgpu v --to unix:link --after 10 --patience 0",
+            "start `godwit receive` there",
+        ),
+        ("receive a.toml --host a --listen unix:link --patience 0", "start `godwit send`"),
+        ("vm-suspend saved --qmp no.qmp --vgpu no.mig", "a `godwit serve` that runs"),
+    ] {
+        let command = godwit().current_dir(folder.path());
+        let output = command.args(words.split(' ')).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{words}: {told}");
+        assert!(told.contains(what), "{words}: {told}");
+    }
 }
 
 /// A small scenario, with the digest that its output must have.

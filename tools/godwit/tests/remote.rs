@@ -273,8 +273,14 @@ fn plaintext_beyond_this_machine_and_half_of_tls_are_refused() {
     let (done, text) = folder.send("tcp:127.0.0.1:9", "--tls-cert a.pem");
     assert!(!done && text.contains("--tls-key"), "{text}");
     for (words, what) in [
-        ("receive s.toml --host middle --listen unix:link", "no host `middle`"),
-        ("send s.toml --vgpu two --to unix:link", "no vGPU `two`"),
+        (
+            "receive s.toml --host middle --listen unix:link",
+            "no host has the name `middle`; allowed: `left`, `right`",
+        ),
+        (
+            "send s.toml --vgpu two --to unix:link",
+            "no vGPU has the name `two`; allowed: `one`, `other`",
+        ),
         ("send s.toml --vgpu other --to unix:link", "must have one job"),
         ("send s.toml --vgpu one --to link", "an address is"),
         ("send s.toml --vgpu one --to unix:link --otherwise move", "--max-downtime <MS>"),
@@ -283,7 +289,7 @@ fn plaintext_beyond_this_machine_and_half_of_tls_are_refused() {
             "send s.toml --vgpu one --to unix:link --max-downtime 5 --max-rounds 0",
             "allowed: --max-downtime with --max-rounds of 1 or more",
         ),
-        ("resolve nowhere", "there is no journal"),
+        ("resolve nowhere", "there is no journal; name the folder that --state had"),
     ] {
         let output = folder.godwit(words).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{words}");

@@ -4,12 +4,14 @@
 
 mod bench;
 mod command;
+mod crowd;
 mod cuts;
 mod demo;
 mod flips;
 mod golden;
 mod hostile;
 mod image;
+mod install;
 mod layers;
 mod machines;
 mod prereq;
@@ -29,11 +31,13 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::crowd::Crowd;
 use crate::cuts::Cuts;
 use crate::flips::Flips;
 use crate::golden::Golden;
 use crate::hostile::Hostile;
 use crate::image::Image;
+use crate::install::Install;
 use crate::machines::Machines;
 use crate::resets::Resets;
 use crate::seeds::Seeds;
@@ -73,6 +77,8 @@ enum Task {
     Flips(Flips),
     /// Sends a vGPU's sockets messages by chance, which must harm their sender alone.
     Hostile(Hostile),
+    /// Has many operators ask a server at once, half of them hostile.
+    Crowd(Crowd),
     /// Migrates, suspends and cuts off virtual machines with a vGPU.
     Machines(Machines),
     /// Writes golden files that are missing: the bytes of what is frozen.
@@ -84,6 +90,8 @@ enum Task {
     Bench(Bench),
     /// Writes a board's image: ELF file, signed image file, map and sizes.
     Image(Image),
+    /// Installs the command with what belongs to it, and the C library.
+    Install(Install),
     /// Checks which crate uses which, against `tools/xtask/layers.toml`.
     Layers,
     /// Writes the register reference, `hal/regs/REGISTERS.md`, from the map.
@@ -115,11 +123,13 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Resets(resets) => return resets.run(&workspace),
         Task::Flips(flips) => return flips.run(&workspace),
         Task::Hostile(hostile) => return hostile.run(&workspace),
+        Task::Crowd(crowd) => return crowd.run(&workspace),
         Task::Machines(machines) => return machines.run(&workspace),
         Task::Golden(golden) => return golden.run(&workspace),
         Task::Bench(bench) => return bench.run(&workspace),
         Task::Size(size) => size.run(&workspace)?,
         Task::Image(image) => image.run(&workspace)?,
+        Task::Install(install) => install.run(&workspace)?,
         Task::Layers => layers::run(&workspace)?,
         Task::Registers => registers::write(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,

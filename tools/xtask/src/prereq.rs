@@ -55,6 +55,7 @@ pub(crate) const TEST: &[Prereq] = &[
     QEMU,
     CROSS_COMPILER,
     C_TOOLS,
+    SYSTEMD,
 ];
 
 /// What the tests in virtual machines need besides.
@@ -123,6 +124,14 @@ const C_TOOLS: Prereq = Prereq {
               && apt-get install --no-install-recommends pkg-config valgrind`).",
 };
 
+const SYSTEMD: Prereq = Prereq {
+    present: || Cmd::new("systemd-analyze").args(["--version"]).succeeds(),
+    install: &[APT_UPDATE, APT_SYSTEMD],
+    missing: "`systemd-analyze`, which checks the unit of `godwit serve`, is missing: install it \
+              with your system's package manager (Debian: `apt-get update && apt-get install \
+              --no-install-recommends systemd`).",
+};
+
 /// Works as root on Debian and its kin, as what follows it does. A machine may have no lists of
 /// packages yet, or old ones that name files which are gone.
 const APT_UPDATE: &[&str] = &["apt-get", "update", "--quiet"];
@@ -155,6 +164,9 @@ const APT_C_TOOLS: &[&str] = &[
     "pkg-config",
     "valgrind",
 ];
+
+const APT_SYSTEMD: &[&str] =
+    &["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", "systemd"];
 
 const APT_DEBOOTSTRAP: &[&str] = &[
     "apt-get",
@@ -261,7 +273,9 @@ fn installer(command: &[&'static str]) -> Option<Cmd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{APT_DEBOOTSTRAP, APT_GCC, APT_QEMU, Prereq, TEST, VM, ensure, installer};
+    use super::{
+        APT_DEBOOTSTRAP, APT_GCC, APT_QEMU, APT_SYSTEMD, Prereq, TEST, VM, ensure, installer,
+    };
 
     const THERE: Prereq = Prereq { present: || true, install: &[], missing: "unused" };
     const ABSENT: Prereq = Prereq { present: || false, install: &[], missing: "No anvil here." };
@@ -285,7 +299,7 @@ mod tests {
     #[test]
     fn packages_are_installed_from_fresh_lists_and_without_questions() {
         let from_debian = |prereq: &&Prereq| {
-            let packages = [APT_QEMU, APT_GCC, APT_DEBOOTSTRAP];
+            let packages = [APT_QEMU, APT_GCC, APT_DEBOOTSTRAP, APT_SYSTEMD];
             prereq.install.iter().any(|command| packages.contains(command))
         };
         for prereq in TEST.iter().chain(VM).filter(from_debian) {
@@ -300,6 +314,6 @@ mod tests {
             assert!(install.starts_with("DEBIAN_FRONTEND=noninteractive apt-get install --quiet"));
             assert!(prereq.missing.contains("`apt-get update && apt-get install "));
         }
-        assert_eq!(TEST.iter().chain(VM).filter(from_debian).count(), 3);
+        assert_eq!(TEST.iter().chain(VM).filter(from_debian).count(), 4);
     }
 }

@@ -3,22 +3,28 @@
 use crate::boundary;
 use crate::failure::Failure;
 use crate::types::{
-    Device, DeviceConfig, Event, GODWIT_ABI_VERSION, GODWIT_RUN_NS_MAX, Limits, Scheduling,
+    Device, DeviceConfig, Event, GODWIT_ABI_VERSION, GODWIT_RUN_NS_MAX, GODWIT_TRANSPORT_PROCESS,
+    GODWIT_TRANSPORT_WINDOW, Limits, Scheduling,
 };
 use crate::worker::Worker;
 use crate::{handles, memory};
+use godwit_shim::AttachedMcu;
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_types::{
     Engines, FB_BYTES_MAX, Identity, Limit, Limits as CardLimits, Measure, PAGE_BYTES, Policy,
     Scheduling as CardScheduling,
 };
 use std::ffi::c_char;
+use std::time::Duration;
 
 /// Most bytes of contexts, and the latest time that a timer begins with.
 const CONTEXT_BYTES_MAX: u64 = 1 << 36;
 const START_NS_MAX: u64 = 1 << 62;
 /// What a card writes into contexts unless told otherwise.
 const CONTEXT_LAYOUT: u32 = 1;
+/// How long firmware behind a window may take, in milliseconds: at most, and unless told otherwise.
+const PATIENCE_MS_MAX: u32 = 600_000;
+const PATIENCE_MS: u32 = 10_000;
 
 /// The version of the library that runs, as GODWIT_ABI_VERSION is that of this header: the first 16
 /// bits must be the same, and the last 16 at least those. It never fails, and leaves the thread's
@@ -35,28 +41,68 @@ pub extern "C" fn godwit_last_error() -> *const c_char {
     boundary::last()
 }
 
-/// Powers a simulated card on, in this process, with a thread of its own that ends with
-/// godwit_close. The handle is put at `device`, which is not changed after an error.
+/// Powers a simulated card on, with a thread of its own that ends with godwit_close. Its GPU is in
+/// this process; its firmware is, too, or is behind a window, and is waited for. The handle is put
+/// at `device`, which is not changed after an error.
 ///
-/// -EINVAL: a number is out of its range. -ENOMEM, -EMFILE, ...: the system gives no memory, file
-/// or thread.
+/// -EINVAL: a number is out of its range, something is set that the transport does not have, or the
+/// window's file is no plain file. -ENOMEM, -EMFILE, ...: the system gives no memory, file or
+/// thread. For a window also: -ENOENT, -EACCES, ...: its file cannot be opened. -ENAMETOOLONG: so
+/// long a path has no file, or no socket. -ERANGE: the window is not all in the file. -EBUSY:
+/// somebody else has claimed it, or a device is up in it. -ENODEV: something else lies there.
+/// -EPROTONOSUPPORT: its registers or its firmware have another version. -ETIMEDOUT: the firmware
+/// does not answer. -EIO: it has ended, or was at work before; or its line breaks.
 ///
 /// # Safety
 ///
-/// See POINTERS.
+/// See POINTERS: the paths end with a zero.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn godwit_open_simulated(
-    config: *const DeviceConfig,
-    device: *mut Device,
-) -> i32 {
+pub unsafe extern "C" fn godwit_open(config: *const DeviceConfig, device: *mut Device) -> i32 {
     boundary::done(|| {
         // SAFETY: the caller's word.
         let config = unsafe { memory::input(config) }?;
         // SAFETY: the caller's word.
         let device = unsafe { memory::room(device) }?;
-        *device = handles::add_device(Worker::start(card(&config)?)?)?;
+        // SAFETY: the caller's word.
+        let window = unsafe { window(&config) }?;
+        *device = handles::add_device(Worker::start(card(&config)?, window)?)?;
         Ok(())
     })
+}
+
+/// Where the firmware is; `None`: in this process.
+///
+/// # Safety
+///
+/// See POINTERS: the paths end with a zero.
+unsafe fn window(config: &DeviceConfig) -> Result<Option<AttachedMcu>, Failure> {
+    let &DeviceConfig { transport, patience_ms, window_at, window_path, line_path, .. } = config;
+    let is_bare = (patience_ms, window_at) == (0, 0) && window_path.is_null();
+    match transport {
+        GODWIT_TRANSPORT_PROCESS if is_bare && line_path.is_null() => return Ok(None),
+        GODWIT_TRANSPORT_PROCESS => {
+            return Err(Failure::value("firmware in this process has no window, and no patience"));
+        }
+        GODWIT_TRANSPORT_WINDOW => {}
+        _ => return Err(Failure::value(format!("no transport: {transport}"))),
+    }
+    let patience_ms = match patience_ms {
+        0 => PATIENCE_MS,
+        1..=PATIENCE_MS_MAX => patience_ms,
+        _ => {
+            let why = format!("patience_ms is {patience_ms}: up to {PATIENCE_MS_MAX} is allowed");
+            return Err(Failure::value(why));
+        }
+    };
+    // SAFETY: the caller's word.
+    let window = unsafe { memory::path(window_path) }?;
+    let line = match line_path.is_null() {
+        true => None,
+        // SAFETY: the caller's word.
+        false => Some(unsafe { memory::path(line_path) }?),
+    };
+    let patience = Duration::from_millis(patience_ms.into());
+    Ok(Some(AttachedMcu { window, at: window_at, line, patience }))
 }
 
 fn card(config: &DeviceConfig) -> Result<GpuConfig, Failure> {
@@ -126,7 +172,7 @@ pub unsafe extern "C" fn godwit_now(device: Device, now_ns: *mut u64) -> i32 {
         let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let now_ns = unsafe { memory::room(now_ns) }?;
-        *now_ns = worker.call(|machine| Ok(machine.host.now_ns()))?;
+        *now_ns = worker.look(|machine| Ok(machine.host.now_ns()))?;
         Ok(())
     })
 }
@@ -204,7 +250,7 @@ pub unsafe extern "C" fn godwit_next_event(device: Device, event: *mut Event) ->
         let worker = handles::device(device)?;
         // SAFETY: the caller's word.
         let room = unsafe { memory::Output::new(event) }?;
-        let Some(event) = worker.call(|machine| Ok(machine.next_event()))? else { return Ok(0) };
+        let Some(event) = worker.look(|machine| Ok(machine.next_event()))? else { return Ok(0) };
         room.put(&event);
         Ok(1)
     })

@@ -2,6 +2,7 @@
 
 use crate::boundary;
 use crate::failure::Failure;
+use crate::files::Place;
 use crate::types::{Device, FileOptions, GODWIT_FILE_KEEP, Vgpu};
 use crate::{handles, memory};
 use godwit_shim::{KEY_BYTES, ResumeOptions, SealKey};
@@ -34,14 +35,62 @@ unsafe fn options(
     Ok((key, flags))
 }
 
+/// Suspends a vGPU, and forgets its handle.
+///
+/// # Safety
+///
+/// See POINTERS.
+unsafe fn suspend(
+    vgpu: Vgpu,
+    place: impl FnOnce() -> Result<Place, Failure>,
+    options: *const FileOptions,
+) -> Result<(), Failure> {
+    let worker = handles::vgpu(vgpu)?;
+    let place = place()?;
+    // SAFETY: the caller's word.
+    let (key, _) = unsafe { self::options(options, 0) }?;
+    worker.call(move |machine| machine.suspend(vgpu, &place, key.as_deref()))?;
+    handles::remove_vgpu(vgpu);
+    Ok(())
+}
+
+/// Resumes a vGPU, and puts its handle there.
+///
+/// # Safety
+///
+/// See POINTERS.
+unsafe fn resume(
+    device: Device,
+    place: impl FnOnce() -> Result<Place, Failure>,
+    options: *const FileOptions,
+    vgpu: *mut Vgpu,
+) -> Result<(), Failure> {
+    let worker = handles::device(device)?;
+    let place = place()?;
+    // SAFETY: the caller's word.
+    let room = unsafe { memory::room(vgpu) }?;
+    // SAFETY: the caller's word.
+    let (key, flags) = unsafe { self::options(options, GODWIT_FILE_KEEP) }?;
+    let options = ResumeOptions { key, keep: flags & GODWIT_FILE_KEEP != 0 };
+    let handle = handles::add_vgpu(device)?;
+    let resumed = worker.call(move |machine| machine.resume(handle, &place, &options));
+    if let Err(failure) = resumed {
+        handles::remove_vgpu(handle);
+        return Err(failure);
+    }
+    *room = handle;
+    Ok(())
+}
+
 /// Suspends a vGPU in RUNNING, whose guest is paused, to a state file at `path`: where nothing is
 /// yet, or another state file, which is replaced. `options` may be NULL. When this returns 0 the
 /// file is whole and on the disk, nothing of the vGPU is left on the card, and its handle is of no
 /// use any more. After an error it runs on.
 ///
 /// -EBADF: there is no such vGPU. -EINVAL: it is in another state, or flags are wrong. -EEXIST:
-/// something else is at `path`. -ENOENT, -EACCES, -ENOSPC, ...: the file cannot be made. -EIO: it
-/// is not suspended. -ETIMEDOUT: the card does not answer; the vGPU can be destroyed only.
+/// something else is at `path`. -ENOENT, -EACCES, -ENOSPC, ...: the file cannot be made. -EBUSY,
+/// -EIO: it is not stopped, or not read. -ETIMEDOUT: the card does not answer; the vGPU can be
+/// destroyed only.
 ///
 /// # Safety
 ///
@@ -53,25 +102,46 @@ pub unsafe extern "C" fn godwit_vgpu_suspend(
     options: *const FileOptions,
 ) -> i32 {
     boundary::done(|| {
-        let worker = handles::vgpu(vgpu)?;
         // SAFETY: the caller's word.
-        let path = unsafe { memory::path(path) }?;
+        let place = || Ok(Place::Path(unsafe { memory::path(path) }?));
         // SAFETY: the caller's word.
-        let (key, _) = unsafe { self::options(options, 0) }?;
-        worker.call(move |machine| machine.suspend(vgpu, &path, key))?;
-        handles::remove_vgpu(vgpu);
-        Ok(())
+        unsafe { suspend(vgpu, place, options) }
     })
+}
+
+/// The same to an empty file that the caller has opened to be written, and which stays open: see
+/// DESCRIPTORS. When this returns 0 its bytes are on the disk, and it is resumed from by its name
+/// or by a descriptor. It begins with zeros until it is whole, so one that a crash has cut short is
+/// no state file; after an error it is as it was.
+///
+/// -EBADF: there is no such vGPU, or no such file descriptor, or it was not opened to be written.
+/// -EINVAL: it is no plain file; or as above. -EEXIST: it is not empty. -EBUSY: somebody else
+/// writes or resumes it; or as above. All others as above.
+///
+/// # Safety
+///
+/// See POINTERS: `key` of the options has 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn godwit_vgpu_suspend_fd(
+    vgpu: Vgpu,
+    fd: i32,
+    options: *const FileOptions,
+) -> i32 {
+    // SAFETY: the caller's word.
+    boundary::done(|| unsafe { suspend(vgpu, || Place::open(fd), options) })
 }
 
 /// Resumes the vGPU in a state file on a card. `options` may be NULL. When this returns 0 the vGPU
 /// runs, the file says that it was resumed, and the handle is put at `vgpu`. After an error nothing
-/// of it is on the card.
+/// of it is on the card, and the file is as it was, unless its mark cannot be written.
 ///
-/// -EBADF: there is no such device. -ENOENT, -EACCES, ...: the file cannot be opened. -EINVAL: it
-/// is no state file, is damaged, or has another key; or flags are wrong. -ESTALE: it was resumed
-/// before. -EBUSY: somebody else resumes it. -EIO: the vGPU cannot be restored here: the card has
-/// no room, or other contexts.
+/// -EBADF: there is no such device. -ENOENT, -EACCES, ...: the file cannot be opened or marked.
+/// -EINVAL: it is no state file, or flags are wrong. -EBADMSG: it is damaged or cut short.
+/// -EPROTONOSUPPORT: it, its seal or a record is of a version that is not read. -ENOKEY: it is
+/// sealed, and no key is given. -EKEYREJECTED: it is sealed with another key, or a key is given and
+/// it is not sealed. -ESTALE: it was resumed before. -EBUSY: somebody else resumes it. -ENOSPC: the
+/// card has no room. -EOPNOTSUPP: the card does not load such contexts. -ETIMEDOUT: the card does
+/// not answer, or does not start it. -EIO: the card fails.
 ///
 /// # Safety
 ///
@@ -84,21 +154,29 @@ pub unsafe extern "C" fn godwit_vgpu_resume(
     vgpu: *mut Vgpu,
 ) -> i32 {
     boundary::done(|| {
-        let worker = handles::device(device)?;
         // SAFETY: the caller's word.
-        let path = unsafe { memory::path(path) }?;
+        let place = || Ok(Place::Path(unsafe { memory::path(path) }?));
         // SAFETY: the caller's word.
-        let room = unsafe { memory::room(vgpu) }?;
-        // SAFETY: the caller's word.
-        let (key, flags) = unsafe { self::options(options, GODWIT_FILE_KEEP) }?;
-        let options = ResumeOptions { key, keep: flags & GODWIT_FILE_KEEP != 0 };
-        let handle = handles::add_vgpu(device)?;
-        let resumed = worker.call(move |machine| machine.resume(handle, &path, &options));
-        if let Err(failure) = resumed {
-            handles::remove_vgpu(handle);
-            return Err(failure);
-        }
-        *room = handle;
-        Ok(())
+        unsafe { resume(device, place, options, vgpu) }
     })
+}
+
+/// The same from a file that the caller has opened to be read and, unless it is kept, written, and
+/// which stays open: see DESCRIPTORS.
+///
+/// -EBADF: there is no such device, or no such file descriptor, or it was not opened for that.
+/// -EINVAL: it is no plain file; or as above. All others as above.
+///
+/// # Safety
+///
+/// See POINTERS: `key` of the options has 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn godwit_vgpu_resume_fd(
+    device: Device,
+    fd: i32,
+    options: *const FileOptions,
+    vgpu: *mut Vgpu,
+) -> i32 {
+    // SAFETY: the caller's word.
+    boundary::done(|| unsafe { resume(device, || Place::open(fd), options, vgpu) })
 }

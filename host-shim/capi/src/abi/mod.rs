@@ -15,14 +15,16 @@ mod migration;
 mod vgpu;
 
 pub use device::{
-    godwit_close, godwit_last_error, godwit_next_event, godwit_now, godwit_open_simulated,
-    godwit_run, godwit_set_limits, godwit_set_scheduling, godwit_version,
+    godwit_close, godwit_last_error, godwit_next_event, godwit_now, godwit_open, godwit_run,
+    godwit_set_limits, godwit_set_scheduling, godwit_version,
 };
 pub use dma::{
     godwit_vgpu_dma_log_report, godwit_vgpu_dma_log_start, godwit_vgpu_dma_log_stop,
     godwit_vgpu_dma_map, godwit_vgpu_dma_unmap,
 };
-pub use file::{godwit_vgpu_resume, godwit_vgpu_suspend};
+pub use file::{
+    godwit_vgpu_resume, godwit_vgpu_resume_fd, godwit_vgpu_suspend, godwit_vgpu_suspend_fd,
+};
 pub use guest::{
     godwit_vgpu_bar0_read, godwit_vgpu_bar0_write, godwit_vgpu_bar2_read, godwit_vgpu_bar2_write,
     godwit_vgpu_take_vectors,

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn godwit_vgpu_list(
         // SAFETY: the caller's word.
         let count = unsafe { memory::room(count) }?;
         let handles: Vec<u64> =
-            worker.call(|machine| Ok(machine.vgpus.keys().copied().collect()))?;
+            worker.look(|machine| Ok(machine.vgpus.keys().copied().collect()))?;
         *count = handles.len();
         for (place, raw) in places.iter_mut().zip(handles) {
             *place = Vgpu { raw };

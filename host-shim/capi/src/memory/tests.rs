@@ -9,7 +9,7 @@ fn errno<T>(result: Result<T, Failure>) -> Errno {
 fn structures_have_no_padding() {
     let pointer = size_of::<*const u8>();
     for (whole, parts) in [
-        (size_of::<DeviceConfig>(), 2 * 4 + 4 * 8),
+        (size_of::<DeviceConfig>(), 2 * 4 + 4 * 8 + 2 * 4 + 8 + 2 * pointer),
         (size_of::<VgpuConfig>(), 2 * 4 + 2 * 8 + 4 * 4 + 16),
         (size_of::<VgpuInfo>(), 2 * 4 + 2 * 8 + 4 * 4 + 16 + 2 * 4),
         (size_of::<Share>(), 4 * 4),

@@ -17,6 +17,7 @@ pub(crate) mod status;
 use crate::config::{ControlConfig, Places};
 use crate::events::EventLog;
 use crate::host::ServedHost;
+use crate::metrics::ServerCounts;
 use crate::operation::{ClientId, Operations, Site};
 use crate::server::ServerError;
 use client::Client;
@@ -252,6 +253,12 @@ impl Control {
         for (peer, why) in cut {
             self.note_cut(&peer, &why);
         }
+    }
+
+    /// What it counts, for metrics.
+    pub(crate) fn counts(&self, events: &EventLog) -> ServerCounts {
+        let control_clients = self.clients.len() as u64;
+        ServerCounts { control_clients, refused: self.record.refused(), events: events.last() }
     }
 
     /// Takes what happened that somebody may want to know, a line each.

@@ -24,16 +24,24 @@ pub(super) enum Of {
 #[derive(Debug)]
 pub(super) struct Record {
     kinds: [(Vec<Note>, NoteLimit); 3],
+    refused: u64,
 }
 
 impl Record {
     pub(super) fn new(now: Instant) -> Self {
-        Self { kinds: std::array::from_fn(|_| (Vec::new(), NoteLimit::new(now))) }
+        let kinds = std::array::from_fn(|_| (Vec::new(), NoteLimit::new(now)));
+        Self { kinds, refused: 0 }
     }
 
     pub(super) fn note(&mut self, of: Of, kind: EventKind, text: &str) {
+        self.refused += u64::from(kind == EventKind::Refused);
         let text = printable(text);
         self.kinds[of as usize].0.push(Note { kind, text });
+    }
+
+    /// Questions and clients that were refused, told of or not.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// What has become of what somebody has asked, where that is over.
@@ -101,6 +109,7 @@ mod tests {
         record.note(Of::Change, EventKind::Note, "a change");
         let lines = record.take(&mut events);
         assert!(lines.len() < 1_000, "{}", lines.len());
+        assert_eq!(record.refused(), 10_001);
         for part in ["control: a question", "control: a change"] {
             assert!(lines.iter().any(|line| line == part), "{part}");
         }

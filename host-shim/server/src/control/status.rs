@@ -5,8 +5,7 @@ use crate::config::Places;
 use crate::host::{Served, ServedHost};
 use crate::operation::{Outcome, no_vgpu};
 use godwit_control::{
-    Code, Firmware, HostMoves, HostStatus, PolicyName, Refusal, Room as RoomStatus, ShareStatus,
-    Told, VgpuStats, VgpuStatus,
+    Code, HostStatus, PolicyName, Refusal, Room as RoomStatus, ShareStatus, Told, VgpuStatus,
 };
 use godwit_shim::evacuate::{Resource, Room};
 use godwit_types::{Policy, Scheduling, Share};
@@ -64,7 +63,7 @@ fn vgpu(host: &ServedHost, served: &Served, places: &Places) -> Option<VgpuStatu
         managed: device.manager.is_some(),
         socket: places.device(&device.name),
         migration_socket: places.migration(&device.name),
-        stats: VgpuStats::default(),
+        stats: host.stats.vgpu(device.gfid),
     })
 }
 
@@ -90,12 +89,8 @@ fn host(served: &mut ServedHost) -> HostStatus {
         slice_ns: slice_ns.unwrap_or_else(|| Scheduling::default_slice_ns(count)),
         averaging,
         sizes: served.sizes,
-        firmware: Firmware {
-            losses: served.host.card().losses().len() as u64,
-            lost: served.host.card().is_lost(),
-            ..Firmware::default()
-        },
-        moves: HostMoves::default(),
+        firmware: served.stats.firmware(&served.host),
+        moves: served.stats.moves(),
         profiles: profiles::status(&room, served.sizes),
     }
 }

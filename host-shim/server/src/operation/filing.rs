@@ -36,6 +36,7 @@ impl Work for Suspending {
             }
             SuspendState::Suspended => {
                 host.remove(&self.name);
+                host.stats.gone();
                 let mut text = format!("suspended to `{}`", self.file);
                 if let Some(trouble) = self.suspend.take_trouble() {
                     text += &format!("; {trouble}");
@@ -94,6 +95,8 @@ impl Work for Resuming {
                 site.events.note(EventKind::Resumed, at, &text);
                 let identity = self.resume.identity()?;
                 host.add(&self.name, gfid, identity, sockets);
+                host.stats.came();
+                host.stats.moved(gfid, None, None);
                 return Some(status::told(site.hosts, site.places, &self.name));
             }
         }

@@ -229,8 +229,9 @@ pub(crate) fn seize(
 /// Nothing is done to a vGPU any more, and nothing was.
 pub(crate) fn let_go(site: &mut Site<'_>, host: usize, name: &str, why: &str) {
     let host = &mut site.hosts[host];
-    if let Some(served) = host.served_mut(name) {
-        served.device.busy = None;
+    let busy = host.served_mut(name).map(|it| (it.device.gfid, it.device.busy.take()));
+    if let Some((gfid, Some("migrate" | "evacuate" | "suspend"))) = busy {
+        host.stats.failed(gfid);
     }
     let at = crate::events::Where::of(&host.name, name);
     site.events.note(EventKind::Failed, at, why);

@@ -281,8 +281,11 @@ impl Moving {
             total_ns: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
         if let Some(sockets) = site.hosts[self.from].remove(&self.name) {
+            site.hosts[self.from].stats.gone();
             let to = &mut site.hosts[self.to];
             to.add(&self.name, arrived.gfid, (uuid, self.token), sockets);
+            to.stats.came();
+            to.stats.moved(arrived.gfid, Some(blackout_ns), self.rounds.dirty);
         }
         let text = format!("moved from `{}` in {} ms", moved.from, moved.total_ns / 1_000_000);
         site.events.note(EventKind::Moved, Where::of(&moved.to, &self.name), &text);

@@ -117,6 +117,8 @@ impl Receiving {
             DestinationState::Running(gfid) => {
                 if let Some(sockets) = self.sockets.take() {
                     host.add(&self.name, gfid, (self.token.uuid, self.token.number), sockets);
+                    host.stats.came();
+                    host.stats.moved(gfid, None, None);
                     site.events.note(EventKind::Moved, at, "has come from another server");
                     self.over = Some((Instant::now(), Ok(())));
                 }

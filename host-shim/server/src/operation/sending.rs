@@ -130,6 +130,7 @@ impl Sending {
                     self.blackout = self.stopped.map(|at| at.elapsed());
                     self.over = Some((Instant::now(), Ok(())));
                     host.remove(&self.name);
+                    host.stats.gone();
                     let text = format!("moved to {}", self.there.address);
                     let at = Where::of(&host.name, &self.name);
                     site.events.note(EventKind::Moved, at, &text);

@@ -141,6 +141,10 @@ fn a_place_where_users_cannot_ask_or_anybody_could_listen_is_refused() {
         let error = error(users(socket.as_deref()));
         assert!(matches!(error, ServerError::Config(ConfigError::Users)), "{error}");
     }
+    let nobody = ControlConfig { users: vec![REFUSED], ..users(Some(Path::new("/x/ctl"))) };
+    let error_of_nobody = error(nobody);
+    let is_it = matches!(error_of_nobody, ServerError::Config(ConfigError::Nobody));
+    assert!(is_it, "{error_of_nobody}");
     let open = folder.path().join("open");
     let refused = |part: &str| {
         let error = error(users(Some(&open.join("ctl"))));

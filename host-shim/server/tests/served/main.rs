@@ -8,12 +8,14 @@ mod access;
 mod attack;
 mod beside;
 mod control;
+mod crowd;
 mod folder;
 #[path = "../hostile/link.rs"]
 #[expect(dead_code, reason = "guest memory is attacked in `hostile`")]
 mod link;
 #[path = "../hostile/messages.rs"]
 mod messages;
+mod metrics;
 mod neighbour;
 mod operators;
 mod places;

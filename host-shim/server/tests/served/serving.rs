@@ -5,12 +5,13 @@ use godwit_control::Sizes;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{
-    ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig, device_socket,
-    migration_socket,
+    ControlConfig, HostConfig, MetricsConfig, Places, Server, ServerConfig, VgpuConfig,
+    device_socket, migration_socket,
 };
 use godwit_shim::{LinkAddress, Mcu};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_types::{Engines, Profile, Scheduling, Share};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -26,6 +27,8 @@ pub(crate) const FB_BYTES: u64 = 8 << 20;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The host that has no vGPU.
 pub(crate) const OTHER: &str = "other";
+/// Where metrics are had: at a port that is free.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How long it is until something is looked at again.
 const LOOK: Duration = Duration::from_millis(2);
 /// Notes that are kept.
@@ -39,6 +42,7 @@ pub(crate) struct Serving {
     pub(crate) sockets: PathBuf,
     control: ControlConfig,
     remote: Option<LinkAddress>,
+    metrics: SocketAddr,
     notes: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -84,7 +88,8 @@ pub(crate) fn config(sockets: &Path) -> ServerConfig {
     };
     let places = Places { sockets: sockets.to_owned(), states: Some(states) };
     let control = control();
-    ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other] }
+    let metrics = Some(MetricsConfig { listen: ANY_PORT, ..Default::default() });
+    ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other], metrics }
 }
 
 /// For as long as this is kept, no other test runs.
@@ -112,6 +117,11 @@ impl Serving {
         Self::with(Some(alone()), control)
     }
 
+    /// A server with so many places for operators.
+    pub(crate) fn for_clients(clients_max: usize) -> Self {
+        Self::start_with(|_| ControlConfig { clients_max, ..control() })
+    }
+
     /// A second server, beside one that a test has.
     pub(crate) fn beside(_: &Self) -> Self {
         Self::with(None, |_| control())
@@ -127,6 +137,7 @@ impl Serving {
             sockets: run.join("godwit"),
             control: control(&run),
             remote: None,
+            metrics: ANY_PORT,
             notes: Arc::default(),
             stop: Arc::default(),
             thread: None,
@@ -146,7 +157,7 @@ impl Serving {
         let (listens, told) = mpsc::channel();
         self.thread = Some(std::thread::spawn(move || {
             let mut server = Server::new(&config).unwrap();
-            listens.send(server.remote()).unwrap();
+            listens.send((server.remote(), server.metrics_address().unwrap())).unwrap();
             let mut keep = |note: &str| {
                 println!("{note}");
                 let mut notes = notes.lock().unwrap();
@@ -156,7 +167,7 @@ impl Serving {
             };
             server.run(&stop, &mut keep).unwrap();
         }));
-        self.remote = told.recv().unwrap();
+        (self.remote, self.metrics) = told.recv().unwrap();
     }
 
     /// Ends the server, and fails if it has failed.
@@ -180,6 +191,11 @@ impl Serving {
     /// Where those on other machines ask.
     pub(crate) fn remote(&self) -> &LinkAddress {
         self.remote.as_ref().unwrap()
+    }
+
+    /// Where its metrics are had.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.metrics
     }
 
     /// What the server has told since somebody has last asked.

@@ -1,6 +1,7 @@
 //! Reading state files: to look at one, or to claim the vGPU that is in it.
 
 use super::head::{HEAD_BYTES, HeadError, Mark, read_head};
+use super::open::{Access, not_plain, reopen};
 use crate::key::SealKey;
 use crate::stream::{Opener, PROLOGUE_BYTES, Reader, Record, SealError, StreamError, is_sealed};
 use bytes::BytesMut;
@@ -123,12 +124,40 @@ impl StateReader {
         let mut how = File::options();
         let file =
             how.read(true).write(!options.keep).open(plain(path).map_err(io)?).map_err(io)?;
+        Self::claim_it(file, &|| fs::metadata(path), path, options)
+    }
+
+    /// The same with a file that somebody else has opened, called `name` in what is told of it: to
+    /// be read and, unless it is kept, written. It is opened anew, so that it is claimed apart from
+    /// whoever else has that descriptor; whatever place it is at does not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::claim`]; and when it was not opened for that.
+    pub fn claim_open(
+        lent: &File,
+        name: &Path,
+        options: &ResumeOptions,
+    ) -> Result<Self, FileError> {
+        let file = reopen(lent, Access { read: true, write: !options.keep })
+            .map_err(|error| FileError::Io { path: name.to_path_buf(), error })?;
+        Self::claim_it(file, &|| lent.metadata(), name, options)
+    }
+
+    /// Claims a file that must still be the one that was named.
+    fn claim_it(
+        file: File,
+        named: &dyn Fn() -> io::Result<fs::Metadata>,
+        path: &Path,
+        options: &ResumeOptions,
+    ) -> Result<Self, FileError> {
+        let io = |error| FileError::Io { path: path.to_path_buf(), error };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FileError::Busy(path.to_path_buf())),
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        let (own, named) = (file.metadata().map_err(io)?, fs::metadata(path).map_err(io)?);
+        let (own, named) = (file.metadata().map_err(io)?, named().map_err(io)?);
         if (own.dev(), own.ino()) != (named.dev(), named.ino()) {
             return Err(FileError::Replaced(path.to_path_buf()));
         }
@@ -152,6 +181,11 @@ impl StateReader {
             .map_err(|error| FileError::Head { path: path.to_path_buf(), error })?;
         let (path, opener) = (path.to_path_buf(), key.map(Opener::new));
         Ok(Self { file, path, mark, marks: false, opener, ended: false })
+    }
+
+    /// What it is called.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether its vGPU has come out of it.
@@ -252,11 +286,7 @@ impl Drop for StateReader {
 
 /// A path at which there is a file: opening a pipe would wait for its other end.
 fn plain(path: &Path) -> io::Result<&Path> {
-    if fs::metadata(path)?.is_file() {
-        Ok(path)
-    } else {
-        Err(io::Error::other("it is no plain file"))
-    }
+    if fs::metadata(path)?.is_file() { Ok(path) } else { Err(not_plain()) }
 }
 
 /// Reads a whole state file, record by record, and checks all of it.

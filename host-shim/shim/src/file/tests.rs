@@ -179,3 +179,97 @@ fn what_is_no_state_file_is_not_resumed() {
     }
     assert_eq!(claim(folder.path(), false).unwrap_err(), "it is no plain file");
 }
+
+/// An empty file that somebody has opened.
+fn opened(path: &Path) -> File {
+    File::options().read(true).write(true).create_new(true).open(path).unwrap()
+}
+
+fn create_open(lent: &File) -> io::Result<StateFile> {
+    StateFile::create_open(lent, Path::new("descriptor"), None)
+}
+
+#[test]
+fn a_state_goes_into_a_file_that_somebody_has_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.state");
+    let lent = opened(&path);
+    let mut file = create_open(&lent).unwrap();
+    file.append(b"stream").unwrap();
+    // Until all of it is there it is no state file, whatever happens.
+    assert_eq!(fs::read(&path).unwrap(), [&[0; HEAD_BYTES][..], b"stream"].concat());
+    let why = create_open(&lent).unwrap_err();
+    assert_eq!(why.kind(), io::ErrorKind::ResourceBusy, "{why}");
+    file.commit().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), state(b"stream"));
+    let why = create_open(&lent).unwrap_err();
+    assert_eq!(why.kind(), io::ErrorKind::AlreadyExists, "{why}");
+    assert_eq!(fs::read(&path).unwrap(), state(b"stream"));
+}
+
+#[test]
+fn a_lent_file_that_is_given_up_is_empty_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.state");
+    let lent = opened(&path);
+    for _ in 0..2 {
+        let mut file = create_open(&lent).unwrap();
+        file.append(b"stream").unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+    let mut file = create_open(&lent).unwrap();
+    file.disk.sync = |_| Err(io::Error::other("no"));
+    assert!(matches!(file.commit(), Err(CommitError::Withdrawn(_))));
+    assert_eq!(fs::read(&path).unwrap(), b"");
+    // The disk fails with the head, and takes the mark.
+    let mut file = create_open(&lent).unwrap();
+    file.disk.sync_folder = |_| Err(io::Error::other("no"));
+    assert!(matches!(file.commit(), Err(CommitError::Withdrawn(_))));
+    assert_eq!(fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn a_lent_file_is_claimed_and_spent_as_another_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.state");
+    fs::write(&path, state(b"stream")).unwrap();
+    let open = |write: bool| File::options().read(true).write(write).open(&path).unwrap();
+    let claim_open = |lent: &File, keep| {
+        StateReader::claim_open(lent, Path::new("it"), &ResumeOptions { key: None, keep })
+    };
+    let lent = open(true);
+    let mut first = claim_open(&lent, false).unwrap();
+    // The same descriptor, another one, and the name: each is somebody else.
+    assert!(matches!(claim_open(&lent, false), Err(FileError::Busy(_))));
+    assert!(matches!(claim_open(&open(true), true), Err(FileError::Busy(_))));
+    assert_eq!(claim(&path, false).unwrap_err(), "is being resumed by somebody else");
+    first.spend().unwrap();
+    drop(first);
+    assert!(matches!(claim_open(&lent, false), Err(FileError::Spent(_))));
+    claim_open(&lent, true).unwrap();
+}
+
+#[test]
+fn a_descriptor_is_used_for_what_it_was_opened_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.state");
+    fs::write(&path, state(b"stream")).unwrap();
+    let claim_open = |lent: &File, keep| {
+        let options = ResumeOptions { key: None, keep };
+        StateReader::claim_open(lent, Path::new("it"), &options).map_err(|error| match error {
+            FileError::Io { error, .. } => error,
+            error => panic!("{error}"),
+        })
+    };
+    let bad = Some(rustix::io::Errno::BADF.raw_os_error());
+    let to_read = File::open(&path).unwrap();
+    assert_eq!(claim_open(&to_read, false).unwrap_err().raw_os_error(), bad);
+    claim_open(&to_read, true).unwrap();
+    let to_write = File::options().write(true).open(&path).unwrap();
+    assert_eq!(claim_open(&to_write, true).unwrap_err().raw_os_error(), bad);
+    assert_eq!(create_open(&to_read).unwrap_err().raw_os_error(), bad);
+    let null = File::options().read(true).write(true).open("/dev/null").unwrap();
+    assert_eq!(claim_open(&null, false).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(create_open(&null).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}

@@ -97,8 +97,8 @@ impl Socket {
         Self { stream, tls: tls.map(Box::new) }
     }
 
-    /// Connects to a peer that listens, and waits for that for a while. Over TLS nothing is known of
-    /// the peer before something was received, or [`Self::handshake`] is done.
+    /// Connects to a peer that listens, and waits for that for a while. Over TLS nothing is known
+    /// of the peer before something was received, or [`Self::handshake`] is done.
     ///
     /// # Errors
     ///

@@ -40,7 +40,7 @@ fn wait<T>(
         if let Some(found) = until(host) {
             return Ok(found);
         }
-        if host.now_ns() >= end_ns {
+        if host.now_ns() >= end_ns || host.card().is_lost() {
             return Err(MigrationError::Late);
         }
         host.go_on();

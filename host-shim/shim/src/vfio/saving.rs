@@ -116,7 +116,9 @@ impl Saving {
                     }
                 }
                 _ if self.saver.buffered() != 0 => {}
-                _ if host.now_ns() >= end_ns => return Err(MigrationError::Late),
+                _ if host.now_ns() >= end_ns || host.card().is_lost() => {
+                    return Err(MigrationError::Late);
+                }
                 _ => {
                     host.settle();
                     host.go_on();

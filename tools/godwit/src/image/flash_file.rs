@@ -28,11 +28,15 @@ impl FlashFile {
             return Err(mistake(path, format!("it {}", files::no_flash_file())));
         }
         let file = File::options().read(true).write(true).open(path).map_err(failed)?;
-        file.try_lock().map_err(|error| mistake(path, format!("somebody writes it: {error}")))?;
+        file.try_lock().map_err(|error| {
+            mistake(path, format!("somebody writes it: {error}; try again when that is done"))
+        })?;
         let mut bytes = Vec::with_capacity(END);
         (&file).take(END as u64).read_to_end(&mut bytes).map_err(failed)?;
         let Some(place) = Flash::open(&bytes).map(|flash| flash.place().board) else {
-            return Err(mistake(path, "it has no boot stage of a board that is known"));
+            let why = "it has no boot stage of a board that is known; `godwit image flash` makes \
+                       a flash file that has one";
+            return Err(mistake(path, why));
         };
         let place = PLACES.iter().find(|known| known.board == place);
         let place = place.ok_or_else(|| mistake(path, "its board is not known"))?;

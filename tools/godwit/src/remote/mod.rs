@@ -13,7 +13,9 @@ pub(crate) use send::SendOptions;
 
 use crate::mcu::McuOptions;
 use clap::Args;
-use godwit_shim::{Journal, LinkAddress, Mcu, Protection, SealKey, Side, Token, TransportError};
+use godwit_shim::{
+    Journal, JournalFileError, LinkAddress, Mcu, Protection, SealKey, Side, Token, TransportError,
+};
 use godwit_world::WorldError;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -97,8 +99,19 @@ impl LinkOptions {
 pub(crate) fn journal_in(folder: &Path) -> Result<Journal, Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Failure::Mistake(format!("{}: {error}", folder.display())))?;
-    let journal = Journal::open(&journal_file(folder));
-    journal.map_err(|error| Failure::Mistake(error.to_string()))
+    open_journal(folder)
+}
+
+/// The journal of a folder, with what to do where there is none to be had.
+fn open_journal(folder: &Path) -> Result<Journal, Failure> {
+    Journal::open(&journal_file(folder)).map_err(|error| {
+        let then = match error {
+            JournalFileError::Locked(_) => "; try again when that has ended",
+            JournalFileError::NotAJournal(_) => "; name the folder that --state had",
+            _ => "",
+        };
+        Failure::Mistake(format!("{error}{then}"))
+    })
 }
 
 /// The host has started anew: tells of the moves that are open.

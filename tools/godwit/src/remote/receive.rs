@@ -3,7 +3,7 @@
 use super::session::Session;
 use super::{Failure, LinkOptions, Shown, address, tell_open};
 use crate::run::{HostWorld, one_job};
-use crate::scenario::{JobRef, Scenario, VgpuRef};
+use crate::scenario::{JobRef, Scenario, VgpuRef, listed};
 use clap::Args;
 use godwit_shim::{
     DestinationState, LinkAddress, LinkListener, LinkMessage, LinkPort, Side, Token,
@@ -52,7 +52,11 @@ struct Receiving<'a> {
 impl ReceiveOptions {
     /// Takes one vGPU in, and lets its job come to its end.
     pub(crate) fn run(&self, scenario: &Scenario) -> Result<Shown, Failure> {
-        let no_host = || Failure::Mistake(format!("the scenario has no host `{}`", self.host));
+        let no_host = || {
+            let names = listed(scenario.hosts.iter().map(|host| host.name.as_str()));
+            let wrong = format!("no host has the name `{}`", self.host);
+            Failure::Mistake(format!("{wrong}; allowed: {names}"))
+        };
         let host = scenario.host_named(&self.host).ok_or_else(no_host)?;
         let how = self.link.protection()?;
         let key = self.link.key()?;
@@ -136,7 +140,8 @@ impl Receiving<'_> {
     /// Why this ends without a vGPU.
     fn nobody_came(&mut self) -> String {
         let Some(token) = self.session.world.remote_token() else {
-            return "nothing was offered".into();
+            return "nothing was offered: start `godwit send`, or wait longer with --patience"
+                .into();
         };
         match self.session.world.journal(self.host).stage(Side::Destination, &token) {
             Some(stage) => format!(

@@ -1,6 +1,6 @@
 //! `godwit resolve`.
 
-use super::{Failure, Shown, journal_file, kept_file};
+use super::{Failure, Shown, journal_file, kept_file, open_journal};
 use crate::vm::{Record, VmError};
 use clap::{Args, ValueEnum};
 use godwit_shim::{Decision, Journal, MoveStage, Refusal, Side, Token};
@@ -38,10 +38,10 @@ impl ResolveOptions {
     pub(crate) fn run(&self) -> Result<Shown, Failure> {
         let path = journal_file(&self.state);
         if !path.is_file() {
-            return Err(Failure::Mistake(format!("{}: there is no journal", path.display())));
+            let why = "there is no journal; name the folder that --state had";
+            return Err(Failure::Mistake(format!("{}: {why}", path.display())));
         }
-        let journal = Journal::open(&path);
-        let mut journal = journal.map_err(|error| Failure::Mistake(error.to_string()))?;
+        let mut journal = open_journal(&self.state)?;
         match (self.token, self.whose) {
             (Some(token), Some(whose)) => self.decide(&mut journal, token, whose),
             _ => Ok((self.list(&journal), true)),
@@ -156,6 +156,12 @@ impl ResolveOptions {
         };
         let stage = match journal.resolve(side, &token, decision) {
             Ok(stage) => stage,
+            Err(refusal @ Refusal::Unknown(_)) => {
+                let folder = self.state.display();
+                return refused(format!(
+                    "{refusal}: `godwit resolve {folder}` lists those that are"
+                ));
+            }
             Err(refusal) => return refused(refusal.to_string()),
         };
         let then = match whose {

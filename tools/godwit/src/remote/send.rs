@@ -3,7 +3,7 @@
 use super::session::Session;
 use super::{Failure, LinkOptions, Shown, address, kept_file, tell_open};
 use crate::run::{HostWorld, one_job};
-use crate::scenario::{JobRef, Scenario, VgpuRef};
+use crate::scenario::{JobRef, Scenario, VgpuRef, listed};
 use crate::units::{about_size, about_time};
 use clap::{Args, ValueEnum};
 use godwit_shim::{
@@ -72,7 +72,11 @@ enum Past {
 impl SendOptions {
     /// Sends a vGPU in the middle of its job.
     pub(crate) fn run(&self, scenario: &Scenario) -> Result<Shown, Failure> {
-        let no_vgpu = || Failure::Mistake(format!("the scenario has no vGPU `{}`", self.vgpu));
+        let no_vgpu = || {
+            let names = listed(scenario.vgpus.iter().map(|vgpu| vgpu.name.as_str()));
+            let wrong = format!("no vGPU has the name `{}`", self.vgpu);
+            Failure::Mistake(format!("{wrong}; allowed: {names}"))
+        };
         let vgpu = scenario.vgpu_named(&self.vgpu).ok_or_else(no_vgpu)?;
         let job = one_job(scenario, vgpu).map_err(Failure::Mistake)?;
         if self.max_downtime.is_some() && self.max_rounds == 0 {
@@ -138,14 +142,21 @@ impl SendOptions {
     }
 
     /// Connects, and goes on trying while there is patience.
-    fn connect(&self, how: &Protection) -> Result<LinkPort, TransportError> {
+    fn connect(&self, how: &Protection) -> Result<LinkPort, Failure> {
         let begin = Instant::now();
         loop {
             match LinkPort::connect(&self.to, how) {
                 Err(TransportError::Io(_)) if begin.elapsed() < self.link.patience() => {
                     std::thread::sleep(RETRY);
                 }
-                result => return result,
+                Err(TransportError::Io(error)) => {
+                    return Err(Failure::Refused(format!(
+                        "{} cannot be reached: {error}; start `godwit receive` there, or wait \
+                         longer with --patience",
+                        self.to
+                    )));
+                }
+                result => return Ok(result?),
             }
         }
     }
@@ -161,7 +172,7 @@ impl SendOptions {
     ) -> Result<Option<Shown>, Failure> {
         let begin = Instant::now();
         while begin.elapsed() <= self.link.patience() {
-            let mut port = self.connect(how)?;
+            let mut port = self.connect(how).map_err(|failure| still_committed(&token, failure))?;
             // A link that ends is tried again.
             if let Ok(Some(why)) = ask(&mut port, journal, token, begin + self.link.patience()) {
                 return Err(Failure::Refused(unsettled(&token, &format!("says: {why}"))));
@@ -233,6 +244,17 @@ fn unsettled(token: &Token, why: &str) -> String {
         "move {token} is committed, and the destination {why}: the vGPU is not run here. Send \
          again when it can say whose it is; if it never will, `godwit resolve` says so"
     )
+}
+
+/// The destination of a move that is committed cannot be asked about it.
+fn still_committed(token: &Token, failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(why) => Failure::Refused(format!(
+            "move {token} is committed: {why}; if the destination is gone for good, `godwit \
+             resolve` says whose the vGPU is"
+        )),
+        mistake @ Failure::Mistake(_) => mistake,
+    }
 }
 
 /// What the journal knows of a vGPU's last move.

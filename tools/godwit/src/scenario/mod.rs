@@ -14,6 +14,7 @@ pub use model::{
 };
 
 pub(crate) use check::evacuate::EvacuateOptions;
+pub(crate) use mistake::listed;
 pub(crate) use model::Service;
 
 use crate::files;

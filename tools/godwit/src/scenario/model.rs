@@ -1,7 +1,7 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
 use godwit_control::Sizes;
-use godwit_server::ControlConfig;
+use godwit_server::{ControlConfig, MetricsConfig};
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
@@ -127,6 +127,8 @@ pub(crate) struct Service {
     pub(crate) sizes: Sizes,
     /// Who may ask, and where.
     pub(crate) control: ControlConfig,
+    /// Where its metrics are had; `None`: nowhere.
+    pub(crate) metrics: Option<MetricsConfig>,
     /// Its hosts.
     pub(crate) hosts: Vec<Host>,
     /// Their vGPUs.

@@ -76,6 +76,7 @@ pub(super) struct Service {
     pub(super) states: Field<String>,
     pub(super) sizes: Option<Sizes>,
     pub(super) control: Field<Table<Control>>,
+    pub(super) metrics: Option<Table<Metrics>>,
     #[serde(default)]
     pub(super) host: Tables<Host>,
     #[serde(default)]
@@ -94,6 +95,15 @@ pub(super) struct Control {
     pub(super) tls_key: Field<String>,
     pub(super) tls_ca: Field<String>,
     pub(super) insecure_plaintext: Field<bool>,
+}
+
+/// Where a service's metrics are had.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) listen: Field<String>,
+    #[serde(default)]
+    pub(super) insecure_beyond_this_machine: bool,
 }
 
 #[derive(Debug, Deserialize)]

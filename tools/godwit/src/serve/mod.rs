@@ -1,6 +1,7 @@
 //! `godwit serve`: vGPUs as devices of virtual machines.
 
 mod machine;
+mod manager;
 
 use crate::mcu::McuOptions;
 use crate::remote::Failure;
@@ -11,10 +12,11 @@ use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{HostConfig, Places, Server, ServerConfig, VgpuConfig};
 use godwit_sim_gpu::{Costs, GpuConfig};
+use manager::Manager;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What `godwit serve` is told.
 #[derive(Clone, Debug, Args)]
@@ -68,7 +70,8 @@ impl ServeOptions {
         let mcu = self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))?;
         let hosts = service.hosts.iter().map(|host| host_config(&service, host)).collect();
         let places = Places { sockets: service.sockets.clone(), states: service.states.clone() };
-        let config = ServerConfig { places, control: service.control.clone(), mcu, hosts };
+        let (control, metrics) = (service.control.clone(), service.metrics);
+        let config = ServerConfig { places, control, mcu, hosts, metrics };
         let mut server = Server::new(&config).map_err(refused)?;
         if let Some(address) = server.remote() {
             anstream::eprintln!("listening at {address}");
@@ -78,7 +81,13 @@ impl ServeOptions {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(refused)?;
         }
-        server.run(&stop, &mut |note| anstream::eprintln!("{note}")).map_err(refused)?;
+        let mut manager = Manager::new();
+        manager.ready(service.vgpus.len());
+        while !stop.load(Ordering::Acquire) {
+            server.turn(&mut |note| anstream::eprintln!("{note}")).map_err(refused)?;
+            manager.alive();
+        }
+        manager.stopping();
         anstream::eprintln!("stopped");
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A virtual machine and its vGPU, as whoever moves them reaches them.
 
-use super::VmError;
 use super::qmp::Qmp;
+use super::{QmpFailure, VmError};
 use godwit_server::{Client, ClientError};
 use serde_json::json;
 use std::path::PathBuf;
@@ -45,7 +45,12 @@ impl Machine {
     pub(super) fn connect(sockets: &Sockets) -> Result<Self, VmError> {
         let server = Client::connect(&sockets.vgpu)
             .map_err(|error| VmError::Server { path: sockets.vgpu.clone(), error })?;
-        Ok(Self { qmp: Qmp::connect(&sockets.qmp)?, server })
+        let advised = |error| {
+            VmError::Qmp(QmpFailure(format!(
+                "{error}; name the socket of a QEMU with -qmp unix:PATH,server=on,wait=off"
+            )))
+        };
+        Ok(Self { qmp: Qmp::connect(&sockets.qmp).map_err(advised)?, server })
     }
 
     /// The vGPU must be in a state, in which nobody else does anything with it.
@@ -89,8 +94,12 @@ impl Machine {
         if wanted.contains(&found.as_str()) {
             return Ok(());
         }
+        let then = match wanted {
+            ["inmigrate"] => ": start its QEMU with -S -incoming defer, and nothing else into it",
+            _ => "",
+        };
         let wanted = wanted.join(" or ");
-        Err(VmError::Unfit(format!("the machine is `{found}`, and must be `{wanted}`")))
+        Err(VmError::Unfit(format!("the machine is `{found}`, and must be `{wanted}`{then}")))
     }
 }
 

@@ -36,7 +36,7 @@ pub enum VmError {
     #[error(transparent)]
     Qmp(#[from] QmpFailure),
     /// A vGPU's server cannot be reached.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}; name the `<vgpu>.mig` of a `godwit serve` that runs", path.display())]
     Server {
         /// Its migration socket.
         path: PathBuf,
@@ -53,7 +53,10 @@ pub enum VmError {
     #[error("QEMU's migration fails{}", because(.0))]
     Migration(String),
     /// The guest would stand still for longer than it may.
-    #[error("the guest stands still for {so_far:.0?} already, and may for {most:.0?}")]
+    #[error(
+        "the guest stands still for {so_far:.0?} already, and may for {most:.0?}: --max-downtime \
+         allows for more"
+    )]
     Downtime {
         /// How long it may.
         most: Duration,

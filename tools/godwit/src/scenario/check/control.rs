@@ -45,16 +45,21 @@ pub(super) fn check(
 
 /// A user's number.
 fn user(user: &Spanned<User>, checker: &mut Checker<'_>) -> Option<u32> {
-    match user.get_ref() {
-        User::Number(number) => Some(*number),
+    let number = match user.get_ref() {
+        User::Number(number) => *number,
         User::Name(name) => match uzers::get_user_by_name(name) {
-            Some(found) => Some(found.uid()),
+            Some(found) => found.uid(),
             None => {
                 let wrong = format!("this machine has no user `{}`", name.escape_debug());
-                checker.wrong(user.span(), wrong, "a user's name, or a number")
+                return checker.wrong(user.span(), wrong, "a user's name, or a number");
             }
         },
+    };
+    if number == ControlConfig::NOBODY {
+        let wrong = format!("user {number} may be anybody whom the server cannot see");
+        return checker.wrong(user.span(), wrong, "a user of their own for those who may ask");
     }
+    Some(number)
 }
 
 /// Where the socket is, if not in its folder, which other users cannot enter.
@@ -202,10 +207,14 @@ mod tests {
         let parts = format!("{listen}\ntls_cert = \"cert.pem\"\ntls_ca = \"cert.pem\"");
         let none =
             format!("{listen}\ntls_cert = \"cert.pem\"\ntls_key = \"no\"\ntls_ca = \"cert.pem\"");
-        let mistakes: [(&str, &str); 15] = [
+        let mistakes: [(&str, &str); 16] = [
             ("users = [\"nobody-at-all\"]\nsocket = \"o/ctl\"", "3:10: this machine has no user"),
             ("users = [-1]", "3:10: invalid value: integer `-1`; allowed: a user's name, or a"),
             ("users = [4294967296]", "3:10: invalid type: integer `4294967296`; allowed: a user"),
+            (
+                "users = [65534]",
+                "3:10: user 65534 may be anybody whom the server cannot see; allow",
+            ),
             ("users = 7", "3:9: invalid type: integer `7`; allowed: a list"),
             (
                 "users = [7]",

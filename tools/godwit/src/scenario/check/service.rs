@@ -6,6 +6,7 @@ use crate::scenario::model::{Service, Vgpu};
 use crate::scenario::raw;
 use crate::units;
 use godwit_control::Sizes;
+use godwit_server::MetricsConfig;
 use std::path::Path;
 use toml::Spanned;
 
@@ -44,6 +45,7 @@ impl raw::Service {
                 Some(path)
             });
         let control = control::check(self.control.as_ref(), sockets.as_deref(), checker);
+        let metrics = self.metrics.as_ref().map(|table| metrics(table, checker));
         let names = Names::of_hosts(&self.host, &self.vgpu, checker);
         let hosts = hosts::hosts(&self.host, checker);
         let vgpus = hosts::vgpus(&self.vgpu, &names, checker);
@@ -60,6 +62,7 @@ impl raw::Service {
             states: self.states.as_ref().map(|folder| checker.path(folder.get_ref())),
             sizes,
             control: control?,
+            metrics: metrics.map_or(Some(None), |metrics| metrics.map(Some))?,
             hosts: hosts.into_iter().collect::<Option<_>>()?,
             vgpus: vgpus.into_iter().collect::<Option<_>>()?,
         })
@@ -87,6 +90,27 @@ fn homogeneous(
     }
 }
 
+/// Where metrics are had.
+fn metrics(table: &raw::Metrics, checker: &mut Checker<'_>) -> Option<MetricsConfig> {
+    let insecure_beyond_this_machine = table.insecure_beyond_this_machine;
+    let Some(listen) = &table.listen else {
+        return Some(MetricsConfig { insecure_beyond_this_machine, ..MetricsConfig::default() });
+    };
+    let Ok(address) = listen.get_ref().parse() else {
+        let wrong = format!("`{}` is no address to listen at", listen.get_ref());
+        let allowed = format!("an IP address and a port, such as \"{}\"", MetricsConfig::LISTEN);
+        return checker.wrong(listen.span(), wrong, allowed);
+    };
+    let metrics = MetricsConfig { listen: address, insecure_beyond_this_machine };
+    if !metrics.is_here() && !insecure_beyond_this_machine {
+        let wrong = format!("metrics at {address} can be had from beyond this machine");
+        let allowed = "an address of loopback, or `insecure_beyond_this_machine = true` beside it: \
+                       nothing is asked of who connects, and nothing is sealed";
+        return checker.wrong(listen.span(), wrong, allowed);
+    }
+    Some(metrics)
+}
+
 /// Checks that the aperture can be a BAR.
 fn bar(
     table: &Spanned<raw::Table<raw::Vgpu>>,
@@ -99,4 +123,51 @@ fn bar(
     }
     let wrong = format!("the aperture of `{}` has {}", vgpu.name, units::exact_size(bytes));
     checker.wrong(table.span(), wrong, "a power of two, since a PCI BAR has one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: &str = "[[host]]\nname = \"a\"\nframebuffer = \"256 MiB\"\n";
+
+    fn metrics(table: &str) -> Result<Option<MetricsConfig>, String> {
+        let text = format!("sockets = \"/run/godwit\"\n{table}{REST}");
+        let found = service(Path::new("serve.toml"), &text, Path::new("/"));
+        found.map(|service| service.metrics).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn metrics_are_had_where_the_table_says() {
+        assert_eq!(metrics(""), Ok(None));
+        let here = MetricsConfig::default();
+        assert_eq!(metrics("[metrics]\n"), Ok(Some(here)));
+        assert_eq!(here.listen.to_string(), "127.0.0.1:9400");
+        let listen = "[::1]:9401".parse().unwrap();
+        let other = MetricsConfig { listen, ..here };
+        assert_eq!(metrics("[metrics]\nlisten = \"[::1]:9401\"\n"), Ok(Some(other)));
+        let listen = "0.0.0.0:9400".parse().unwrap();
+        let beyond = MetricsConfig { listen, insecure_beyond_this_machine: true };
+        let table = "[metrics]\nlisten = \"0.0.0.0:9400\"\ninsecure_beyond_this_machine = true\n";
+        assert_eq!(metrics(table), Ok(Some(beyond)));
+    }
+
+    #[test]
+    fn mistakes_in_metrics_are_named_with_their_place() {
+        for (lines, place, wrong) in [
+            ("listen = \"0.0.0.0:9400\"", "3:10", "metrics at 0.0.0.0:9400 can be had from beyond"),
+            ("listen = \"localhost:9400\"", "3:10", "`localhost:9400` is no address to listen at"),
+            ("listen = \"127.0.0.1\"", "3:10", "`127.0.0.1` is no address"),
+            ("listen = 9400", "3:10", "invalid type: integer"),
+            ("insecure_beyond_this_machine = 1", "3:32", "invalid type: integer"),
+            ("port = 9400", "3:1", "unknown field `port`"),
+        ] {
+            let told = metrics(&format!("[metrics]\n{lines}\n")).unwrap_err();
+            let begin = format!("serve.toml:{place}: ");
+            assert!(told.starts_with(&begin) && told.contains(wrong), "{lines}: {told}");
+        }
+        let told = metrics("[metrics]\nlisten = \"[::]:1\"\n").unwrap_err();
+        assert!(told.contains("`insecure_beyond_this_machine = true`"), "{told}");
+        assert!(metrics("metrics = [1]\n").is_err());
+    }
 }
