@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MovePhase {
+    /// It is at work.
+    Working,
     /// Its memory is copied while it runs.
     Rounds,
     /// It stands still.
@@ -34,6 +36,14 @@ pub struct Progress {
     /// How long it would stand still if it was stopped now, in nanoseconds, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downtime_ns: Option<u64>,
+}
+
+impl Progress {
+    /// Of something that has no more to tell.
+    pub fn working(vgpu: String) -> Self {
+        let (phase, rounds, sent_bytes, left_bytes) = (MovePhase::Working, 0, 0, 0);
+        Self { vgpu, phase, rounds, sent_bytes, left_bytes, downtime_ns: None }
+    }
 }
 
 /// A vGPU is in a file.

@@ -1,6 +1,7 @@
 //! A host that is served: its card, in time, and its devices.
 
 use crate::config::{HostConfig, Places, ServerConfig};
+use crate::control::profiles::Known;
 use crate::device::{Device, Who};
 use crate::events::{EventLog, Where};
 use crate::notes::NoteLimit;
@@ -59,6 +60,8 @@ pub(crate) struct ServedHost {
     pub(crate) fb_bytes: u64,
     /// Of which sizes its vGPUs may be.
     pub(crate) sizes: Sizes,
+    /// What can be created here.
+    pub(crate) profiles: Known,
     /// Its moves to other hosts of this server, which end with it.
     pub(crate) journal: Journal,
     /// What is measured of it and its vGPUs.
@@ -95,6 +98,7 @@ impl ServedHost {
             devices: Vec::new(),
             fb_bytes: config.gpu.identity.fb_bytes,
             sizes: config.sizes,
+            profiles: Known::default(),
             journal: Journal::in_memory(),
             stats,
             pace,

@@ -1,5 +1,6 @@
 //! The command line: what may be asked for, and what it exits with.
 
+use crate::ctl::CtlOptions;
 use crate::help::{CompletionsOptions, ManOptions};
 use crate::image::{Failure, ImageCommand};
 use crate::inspect::inspect;
@@ -8,6 +9,7 @@ use crate::progress::{Bars, Plain, Progress, Silent};
 use crate::remote::{self, ReceiveOptions, ResolveOptions, SendOptions};
 use crate::scenario::{EvacuateOptions, Scenario, ScenarioError};
 use crate::serve::{ServeError, ServeOptions};
+use crate::top::TopOptions;
 use crate::vm::{MigrateOptions, ResumeOptions, SuspendOptions};
 use crate::{DEMO, run};
 use annotate_snippets::Renderer;
@@ -18,11 +20,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The exit statuses, for `--help`.
-const EXIT_STATUSES: &str = "\
+pub(crate) const EXIT_STATUSES: &str = "\
 Exit status:
   0  it was done, and everything was verified
-  1  something was not: a job's bytes, an event that did not end as expected, a state file
-  2  the command line or the scenario has a mistake, or a file cannot be read";
+  1  something was not: a job's bytes, an event's end, a state file; or a server refused, or failed
+  2  the command line or the scenario has a mistake, a file cannot be read, a server not reached";
 
 /// Moves running vGPUs between simulated GPUs, and checks that no job notices.
 #[derive(Debug, Parser)]
@@ -105,6 +107,12 @@ enum Command {
     /// Serves vGPUs as devices of virtual machines, over vfio-user, until it is told to end.
     #[command(after_help = EXIT_STATUSES)]
     Serve(ServeOptions),
+    /// Asks a server that runs what there is, and tells it what to do.
+    #[command(after_help = crate::ctl::AFTER_HELP)]
+    Ctl(CtlOptions),
+    /// Shows what a server does, live, on the terminal.
+    #[command(after_help = crate::top::AFTER_HELP)]
+    Top(TopOptions),
     /// Migrates a running virtual machine with its vGPU to another QEMU and another server.
     #[command(after_help = EXIT_STATUSES)]
     VmMigrate(MigrateOptions),
@@ -181,6 +189,8 @@ impl Cli {
                 Err(ServeError::Config(error)) => mistaken(&error),
                 Err(ServeError::Failure(why)) => ended(Err(why)),
             },
+            Command::Ctl(options) => ended(options.run()),
+            Command::Top(options) => ended(options.run()),
             Command::Image(command) => match command.run() {
                 Ok((text, good)) => shown(&text, good),
                 Err(Failure::Refused(why)) => failed(&why),

@@ -3,10 +3,12 @@
 //! `godwit run` takes a [`Scenario`], `godwit demo` has one built in, `godwit inspect` reads a
 //! state file, `godwit image` is about image files and flash files. `godwit send` and `godwit
 //! receive` move a vGPU between two processes, and `godwit resolve` decides when one is gone.
+//! `godwit serve` serves vGPUs, `godwit ctl` asks a server that runs, and `godwit top` looks at it.
 
 #![forbid(unsafe_code)]
 
 mod cli;
+mod ctl;
 mod demo;
 mod files;
 mod help;
@@ -20,6 +22,8 @@ mod run;
 mod scenario;
 mod serve;
 mod symbols;
+mod table;
+mod top;
 mod units;
 pub mod vm;
 

@@ -36,7 +36,7 @@ fn examples(text: &str) -> Vec<String> {
 /// The words of a command line, as a shell has them, without where its output goes to.
 fn words(line: &str) -> Vec<String> {
     let words = shlex::split(line).unwrap_or_else(|| panic!("not of a shell: {line}"));
-    words.into_iter().take_while(|word| word != ">").collect()
+    words.into_iter().take_while(|word| word != ">" && word != "|").collect()
 }
 
 #[test]

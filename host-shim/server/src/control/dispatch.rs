@@ -204,9 +204,9 @@ fn policy(policy: &Policy, site: &mut Site<'_>) -> Result<Next, Refusal> {
     }
     if !how.is_valid() {
         let allowed = format!(
-            "a slice of {} to {} ns, or 0; averaging of 1 to {}",
-            types::SLICE_NS_MIN,
-            types::SLICE_NS_MAX,
+            "a slice of {} to {} ms, or 0; averaging of 1 to {}",
+            types::SLICE_NS_MIN / 1_000_000,
+            types::SLICE_NS_MAX / 1_000_000,
             types::Scheduling::AVERAGING_MAX
         );
         return Err(bad("the slice or the averaging factor is out of range", &allowed));
@@ -323,7 +323,8 @@ fn evacuate(evacuate: &Evacuate, site: &mut Site<'_>) -> Result<Next, Refusal> {
     for name in &evacuate.to {
         let at = host_at(site, name)?;
         if at == host {
-            return Err(bad(format!("`{name}` is the host that is to be emptied"), "others"));
+            let why = format!("`{name}` is the host that is to be emptied");
+            return Err(bad(why, "the other hosts: `godwit ctl list --hosts`"));
         }
         if !to.contains(&at) {
             to.push(at);

@@ -135,12 +135,19 @@ fn no_file(file: &str, error: &FileError, site: &Site<'_>) -> Refusal {
     names.sort();
     names.truncate(16);
     let help = if names.is_empty() {
-        "no vGPU is suspended there".to_owned()
+        "there is no file whose vGPU is in it".to_owned()
     } else {
         format!("what can be resumed: {}", names.join(", "))
     };
-    let code = if error.is_refusal() { Code::Taken } else { Code::NoFile };
-    Refusal::new(code, format!("`{file}` cannot be resumed: {error}")).help(help)
+    let (code, why) = match error {
+        FileError::Spent(_) => (Code::Taken, "it was resumed before, and its vGPU may run".into()),
+        FileError::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
+            (Code::NoFile, "there is no such file".to_owned())
+        }
+        error if error.is_refusal() => (Code::Taken, error.to_string()),
+        error => (Code::NoFile, error.to_string()),
+    };
+    Refusal::new(code, format!("`{file}` cannot be resumed: {why}")).help(help)
 }
 
 /// The host where it fits and leaves the least room.

@@ -9,7 +9,7 @@ mod client;
 mod dispatch;
 mod door;
 mod files;
-mod profiles;
+pub(crate) mod profiles;
 mod record;
 mod remote;
 pub(crate) mod status;

@@ -75,6 +75,25 @@ fn placements(of_it: &VgpuType, all: &[VgpuType]) -> impl Iterator<Item = (u32, 
     (0..count).map(move |number| (number * units, u64::from(number) * bytes))
 }
 
+/// What can be created on a host, as long as that stays as it is: to work it out takes far longer
+/// than the rest of an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Option<(Room, Sizes, Vec<ProfileStatus>)>);
+
+impl Known {
+    /// What can be created now.
+    pub(crate) fn status(&mut self, room: &Room, sizes: Sizes) -> Vec<ProfileStatus> {
+        match &self.0 {
+            Some((of, with, known)) if of == room && *with == sizes => known.clone(),
+            _ => {
+                let found = status(room, sizes);
+                self.0 = Some((room.clone(), sizes, found.clone()));
+                found
+            }
+        }
+    }
+}
+
 /// What can be created on a host now.
 pub(crate) fn status(room: &Room, sizes: Sizes) -> Vec<ProfileStatus> {
     let all = of(room.device.fb_bytes);

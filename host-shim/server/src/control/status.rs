@@ -91,6 +91,6 @@ fn host(served: &mut ServedHost) -> HostStatus {
         sizes: served.sizes,
         firmware: served.stats.firmware(&served.host),
         moves: served.stats.moves(),
-        profiles: profiles::status(&room, served.sizes),
+        profiles: served.profiles.status(&room, served.sizes),
     }
 }

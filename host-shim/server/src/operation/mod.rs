@@ -178,9 +178,11 @@ impl Operations {
             let Some(outcome) = it.work.step(site) else {
                 if it.told.elapsed() >= TELL {
                     it.told = Instant::now();
-                    if let Some(progress) = it.work.progress(site.hosts) {
-                        tell(it.client, &it.asked, Told::Progress(progress));
-                    }
+                    // Who waits sees that something is done, whatever it is.
+                    let vgpu = || it.work.vgpu().or(it.name.as_deref()).unwrap_or("").to_owned();
+                    let progress = it.work.progress(site.hosts);
+                    let progress = progress.unwrap_or_else(|| Progress::working(vgpu()));
+                    tell(it.client, &it.asked, Told::Progress(progress));
                 }
                 return true;
             };

@@ -26,6 +26,9 @@ const QUESTIONS: usize = 20;
 /// What the whole process may grow by, the clients' threads included: 64 MiB of answers that are
 /// not read, 64 KiB of questions of each client, and as much again for what is on the way.
 const GROWTH_MAX_BYTES: u64 = 256 << 20;
+/// Threads of hostile clients, and how often each client does harm.
+const GANGS: usize = 4;
+const ROUND: Duration = Duration::from_millis(20);
 /// Bytes of stack of a client's thread.
 const STACK_BYTES: usize = 256 << 10;
 
@@ -76,25 +79,48 @@ impl Harm {
             // Some read, so that they are heard on.
             while stream.read(&mut rubbish).is_ok_and(|count| count > 0) {}
         }
-        let nap = if matches!(self, Self::Slow) { 50 } else { 2 };
-        std::thread::sleep(Duration::from_millis(nap));
         is_said
     }
+}
 
-    fn run(self, control: &Path, seed: u64, stop: &AtomicBool) -> u64 {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut connections = 0;
-        while !stop.load(Ordering::Acquire) {
-            let Ok(mut stream) = UnixStream::connect(control) else {
-                std::thread::sleep(Duration::from_millis(5));
-                continue;
-            };
-            stream.set_nonblocking(true).unwrap();
-            connections += 1;
-            while !stop.load(Ordering::Acquire) && self.once(&mut stream, &mut rng) {}
-            std::thread::sleep(Duration::from_millis(1));
+/// Hostile clients of one thread: as many threads as clients would have the system's scheduler
+/// tested.
+struct Gang<'a> {
+    control: &'a Path,
+    rng: ChaCha8Rng,
+    clients: Vec<(Harm, Option<UnixStream>)>,
+    connections: u64,
+}
+
+impl Gang<'_> {
+    /// Each does what it does, once. One that was cut off or refused comes back the next time.
+    fn round(&mut self) {
+        for (harm, stream) in &mut self.clients {
+            match stream {
+                Some(there) => {
+                    if !harm.once(there, &mut self.rng) {
+                        *stream = None;
+                    }
+                }
+                None => {
+                    let Ok(there) = UnixStream::connect(self.control) else { continue };
+                    there.set_nonblocking(true).unwrap();
+                    self.connections += 1;
+                    *stream = Some(there);
+                }
+            }
         }
-        connections
+    }
+}
+
+/// Has the others end where one fails.
+struct StopOnFailure<'a>(&'a AtomicBool);
+
+impl Drop for StopOnFailure<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -153,6 +179,72 @@ fn spawn<'scope, T: Send + 'scope>(
     std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, run).unwrap()
 }
 
+/// Both kinds of clients.
+struct Crowd<'a> {
+    serving: &'a Serving,
+    count: usize,
+    honest: usize,
+    seed: u64,
+    /// Bytes of memory before they came.
+    before: u64,
+}
+
+/// What became of it.
+struct Asked {
+    /// The slowest answer of each that is honest.
+    slowest: Vec<Duration>,
+    connections: u64,
+    moves: u64,
+    grown: u64,
+}
+
+impl Crowd<'_> {
+    fn gang(&self, gang: usize, control: &Path, stop: &AtomicBool) -> u64 {
+        let all = (gang..self.count / 2).step_by(GANGS);
+        let mut gang = Gang {
+            control,
+            rng: ChaCha8Rng::seed_from_u64(self.seed + gang as u64),
+            clients: all.map(|at| (HARMS[at % HARMS.len()], None)).collect(),
+            connections: 0,
+        };
+        while !stop.load(Ordering::Acquire) {
+            gang.round();
+            std::thread::sleep(ROUND);
+        }
+        gang.connections
+    }
+
+    /// Has all of them come, beside a vGPU that moves and one that works.
+    fn ask(&self, neighbour: &mut Neighbour) -> Asked {
+        let (stop, grown, here) =
+            (AtomicBool::new(false), AtomicU64::new(0), Barrier::new(self.honest));
+        let control: PathBuf = self.serving.control();
+        std::thread::scope(|scope| {
+            let (stop, grown, here, control) = (&stop, &grown, &here, &control);
+            let moves = scope.spawn(move || move_about(self.serving, stop));
+            let gangs: Vec<_> = (0..GANGS)
+                .map(|gang| spawn(scope, move || self.gang(gang, control, stop)))
+                .collect();
+            let ask = move || {
+                let _stop = StopOnFailure(stop);
+                let mut asker = Asker::connect(self.serving);
+                here.wait();
+                let slowest = ask(&mut asker, QUESTIONS);
+                let now = resident_bytes().saturating_sub(self.before);
+                grown.fetch_max(now, Ordering::Relaxed);
+                slowest
+            };
+            let askers: Vec<_> = (0..self.honest).map(|_| spawn(scope, ask)).collect();
+            let slowest = askers.into_iter().map(|it| it.join().unwrap()).collect();
+            neighbour.finish();
+            stop.store(true, Ordering::Release);
+            let connections = gangs.into_iter().map(|it| it.join().unwrap()).sum();
+            let (moves, grown) = (moves.join().unwrap(), grown.load(Ordering::Relaxed));
+            Asked { slowest, connections, moves, grown }
+        })
+    }
+}
+
 #[test]
 fn a_crowd_of_operators_is_served_and_harms_nobody() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -174,46 +266,16 @@ fn a_crowd_of_operators_is_served_and_harms_nobody() {
     drop(alone);
     neighbour.finish();
     let before = resident_bytes();
-    let grown = AtomicU64::new(0);
-    stop.store(false, Ordering::Release);
-    let control: PathBuf = serving.control();
     let honest = count - count / 2;
-    let here = Barrier::new(honest);
-    let (mut slowest, connections, moves) = std::thread::scope(|scope| {
-        let moves = scope.spawn(|| move_about(&serving, &stop));
-        let harmful: Vec<_> = (0..count / 2)
-            .map(|at| {
-                let (harm, control, seed) = (HARMS[at % HARMS.len()], &control, seed.0);
-                let stop = &stop;
-                spawn(scope, move || harm.run(control, seed + at as u64, stop))
-            })
-            .collect();
-        let askers: Vec<_> = (0..honest)
-            .map(|_| {
-                let (serving, here, grown) = (&serving, &here, &grown);
-                spawn(scope, move || {
-                    let mut asker = Asker::connect(serving);
-                    here.wait();
-                    let slowest = ask(&mut asker, QUESTIONS);
-                    grown.fetch_max(resident_bytes().saturating_sub(before), Ordering::Relaxed);
-                    slowest
-                })
-            })
-            .collect();
-        let slowest: Vec<Duration> = askers.into_iter().map(|it| it.join().unwrap()).collect();
-        neighbour.finish();
-        stop.store(true, Ordering::Release);
-        let connections: u64 = harmful.into_iter().map(|it| it.join().unwrap()).sum();
-        (slowest, connections, moves.join().unwrap())
-    });
+    let crowd = Crowd { serving: &serving, count, honest, seed: seed.0, before };
+    let Asked { mut slowest, connections, moves, grown } = crowd.ask(&mut neighbour);
     slowest.sort_unstable();
     let (median, worst) = (slowest[honest / 2], slowest[honest - 1]);
     let ratio = worst.as_secs_f64() / lone.as_secs_f64();
-    let grown = grown.into_inner();
     println!(
         "{honest} honest clients had {QUESTIONS} right answers each beside {} hostile ones with \
          {connections} connections; {moves} moves; slowest answer {worst:?} (the median client's \
-         {median:?}), {ratio:.1} times that of a lone client ({lone:?}); {} MiB more memory at most",
+         {median:?}), {ratio:.1} times that of a lone client ({lone:?}); up to {} MiB more memory",
         count / 2,
         grown >> 20,
     );

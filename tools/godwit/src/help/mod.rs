@@ -7,6 +7,7 @@ mod man;
 pub(crate) use man::ManOptions;
 
 use crate::Cli;
+use crate::cli::EXIT_STATUSES;
 use clap::builder::StyledStr;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
@@ -44,9 +45,14 @@ impl Cli {
 }
 
 /// Puts the examples of a command, whose words after `godwit` are `path`, in front of what its help
-/// text ends with. A command that says nothing there ends as the one above it.
+/// text ends with. A command that says nothing there ends as the
+/// one above it, and each with what the exit statuses mean.
 fn documented(command: Command, path: &mut Vec<String>, above: Option<&StyledStr>) -> Command {
-    let own = command.get_after_help().or(above).cloned();
+    let own = command.get_after_help().map(|own| match own.to_string() {
+        text if text.contains(EXIT_STATUSES) => own.clone(),
+        text => StyledStr::from(format!("{}\n\n{EXIT_STATUSES}", text.trim_end())),
+    });
+    let own = own.or(above.cloned());
     let names: Vec<String> = command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
     let mut command = command;
     for name in names {

@@ -4,9 +4,8 @@ use super::{
     Bases, Cost, Evacuation, FirmwareLoss, Job, Kind, Move, Neighbour, Report, Share, Stopped,
     Throughput,
 };
+use crate::table::table;
 use crate::units::{about_count, about_size, about_time};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 /// Digits of a digest that are shown.
 const DIGEST_SHOWN: usize = 16;
@@ -75,23 +74,6 @@ fn losses(losses: &[FirmwareLoss], width: Option<u16>) -> String {
         table.add_row([loss.host.clone(), at, loss.cause.clone(), loss.told.clone()]);
     }
     table.to_string()
-}
-
-/// A table with a title; columns from `numbers` on are flush right.
-fn table(header: &[&str], numbers: std::ops::Range<usize>, width: Option<u16>) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header.iter().copied());
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if let Some(width) = width {
-        table.set_width(width);
-    }
-    for at in numbers {
-        if let Some(column) = table.column_mut(at) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-
-    table
 }
 
 fn moves(moves: &[Move], width: Option<u16>) -> String {

@@ -16,6 +16,7 @@ pub use model::{
 pub(crate) use check::evacuate::EvacuateOptions;
 pub(crate) use mistake::listed;
 pub(crate) use model::Service;
+pub(crate) use value::{parse_percent, parse_time};
 
 use crate::files;
 use mistake::Mistake;

@@ -150,9 +150,15 @@ impl Written for User {
 }
 
 /// A time as a command line has it: nanoseconds, or a number with a unit.
-pub(super) fn parse_time(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_time(text: &str) -> Result<u64, String> {
     let found = digits(text).or_else(|| quantity(text, &TIME_UNITS));
     found.ok_or_else(|| format!("allowed: {}", Nanos::ALLOWED))
+}
+
+/// A part of a whole as a command line has it, in hundredths of a percent.
+pub(crate) fn parse_percent(text: &str) -> Result<u16, String> {
+    let found = Percent::from_text(text).map(|percent| percent.0);
+    found.ok_or_else(|| format!("allowed: {}", Percent::ALLOWED))
 }
 
 /// A size as a command line has it: bytes, or a number with a unit.

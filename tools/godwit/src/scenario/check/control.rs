@@ -159,10 +159,15 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// What is served, and what the mistake is.
+    /// A host with a vGPU, without which nothing is served.
+    const SERVED: &str = "[[host]]\nname = \"a\"\nframebuffer = \"256 MiB\"\n\
+                          [[vgpu]]\nname = \"a0\"\nhost = \"a\"\n\
+                          profile = { framebuffer = \"64 MiB\" }\n";
+
+    /// What is served, or what the mistake is.
     fn service(folder: &Path, control: &str) -> Result<Service, String> {
         let file = folder.join("serve.toml");
-        let text = format!("sockets = \"run\"\n[control]\n{control}\n");
+        let text = format!("sockets = \"run\"\n[control]\n{control}\n{SERVED}");
         fs::write(&file, text).unwrap();
         Service::load(&file).map_err(|error| error.to_string())
     }

@@ -1,0 +1,128 @@
+//! The way to a server's control socket.
+
+use super::client::ControlError;
+use clap::Args;
+use godwit_shim::LinkAddress;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where the server is, and how long it may take.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConnectOptions {
+    /// The server's control socket: unix:PATH, or tcp:HOST:PORT.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "GODWIT_CONNECT",
+        default_value = "unix:/run/godwit/ctl",
+        global = true,
+        value_parser = address
+    )]
+    connect: LinkAddress,
+    /// How long the server may take to be reached, and say nothing, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        global = true,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    timeout: u64,
+}
+
+fn address(text: &str) -> Result<LinkAddress, String> {
+    text.parse().map_err(|error: godwit_shim::NoAddress| error.to_string())
+}
+
+/// Bytes both ways.
+pub(crate) trait Wire: Read + Write + Send {
+    /// How long a read may wait from now on; without it, for ever.
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()>;
+}
+
+impl Wire for UnixStream {
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(patience)
+    }
+}
+
+impl Wire for TcpStream {
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(patience)
+    }
+}
+
+impl ConnectOptions {
+    /// How the server is called.
+    pub(crate) fn address(&self) -> String {
+        self.connect.to_string()
+    }
+
+    /// How long the server may take.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// Connects. Nothing was said yet.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there, or nobody answers in time.
+    pub(crate) fn connect(&self) -> Result<Box<dyn Wire>, ControlError> {
+        let unreachable = |error| ControlError::Unreachable { address: self.address(), error };
+        match &self.connect {
+            LinkAddress::Unix(path) => {
+                let stream = unix(path, self.patience()).map_err(unreachable)?;
+                Ok(Box::new(stream))
+            }
+            LinkAddress::Tcp { host, port } => {
+                let all = (host.as_str(), *port).to_socket_addrs().map_err(unreachable)?;
+                let all: Vec<SocketAddr> = all.collect();
+                if let Some(beyond) = all.iter().find(|it| !it.ip().to_canonical().is_loopback()) {
+                    return Err(ControlError::Plaintext(beyond.to_string()));
+                }
+                let stream = tcp(&all, self.patience()).map_err(unreachable)?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+}
+
+/// Connects to a UNIX socket. One whose server accepts nobody is waited for so long.
+fn unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // It bounds connecting, too.
+    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    connect(&socket, &SocketAddrUnix::new(path)?).map_err(|error| timed_out(error.into()))?;
+    Ok(socket.into())
+}
+
+/// Connects to the first of the addresses that answers.
+fn tcp(all: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in all {
+        match TcpStream::connect_timeout(address, patience) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(patience))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// What the system calls "try again" is that time is over.
+pub(super) fn timed_out(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "it does not answer in time"),
+        _ => error,
+    }
+}

@@ -1,0 +1,124 @@
+//! A real `godwit serve`, as operators run it.
+
+use crate::ctl;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Two hosts, with room for four vGPUs of 64 MiB each, and two vGPUs.
+const CONFIG: &str = r#"
+sockets = "run"
+states = "states"
+
+[[host]]
+name = "a"
+framebuffer = "256 MiB"
+
+[[host]]
+name = "b"
+framebuffer = "256 MiB"
+
+[[vgpu]]
+name = "v0"
+host = "a"
+profile = { framebuffer = "64 MiB" }
+
+[[vgpu]]
+name = "w0"
+host = "b"
+profile = { framebuffer = "128 MiB" }
+"#;
+
+/// See the module.
+pub(crate) struct Serving {
+    child: Child,
+    run: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Serving {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("serve.toml");
+        fs::write(&config, CONFIG).unwrap();
+        let run = folder.path().join("run");
+        let child = serve(&config);
+        Self { child, run, _folder: folder }
+    }
+
+    /// The folder of its sockets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.run
+    }
+
+    /// `godwit ctl` with this line, to its end. A word with blanks is between two `'`.
+    pub(crate) fn ctl(&self, line: &str) -> Output {
+        let words: Vec<&str> = line
+            .split('\'')
+            .enumerate()
+            .flat_map(|(at, part)| match at % 2 {
+                0 => part.split_whitespace().collect(),
+                _ => vec![part],
+            })
+            .collect();
+        ctl(&self.run, &words).output().unwrap()
+    }
+
+    /// What is said and answered, as on a terminal.
+    pub(crate) fn transcript(&self, lines: &[&str]) -> String {
+        let mut all = String::new();
+        for line in lines {
+            let output = self.ctl(line);
+            let (out, err) = (text(&output.stdout), text(&output.stderr));
+            let status = output.status.code().unwrap();
+            all += &format!("$ godwit ctl {line}\n{out}{err}");
+            if status != 0 {
+                all += &format!("[exit status {status}]\n");
+            }
+            all += "\n";
+        }
+        all
+    }
+
+    /// Ends it, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it anew, in its folder.
+    pub(crate) fn start_again(&mut self) {
+        self.child = serve(&self.run.with_file_name("serve.toml"));
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Starts it, and waits until it listens: it prints its vGPUs' arguments then.
+fn serve(config: &Path) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_godwit"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_ne!(line, "", "it does not serve");
+    // What else it prints is nobody's to read, and must not stop it.
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    child
+}
