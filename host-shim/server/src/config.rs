@@ -2,7 +2,7 @@
 
 use godwit_control::{NAME_BYTES_MAX, Sizes, is_name};
 use godwit_regs::bits::OnCrash;
-use godwit_shim::{Mcu, Protection};
+use godwit_shim::{LinkAddress, Mcu, Protection};
 use godwit_sim_gpu::GpuConfig;
 use godwit_types::{Profile, Scheduling, Share};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -49,19 +49,63 @@ impl Default for MetricsConfig {
     }
 }
 
-/// The control socket.
+/// Who may ask, and where.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
     /// Who may be connected at a time; no more than half of the descriptors that the process may
     /// have.
     pub clients_max: usize,
-    /// How other servers are connected to, and connect.
+    /// The control socket; `None`: `ctl` in the folder of sockets.
+    pub socket: Option<PathBuf>,
+    /// Users, by their numbers, who may ask at it, beside the server's and root. Where there are
+    /// some, `socket` is in a folder that they can enter, and that nobody but its owner can change.
+    pub users: Vec<u32>,
+    /// A port of TCP, where those ask who are on other machines.
+    pub listen: Option<LinkAddress>,
+    /// How those ask, and how other servers are connected to: over TLS, everybody may ask who has a
+    /// certificate of the authority. To listen in plaintext, it must be
+    /// [`Protection::InsecurePlaintext`] even on one machine, where every user may ask then.
     pub protection: Protection,
 }
 
 impl Default for ControlConfig {
     fn default() -> Self {
-        Self { clients_max: 1024, protection: Protection::Local }
+        Self {
+            clients_max: 1024,
+            socket: None,
+            users: Vec::new(),
+            listen: None,
+            protection: Protection::Local,
+        }
+    }
+}
+
+impl ControlConfig {
+    /// How the kernel calls everybody whom a process in a user namespace cannot see. It may ask
+    /// nothing.
+    pub const NOBODY: u32 = 65_534;
+
+    /// The control socket of a server with its sockets in this folder.
+    pub fn place(&self, sockets: &Path) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| control_socket(sockets))
+    }
+
+    fn check(&self, places: &Places) -> Result<(), ConfigError> {
+        let is_inside = self.place(&places.sockets).parent() == Some(&places.sockets);
+        if !self.users.is_empty() && is_inside {
+            return Err(ConfigError::Users);
+        }
+        if self.users.contains(&Self::NOBODY) {
+            return Err(ConfigError::Nobody);
+        }
+        match (&self.listen, &self.protection) {
+            (Some(LinkAddress::Unix(_)), _) => Err(ConfigError::Listen("tcp:HOST:PORT is allowed")),
+            (Some(_), Protection::Local) => Err(ConfigError::Listen(
+                "TLS needs a certificate, its key and the authority that has signed the clients'; \
+                 plaintext must be asked for by name",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -131,6 +175,18 @@ pub enum ConfigError {
         /// Its aperture.
         bytes: u64,
     },
+    /// Users who could not reach the socket that they may ask at.
+    #[error(
+        "other users cannot enter the folder of sockets, so the control socket of those who may \
+         ask must be in another"
+    )]
+    Users,
+    /// The number that stands for everybody who cannot be seen.
+    #[error("user {} may be anybody whom the server cannot see", ControlConfig::NOBODY)]
+    Nobody,
+    /// A port for those on other machines that cannot be.
+    #[error("remote control: {0}")]
+    Listen(&'static str),
     /// Metrics for others than this machine, and nobody has said that they may be.
     #[error("metrics at {0} can be had from beyond this machine, and that is not allowed")]
     Beyond(SocketAddr),
@@ -141,8 +197,10 @@ impl ServerConfig {
     ///
     /// # Errors
     ///
-    /// When a name or an aperture is none, or metrics can be had where they may not.
+    /// When a name or an aperture is none, who is to ask could not, or metrics can be had where they
+    /// may not.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.control.check(&self.places)?;
         if let Some(metrics) = &self.metrics
             && !metrics.is_here()
             && !metrics.insecure_beyond_this_machine

@@ -1,13 +1,14 @@
 //! One thread that serves all: it hears clients, lets the cards come to the present, and sleeps
 //! until something happens.
 
-use crate::config::{ConfigError, Places, ServerConfig, control_socket};
+use crate::config::{ConfigError, Places, ServerConfig};
 use crate::control::{Control, status};
 use crate::device::Who;
 use crate::events::EventLog;
 use crate::host::{SLEEP, ServedHost};
 use crate::metrics::{Exporter, render};
-use crate::socket::{Listener, make_folder};
+use crate::socket::make_folder;
+use godwit_shim::{LinkAddress, TransportError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -37,6 +38,14 @@ pub enum ServerError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// The port for those on other machines.
+    #[error("{address}: {why}")]
+    Remote {
+        /// Where.
+        address: String,
+        /// Why.
+        why: TransportError,
     },
     /// Where metrics are to be had.
     #[error("metrics cannot be had at {listen}: {error}")]
@@ -74,8 +83,7 @@ impl Server {
             let failed = |error| ServerError::Socket { path: folder.clone(), error };
             make_folder(folder).map_err(failed)?;
         }
-        let listener = Listener::bind(control_socket(&places.sockets));
-        let listener = listener.map_err(|(path, error)| ServerError::Socket { path, error })?;
+        let control = Control::new(&config.control, &places.sockets)?;
         let metrics = config.metrics.map(|metrics| {
             let listen = metrics.listen;
             Exporter::bind(listen).map_err(|error| ServerError::Metrics { listen, error })
@@ -85,7 +93,7 @@ impl Server {
         Ok(Self {
             places,
             hosts: hosts.collect::<Result<_, _>>()?,
-            control: Control::new(listener, &config.control),
+            control,
             events: EventLog::default(),
             metrics,
         })
@@ -94,6 +102,11 @@ impl Server {
     /// The folder of its sockets.
     pub fn sockets(&self) -> &Path {
         &self.places.sockets
+    }
+
+    /// Where those on other machines ask, with the port that it has; `None`: nowhere.
+    pub fn remote(&self) -> Option<LinkAddress> {
+        self.control.remote()
     }
 
     /// Where its metrics are had, if they are.

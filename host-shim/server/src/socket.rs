@@ -1,7 +1,8 @@
-//! Sockets with names, for this user alone.
+//! Sockets with names: for this user alone, or for all, where somebody else looks at who it is.
 
+use rustix::net::UCred;
 use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,8 +15,12 @@ use std::path::{Path, PathBuf};
 /// Who is let in at a socket before others have their turn: who connects all the time would else
 /// be all that is served.
 pub(crate) const ACCEPTS_MAX: usize = 16;
-/// What others than its user may do with a folder.
+/// What others than its user may do with a folder, and what of it lets them change it.
 const OTHERS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
+/// Modes of a socket: only its user, and everybody, may connect.
+const CLOSED: u32 = 0o600;
+const OPEN: u32 = 0o666;
 
 /// A socket that others connect to. Its name is taken away at the end.
 #[derive(Debug)]
@@ -40,29 +45,69 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::PermissionDenied, why))
 }
 
+/// Whether a socket may be in a folder that others may enter: what is there is its owner's alone to
+/// change, who is the server's user or root.
+fn check_open_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let about = fs::metadata(folder)?;
+    let (user, mode) = (about.uid(), about.mode() & 0o7777);
+    let shown = folder.display();
+    let why = if !about.is_dir() {
+        format!("{shown} is no folder")
+    } else if !is_trusted(Uid::from_raw(user)) {
+        format!("{shown} is of user {user}, and neither the server's nor root's")
+    } else if mode & OTHERS_WRITE != 0 {
+        format!("others may change {shown} (mode {mode:o}), and put a socket there themselves")
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(ErrorKind::PermissionDenied, why))
+}
+
+/// Whether somebody is the server's user, or root.
+pub(crate) fn is_trusted(user: Uid) -> bool {
+    user == geteuid() || user.is_root()
+}
+
 impl Listener {
     /// Listens at a name that is free, or was of a process that is gone.
     pub(crate) fn bind(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
-        match listen(&path) {
+        match listen(&path, CLOSED) {
             Ok(socket) => Ok(Self { socket, path }),
             Err(error) => Err((path, error)),
         }
     }
 
-    /// The next who has connected; an error is of that one, or of the socket.
+    /// The same where everybody can connect, in a folder that only its owner can change.
+    pub(crate) fn bind_open(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
+        match check_open_folder(&path).and_then(|()| listen(&path, OPEN)) {
+            Ok(socket) => Ok(Self { socket, path }),
+            Err(error) => Err((path, error)),
+        }
+    }
+
+    /// The next who has connected, the server's user or root; an error is of that one, or of the
+    /// socket.
     pub(crate) fn accept(&self) -> io::Result<Option<UnixStream>> {
+        let Some((stream, peer)) = self.accept_anybody()? else { return Ok(None) };
+        if !is_trusted(peer.uid) {
+            let why = format!("user {} is not the server's", peer.uid.as_raw());
+            return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+        }
+        Ok(Some(stream))
+    }
+
+    /// The next who has connected, and who that is.
+    pub(crate) fn accept_anybody(&self) -> io::Result<Option<(UnixStream, UCred)>> {
         let stream = match self.socket.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         };
         stream.set_nonblocking(true)?;
-        let peer = socket_peercred(&stream)?.uid;
-        if peer != geteuid() && !peer.is_root() {
-            let why = format!("user {} is not the server's", peer.as_raw());
-            return Err(io::Error::new(ErrorKind::PermissionDenied, why));
-        }
-        Ok(Some(stream))
+        let peer = socket_peercred(&stream)?;
+        Ok(Some((stream, peer)))
     }
 }
 
@@ -79,7 +124,7 @@ impl Drop for Listener {
     }
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
+fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(about) if !about.file_type().is_socket() => {
             let why = "the name of a socket is taken by something that is none";
@@ -98,8 +143,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         Err(error) => return Err(error),
     }
     let socket = UnixListener::bind(path)?;
-    // Whoever connects before this is another user all the same, and refused for that.
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    // Whoever connects before this is looked at all the same.
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -85,6 +85,6 @@ pub use stepped::SteppedCall;
 pub use suspend::{Resume, ResumeError, ResumeState, Suspend, SuspendError, SuspendState};
 pub use symbols::{Symbols, SymbolsError, is_flash_file, slot_headers};
 pub use transport::{
-    LinkAddress, LinkListener, LinkPort, NoAddress, Protection, SILENCE, Socket, TlsFiles, TlsKeys,
-    TransportError,
+    LinkAddress, LinkListener, LinkPort, LinkStream, NoAddress, Protection, SILENCE, Socket,
+    TlsFiles, TlsKeys, TransportError,
 };

@@ -1,12 +1,10 @@
-//! Whoever has connected to the control socket.
+//! Whoever was let in at the control socket.
 
 use crate::operation::ClientId;
 use godwit_control::{Event, EventKind, LINE_BYTES_MAX, Told};
-use godwit_shim::{LinkPort, Socket};
+use godwit_shim::{LinkPort, Socket, TransportError};
 use rustix::event::PollFlags;
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 /// Bytes that a client has not read, from which on it is not heard.
@@ -18,7 +16,9 @@ const PART_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) id: ClientId,
-    stream: UnixStream,
+    /// Who it is, in words.
+    pub(super) peer: String,
+    socket: Socket,
     line: Vec<u8>,
     /// Ends of lines in it.
     ends: usize,
@@ -37,10 +37,11 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(id: ClientId, stream: UnixStream) -> Self {
+    pub(super) fn new(id: ClientId, peer: String, socket: Socket) -> Self {
         Self {
             id,
-            stream,
+            peer,
+            socket,
             line: Vec::new(),
             ends: 0,
             out: Vec::new(),
@@ -70,15 +71,25 @@ impl Client {
         may && self.ends > 0
     }
 
+    /// Whether something is to be done for it at once.
+    pub(super) fn is_due(&self) -> bool {
+        self.has_line() || self.is_ready && self.is_heard()
+    }
+
     /// Whether it has gone, with all that it has asked answered.
     pub(super) fn is_done(&self) -> bool {
-        self.has_gone || self.has_ended && !self.waits && self.out.is_empty() && self.ends == 0
+        let has_all = !self.waits && !self.has_output() && self.ends == 0;
+        self.has_gone || self.has_ended && has_all
+    }
+
+    fn has_output(&self) -> bool {
+        !self.out.is_empty() || self.socket.wants_write()
     }
 
     pub(super) fn wanted(&self) -> PollFlags {
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::IN, self.is_heard() || self.follows.is_some() && !self.has_ended);
-        wanted.set(PollFlags::OUT, !self.out.is_empty());
+        wanted.set(PollFlags::OUT, self.has_output());
         wanted
     }
 
@@ -106,15 +117,15 @@ impl Client {
             return Ok(());
         }
         let mut part = [0; PART_BYTES];
-        match self.stream.read(&mut part) {
-            Ok(0) => self.has_ended = true,
-            Ok(count) => {
+        match self.socket.receive(&mut part) {
+            Ok(Some(count)) => {
                 self.line.extend_from_slice(&part[..count]);
                 self.ends += part[..count].iter().filter(|byte| **byte == b'\n').count();
                 self.heard = Instant::now();
                 self.is_ready = count == part.len();
             }
-            Err(error) if is_temporary(&error) => {}
+            Ok(None) => {}
+            Err(TransportError::Closed) => self.has_ended = true,
             Err(error) => return Err(error.to_string()),
         }
         if self.ends == 0 && self.line.len() > LINE_BYTES_MAX {
@@ -125,10 +136,9 @@ impl Client {
 
     /// One that follows says nothing, but that it goes.
     fn drop_said(&mut self) -> Result<(), String> {
-        match self.stream.read(&mut [0; PART_BYTES]) {
-            Ok(0) => Err("it has gone".into()),
+        match self.socket.receive(&mut [0; PART_BYTES]) {
             Ok(_) => Ok(()),
-            Err(error) if is_temporary(&error) => Ok(()),
+            Err(TransportError::Closed) => Err("it has gone".into()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -182,16 +192,19 @@ impl Client {
         if !self.out.is_empty() || !self.line.is_empty() {
             return Err("a server does not read, or says more before it is answered".into());
         }
-        let socket = Socket::of_unix(self.stream).map_err(|error| error.to_string())?;
-        Ok(LinkPort::over(socket))
+        Ok(LinkPort::over(self.socket))
+    }
+
+    /// It goes, or has to.
+    pub(super) fn say_end(&mut self) {
+        self.socket.say_end();
     }
 
     pub(super) fn flush(&mut self) -> Result<(), String> {
-        while !self.out.is_empty() {
-            match self.stream.write(&self.out) {
+        while self.has_output() {
+            match self.socket.send(&self.out) {
+                Ok(0) => break,
                 Ok(count) => drop(self.out.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
@@ -199,12 +212,8 @@ impl Client {
     }
 }
 
-fn is_temporary(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.socket.as_fd()
     }
 }

@@ -1,4 +1,5 @@
-//! The control socket: who is connected, what they ask, and what is under way for them.
+//! The control socket: who is connected, what they ask, and what is under way for them. Who is
+//! refused, what is refused, and who had what changed is told, with who it was.
 //!
 //! What is said is the crate `godwit-control`'s. A client that is slow, says rubbish or does not
 //! read harms itself: it has a bound for what it says and what it has not read, all have one for
@@ -6,25 +7,28 @@
 
 mod client;
 mod dispatch;
+mod door;
 mod files;
 pub(crate) mod profiles;
+mod record;
 mod remote;
 pub(crate) mod status;
 
 use crate::config::{ControlConfig, Places};
-use crate::events::{EventLog, Where};
+use crate::events::EventLog;
 use crate::host::ServedHost;
 use crate::metrics::ServerCounts;
-use crate::notes::{Note, NoteLimit};
 use crate::operation::{ClientId, Operations, Site};
-use crate::socket::{ACCEPTS_MAX, Listener};
+use crate::server::ServerError;
 use client::Client;
 use dispatch::Next;
+use door::{Caller, Door};
 use godwit_control::{Ask, Code, Decision, EventKind, LINE_BYTES_MAX, Refusal, Told};
-use godwit_shim::Protection;
+use godwit_shim::{LinkAddress, Protection};
+use record::{Of, Record};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Resource, getrlimit};
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Bytes that all of them together have not read, from which on the one with the most is cut off.
@@ -37,36 +41,48 @@ const TURN: Duration = Duration::from_millis(1);
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Control {
-    listener: Listener,
+    door: Door,
     clients: Vec<Client>,
     clients_max: usize,
     last_id: u64,
     operations: Operations,
     began: Instant,
-    notes: Vec<Note>,
-    limit: NoteLimit,
+    record: Record,
     /// How other servers are connected to.
     protection: Protection,
-    /// Questions and clients that were refused.
-    refused: u64,
 }
 
 impl Control {
-    pub(crate) fn new(listener: Listener, config: &ControlConfig) -> Self {
+    /// Listens.
+    ///
+    /// # Errors
+    ///
+    /// When a socket cannot be had.
+    pub(crate) fn new(config: &ControlConfig, sockets: &Path) -> Result<Self, ServerError> {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
-        Self {
-            listener,
+        let door = Door::open(config, sockets)?;
+        let mut record = Record::new(Instant::now());
+        if let Some(address) = door.remote().filter(|_| door.is_plain()) {
+            let why = "whoever reaches it may ask, and whoever is on the way hears and changes it";
+            let text = format!("{address} is plaintext: {why}");
+            record.note(Of::Client, EventKind::Note, &text);
+        }
+        Ok(Self {
+            door,
             clients: Vec::new(),
             clients_max: config.clients_max.min(half).max(1),
             last_id: 0,
             operations: Operations::default(),
             began: Instant::now(),
-            notes: Vec::new(),
-            limit: NoteLimit::new(Instant::now()),
+            record,
             protection: config.protection.clone(),
-            refused: 0,
-        }
+        })
+    }
+
+    /// Where those on other machines ask, with the port that it has.
+    pub(crate) fn remote(&self) -> Option<LinkAddress> {
+        self.door.remote()
     }
 
     /// Goes on with all that is under way, and answers who asks.
@@ -80,8 +96,9 @@ impl Control {
         let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let protection = self.protection.clone();
         let mut site = Site { hosts, places, events, protection: &protection, now_ns };
-        let clients = &mut self.clients;
-        self.operations.step(&mut site, |id, told| {
+        let (clients, record) = (&mut self.clients, &mut self.record);
+        self.operations.step(&mut site, |id, asked, told| {
+            record.note_outcome(asked, &told);
             if let Some(client) = clients.iter_mut().find(|client| client.id == id) {
                 client.waits &= !told.is_last();
                 client.tell(&told);
@@ -100,22 +117,17 @@ impl Control {
     }
 
     fn let_in_all(&mut self) {
-        for _ in 0..ACCEPTS_MAX {
-            match self.listener.accept() {
-                Ok(Some(stream)) => self.let_in(stream),
-                Ok(None) => break,
-                Err(error) => {
-                    self.note(EventKind::Refused, format!("nobody is let in: {error}"));
-                    break;
-                }
-            }
+        let record = &mut self.record;
+        let mut refused = |why: String| record.note(Of::Stranger, EventKind::Refused, &why);
+        for caller in self.door.let_in(&mut refused) {
+            self.let_in(caller);
         }
     }
 
     /// A new client takes the place of one that has been silent, where there is no other.
-    fn let_in(&mut self, stream: UnixStream) {
+    fn let_in(&mut self, Caller { peer, socket }: Caller) {
         self.last_id += 1;
-        let mut client = Client::new(ClientId(self.last_id), stream);
+        let mut client = Client::new(ClientId(self.last_id), peer, socket);
         if self.clients.len() >= self.clients_max {
             let is_idle = |client: &Client| !client.waits && client.heard.elapsed() > IDLE;
             let Some(idle) = self.clients.iter().position(is_idle) else {
@@ -124,14 +136,21 @@ impl Control {
                 client.tell(&Told::Error(refusal));
                 // It is told if it listens.
                 let _ = client.flush();
-                return self.note(EventKind::Refused, format!("{why}: one is refused"));
+                client.say_end();
+                let text = format!("{} is refused: {why}", client.peer);
+                return self.record.note(Of::Client, EventKind::Refused, &text);
             };
-            self.clients.remove(idle);
+            let mut idle = self.clients.remove(idle);
+            idle.say_end();
             let seconds = IDLE.as_secs();
             let why = format!("it was silent for {seconds} seconds, and another wants its place");
-            self.note(EventKind::Note, format!("a client is cut off: {why}"));
+            self.note_cut(&idle.peer, &why);
         }
         self.clients.push(client);
+    }
+
+    fn note_cut(&mut self, peer: &str, why: &str) {
+        self.record.note(Of::Client, EventKind::Note, &format!("{peer} is cut off: {why}"));
     }
 
     /// Answers a question of each, as long as there is time; whoever was not asked is the first
@@ -143,31 +162,41 @@ impl Control {
             let client = &mut self.clients[at];
             let Some(line) = client.take_line() else { continue };
             let id = client.id;
+            let asked = format!("{}: {}", client.peer, record::question(&line));
             let next = self.answer(&line, site);
             let client = &mut self.clients[at];
             match next {
-                Ok(Next::Now(told)) => client.tell(&told),
+                Ok(Next::Now(told)) => {
+                    if matches!(told, Told::Resolved(_)) {
+                        self.record.note_outcome(&asked, &told);
+                    }
+                    client.tell(&told);
+                }
                 Ok(Next::Follow(after)) => client.follows = Some(after),
                 Ok(Next::Linked { token, work, told }) => {
                     let mut client = self.clients.remove(at);
                     client.tell(&told);
                     if let Some((name, work)) = work {
-                        self.operations.begin(id, name, work);
+                        self.operations.begin(id, asked.clone(), name, work);
                     }
                     match client.into_link() {
                         Ok(port) => self.operations.give_link(&token, port),
-                        Err(why) => self.note(EventKind::Note, why),
+                        Err(why) => {
+                            let text = format!("{asked}: {why}");
+                            self.record.note(Of::Client, EventKind::Note, &text);
+                        }
                     }
                     // Another has its place now, and is asked the next time.
                     break;
                 }
                 Ok(Next::Later(name, work)) => {
                     client.waits = true;
-                    self.operations.begin(id, name, work);
+                    self.operations.begin(id, asked, name, work);
                 }
                 Err(refusal) => {
                     client.tell(&Told::Error(refusal.clone()));
-                    self.note(EventKind::Refused, format!("a question is refused: {refusal}"));
+                    let text = format!("{asked} is refused: {refusal}");
+                    self.record.note(Of::Client, EventKind::Refused, &text);
                 }
             }
             if began.elapsed() > TURN {
@@ -201,56 +230,52 @@ impl Control {
     /// Sends and takes what can be sent and taken, and cuts off who does wrong.
     fn carry_all(&mut self) {
         let mut cut = Vec::new();
-        self.clients.retain_mut(|client| match client.carry() {
-            Ok(()) => !client.is_done(),
-            Err(why) => {
-                cut.push(why);
-                false
+        self.clients.retain_mut(|client| {
+            let stays = match client.carry() {
+                Ok(()) => !client.is_done(),
+                Err(why) => {
+                    cut.push((std::mem::take(&mut client.peer), why));
+                    false
+                }
+            };
+            if !stays {
+                client.say_end();
             }
+            stays
         });
         while self.clients.iter().map(Client::unread).sum::<usize>() > UNREAD_BYTES_MAX {
             let most = (0..self.clients.len()).max_by_key(|at| self.clients[*at].unread());
             let Some(most) = most else { break };
-            let client = self.clients.remove(most);
-            cut.push(format!("it has not read {} bytes", client.unread()));
+            let mut client = self.clients.remove(most);
+            let why = format!("it has not read {} bytes", client.unread());
+            cut.push((std::mem::take(&mut client.peer), why));
         }
-        for why in cut {
-            self.note(EventKind::Note, format!("a client is cut off: {why}"));
+        for (peer, why) in cut {
+            self.note_cut(&peer, &why);
         }
-    }
-
-    fn note(&mut self, kind: EventKind, text: String) {
-        self.refused += u64::from(kind == EventKind::Refused);
-        self.notes.push(Note { kind, text });
     }
 
     /// What it counts, for metrics.
     pub(crate) fn counts(&self, events: &EventLog) -> ServerCounts {
         let control_clients = self.clients.len() as u64;
-        ServerCounts { control_clients, refused: self.refused, events: events.last() }
+        ServerCounts { control_clients, refused: self.record.refused(), events: events.last() }
     }
 
     /// Takes what happened that somebody may want to know, a line each.
     pub(crate) fn take_notes(&mut self, events: &mut EventLog) -> Vec<String> {
-        let notes = std::mem::take(&mut self.notes);
-        let notes = self.limit.pass(notes, Instant::now());
-        let tell = |note: Note| {
-            events.note(note.kind, Where::NOWHERE, &format!("control: {}", note.text));
-            format!("control: {}", note.text)
-        };
-        notes.into_iter().map(tell).collect()
+        self.record.take(events)
     }
 
     /// How long nothing happens here by itself.
     pub(crate) fn rest(&self) -> Option<Duration> {
-        if self.clients.iter().any(Client::has_line) {
+        if self.clients.iter().any(Client::is_due) {
             return Some(Duration::ZERO);
         }
-        self.operations.rest()
+        self.operations.rest().into_iter().chain(self.door.rest()).min()
     }
 
     pub(crate) fn add_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        self.door.add_fds(fds);
         for client in &self.clients {
             fds.push(PollFd::new(client, client.wanted()));
         }
@@ -258,8 +283,10 @@ impl Control {
 
     /// What became of those that [`Self::add_fds`] has added.
     pub(crate) fn note_ready(&mut self, flags: &[PollFlags]) {
-        for (client, flags) in self.clients.iter_mut().zip(flags.iter().skip(1)) {
-            client.note_ready(*flags);
+        let mut flags = flags.iter().copied();
+        self.door.note_ready(&mut flags);
+        for (client, flags) in self.clients.iter_mut().zip(flags) {
+            client.note_ready(flags);
         }
     }
 }

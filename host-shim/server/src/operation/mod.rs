@@ -99,6 +99,8 @@ pub(crate) trait Work: Debug {
 #[derive(Debug)]
 struct Operation {
     client: ClientId,
+    /// Who has asked for it, and what, in words.
+    asked: String,
     /// Names that it takes for vGPUs that there are not yet.
     name: Option<String>,
     work: Box<dyn Work>,
@@ -160,12 +162,18 @@ impl Operations {
         Ok(Told::Resolved(vgpu.to_owned()))
     }
 
-    pub(crate) fn begin(&mut self, client: ClientId, name: Option<String>, work: Box<dyn Work>) {
-        self.0.push(Operation { client, name, work, told: Instant::now() });
+    pub(crate) fn begin(
+        &mut self,
+        client: ClientId,
+        asked: String,
+        name: Option<String>,
+        work: Box<dyn Work>,
+    ) {
+        self.0.push(Operation { client, asked, name, work, told: Instant::now() });
     }
 
-    /// Goes on with all, and tells their clients.
-    pub(crate) fn step(&mut self, site: &mut Site<'_>, mut tell: impl FnMut(ClientId, Told)) {
+    /// Goes on with all, and tells their clients, with what was asked for.
+    pub(crate) fn step(&mut self, site: &mut Site<'_>, mut tell: impl FnMut(ClientId, &str, Told)) {
         self.0.retain_mut(|it| {
             let Some(outcome) = it.work.step(site) else {
                 if it.told.elapsed() >= TELL {
@@ -174,11 +182,11 @@ impl Operations {
                     let vgpu = || it.work.vgpu().or(it.name.as_deref()).unwrap_or("").to_owned();
                     let progress = it.work.progress(site.hosts);
                     let progress = progress.unwrap_or_else(|| Progress::working(vgpu()));
-                    tell(it.client, Told::Progress(progress));
+                    tell(it.client, &it.asked, Told::Progress(progress));
                 }
                 return true;
             };
-            tell(it.client, outcome.unwrap_or_else(Told::Error));
+            tell(it.client, &it.asked, outcome.unwrap_or_else(Told::Error));
             false
         });
     }

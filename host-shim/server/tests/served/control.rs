@@ -4,9 +4,10 @@ use crate::process::resident_bytes;
 use crate::serving::{ATTACKED, FB_BYTES, NEIGHBOUR, PATIENCE, Serving, wait_until};
 use godwit_control::{Code, Refusal, Told, VgpuStatus};
 use godwit_server::Client;
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 const LIST: &str = "{\"command\":\"list\"}\n";
@@ -17,13 +18,23 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 const GROWTH_MAX_BYTES: u64 = 16 << 20;
 
 /// Somebody who asks.
-pub(crate) struct Asker(BufReader<UnixStream>);
+pub(crate) struct Asker<S = UnixStream>(BufReader<S>);
 
 impl Asker {
     pub(crate) fn connect(serving: &Serving) -> Self {
-        let stream = UnixStream::connect(serving.control()).unwrap();
+        Self::connect_at(&serving.control())
+    }
+
+    pub(crate) fn connect_at(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: Read + Write> Asker<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
@@ -59,8 +70,13 @@ impl Asker {
 
     /// It is told that there are too many, and cut off.
     pub(crate) fn hear_too_many(&mut self) {
+        self.hear_refusal(Code::TooMany);
+    }
+
+    /// It is told why it is not heard, and cut off.
+    pub(crate) fn hear_refusal(&mut self, code: Code) {
         let told: Told = serde_json::from_str(&self.hear().unwrap()).unwrap();
-        assert!(matches!(&told, Told::Error(why) if why.code == Code::TooMany), "{told:?}");
+        assert!(matches!(&told, Told::Error(why) if why.code == code), "{told:?}");
         assert_eq!(self.hear(), None);
     }
 
@@ -153,7 +169,7 @@ fn a_line_without_an_end_is_cut_off() {
     assert_eq!(asker.list().len(), 2);
     asker.say(&vec![b'x'; LINE_BYTES_MAX + 4096]);
     assert_eq!(asker.hear(), None);
-    serving.wait_for_note("control: a client is cut off: a line has more than 65536 bytes");
+    serving.wait_for_note(" is cut off: a line has more than 65536 bytes");
     assert_eq!(other.list().len(), 2);
     assert_eq!(serving.noted("cut off"), 1);
     serving.stop();
@@ -169,7 +185,7 @@ fn more_clients_than_are_allowed_are_refused() {
     for _ in 0..10 {
         Asker::connect(&serving).hear_too_many();
     }
-    let why = "control: 64 clients are connected: one is refused";
+    let why = " is refused: 64 clients are connected";
     wait_until("each is told", || serving.noted(why) == 10);
     for asker in &mut askers {
         assert_eq!(asker.list().len(), 2);
@@ -216,7 +232,7 @@ fn a_client_that_does_not_read_is_not_heard_on() {
     // One that goes without reading is gone.
     asker.say(lists.as_bytes());
     drop(asker);
-    serving.wait_for_note("control: a client is cut off: ");
+    serving.wait_for_note(" is cut off: ");
     assert_eq!(other.list().len(), 2);
     serving.stop();
 }

@@ -4,6 +4,7 @@
 //! Here clients are threads beside a [`godwit_server::Server`] that runs, as they are to `godwit
 //! serve`: one harms itself, and the neighbour is served on, to the right bytes.
 
+mod access;
 mod attack;
 mod beside;
 mod control;
@@ -27,4 +28,5 @@ mod remote;
 #[path = "../hostile/seeds.rs"]
 mod seeds;
 mod serving;
+mod tls;
 mod worker;

@@ -10,8 +10,9 @@ use godwit_control::{
     Refusal, Resume, Share, Sizes, Suspend, Told, VgpuStatus,
 };
 use godwit_server::Client;
+use std::io::{Read, Write};
 
-impl Asker {
+impl<S: Read + Write> Asker<S> {
     /// The last line of an answer.
     pub(crate) fn ask(&mut self, ask: &Ask) -> Told {
         let line = serde_json::to_string(ask).unwrap();
@@ -51,7 +52,7 @@ impl Asker {
     }
 }
 
-fn create(vgpu: &str, profile: &str) -> Create {
+pub(crate) fn create(vgpu: &str, profile: &str) -> Create {
     Create {
         vgpu: vgpu.into(),
         host: Some(OTHER.into()),

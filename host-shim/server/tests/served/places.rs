@@ -1,7 +1,8 @@
 //! Who may have a place at a socket, and for how long.
 
 use crate::control::{Asker, CLIENTS_MAX};
-use crate::serving::{ATTACKED, Serving};
+use crate::serving::{ATTACKED, Serving, wait_until};
+use godwit_control::Code;
 use godwit_server::Client;
 use std::fs::{Permissions, set_permissions};
 use std::io::{ErrorKind, Read as _};
@@ -29,17 +30,34 @@ fn who_says_nothing_does_not_keep_a_place_for_ever() {
     Client::connect(&serving.device(ATTACKED)).unwrap();
 
     assert_eq!(Asker::connect(&serving).list().len(), 2);
-    serving.wait_for_note("control: a client is cut off: it was silent for 10 seconds");
+    serving.wait_for_note(" is cut off: it was silent for 10 seconds");
     assert_eq!(askers[0].list().len(), 2);
     assert_eq!(askers[1].hear(), None);
     drop(askers);
     serving.stop();
 }
 
+/// Does something as another user, on a thread of its own. `None`: only root may.
+pub(crate) fn as_user<T: Send + 'static>(
+    user: u32,
+    what: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let user = rustix::process::Uid::from_raw(user);
+    let done = std::thread::spawn(move || {
+        // Of this thread alone.
+        rustix::thread::set_thread_res_uid(user, user, user).is_ok().then(what)
+    });
+    let done = done.join().unwrap();
+    if done.is_none() {
+        println!("this is not root, which could be another user: not all is tested");
+    }
+    done
+}
+
 #[test]
 fn another_user_is_refused_at_every_socket() {
     let mut serving = Serving::start();
-    let sockets = [serving.device(ATTACKED), serving.migration(ATTACKED), serving.control()];
+    let sockets = [serving.device(ATTACKED), serving.migration(ATTACKED)];
     // As if somebody had opened what is closed: the server looks at who it is all the same.
     let open = |path: &std::path::Path, mode| {
         set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -48,12 +66,9 @@ fn another_user_is_refused_at_every_socket() {
         open(folder, 0o711);
     }
     sockets.iter().for_each(|socket| open(socket, 0o666));
-    let user = rustix::process::Uid::from_raw(65_534);
-    let is_other = std::thread::spawn(move || {
-        // Of this thread alone. Only root may become another.
-        if rustix::thread::set_thread_res_uid(user, user, user).is_err() {
-            return false;
-        }
+    open(&serving.control(), 0o666);
+    let control = serving.control();
+    let is_other = as_user(65_534, move || {
         for socket in sockets {
             let mut stream = UnixStream::connect(socket).unwrap();
             stream.set_read_timeout(Some(SILENCE / 2)).unwrap();
@@ -62,14 +77,15 @@ fn another_user_is_refused_at_every_socket() {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
             }
         }
-        true
+        Asker::connect_at(&control).hear_refusal(Code::Forbidden);
     });
-    if is_other.join().unwrap() {
+    if is_other.is_some() {
         let why = "nobody is let in: user 65534 is not the server's";
-        serving.wait_for_note(&format!("control: {why}"));
-        crate::serving::wait_until("all are told", || serving.noted(why) == 3);
-    } else {
-        println!("this is not root, which could be another user: nothing is tested");
+        wait_until("both are told", || serving.noted(why) == 2);
+        let why = " is refused: user 65534 may not ask this server";
+        wait_until("one is told", || serving.noted(why) == 1);
+        let pid = std::process::id();
+        assert_eq!(serving.noted(&format!("control: uid 65534 (pid {pid}){why}")), 1);
     }
     Client::connect(&serving.device(ATTACKED)).unwrap();
     serving.stop();

@@ -6,9 +6,9 @@ use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
 use godwit_server::{
     ControlConfig, HostConfig, MetricsConfig, Places, Server, ServerConfig, VgpuConfig,
-    control_socket, device_socket, migration_socket,
+    device_socket, migration_socket,
 };
-use godwit_shim::Mcu;
+use godwit_shim::{LinkAddress, Mcu};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use godwit_types::{Engines, Profile, Scheduling, Share};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -40,13 +40,19 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// See the module.
 pub(crate) struct Serving {
     pub(crate) sockets: PathBuf,
-    clients_max: usize,
+    control: ControlConfig,
+    remote: Option<LinkAddress>,
     metrics: SocketAddr,
     notes: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
     _alone: Option<MutexGuard<'static, ()>>,
+}
+
+/// Who may ask: the user of the tests.
+pub(crate) fn control() -> ControlConfig {
+    ControlConfig { clients_max: CLIENTS_MAX, ..ControlConfig::default() }
 }
 
 /// What is served, with the sockets in a folder.
@@ -81,7 +87,7 @@ pub(crate) fn config(sockets: &Path) -> ServerConfig {
         ..host.clone()
     };
     let places = Places { sockets: sockets.to_owned(), states: Some(states) };
-    let control = ControlConfig { clients_max: CLIENTS_MAX, ..ControlConfig::default() };
+    let control = control();
     let metrics = Some(MetricsConfig { listen: ANY_PORT, ..Default::default() });
     ServerConfig { places, control, mcu: Mcu::Native, hosts: vec![host, other], metrics }
 }
@@ -103,31 +109,38 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Serving {
     pub(crate) fn start() -> Self {
-        Self::with(Some(alone()), CLIENTS_MAX)
+        Self::start_with(|_| control())
+    }
+
+    /// A server that others may ask, as it is said for the folder of its folder of sockets.
+    pub(crate) fn start_with(control: impl FnOnce(&Path) -> ControlConfig) -> Self {
+        Self::with(Some(alone()), control)
     }
 
     /// A server with so many places for operators.
     pub(crate) fn for_clients(clients_max: usize) -> Self {
-        Self::with(Some(alone()), clients_max)
+        Self::start_with(|_| ControlConfig { clients_max, ..control() })
     }
 
     /// A second server, beside one that a test has.
     pub(crate) fn beside(_: &Self) -> Self {
-        Self::with(None, CLIENTS_MAX)
+        Self::with(None, |_| control())
     }
 
-    fn with(alone: Option<MutexGuard<'static, ()>>, clients_max: usize) -> Self {
+    fn with(
+        alone: Option<MutexGuard<'static, ()>>,
+        control: impl FnOnce(&Path) -> ControlConfig,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let sockets = folder.path().join("run").join("godwit");
-        let (stop, notes) = (Arc::default(), Arc::default());
-        let (thread, metrics) = (None, ANY_PORT);
+        let run = folder.path().join("run");
         let mut this = Self {
-            sockets,
-            clients_max,
-            metrics,
-            notes,
-            stop,
-            thread,
+            sockets: run.join("godwit"),
+            control: control(&run),
+            remote: None,
+            metrics: ANY_PORT,
+            notes: Arc::default(),
+            stop: Arc::default(),
+            thread: None,
             _folder: folder,
             _alone: alone,
         };
@@ -138,13 +151,13 @@ impl Serving {
     /// A server in the folder in which one was before.
     pub(crate) fn start_again(&mut self) {
         self.stop.store(false, Ordering::Release);
-        let (mut config, stop) = (config(&self.sockets), Arc::clone(&self.stop));
-        config.control.clients_max = self.clients_max;
+        let config = ServerConfig { control: self.control.clone(), ..config(&self.sockets) };
+        let stop = Arc::clone(&self.stop);
         let notes = Arc::clone(&self.notes);
         let (listens, told) = mpsc::channel();
         self.thread = Some(std::thread::spawn(move || {
             let mut server = Server::new(&config).unwrap();
-            listens.send(server.metrics_address().unwrap()).unwrap();
+            listens.send((server.remote(), server.metrics_address().unwrap())).unwrap();
             let mut keep = |note: &str| {
                 println!("{note}");
                 let mut notes = notes.lock().unwrap();
@@ -154,7 +167,7 @@ impl Serving {
             };
             server.run(&stop, &mut keep).unwrap();
         }));
-        self.metrics = told.recv().unwrap();
+        (self.remote, self.metrics) = told.recv().unwrap();
     }
 
     /// Ends the server, and fails if it has failed.
@@ -172,7 +185,12 @@ impl Serving {
     }
 
     pub(crate) fn control(&self) -> PathBuf {
-        control_socket(&self.sockets)
+        self.control.place(&self.sockets)
+    }
+
+    /// Where those on other machines ask.
+    pub(crate) fn remote(&self) -> &LinkAddress {
+        self.remote.as_ref().unwrap()
     }
 
     /// Where its metrics are had.

@@ -2,13 +2,13 @@
 
 use super::address::{LinkAddress, resolve};
 use super::port::{LinkPort, wait_for};
-use super::socket::Stream;
+use super::socket::{Socket, Stream};
 use super::{Protection, TransportError};
 use rustix::event::{PollFd, PollFlags};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -68,14 +68,24 @@ impl LinkListener {
     ///
     /// When a peer is refused at once, or the socket is of no use any more.
     pub fn accept(&self) -> Result<Option<LinkPort>, TransportError> {
-        let stream = match &self.kind {
+        Ok(self.accept_socket()?.map(|(socket, _)| LinkPort::over(socket)))
+    }
+
+    /// The same, to speak otherwise than a link does; with the address of one that comes over TCP.
+    /// Whether it is who it must be shows at the end of [`Socket::handshake`].
+    ///
+    /// # Errors
+    ///
+    /// When a peer is refused at once, or the socket is of no use any more.
+    pub fn accept_socket(&self) -> Result<Option<(Socket, Option<SocketAddr>)>, TransportError> {
+        let (stream, peer) = match &self.kind {
             Kind::Unix(listener, _) => match listener.accept() {
-                Ok((stream, _)) => Stream::unix(stream)?,
+                Ok((stream, _)) => (Stream::unix(stream)?, None),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error.into()),
             },
             Kind::Tcp(listener) => match listener.accept() {
-                Ok((stream, _)) => Stream::tcp(stream)?,
+                Ok((stream, peer)) => (Stream::tcp(stream)?, Some(peer)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error.into()),
             },
@@ -84,7 +94,7 @@ impl LinkListener {
             (Protection::Tls(keys), Stream::Tcp(_)) => Some(keys.accept()?),
             _ => None,
         };
-        Ok(Some(LinkPort::new(stream, tls)))
+        Ok(Some((Socket::new(stream, tls), peer)))
     }
 
     /// Waits until a peer connects, for so long at most.
@@ -93,11 +103,16 @@ impl LinkListener {
     ///
     /// When the system cannot.
     pub fn wait(&self, most: Duration) -> Result<(), TransportError> {
-        let fd = match &self.kind {
+        wait_for(&mut [PollFd::new(self, PollFlags::IN)], most)
+    }
+}
+
+impl AsFd for LinkListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
             Kind::Unix(listener, _) => listener.as_fd(),
             Kind::Tcp(listener) => listener.as_fd(),
-        };
-        wait_for(&mut [PollFd::new(&fd, PollFlags::IN)], most)
+        }
     }
 }
 

@@ -4,20 +4,26 @@
 //! Source ⇄ LinkPort { LinkFraming ⇄ Socket } ⇄ … ⇄ LinkPort ⇄ Destination
 //! ```
 //!
-//! Nothing here waits but [`LinkPort::connect`], for a while, and [`LinkPort::wait`], for as long
+//! A [`Socket`] alone is bytes both ways, for what speaks otherwise, and a [`LinkStream`] the
+//! same for a program that waits.
+//!
+//! Nothing of a port waits but [`LinkPort::connect`], for a while, and [`LinkPort::wait`], for as long
 //! as it is told. A port ends with an error, for ever: to a move that is a lost link, and another
 //! port is a new one.
 
 mod address;
+mod identity;
 mod listener;
 mod port;
 mod socket;
+mod stream;
 mod tls;
 
 pub use address::{LinkAddress, NoAddress};
 pub use listener::LinkListener;
 pub use port::LinkPort;
 pub use socket::Socket;
+pub use stream::LinkStream;
 pub use tls::{TlsFiles, TlsKeys};
 
 use crate::link::LinkError;

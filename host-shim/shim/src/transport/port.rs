@@ -1,7 +1,7 @@
 //! One end of a link over a socket.
 
 use super::address::LinkAddress;
-use super::socket::{Socket, Stream};
+use super::socket::Socket;
 use super::{Protection, SILENCE, TransportError};
 use crate::link::{LinkFraming, LinkMessage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -41,10 +41,6 @@ impl LinkPort {
     /// When nobody answers, or the address may not be reached like that.
     pub fn connect(address: &LinkAddress, how: &Protection) -> Result<Self, TransportError> {
         Ok(Self::over(Socket::connect(address, how)?))
-    }
-
-    pub(super) fn new(stream: Stream, tls: Option<rustls::Connection>) -> Self {
-        Self::over(Socket::new(stream, tls))
     }
 
     /// A link over a connection on which nothing of one was said yet.

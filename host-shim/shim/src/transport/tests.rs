@@ -1,13 +1,13 @@
 //! Links over real sockets of this machine.
 
-use super::socket::Stream;
 use super::*;
 use crate::link::{LinkFraming, LinkMessage, Token};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
+use rustix::event::{PollFd, PollFlags};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -120,6 +120,96 @@ fn talk(mut ends: [LinkPort; 2]) {
         count == 3
     })
     .unwrap();
+}
+
+/// Accepts a peer, and sends back whatever it says until it goes, in parts of so many bytes.
+fn echo(listener: LinkListener, part: usize) -> std::thread::JoinHandle<Result<(), String>> {
+    std::thread::spawn(move || {
+        let fail = |error: TransportError| error.to_string();
+        listener.wait(PATIENCE).map_err(fail)?;
+        let (mut socket, _) = listener.accept_socket().map_err(fail)?.expect("it has connected");
+        let wait = |socket: &Socket| {
+            let flags = PollFlags::IN | PollFlags::OUT;
+            port::wait_for(&mut [PollFd::new(socket, flags)], Duration::from_millis(1))
+        };
+        while !socket.handshake().map_err(fail)? {
+            assert_eq!(socket.identity(), None, "who it is cannot be known yet");
+            wait(&socket).map_err(fail)?;
+        }
+        let mut bytes = vec![0; part];
+        loop {
+            match socket.receive(&mut bytes) {
+                Ok(Some(count)) => {
+                    let mut sent = 0;
+                    while sent < count {
+                        sent += socket.send(&bytes[sent..count]).map_err(fail)?;
+                    }
+                }
+                Ok(None) => {
+                    socket.send(&[]).map_err(fail)?;
+                    wait(&socket).map_err(fail)?;
+                }
+                Err(TransportError::Closed) => return Ok(()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    })
+}
+
+#[test]
+fn a_program_that_waits_says_and_hears_bytes_over_each_kind_of_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let [one, other] = ["one", "other"].map(|name| tls(&authority.sign(name, "127.0.0.1")));
+    let unix = LinkAddress::Unix(folder.path().join("link"));
+    let kinds = [
+        (unix, [Protection::Local, Protection::Local]),
+        (local(), [Protection::Local, Protection::Local]),
+        (local(), [one, other]),
+    ];
+    // More than fits a record of TLS, which is taken in parts that are none.
+    let said: Vec<u8> = (0..=250).cycle().take(100_000).collect();
+    for (address, [client, server]) in kinds {
+        let listener = LinkListener::bind(&address, server).unwrap();
+        let address = listener.address().unwrap();
+        let echo = echo(listener, 1_000);
+        let mut stream = LinkStream::connect(&address, &client, PATIENCE).unwrap();
+        let mut heard = vec![0; said.len()];
+        for _ in 0..3 {
+            stream.write_all(&said).unwrap();
+            stream.read_exact(&mut heard).unwrap();
+            assert!(heard == said, "other bytes come back over {address}");
+        }
+        stream.set_patience(Some(Duration::from_millis(20)));
+        let error = stream.read(&mut heard).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(stream);
+        echo.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_program_that_waits_learns_that_one_end_is_refused() {
+    let (ours, others) = (Authority::new(), Authority::new());
+    let good = ours.sign("good", "127.0.0.1");
+    let stranger = TlsFiles { ca: good.ca.clone(), ..others.sign("stranger", "127.0.0.1") };
+    let connect = |client: &TlsFiles, server: &TlsFiles| {
+        let listener = LinkListener::bind(&local(), tls(server)).unwrap();
+        let address = listener.address().unwrap();
+        let echo = echo(listener, 1_000);
+        let stream = LinkStream::connect(&address, &tls(client), PATIENCE);
+        let told = match stream {
+            Ok(mut stream) => stream.read(&mut [0]).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
+        (told, echo.join().unwrap().unwrap_err())
+    };
+    let (told, server) = connect(&good, &stranger);
+    assert!(told.contains("invalid peer certificate"), "{told}");
+    assert!(server.contains("alert"), "{server}");
+    let (told, server) = connect(&stranger, &good);
+    assert!(told.contains("alert"), "{told}");
+    assert!(server.contains("invalid peer certificate"), "{server}");
 }
 
 #[test]
@@ -265,7 +355,7 @@ fn a_peer_that_says_nothing_or_takes_nothing_is_gone() {
 fn a_frame_that_keep_alives_would_fill_up_is_silence() {
     let silence = Duration::from_millis(200);
     let (stream, mut peer) = UnixStream::pair().unwrap();
-    let mut port = LinkPort::new(Stream::unix(stream).unwrap(), None).with_silence(silence);
+    let mut port = LinkPort::over(Socket::of_unix(stream).unwrap()).with_silence(silence);
     peer.write_all(LinkFraming::new().outgoing()).unwrap();
     // A frame whose length has grown on the way: hours of them would be taken for its message.
     peer.write_all(&40_000_u32.to_le_bytes()).unwrap();

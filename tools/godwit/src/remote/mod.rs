@@ -5,6 +5,7 @@ mod receive;
 mod resolve;
 mod send;
 mod session;
+pub(crate) mod tls;
 
 pub(crate) use receive::ReceiveOptions;
 pub(crate) use resolve::ResolveOptions;
@@ -13,8 +14,7 @@ pub(crate) use send::SendOptions;
 use crate::mcu::McuOptions;
 use clap::Args;
 use godwit_shim::{
-    Journal, JournalFileError, LinkAddress, Mcu, Protection, SealKey, Side, TlsFiles, TlsKeys,
-    Token, TransportError,
+    Journal, JournalFileError, LinkAddress, Mcu, Protection, SealKey, Side, Token, TransportError,
 };
 use godwit_world::WorldError;
 use std::fs::DirBuilder;
@@ -22,6 +22,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tls::TlsOptions;
 
 /// Why a command has no result.
 #[derive(Debug)]
@@ -50,18 +51,8 @@ pub(crate) type Shown = (String, bool);
 /// How the two processes reach each other.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LinkOptions {
-    /// This side's certificate, PEM, for TLS over TCP.
-    #[arg(long, value_name = "PATH", requires_all = ["tls_key", "tls_ca"])]
-    tls_cert: Option<PathBuf>,
-    /// The certificate's key, PEM.
-    #[arg(long, value_name = "PATH", requires_all = ["tls_cert", "tls_ca"])]
-    tls_key: Option<PathBuf>,
-    /// The authorities one of which must have signed the peer's certificate, PEM.
-    #[arg(long, value_name = "PATH", requires_all = ["tls_cert", "tls_key"])]
-    tls_ca: Option<PathBuf>,
-    /// Plaintext beyond this machine, where everybody on the way can read and change it.
-    #[arg(long, conflicts_with = "tls_cert")]
-    insecure_plaintext: bool,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// What the state is sealed with on its way, and what is kept of it in the state folder: a file
     /// with 64 hexadecimal digits, the same at both ends.
     #[arg(long, value_name = "PATH")]
@@ -78,15 +69,7 @@ pub(crate) struct LinkOptions {
 
 impl LinkOptions {
     fn protection(&self) -> Result<Protection, Failure> {
-        let files = (self.tls_cert.clone(), self.tls_key.clone(), self.tls_ca.clone());
-        Ok(match files {
-            (Some(cert), Some(key), Some(ca)) => {
-                let keys = TlsKeys::load(&TlsFiles { cert, key, ca });
-                Protection::Tls(keys.map_err(|error| Failure::Mistake(error.to_string()))?)
-            }
-            _ if self.insecure_plaintext => Protection::InsecurePlaintext,
-            _ => Protection::Local,
-        })
+        self.tls.protection().map_err(|error| Failure::Mistake(error.to_string()))
     }
 
     fn key(&self) -> Result<Option<Arc<SealKey>>, Failure> {

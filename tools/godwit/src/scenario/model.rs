@@ -1,7 +1,7 @@
 //! A scenario that was checked: every reference leads somewhere, every size fits.
 
 use godwit_control::Sizes;
-use godwit_server::MetricsConfig;
+use godwit_server::{ControlConfig, MetricsConfig};
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::{Downtime, Mishap, SealKey};
 use godwit_sim_gpu::{CostRow, Costs, Fault};
@@ -117,7 +117,7 @@ impl HostRef {
 }
 
 /// What `godwit serve` serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Service {
     /// The folder of its sockets.
     pub(crate) sockets: PathBuf,
@@ -125,6 +125,8 @@ pub(crate) struct Service {
     pub(crate) states: Option<PathBuf>,
     /// Of which sizes the vGPUs of each host may be.
     pub(crate) sizes: Sizes,
+    /// Who may ask, and where.
+    pub(crate) control: ControlConfig,
     /// Where its metrics are had; `None`: nowhere.
     pub(crate) metrics: Option<MetricsConfig>,
     /// Its hosts.

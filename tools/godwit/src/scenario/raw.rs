@@ -2,7 +2,7 @@
 //!
 //! Nothing here is believed; `check` makes a [`super::Scenario`] of it.
 
-use super::value::{Bytes, Count, Digest, Fraction, Nanos, Percent};
+use super::value::{Bytes, Count, Digest, Fraction, Nanos, Percent, User};
 use godwit_control::Sizes;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -75,11 +75,26 @@ pub(super) struct Service {
     pub(super) sockets: Field<String>,
     pub(super) states: Field<String>,
     pub(super) sizes: Option<Sizes>,
+    pub(super) control: Field<Table<Control>>,
     pub(super) metrics: Option<Table<Metrics>>,
     #[serde(default)]
     pub(super) host: Tables<Host>,
     #[serde(default)]
     pub(super) vgpu: Tables<Vgpu>,
+}
+
+/// Who may ask a server what there is, and have it changed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Control {
+    pub(super) users: Option<Vec<Spanned<User>>>,
+    pub(super) socket: Field<String>,
+    pub(super) clients: Field<Count>,
+    pub(super) listen: Field<String>,
+    pub(super) tls_cert: Field<String>,
+    pub(super) tls_key: Field<String>,
+    pub(super) tls_ca: Field<String>,
+    pub(super) insecure_plaintext: Field<bool>,
 }
 
 /// Where a service's metrics are had.

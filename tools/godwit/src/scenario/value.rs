@@ -39,6 +39,13 @@ pub(super) struct Percent(pub(super) u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digest(pub(super) [u8; 32]);
 
+/// A user of this machine: a name, or a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum User {
+    Name(String),
+    Number(u32),
+}
+
 /// How a value is read from an integer or a string, whichever it can be written as.
 trait Written: Sized {
     /// What may be written, as the end of "allowed: …".
@@ -130,6 +137,18 @@ impl Written for Digest {
     }
 }
 
+impl Written for User {
+    const ALLOWED: &'static str = "a user's name, or a number from 0 to 4294967295";
+
+    fn from_integer(value: u64) -> Option<Self> {
+        u32::try_from(value).ok().map(Self::Number)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self::Name(text.to_owned()))
+    }
+}
+
 /// A time as a command line has it: nanoseconds, or a number with a unit.
 pub(crate) fn parse_time(text: &str) -> Result<u64, String> {
     let found = digits(text).or_else(|| quantity(text, &TIME_UNITS));
@@ -207,7 +226,7 @@ macro_rules! deserialize_written {
     };
 }
 
-deserialize_written!(Bytes, Nanos, Count, Fraction, Percent, Digest);
+deserialize_written!(Bytes, Nanos, Count, Fraction, Percent, Digest, User);
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use crate::scenario::{Host, ScenarioError, Service, Vgpu};
 use clap::Args;
 use godwit_hal::Identity;
 use godwit_regs::bits::OnCrash;
-use godwit_server::{ControlConfig, HostConfig, Places, Server, ServerConfig, VgpuConfig};
+use godwit_server::{HostConfig, Places, Server, ServerConfig, VgpuConfig};
 use godwit_sim_gpu::{Costs, GpuConfig};
 use manager::Manager;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -60,6 +60,8 @@ impl ServeOptions {
         // What is printed is of use in every folder.
         service.sockets = std::path::absolute(&service.sockets).map_err(refused)?;
         service.states = service.states.map(std::path::absolute).transpose().map_err(refused)?;
+        let socket = service.control.socket.map(std::path::absolute);
+        service.control.socket = socket.transpose().map_err(refused)?;
         if let Some(name) = &self.libvirt {
             let vgpu = named(&service, name.as_deref())?;
             anstream::print!("{}", machine::libvirt(&service, vgpu));
@@ -68,9 +70,12 @@ impl ServeOptions {
         let mcu = self.mcu.mcu().map_err(|error| Failure::Mistake(error.to_string()))?;
         let hosts = service.hosts.iter().map(|host| host_config(&service, host)).collect();
         let places = Places { sockets: service.sockets.clone(), states: service.states.clone() };
-        let (control, metrics) = (ControlConfig::default(), service.metrics);
+        let (control, metrics) = (service.control.clone(), service.metrics);
         let config = ServerConfig { places, control, mcu, hosts, metrics };
         let mut server = Server::new(&config).map_err(refused)?;
+        if let Some(address) = server.remote() {
+            anstream::eprintln!("listening at {address}");
+        }
         anstream::print!("{}", machine::arguments(&service));
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {

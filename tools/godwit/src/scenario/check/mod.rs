@@ -1,5 +1,6 @@
 //! From what is written to what is meant, with every mistake on the way named.
 
+mod control;
 mod costs;
 pub(super) mod evacuate;
 mod events;

@@ -1,6 +1,6 @@
 //! What `godwit serve` serves: hosts and vGPUs as a scenario has them, and where their sockets are.
 
-use super::{Checker, Names, hosts};
+use super::{Checker, Names, control, hosts};
 use crate::scenario::mistake::{ScenarioError, from_toml};
 use crate::scenario::model::{Service, Vgpu};
 use crate::scenario::raw;
@@ -11,7 +11,7 @@ use std::path::Path;
 use toml::Spanned;
 
 /// Bytes of the path of a UNIX socket: `sun_path` of Linux, without its zero.
-const SOCKET_PATH_MAX: usize = 107;
+pub(super) const SOCKET_PATH_MAX: usize = 107;
 /// Bytes of the longest name of a socket, with the stroke in front of it.
 const SOCKET_NAME_MAX: usize = super::NAME_CHARS_MAX + "/.sock".len();
 
@@ -44,6 +44,7 @@ impl raw::Service {
                 }
                 Some(path)
             });
+        let control = control::check(self.control.as_ref(), sockets.as_deref(), checker);
         let metrics = self.metrics.as_ref().map(|table| metrics(table, checker));
         let names = Names::of_hosts(&self.host, &self.vgpu, checker);
         let hosts = hosts::hosts(&self.host, checker);
@@ -61,6 +62,7 @@ impl raw::Service {
             sockets: sockets?,
             states: self.states.as_ref().map(|folder| checker.path(folder.get_ref())),
             sizes,
+            control: control?,
             metrics: metrics.map_or(Some(None), |metrics| metrics.map(Some))?,
             hosts: hosts.into_iter().collect::<Option<_>>()?,
             vgpus: vgpus.into_iter().collect::<Option<_>>()?,
