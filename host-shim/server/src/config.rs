@@ -197,8 +197,8 @@ impl ServerConfig {
     ///
     /// # Errors
     ///
-    /// When a name or an aperture is none, who is to ask could not, or metrics can be had where they
-    /// may not.
+    /// When a name or an aperture is none, who is to ask could not, or metrics can be had where
+    /// they may not.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.control.check(&self.places)?;
         if let Some(metrics) = &self.metrics

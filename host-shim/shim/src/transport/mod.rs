@@ -7,9 +7,9 @@
 //! A [`Socket`] alone is bytes both ways, for what speaks otherwise, and a [`LinkStream`] the
 //! same for a program that waits.
 //!
-//! Nothing of a port waits but [`LinkPort::connect`], for a while, and [`LinkPort::wait`], for as long
-//! as it is told. A port ends with an error, for ever: to a move that is a lost link, and another
-//! port is a new one.
+//! Nothing of a port waits but [`LinkPort::connect`], for a while, and [`LinkPort::wait`], for as
+//! long as it is told. A port ends with an error, for ever: to a move that is a lost link, and
+//! another port is a new one.
 
 mod address;
 mod identity;

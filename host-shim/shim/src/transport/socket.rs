@@ -83,9 +83,9 @@ fn unless_waiting<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// A stream that does not wait, and TLS where it is spoken: what comes and goes is bytes.
 ///
-/// The end that listens knows its peer, and hears what it says, once [`Self::handshake`] has come to
-/// its end. The end that connects knows its peer then, and learns whether that one believes it from
-/// what it receives.
+/// The end that listens knows its peer, and hears what it says, once [`Self::handshake`] has come
+/// to its end. The end that connects knows its peer then, and learns whether that one believes it
+/// from what it receives.
 #[derive(Debug)]
 pub struct Socket {
     stream: Stream,

@@ -24,8 +24,8 @@ pub struct LinkStream {
 
 impl LinkStream {
     /// Connects, and over TLS goes on until it is known whom to. Both, and each read and write
-    /// later, may take so long. At a UNIX socket any user may listen: who may put one there is up to
-    /// its folder.
+    /// later, may take so long. At a UNIX socket any user may listen: who may put one there is up
+    /// to its folder.
     ///
     /// # Errors
     ///

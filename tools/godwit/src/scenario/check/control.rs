@@ -217,7 +217,7 @@ mod tests {
             ("users = [-1]", "3:10: invalid value: integer `-1`; allowed: a user's name, or a"),
             ("users = [4294967296]", "3:10: invalid type: integer `4294967296`; allowed: a user"),
             (
-                "users = [65534]",
+                "users = [65534]\nsocket = \"o/ctl\"",
                 "3:10: user 65534 may be anybody whom the server cannot see; allow",
             ),
             ("users = 7", "3:9: invalid type: integer `7`; allowed: a list"),

@@ -161,7 +161,7 @@ mod tests {
             ("listen = \"127.0.0.1\"", "3:10", "`127.0.0.1` is no address"),
             ("listen = 9400", "3:10", "invalid type: integer"),
             ("insecure_beyond_this_machine = 1", "3:32", "invalid type: integer"),
-            ("port = 9400", "3:1", "unknown field `port`"),
+            ("port = 9400", "3:1", "unknown key `port`"),
         ] {
             let told = metrics(&format!("[metrics]\n{lines}\n")).unwrap_err();
             let begin = format!("serve.toml:{place}: ");
