@@ -15,6 +15,8 @@ pub(crate) struct EventLog {
     kept: VecDeque<Event>,
     /// The number of the last.
     last: u64,
+    /// Who has asked for what happens now.
+    by: Option<String>,
 }
 
 /// Where something has happened.
@@ -37,6 +39,11 @@ impl<'a> Where<'a> {
 }
 
 impl EventLog {
+    /// Says with what happens from now on who has asked for it; `None`: nobody.
+    pub(crate) fn set_by(&mut self, by: Option<&str>) {
+        self.by = by.map(str::to_owned);
+    }
+
     /// Notes what has happened.
     pub(crate) fn note(&mut self, kind: EventKind, at: Where<'_>, text: &str) {
         self.last += 1;
@@ -48,7 +55,10 @@ impl EventLog {
             kind,
             vgpu: at.vgpu.map(str::to_owned),
             host: at.host.map(str::to_owned),
-            text: text[..end].to_owned(),
+            text: match &self.by {
+                Some(by) => format!("{}; by {by}", &text[..end]),
+                None => text[..end].to_owned(),
+            },
         });
         if self.kept.len() > EVENTS_MAX {
             self.kept.pop_front();
@@ -72,6 +82,17 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_has_asked_for_is_told_with_who_it_was() {
+        let mut log = EventLog::default();
+        for by in [Some("uid 0 (pid 1)"), None] {
+            log.set_by(by);
+            log.note(EventKind::Created, Where::NOWHERE, "created");
+        }
+        let texts: Vec<&str> = log.after(0).1.map(|event| event.text.as_str()).collect();
+        assert_eq!(texts, ["created; by uid 0 (pid 1)", "created"]);
+    }
 
     #[test]
     fn the_last_are_kept_and_those_that_are_not_are_counted() {

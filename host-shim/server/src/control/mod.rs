@@ -18,7 +18,7 @@ use crate::config::{ControlConfig, Places};
 use crate::events::EventLog;
 use crate::host::ServedHost;
 use crate::metrics::ServerCounts;
-use crate::operation::{ClientId, Operations, Site};
+use crate::operation::{Asked, ClientId, Operations, Site};
 use crate::server::ServerError;
 use client::Client;
 use dispatch::Next;
@@ -162,8 +162,11 @@ impl Control {
             let client = &mut self.clients[at];
             let Some(line) = client.take_line() else { continue };
             let id = client.id;
-            let asked = format!("{}: {}", client.peer, record::question(&line));
+            let (peer, question) = (client.peer.clone(), record::question(&line));
+            let asked = Asked { peer, question };
+            site.events.set_by(Some(&asked.peer));
             let next = self.answer(&line, site);
+            site.events.set_by(None);
             let client = &mut self.clients[at];
             match next {
                 Ok(Next::Now(told)) => {

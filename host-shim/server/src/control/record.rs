@@ -3,6 +3,7 @@
 
 use crate::events::{EventLog, Where};
 use crate::notes::{Note, NoteLimit};
+use crate::operation::Asked;
 use godwit_control::{EventKind, Told};
 use std::time::Instant;
 
@@ -45,7 +46,7 @@ impl Record {
     }
 
     /// What has become of what somebody has asked, where that is over.
-    pub(super) fn note_outcome(&mut self, asked: &str, told: &Told) {
+    pub(super) fn note_outcome(&mut self, asked: &Asked, told: &Told) {
         match told {
             Told::Error(why) => {
                 self.note(Of::Change, EventKind::Note, &format!("{asked} has failed: {why}"));
@@ -60,10 +61,13 @@ impl Record {
     /// Takes what there is, a line each.
     pub(super) fn take(&mut self, events: &mut EventLog) -> Vec<String> {
         let mut lines = Vec::new();
-        for (notes, limit) in &mut self.kinds {
+        for (of, (notes, limit)) in self.kinds.iter_mut().enumerate() {
             for note in limit.pass(std::mem::take(notes), Instant::now()) {
                 let line = format!("control: {}", note.text);
-                events.note(note.kind, Where::NOWHERE, &line);
+                // A change is an event already, with who has asked for it.
+                if of != Of::Change as usize {
+                    events.note(note.kind, Where::NOWHERE, &line);
+                }
                 lines.push(line);
             }
         }
@@ -113,7 +117,8 @@ mod tests {
         for part in ["control: a question", "control: a change"] {
             assert!(lines.iter().any(|line| line == part), "{part}");
         }
-        assert_eq!(events.last(), lines.len() as u64);
+        // The change is an event without it.
+        assert_eq!(events.last(), lines.len() as u64 - 1);
     }
 
     #[test]

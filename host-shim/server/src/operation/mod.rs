@@ -24,7 +24,7 @@ use crate::events::EventLog;
 use crate::host::ServedHost;
 use godwit_control::{Code, EventKind, Progress, Refusal, Told};
 use godwit_shim::{Decision, LinkPort, Protection, Token};
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::time::{Duration, Instant};
 
 /// Operations that are under way at a time.
@@ -96,11 +96,23 @@ pub(crate) trait Work: Debug {
     }
 }
 
+/// Who has asked for something, and for what, in words.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) peer: String,
+    pub(crate) question: String,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.peer, self.question)
+    }
+}
+
 #[derive(Debug)]
 struct Operation {
     client: ClientId,
-    /// Who has asked for it, and what, in words.
-    asked: String,
+    asked: Asked,
     /// Names that it takes for vGPUs that there are not yet.
     name: Option<String>,
     work: Box<dyn Work>,
@@ -165,7 +177,7 @@ impl Operations {
     pub(crate) fn begin(
         &mut self,
         client: ClientId,
-        asked: String,
+        asked: Asked,
         name: Option<String>,
         work: Box<dyn Work>,
     ) {
@@ -173,9 +185,16 @@ impl Operations {
     }
 
     /// Goes on with all, and tells their clients, with what was asked for.
-    pub(crate) fn step(&mut self, site: &mut Site<'_>, mut tell: impl FnMut(ClientId, &str, Told)) {
+    pub(crate) fn step(
+        &mut self,
+        site: &mut Site<'_>,
+        mut tell: impl FnMut(ClientId, &Asked, Told),
+    ) {
         self.0.retain_mut(|it| {
-            let Some(outcome) = it.work.step(site) else {
+            site.events.set_by(Some(&it.asked.peer));
+            let outcome = it.work.step(site);
+            site.events.set_by(None);
+            let Some(outcome) = outcome else {
                 if it.told.elapsed() >= TELL {
                     it.told = Instant::now();
                     // Who waits sees that something is done, whatever it is.

@@ -4,7 +4,7 @@ use crate::control::Asker;
 use crate::operators::create;
 use crate::places::as_user;
 use crate::serving::{OTHER, Serving, alone, config, control, wait_until};
-use godwit_control::{Ask, Code, EventKind, Told};
+use godwit_control::{Ask, Code, Event, EventKind, Told};
 use godwit_server::{ConfigError, ControlConfig, Server, ServerError};
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -98,10 +98,14 @@ fn who_had_something_changed_is_told_and_so_is_what_was_refused() {
         assert!(note.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{note:?}");
     }
     let events = asker.events();
-    for (kind, part) in [(EventKind::Note, " is done"), (EventKind::Refused, "unknown field")] {
-        let is_it = |text: &str| text.starts_with(&who) && text.contains(part);
-        assert!(events.iter().any(|it| it.kind == kind && is_it(&it.text)), "{events:#?}");
+    let by = format!("; by uid {uid} (pid {pid})");
+    for kind in [EventKind::Created, EventKind::Destroyed] {
+        let is_it = |event: &Event| event.kind == kind && event.text.ends_with(&by);
+        assert_eq!(events.iter().filter(|it| is_it(it)).count(), 1, "{kind:?}: {events:#?}");
     }
+    let refused = |it: &Event| it.kind == EventKind::Refused && it.text.contains("unknown field");
+    assert!(events.iter().any(|it| refused(it) && it.text.starts_with(&who)), "{events:#?}");
+    assert!(events.iter().all(|it| it.kind == EventKind::Refused || it.vgpu.is_some()));
     serving.stop();
 }
 

@@ -130,7 +130,9 @@ fn bar(
 mod tests {
     use super::*;
 
-    const REST: &str = "[[host]]\nname = \"a\"\nframebuffer = \"256 MiB\"\n";
+    const REST: &str = "[[host]]\nname = \"a\"\nframebuffer = \"256 MiB\"\n\
+                        [[vgpu]]\nname = \"a0\"\nhost = \"a\"\n\
+                        profile = { framebuffer = \"64 MiB\" }\n";
 
     fn metrics(table: &str) -> Result<Option<MetricsConfig>, String> {
         let text = format!("sockets = \"/run/godwit\"\n{table}{REST}");
