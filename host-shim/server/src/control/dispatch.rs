@@ -46,7 +46,11 @@ pub(super) fn ask(ask: Ask, site: &mut Site<'_>, operations: &Operations) -> Res
         Ask::Host { host } => status::host_told(site.hosts, &host).map(Next::Now),
         Ask::Events(events) => Ok(self::events(events, site)),
         other => {
-            operations.check_room()?;
+            // One that is under way already has its place.
+            let is_known = |text: &str| text.parse().is_ok_and(|it| operations.has_move(&it));
+            if !matches!(&other, Ask::Receive(it) if is_known(&it.token)) {
+                operations.check_room()?;
+            }
             begin(other, site, operations)
         }
     }

@@ -297,6 +297,10 @@ impl Moving {
         let now_ns = site.now_ns;
         let lost =
             [self.from, self.to].iter().find_map(|at| site.hosts[*at].host.lost_for_good())?;
+        // It runs there already, and what is left here is nobody's.
+        if let Some(arrived) = self.arrived {
+            return Some(Ok(self.arrive(site, arrived)));
+        }
         let since = *self.lost_since.get_or_insert_with(Instant::now);
         let from = &mut site.hosts[self.from];
         // It is called off once, and goes on where it cannot be any more.

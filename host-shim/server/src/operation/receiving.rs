@@ -32,6 +32,8 @@ pub(crate) struct Receiving {
     /// Since when it is over, and what became of it.
     over: Option<(Instant, Result<(), String>)>,
     is_told_of: bool,
+    /// Something was heard over this link.
+    is_heard: bool,
 }
 
 impl Receiving {
@@ -48,6 +50,7 @@ impl Receiving {
             began: Instant::now(),
             over,
             is_told_of: false,
+            is_heard: false,
         }
     }
 
@@ -56,6 +59,7 @@ impl Receiving {
         let now_ns = site.now_ns;
         let host = &mut site.hosts[self.host];
         let destination = &mut self.destination;
+        let is_heard = &mut self.is_heard;
         let mut carry = || -> Result<(), TransportError> {
             let is_full = |it: &Option<Destination>| {
                 it.as_ref().is_some_and(|it| it.buffered() > BUFFERED_MAX)
@@ -64,6 +68,7 @@ impl Receiving {
                 if *message.token() != self.token {
                     continue;
                 }
+                *is_heard = true;
                 match (&mut *destination, message) {
                     (Some(destination), message) => {
                         destination.handle(&mut side(host, now_ns), message);
@@ -144,6 +149,8 @@ impl Work for Receiving {
     fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
         self.carry(site);
         self.step_destination(site);
+        // What that has to say is said before it may be over.
+        self.carry(site);
         if self.destination.is_none() && self.over.is_none() {
             let is_late = self.port.is_none() || self.began.elapsed() > OFFER_MAX;
             return is_late.then(|| Err(Refusal::new(Code::Failed, "no offer has come")));
@@ -151,7 +158,8 @@ impl Work for Receiving {
         let (since, end) = self.over.as_ref()?;
         let stage = site.hosts[self.host].journal.stage(Side::Destination, &self.token);
         let is_known = matches!(stage, Some(MoveStage::Closed | MoveStage::Released));
-        let is_told = self.port.as_ref().is_none_or(LinkPort::is_flushed);
+        // Whoever has made a link again is answered before that ends.
+        let is_told = self.port.as_ref().is_none_or(|port| self.is_heard && port.is_flushed());
         if !(is_known && is_told) && since.elapsed() < FAREWELL {
             return None;
         }
@@ -176,7 +184,7 @@ impl Work for Receiving {
 
     fn take_link(&mut self, port: LinkPort) {
         self.port = Some(port);
-        self.is_told_of = false;
+        (self.is_told_of, self.is_heard) = (false, false);
         if let Some(destination) = &mut self.destination {
             destination.link_back();
         }

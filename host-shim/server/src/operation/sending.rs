@@ -154,8 +154,13 @@ impl Sending {
 
     /// What is told of it, once the other server knows, or does not hear of it for long.
     fn ended(&mut self, site: &Site<'_>) -> Option<Outcome> {
-        let (since, _) = self.over.as_ref()?;
-        let is_told = self.link.port().is_some_and(|port| port.is_flushed());
+        let (since, end) = self.over.as_ref()?;
+        // A port that takes more has taken all that there was to say.
+        let is_told = match self.link.port() {
+            Some(port) => port.takes() && port.is_flushed(),
+            // The other server has said that it runs there, and asks its journal for the rest.
+            None => end.is_ok(),
+        };
         if !is_told && since.elapsed() < FAREWELL {
             return None;
         }
