@@ -111,6 +111,24 @@ impl Rounds {
     }
 }
 
+/// How far a vGPU is that leaves a host.
+pub(super) fn progress(
+    vgpu: &str,
+    phase: MovePhase,
+    source: &Source,
+    from: &ServedHost,
+) -> Progress {
+    let (stats, estimate) = (source.stats(), source.estimate(&from.host));
+    Progress {
+        vgpu: vgpu.to_owned(),
+        phase,
+        rounds: stats.rounds,
+        sent_bytes: stats.precopy_bytes + stats.stop_bytes + stats.state_bytes,
+        left_bytes: estimate.round_bytes,
+        downtime_ns: estimate.downtime_ns,
+    }
+}
+
 /// One host of a move.
 pub(super) fn side(host: &mut ServedHost, now_ns: u64) -> Side<'_> {
     Side { host: &mut host.host, journal: &mut host.journal, now_ns }
@@ -319,20 +337,11 @@ impl Work for Moving {
     }
 
     fn progress(&self, hosts: &[ServedHost]) -> Option<Progress> {
-        let stats = self.source.stats();
-        let estimate = self.source.estimate(&hosts[self.from].host);
         let phase = match (&self.arrived, self.stopped) {
             (Some(_), _) => MovePhase::Committed,
             (None, Some(_)) => MovePhase::Stopped,
             (None, None) => MovePhase::Rounds,
         };
-        Some(Progress {
-            vgpu: self.name.clone(),
-            phase,
-            rounds: stats.rounds,
-            sent_bytes: stats.precopy_bytes + stats.stop_bytes + stats.state_bytes,
-            left_bytes: estimate.round_bytes,
-            downtime_ns: estimate.downtime_ns,
-        })
+        Some(progress(&self.name, phase, &self.source, &hosts[self.from]))
     }
 }

@@ -1,7 +1,7 @@
 //! A vGPU that is sent to another server, while it runs.
 
 use super::linking::{Link, There};
-use super::moving::{How, Rounds, save_options, side};
+use super::moving::{How, Rounds, progress, save_options, side};
 use super::{NAP, Outcome, Site, Work, let_go};
 use crate::events::Where;
 use crate::host::ServedHost;
@@ -209,19 +209,11 @@ impl Work for Sending {
 
     fn progress(&self, hosts: &[ServedHost]) -> Option<Progress> {
         let source = self.source.as_ref()?;
-        let (stats, estimate) = (source.stats(), source.estimate(&hosts[self.host].host));
         let phase = match (&self.link, self.stopped) {
             (Link::Coming(_) | Link::Lost(_), _) => MovePhase::Unlinked,
             (_, Some(_)) => MovePhase::Stopped,
             (_, None) => MovePhase::Rounds,
         };
-        Some(Progress {
-            vgpu: self.name.clone(),
-            phase,
-            rounds: stats.rounds,
-            sent_bytes: stats.precopy_bytes + stats.stop_bytes + stats.state_bytes,
-            left_bytes: estimate.round_bytes,
-            downtime_ns: estimate.downtime_ns,
-        })
+        Some(progress(&self.name, phase, source, &hosts[self.host]))
     }
 }
