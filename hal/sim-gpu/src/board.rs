@@ -54,8 +54,9 @@ pub(crate) struct Vgpu {
     pub(crate) keep: Keep,
     pub(crate) peers: Peers,
     pub(crate) stats: VgpuStats,
-    /// Count of instructions at which to stop.
-    pub(crate) watch: Option<u64>,
+    /// Count of instructions at which to stop; `u64::MAX`: nowhere. No `Option`, of whose value an
+    /// optimised build reads before it knows that there is one: memcheck takes that for a mistake.
+    pub(crate) watch: u64,
     /// Changes when something other than a kernel of its own may have written its partition.
     pub(crate) writes: u64,
     contexts: Contexts,
@@ -128,7 +129,7 @@ impl Board {
             keep: Keep::No,
             peers: Peers::default(),
             stats: VgpuStats::default(),
-            watch: None,
+            watch: u64::MAX,
             writes: 0,
             contexts: Contexts::default(),
             stubborn_ns: 0,
@@ -432,11 +433,11 @@ impl Board {
 
     /// Takes the vGPU whose instruction watch is reached.
     pub(crate) fn take_watch(&mut self) -> Option<Gfid> {
-        let (gfid, vgpu) = self.vgpus.iter_mut().find(|(_, vgpu)| {
-            let count = vgpu.stats.instructions;
-            vgpu.watch.is_some_and(|target| count >= target)
-        })?;
-        vgpu.watch = None;
+        let (gfid, vgpu) = self
+            .vgpus
+            .iter_mut()
+            .find(|(_, vgpu)| vgpu.watch != u64::MAX && vgpu.stats.instructions >= vgpu.watch)?;
+        vgpu.watch = u64::MAX;
         Some(gfid)
     }
 }

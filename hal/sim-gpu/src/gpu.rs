@@ -249,7 +249,7 @@ impl Gpu {
     /// Stops time exactly when this vGPU has executed so many instructions since its
     /// partition was set, once; at once if it has already. `None` watches no more.
     pub fn watch(&mut self, gfid: Gfid, instructions: Option<u64>) {
-        self.board.vgpus[gfid].watch = instructions;
+        self.board.vgpus[gfid].watch = instructions.unwrap_or(u64::MAX);
     }
 
     /// What was counted for a vGPU since its partition was set.

@@ -346,8 +346,7 @@ impl Group {
         let cost_ps = board.costs.kernel_instruction_ps.max(1);
         let time_ps = spare_ps.saturating_add((until_ns - from_ns).saturating_mul(PS_PER_NS));
         let vgpu = &board.vgpus[gfid];
-        let to_watch =
-            vgpu.watch.map_or(u64::MAX, |target| target.saturating_sub(vgpu.stats.instructions));
+        let to_watch = vgpu.watch.saturating_sub(vgpu.stats.instructions);
         let budget = (time_ps / cost_ps).min(to_watch);
         resident.note_writes(board, core);
         let (ran, outcome) = resident.run_launch(board, core, budget, until);
