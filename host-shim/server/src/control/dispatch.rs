@@ -164,15 +164,15 @@ fn best_host(create: &Create, site: &mut Site<'_>) -> usize {
     let mut known = None;
     for at in 0..site.hosts.len() {
         match find(create, at, site) {
-            Ok(_) => {
+            Ok(_) if site.hosts[at].host.lost_for_good().is_none() => {
                 let room = Room::of(&mut site.hosts[at].host);
                 let taken: u64 = room.taken.iter().map(|(_, of, _)| of.fb_bytes).sum();
                 fits.push((room.device.fb_bytes.saturating_sub(taken), at));
             }
-            Err(refusal) if refusal.code != Code::NoProfile => {
+            Err(refusal) if refusal.code == Code::NoProfile => {}
+            Ok(_) | Err(_) => {
                 known.get_or_insert(at);
             }
-            Err(_) => {}
         }
     }
     fits.into_iter().min().map(|(_, at)| at).or(known).unwrap_or(0)

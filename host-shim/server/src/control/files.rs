@@ -2,6 +2,7 @@
 
 use super::dispatch::{Next, bad, check_name, home, host_at, sockets};
 use crate::events::Where;
+use crate::host::ServedHost;
 use crate::operation::{Operations, Resuming, Site, Suspending, let_go, seize};
 use godwit_control::{Code, EventKind, Refusal, Resume, Suspend, is_name};
 use godwit_shim::evacuate::{Leaver, Room, plan};
@@ -13,6 +14,8 @@ use std::time::Instant;
 
 /// What a file's name ends with.
 const SUFFIX: &str = "state";
+/// Files that are looked at to say which can be resumed.
+const LOOKED_AT_MAX: usize = 64;
 
 /// The path of a file of the server.
 fn path(file: &str, site: &Site<'_>) -> Result<PathBuf, Refusal> {
@@ -84,6 +87,7 @@ pub(super) fn resume(
     let name = resume.vgpu.unwrap_or_else(|| resume.file.clone());
     check_name(&name, site, operations)?;
     let profile = profile(&path).map_err(|error| no_file(&resume.file, &error, site))?;
+    check_aperture(&profile)?;
     let host = match &resume.host {
         Some(name) => host_at(site, name)?,
         None => best_host(&profile, site)?,
@@ -98,6 +102,15 @@ pub(super) fn resume(
     let (file, resume) = (resume.file, begun);
     let work = Resuming { host, name: name.clone(), file, resume, sockets };
     Ok(Next::Later(Some(name), Box::new(work)))
+}
+
+/// A vGPU of a machine has its aperture as a BAR.
+pub(super) fn check_aperture(profile: &Profile) -> Result<(), Refusal> {
+    if profile.bar_bytes.is_power_of_two() {
+        return Ok(());
+    }
+    let why = format!("its aperture has {} bytes", profile.bar_bytes);
+    Err(bad(why, "a power of two of bytes, since a BAR is"))
 }
 
 /// What a suspended vGPU is.
@@ -125,6 +138,8 @@ fn no_file(file: &str, error: &FileError, site: &Site<'_>) -> Refusal {
     let all = site.places.states.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
     let mut names: Vec<String> = all
         .flatten()
+        // All vGPUs wait meanwhile.
+        .take(LOOKED_AT_MAX)
         .filter_map(|entry| {
             let path = entry.ok()?.path();
             let is_one = path.extension().is_some_and(|end| end == SUFFIX);
@@ -153,19 +168,27 @@ fn no_file(file: &str, error: &FileError, site: &Site<'_>) -> Refusal {
 /// The host where it fits and leaves the least room.
 pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize, Refusal> {
     let nowhere = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
-    let rooms: Vec<Room> = site.hosts.iter_mut().map(|host| Room::of(&mut host.host)).collect();
+    let able = |(_, host): &(usize, &mut ServedHost)| host.host.lost_for_good().is_none();
+    let (places, rooms): (Vec<usize>, Vec<Room>) = site
+        .hosts
+        .iter_mut()
+        .enumerate()
+        .filter(able)
+        .map(|(at, host)| (at, Room::of(&mut host.host)))
+        .unzip();
     let Some(first) = rooms.first() else {
-        return Err(Refusal::new(Code::NoHost, "the server has no host"));
+        return Err(Refusal::new(Code::NoHost, "the server has no host whose firmware runs"));
     };
     let context_layout = first.device.context_layout;
     let engines = Engines::NONE;
     let leaver = Leaver { profile: *profile, placement: nowhere, context_layout, engines };
     let plan = plan(&[leaver], &rooms);
     if let Some(step) = plan.steps.first() {
-        return Ok(step.to);
+        return Ok(places[step.to]);
     }
-    let why = plan.left.iter().flat_map(|(_, misfits)| misfits).zip(site.hosts.iter());
-    let why: Vec<String> = why.map(|(misfit, host)| format!("`{}`: {misfit}", host.name)).collect();
+    let why = plan.left.iter().flat_map(|(_, misfits)| misfits).zip(&places);
+    let why: Vec<String> =
+        why.map(|(misfit, at)| format!("`{}`: {misfit}", site.hosts[*at].name)).collect();
     let why = format!("it fits nowhere: {}", why.join("; "));
     Err(Refusal::new(Code::NoRoom, why).help("destroy, suspend or migrate a vGPU first"))
 }

@@ -1,7 +1,7 @@
 //! vGPUs that go to other servers, and come from them.
 
 use super::dispatch::{Next, bad, check_name, host_at, how, sockets};
-use super::files::best_host;
+use super::files::{best_host, check_aperture};
 use crate::operation::{Operations, Receiving, Sending, Site, There, Work, no_vgpu, seize};
 use godwit_control::{Code, Migrate, Receive, Refusal, Told};
 use godwit_shim::{Journal, LinkAddress, Side, Token};
@@ -66,9 +66,7 @@ pub(super) fn receive(
         let why = format!("no vGPU is like that: {error:?}");
         return Err(Refusal::new(Code::BadValue, why));
     }
-    if !profile.bar_bytes.is_power_of_two() {
-        return Err(bad("its aperture", "a power of two of bytes, since a BAR is"));
-    }
+    check_aperture(&profile)?;
     let host = match &receive.host {
         Some(name) => host_at(site, name)?,
         None => best_host(&profile, site)?,

@@ -36,9 +36,12 @@ impl Evacuating {
             match seize(here, &vgpu, "evacuate") {
                 Err(why) => stayed.push(Stayed { vgpu, why }),
                 Ok(gfid) => {
-                    let Some(leaver) = Leaver::of(&mut here.host, gfid) else { continue };
-                    leavers.push(leaver);
-                    names.push(vgpu);
+                    if let Some(leaver) = Leaver::of(&mut here.host, gfid) {
+                        leavers.push(leaver);
+                        names.push(vgpu);
+                    } else if let Some(served) = here.served_mut(&vgpu) {
+                        served.device.busy = None;
+                    }
                 }
             }
         }

@@ -75,6 +75,11 @@ pub(crate) trait Work: Debug {
         None
     }
 
+    /// Whether it is over, and only still told of.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// The move from another server that it is.
     fn token(&self) -> Option<&Token> {
         None
@@ -162,7 +167,8 @@ impl Operations {
         vgpu: &str,
         decision: Decision,
     ) -> Outcome {
-        let Some(it) = self.0.iter_mut().find(|it| it.work.vgpu() == Some(vgpu)) else {
+        let is_it = |it: &&mut Operation| it.work.vgpu() == Some(vgpu) && !it.work.is_over();
+        let Some(it) = self.0.iter_mut().find(is_it) else {
             let why = format!(
                 "no move of `{}` to or from another server is under way",
                 vgpu.escape_default()

@@ -174,6 +174,10 @@ impl Work for Receiving {
         Some(&self.name)
     }
 
+    fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
     fn token(&self) -> Option<&Token> {
         Some(&self.token)
     }

@@ -197,6 +197,10 @@ impl Work for Sending {
         Some(&self.name)
     }
 
+    fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
     fn rest(&self) -> Duration {
         if matches!(self.link, Link::There(_)) { NAP } else { UNLINKED }
     }

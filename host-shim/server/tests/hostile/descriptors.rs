@@ -4,7 +4,7 @@ use crate::bench::Bench;
 use crate::link::{Link, Memory, Outcome};
 use crate::messages::message;
 use crate::neighbour::MEMORY_AT;
-use crate::process::open_fds;
+use crate::process::{open_fds, settled_fds};
 use crate::windows::Copies;
 use godwit_server::Who;
 use godwit_sim_gpu::DmaTarget;
@@ -127,8 +127,7 @@ fn start() -> (Bench, usize) {
     // The first connection may make what is made once.
     let link = bench.meet(Who::Machine);
     bench.leave(link);
-    let before = open_fds();
-    (bench, before)
+    (bench, settled_fds())
 }
 
 fn end(mut bench: Bench, link: Link, before: usize) {

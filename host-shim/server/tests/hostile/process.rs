@@ -1,6 +1,7 @@
 //! What the system says of this process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::time::Duration;
 
 /// A number of `/proc/self/status`, in bytes.
 fn status_bytes(name: &str) -> u64 {
@@ -19,6 +20,19 @@ pub(crate) fn resident_bytes() -> u64 {
 pub(crate) fn open_fds() -> usize {
     // That of the folder itself is one of them, each time.
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// The same once it stays as it is: a test that has just ended closes what it had by and by.
+pub(crate) fn settled_fds() -> usize {
+    let mut count = open_fds();
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(20));
+        let before = std::mem::replace(&mut count, open_fds());
+        if before == count {
+            break;
+        }
+    }
+    count
 }
 
 /// While this lives the process has no more than so many bytes of addresses above those it has: an
