@@ -4,6 +4,7 @@ use super::connect::{ConnectOptions, Wire};
 use crate::remote::Failure;
 use crate::units::exact_size;
 use godwit_control::{Ask, Told};
+use godwit_shim::TransportError;
 use serde_json::Value;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::time::{Duration, Instant};
@@ -22,14 +23,20 @@ pub(crate) enum ControlError {
         /// Where.
         address: String,
         /// Why.
-        error: io::Error,
+        error: TransportError,
     },
     /// It would be heard on the way.
-    #[error("{0} is beyond this machine, and what is said there would be plain text")]
-    Plaintext(String),
+    #[error("{0}")]
+    Plaintext(TransportError),
+    /// A certificate or a key that is none.
+    #[error("{0}")]
+    Files(TransportError),
     /// The question cannot be said, or the answer not be heard.
     #[error("the connection to the server is lost: {0}")]
     Lost(io::Error),
+    /// One end does not accept the other.
+    #[error("the server is spoken with no more: {0}")]
+    Tls(TransportError),
     /// The server has gone.
     #[error("the server has closed the connection before its answer was whole")]
     Closed,
@@ -51,7 +58,11 @@ impl ControlError {
             Self::Unreachable { .. } => {
                 "is `godwit serve` running? `--connect` names its socket `ctl`"
             }
-            Self::Plaintext(_) => "connect to a UNIX socket, or to a port of this machine",
+            Self::Plaintext(_) => {
+                "name them: `--tls-cert`, `--tls-key` and `--tls-ca`; or `--insecure-plaintext`"
+            }
+            Self::Files(_) => "`--tls-cert`, `--tls-key` and `--tls-ca` name PEM files",
+            Self::Tls(_) => "the authority of the server's `tls_ca` must have signed `--tls-cert`",
             Self::Lost(_) | Self::Closed | Self::Silent(_) => {
                 "whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell"
             }
@@ -66,7 +77,9 @@ impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         let text = format!("{}\nhelp: {}", printable(&error.to_string()), error.help());
         match error {
-            ControlError::Unreachable { .. } | ControlError::Plaintext(_) => Self::Mistake(text),
+            ControlError::Unreachable { .. }
+            | ControlError::Plaintext(_)
+            | ControlError::Files(_) => Self::Mistake(text),
             _ => Self::Refused(text),
         }
     }
@@ -133,7 +146,7 @@ impl ControlClient {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 Err(ControlError::Silent(self.patience))
             }
-            said => said.map_err(ControlError::Lost),
+            said => said.map_err(lost),
         }
     }
 
@@ -159,7 +172,7 @@ impl ControlClient {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                     return Err(ControlError::Closed);
                 }
-                Err(error) => return Err(ControlError::Lost(error)),
+                Err(error) => return Err(lost(error)),
             };
             let found = part.iter().position(|byte| *byte == b'\n');
             let count = found.map_or(part.len(), |at| at + 1);
@@ -173,6 +186,15 @@ impl ControlClient {
             }
             end = end.or_else(|| Some(Instant::now() + self.patience));
         }
+    }
+}
+
+/// What it means that a connection is lost.
+fn lost(error: io::Error) -> ControlError {
+    match error.downcast::<TransportError>() {
+        Ok(error @ TransportError::Tls(_)) => ControlError::Tls(error),
+        Ok(error) => ControlError::Lost(io::Error::other(error)),
+        Err(error) => ControlError::Lost(error),
     }
 }
 

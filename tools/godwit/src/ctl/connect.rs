@@ -1,12 +1,12 @@
 //! The way to a server's control socket.
 
 use super::client::ControlError;
+use crate::remote::TlsOptions;
 use clap::Args;
-use godwit_shim::LinkAddress;
+use godwit_shim::{LinkAddress, LinkStream, TransportError};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(crate) struct ConnectOptions {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     timeout: u64,
+    #[command(flatten)]
+    tls: TlsOptions,
 }
 
 fn address(text: &str) -> Result<LinkAddress, String> {
@@ -51,9 +53,10 @@ impl Wire for UnixStream {
     }
 }
 
-impl Wire for TcpStream {
+impl Wire for LinkStream {
     fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(patience)
+        Self::set_patience(self, patience);
+        Ok(())
     }
 }
 
@@ -68,26 +71,27 @@ impl ConnectOptions {
         Duration::from_secs(self.timeout)
     }
 
-    /// Connects. Nothing was said yet.
+    /// Connects, and over TLS goes on until either end knows the other. Nothing was asked yet.
     ///
     /// # Errors
     ///
-    /// When nobody listens there, or nobody answers in time.
+    /// When nobody listens there, or nobody answers in time, or it is not who it must be, or the
+    /// files with the certificates are none.
     pub(crate) fn connect(&self) -> Result<Box<dyn Wire>, ControlError> {
         let unreachable = |error| ControlError::Unreachable { address: self.address(), error };
         match &self.connect {
             LinkAddress::Unix(path) => {
-                let stream = unix(path, self.patience()).map_err(unreachable)?;
-                Ok(Box::new(stream))
+                let stream = unix(path, self.patience());
+                Ok(Box::new(stream.map_err(|error| unreachable(error.into()))?))
             }
-            LinkAddress::Tcp { host, port } => {
-                let all = (host.as_str(), *port).to_socket_addrs().map_err(unreachable)?;
-                let all: Vec<SocketAddr> = all.collect();
-                if let Some(beyond) = all.iter().find(|it| !it.ip().to_canonical().is_loopback()) {
-                    return Err(ControlError::Plaintext(beyond.to_string()));
-                }
-                let stream = tcp(&all, self.patience()).map_err(unreachable)?;
-                Ok(Box::new(stream))
+            address @ LinkAddress::Tcp { .. } => {
+                let how = self.tls.protection().map_err(ControlError::Files)?;
+                let stream = LinkStream::connect(address, &how, self.patience());
+                let stream = stream.map_err(|error| match error {
+                    TransportError::Plaintext(_) => ControlError::Plaintext(error),
+                    error => unreachable(error),
+                });
+                Ok(Box::new(stream?))
             }
         }
     }
@@ -103,24 +107,8 @@ fn unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-/// Connects to the first of the addresses that answers.
-fn tcp(all: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in all {
-        match TcpStream::connect_timeout(address, patience) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                stream.set_write_timeout(Some(patience))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 /// What the system calls "try again" is that time is over.
-pub(super) fn timed_out(error: io::Error) -> io::Error {
+fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "it does not answer in time"),
         _ => error,

@@ -5,11 +5,12 @@ mod receive;
 mod resolve;
 mod send;
 mod session;
-pub(crate) mod tls;
+mod tls;
 
 pub(crate) use receive::ReceiveOptions;
 pub(crate) use resolve::ResolveOptions;
 pub(crate) use send::SendOptions;
+pub(crate) use tls::TlsOptions;
 
 use crate::mcu::McuOptions;
 use clap::Args;
@@ -22,7 +23,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tls::TlsOptions;
 
 /// Why a command has no result.
 #[derive(Debug)]

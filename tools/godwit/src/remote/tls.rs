@@ -8,16 +8,19 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TlsOptions {
     /// This side's certificate, PEM, for TLS over TCP.
-    #[arg(long, value_name = "PATH", requires_all = ["tls_key", "tls_ca"])]
+    #[arg(long, value_name = "PATH", env = "GODWIT_TLS_CERT", global = true,
+          requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
     /// The certificate's key, PEM.
-    #[arg(long, value_name = "PATH", requires_all = ["tls_cert", "tls_ca"])]
+    #[arg(long, value_name = "PATH", env = "GODWIT_TLS_KEY", global = true,
+          requires_all = ["tls_cert", "tls_ca"])]
     tls_key: Option<PathBuf>,
     /// The authorities one of which must have signed the peer's certificate, PEM.
-    #[arg(long, value_name = "PATH", requires_all = ["tls_cert", "tls_key"])]
+    #[arg(long, value_name = "PATH", env = "GODWIT_TLS_CA", global = true,
+          requires_all = ["tls_cert", "tls_key"])]
     tls_ca: Option<PathBuf>,
     /// Plaintext beyond this machine, where everybody on the way can read and change it.
-    #[arg(long, conflicts_with = "tls_cert")]
+    #[arg(long, global = true, conflicts_with = "tls_cert")]
     insecure_plaintext: bool,
 }
 

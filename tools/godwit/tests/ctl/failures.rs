@@ -57,8 +57,8 @@ fn plain_text_does_not_leave_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     let words = ["list", "--connect", "tcp:192.0.2.1:7000"];
     ctl(folder.path(), &words).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
-error: 192.0.2.1:7000 is beyond this machine, and what is said there would be plain text
-help: connect to a UNIX socket, or to a port of this machine
+error: 192.0.2.1:7000 is beyond this machine: TLS needs a certificate, [..]
+help: name them: `--tls-cert`, `--tls-key` and `--tls-ca`; or `--insecure-plaintext`
 
 "#]]);
 }

@@ -8,6 +8,7 @@ mod json;
 mod mistakes;
 mod screen;
 mod serving;
+mod tls;
 mod transcripts;
 
 use snapbox::cmd::{Command, cargo_bin};

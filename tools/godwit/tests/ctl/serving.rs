@@ -47,6 +47,22 @@ impl Serving {
         Self { child, run, _folder: folder }
     }
 
+    /// The same with a port of this machine, and its address. `keys`: what `[control]` says of TLS.
+    pub(crate) fn listening(keys: &str) -> (Self, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("serve.toml");
+        let port = "[control]\nlisten = \"tcp:127.0.0.1:0\"\n";
+        fs::write(&config, format!("{CONFIG}\n{port}{keys}")).unwrap();
+        let run = folder.path().join("run");
+        let mut child = serve_and(&config, Stdio::piped());
+        let mut notes = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        notes.read_line(&mut line).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut notes, &mut std::io::sink()));
+        let address = line.trim().strip_prefix("listening at ").expect("its first note").to_owned();
+        (Self { child, run, _folder: folder }, address)
+    }
+
     /// The folder of its sockets.
     pub(crate) fn path(&self) -> &Path {
         &self.run
@@ -107,11 +123,15 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Starts it, and waits until it listens: it prints its vGPUs' arguments then.
 fn serve(config: &Path) -> Child {
+    serve_and(config, Stdio::null())
+}
+
+fn serve_and(config: &Path, notes: Stdio) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_godwit"))
         .args(["serve", "--config"])
         .arg(config)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(notes)
         .spawn()
         .unwrap();
     let mut line = String::new();
