@@ -14,10 +14,22 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct FlashFile {
     path: PathBuf,
-    file: File,
+    file: Locked,
     /// All of it that is used.
     bytes: Vec<u8>,
     place: &'static Place,
+}
+
+/// A file that is locked.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    /// A child that another thread has begun, and that is not the other program yet, has the file,
+    /// too: the lock would be held as long.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl FlashFile {
@@ -31,8 +43,9 @@ impl FlashFile {
         file.try_lock().map_err(|error| {
             mistake(path, format!("somebody writes it: {error}; try again when that is done"))
         })?;
+        let file = Locked(file);
         let mut bytes = Vec::with_capacity(END);
-        (&file).take(END as u64).read_to_end(&mut bytes).map_err(failed)?;
+        (&file.0).take(END as u64).read_to_end(&mut bytes).map_err(failed)?;
         let Some(place) = Flash::open(&bytes).map(|flash| flash.place().board) else {
             let why = "it has no boot stage of a board that is known; `godwit image flash` makes \
                        a flash file that has one";
@@ -102,7 +115,7 @@ impl Medium for FlashFile {
     type Error = io::Error;
 
     fn write(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, at as u64)?;
+        self.file.0.write_all_at(bytes, at as u64)?;
         if let Some(held) = self.bytes.get_mut(at..at + bytes.len()) {
             held.copy_from_slice(bytes);
         }
@@ -110,6 +123,6 @@ impl Medium for FlashFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.0.sync_data()
     }
 }
