@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod asked;
 mod attached;
 mod bars;

@@ -51,7 +51,9 @@ pub(super) fn suspend(suspend: Suspend, site: &mut Site<'_>) -> Result<Next, Ref
         &FileOptions::default(),
     );
     match begun {
-        Ok(suspend) => {
+        Ok(mut suspend) => {
+            // Else all vGPUs of the server would wait for a disk.
+            suspend.wait_aside();
             let at = Where::of(&served.name, &name);
             site.events.note(EventKind::Began, at, &format!("is suspended to `{file}`"));
             let began = Instant::now();
@@ -96,7 +98,8 @@ pub(super) fn resume(
     let served = &mut site.hosts[host];
     let options = ResumeOptions::default();
     let begun = godwit_shim::Resume::new(&served.host, &path, Wanted::default(), None, &options);
-    let begun = begun.map_err(|error| no_file(&resume.file, &error, site))?;
+    let mut begun = begun.map_err(|error| no_file(&resume.file, &error, site))?;
+    begun.wait_aside();
     let at = Where::of(&site.hosts[host].name, &name);
     site.events.note(EventKind::Began, at, &format!("is resumed from `{}`", resume.file));
     let (file, resume) = (resume.file, begun);

@@ -1,13 +1,17 @@
 //! Suspends and resumes whose disk fails.
 
+use super::resume::ResumePhase;
 use super::*;
-use crate::file::{Disk, Mark};
+use crate::file::{Disk, Mark, ResumeOptions, StateReader};
 use crate::mcu::Mcu;
+use crate::restore::Wanted;
 use godwit_sim_gpu::{Costs, Fault, GpuConfig};
 use godwit_types::{Engines, Identity, Profile, Share};
 use godwit_wire::mailbox::{Command, StopMode};
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 const STEP_NS: u64 = 10_000;
@@ -154,4 +158,51 @@ fn a_vgpu_whose_file_cannot_be_taken_back_does_not_run_on() {
     assert!(told.contains("one.state holds the vGPU") && told.contains(".partial"), "{told}");
     let mut again = resume(&host, &path);
     until(&mut host, |host| matches!(again.step(host), ResumeState::Running(_)).then_some(()));
+}
+
+/// A disk that takes nothing until it is let.
+static IS_SLOW: AtomicBool = AtomicBool::new(true);
+
+fn slow(file: &File) -> io::Result<()> {
+    while IS_SLOW.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    file.sync_all()
+}
+
+#[test]
+fn a_slow_disk_is_waited_for_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.state");
+    let mut host = host();
+    let mut one = begun(&mut host, &path);
+    one.wait_aside();
+    one.file.as_mut().unwrap().disk.sync = slow;
+    until(&mut host, |host| {
+        if one.step(host) == SuspendState::WantsPause {
+            one.guest_paused(host);
+        }
+        matches!(one.phase, SuspendPhase::Committing(_)).then_some(())
+    });
+    for _ in 0..10 {
+        assert_eq!(one.step(&mut host), SuspendState::Working);
+        assert!(!path.exists());
+    }
+    IS_SLOW.store(false, Ordering::SeqCst);
+    let long = Instant::now();
+    while one.step(&mut host) != SuspendState::Suspended {
+        assert!(long.elapsed() < Duration::from_secs(60), "it does not end");
+        let until_ns = host.now_ns() + STEP_NS;
+        host.run(until_ns);
+        host.settle();
+    }
+    let mut again = resume(&host, &path);
+    again.wait_aside();
+    while !matches!(again.step(&mut host), ResumeState::Running(_)) {
+        assert!(long.elapsed() < Duration::from_secs(60), "it does not end");
+        let until_ns = host.now_ns() + STEP_NS;
+        host.run(until_ns);
+        host.settle();
+    }
+    assert_eq!(mark(&path), Mark::Spent);
 }
