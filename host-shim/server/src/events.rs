@@ -38,6 +38,12 @@ impl<'a> Where<'a> {
     }
 }
 
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl EventLog {
     /// Says with what happens from now on who has asked for it; `None`: nobody.
     pub(crate) fn set_by(&mut self, by: Option<&str>) {
@@ -47,11 +53,10 @@ impl EventLog {
     /// Notes what has happened.
     pub(crate) fn note(&mut self, kind: EventKind, at: Where<'_>, text: &str) {
         self.last += 1;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let end = text.floor_char_boundary(TEXT_BYTES_MAX);
         self.kept.push_back(Event {
             number: self.last,
-            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            at_ms: now_ms(),
             kind,
             vgpu: at.vgpu.map(str::to_owned),
             host: at.host.map(str::to_owned),
@@ -70,10 +75,19 @@ impl EventLog {
         self.last
     }
 
-    /// Those after a number that are kept, and how many are not any more.
-    pub(crate) fn after(&self, number: u64) -> (u64, impl Iterator<Item = &Event>) {
+    /// Those after a number that are kept, and an event in the place of those that are not any more,
+    /// with the number of the last of them.
+    pub(crate) fn after(&self, number: u64) -> (Option<Event>, impl Iterator<Item = &Event>) {
         let first = self.last + 1 - self.kept.len() as u64;
         let missed = first.saturating_sub(number.saturating_add(1));
+        let missed = (missed > 0).then(|| Event {
+            number: first - 1,
+            at_ms: now_ms(),
+            kind: EventKind::Missed,
+            vgpu: None,
+            host: None,
+            text: format!("{missed} events were not kept"),
+        });
         let skip = (number.saturating_add(1)).saturating_sub(first);
         (missed, self.kept.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)))
     }
@@ -103,16 +117,21 @@ mod tests {
         }
         let numbers = |after| {
             let (missed, events) = log.after(after);
+            let missed = missed.map(|it| {
+                assert_eq!(it.kind, EventKind::Missed);
+                (it.number, it.text)
+            });
             (missed, events.map(|event| event.number).collect::<Vec<_>>())
         };
         let last = EVENTS_MAX as u64 + 10;
         assert_eq!(log.last(), last);
-        assert_eq!(numbers(last), (0, vec![]));
-        assert_eq!(numbers(last + 5), (0, vec![]));
-        assert_eq!(numbers(u64::MAX), (0, vec![]));
-        assert_eq!(numbers(last - 2), (0, vec![last - 1, last]));
-        assert_eq!((numbers(0).0, numbers(0).1.len()), (10, EVENTS_MAX));
-        assert_eq!(numbers(4).0, 6);
+        assert_eq!(numbers(last), (None, vec![]));
+        assert_eq!(numbers(last + 5), (None, vec![]));
+        assert_eq!(numbers(u64::MAX), (None, vec![]));
+        assert_eq!(numbers(last - 2), (None, vec![last - 1, last]));
+        let missed = |count: u64| Some((10, format!("{count} events were not kept")));
+        assert_eq!((numbers(0).0, numbers(0).1.len()), (missed(10), EVENTS_MAX));
+        assert_eq!(numbers(4).0, missed(6));
         assert_eq!(log.after(0).1.next().unwrap().text.len(), TEXT_BYTES_MAX);
     }
 }

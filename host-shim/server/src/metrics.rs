@@ -6,7 +6,8 @@
 //! The server's loop answers, so what is told is what was so at one moment, and what the control
 //! socket says then. It waits for nobody: a question has a bound in bytes and a client one in time,
 //! there are few at once, and who comes when there is no place has that of who was there longest.
-//! Who keeps connecting keeps out others who read metrics, and nobody else.
+//! Who keeps connecting keeps out others who read metrics; that each answer is made in the server's
+//! loop is what all others lose by it.
 
 mod exporter;
 mod family;

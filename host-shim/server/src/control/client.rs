@@ -1,7 +1,7 @@
 //! Whoever was let in at the control socket.
 
 use crate::operation::ClientId;
-use godwit_control::{Event, EventKind, LINE_BYTES_MAX, Told};
+use godwit_control::{Code, Event, LINE_BYTES_MAX, Refusal, Told};
 use godwit_shim::{LinkPort, Socket, TransportError};
 use rustix::event::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,6 +11,29 @@ use std::time::Instant;
 pub(super) const OUT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of what it says that are taken at a time.
 const PART_BYTES: usize = 4096;
+
+/// Why one is cut off.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// What it asks is none, and it is told so.
+    Refused(Refusal),
+    /// It does not do as it has to.
+    Wrong(String),
+    /// It has gone by itself.
+    Gone,
+}
+
+impl From<String> for Cut {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+/// That a question is longer than any can be.
+pub(super) fn too_long() -> Refusal {
+    let why = format!("a line has more than {LINE_BYTES_MAX} bytes");
+    Refusal::new(Code::BadRequest, why).help("`godwit ctl schema` prints what may be asked")
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -23,7 +46,10 @@ pub(super) struct Client {
     /// Ends of lines in it.
     ends: usize,
     out: Vec<u8>,
+    /// When it has last said something whole, or come.
     pub(super) heard: Instant,
+    /// When it has last taken something that it was told, or had nothing to take.
+    pub(super) took: Instant,
     /// It says nothing more, and is answered what it has said.
     has_ended: bool,
     /// It does not hear any more either.
@@ -46,6 +72,7 @@ impl Client {
             ends: 0,
             out: Vec::new(),
             heard: Instant::now(),
+            took: Instant::now(),
             has_ended: false,
             has_gone: false,
             is_ready: true,
@@ -105,7 +132,7 @@ impl Client {
     /// # Errors
     ///
     /// Why it is cut off.
-    pub(super) fn carry(&mut self) -> Result<(), String> {
+    pub(super) fn carry(&mut self) -> Result<(), Cut> {
         if !std::mem::take(&mut self.is_ready) {
             return Ok(());
         }
@@ -121,25 +148,27 @@ impl Client {
             Ok(Some(count)) => {
                 self.line.extend_from_slice(&part[..count]);
                 self.ends += part[..count].iter().filter(|byte| **byte == b'\n').count();
-                self.heard = Instant::now();
+                if self.ends > 0 {
+                    self.heard = Instant::now();
+                }
                 self.is_ready = count == part.len();
             }
             Ok(None) => {}
             Err(TransportError::Closed) => self.has_ended = true,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(Cut::Wrong(error.to_string())),
         }
         if self.ends == 0 && self.line.len() > LINE_BYTES_MAX {
-            return Err(format!("a line has more than {LINE_BYTES_MAX} bytes"));
+            return Err(Cut::Refused(too_long()));
         }
         Ok(())
     }
 
     /// One that follows says nothing, but that it goes.
-    fn drop_said(&mut self) -> Result<(), String> {
+    fn drop_said(&mut self) -> Result<(), Cut> {
         match self.socket.receive(&mut [0; PART_BYTES]) {
             Ok(_) => Ok(()),
-            Err(TransportError::Closed) => Err("it has gone".into()),
-            Err(error) => Err(error.to_string()),
+            Err(TransportError::Closed) => Err(Cut::Gone),
+            Err(error) => Err(Cut::Wrong(error.to_string())),
         }
     }
 
@@ -154,6 +183,9 @@ impl Client {
     }
 
     pub(super) fn tell(&mut self, told: &Told) {
+        if self.out.is_empty() {
+            self.took = Instant::now();
+        }
         // Text and numbers always become JSON.
         self.out.extend(serde_json::to_vec(told).unwrap_or_default());
         self.out.push(b'\n');
@@ -163,22 +195,15 @@ impl Client {
     /// One that does not read misses events, and is told how many.
     pub(super) fn tell_events<'a>(
         &mut self,
-        missed: u64,
+        missed: Option<Event>,
         events: impl Iterator<Item = &'a Event>,
         last: u64,
     ) {
         if self.out.len() >= OUT_BYTES_MAX {
             return;
         }
-        if missed > 0 {
-            self.tell(&Told::Event(Event {
-                number: last,
-                at_ms: 0,
-                kind: EventKind::Missed,
-                vgpu: None,
-                host: None,
-                text: format!("{missed} events were not kept"),
-            }));
+        if let Some(missed) = missed {
+            self.tell(&Told::Event(missed));
         }
         for event in events {
             self.tell(&Told::Event(event.clone()));
@@ -204,7 +229,10 @@ impl Client {
         while self.has_output() {
             match self.socket.send(&self.out) {
                 Ok(0) => break,
-                Ok(count) => drop(self.out.drain(..count)),
+                Ok(count) => {
+                    drop(self.out.drain(..count));
+                    self.took = Instant::now();
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }

@@ -1,6 +1,7 @@
 //! What is done about a question: it is answered, or something begins.
 
-use super::{profiles, status};
+use super::profiles::{self, check_size};
+use super::status;
 use crate::events::Where;
 use crate::host::{Sockets, new_uuid};
 use crate::operation::{
@@ -80,8 +81,10 @@ fn events(events: Events, site: &Site<'_>) -> Next {
     if events.follow {
         return Next::Follow(events.after.unwrap_or(site.events.last()));
     }
-    let (_, kept) = site.events.after(events.after.unwrap_or(0));
-    Next::Now(Told::Events(kept.cloned().collect()))
+    let (missed, kept) = site.events.after(events.after.unwrap_or(0));
+    // Who does not say from where on wants those that are kept.
+    let missed = missed.filter(|_| events.after.is_some());
+    Next::Now(Told::Events(missed.into_iter().chain(kept.cloned()).collect()))
 }
 
 pub(super) fn host_at(site: &Site<'_>, name: &str) -> Result<usize, Refusal> {
@@ -295,6 +298,8 @@ fn check_fits(name: &str, (from, to): (usize, usize), site: &mut Site<'_>) -> Re
         return Err(no_vgpu(name));
     };
     let room = Room::of(&mut site.hosts[to].host);
+    let what = format!("`{name}`");
+    check_size(&room, site.hosts[to].sizes, &what, leaver.profile.fb_bytes)?;
     let plan = plan(&[leaver], std::slice::from_ref(&room));
     let Some(misfit) = plan.left.first().and_then(|(_, misfits)| misfits.first()) else {
         return Ok(());

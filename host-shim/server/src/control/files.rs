@@ -1,8 +1,8 @@
 //! Suspended vGPUs: files of the server.
 
 use super::dispatch::{Next, bad, check_name, home, host_at, sockets};
+use super::profiles::check_size;
 use crate::events::Where;
-use crate::host::ServedHost;
 use crate::operation::{Operations, Resuming, Site, Suspending, let_go, seize};
 use godwit_control::{Code, EventKind, Refusal, Resume, Suspend, is_name};
 use godwit_shim::evacuate::{Leaver, Room, plan};
@@ -91,7 +91,7 @@ pub(super) fn resume(
     let profile = profile(&path).map_err(|error| no_file(&resume.file, &error, site))?;
     check_aperture(&profile)?;
     let host = match &resume.host {
-        Some(name) => host_at(site, name)?,
+        Some(host) => host_for(&profile, &name, host, site)?,
         None => best_host(&profile, site)?,
     };
     let sockets = Some(sockets(&name, site)?);
@@ -168,21 +168,40 @@ fn no_file(file: &str, error: &FileError, site: &Site<'_>) -> Refusal {
     Refusal::new(code, format!("`{file}` cannot be resumed: {why}")).help(help)
 }
 
+/// A host that was named, where it may be of that size.
+pub(super) fn host_for(
+    profile: &Profile,
+    vgpu: &str,
+    host: &str,
+    site: &mut Site<'_>,
+) -> Result<usize, Refusal> {
+    let at = host_at(site, host)?;
+    let host = &mut site.hosts[at];
+    check_size(&Room::of(&mut host.host), host.sizes, &format!("`{vgpu}`"), profile.fb_bytes)?;
+    Ok(at)
+}
+
 /// The host where it fits and leaves the least room.
 pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize, Refusal> {
     let nowhere = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
-    let able = |(_, host): &(usize, &mut ServedHost)| host.host.lost_for_good().is_none();
-    let (places, rooms): (Vec<usize>, Vec<Room>) = site
-        .hosts
-        .iter_mut()
-        .enumerate()
-        .filter(able)
-        .map(|(at, host)| (at, Room::of(&mut host.host)))
-        .unzip();
-    let Some(first) = rooms.first() else {
+    let (mut places, mut rooms, mut whys) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, host) in site.hosts.iter_mut().enumerate() {
+        if host.host.lost_for_good().is_some() {
+            continue;
+        }
+        let room = Room::of(&mut host.host);
+        match check_size(&room, host.sizes, "this one", profile.fb_bytes) {
+            Ok(()) => {
+                places.push(at);
+                rooms.push(room);
+            }
+            Err(refusal) => whys.push(format!("`{}`: {}", host.name, refusal.message)),
+        }
+    }
+    if rooms.is_empty() && whys.is_empty() {
         return Err(Refusal::new(Code::NoHost, "the server has no host whose firmware runs"));
-    };
-    let context_layout = first.device.context_layout;
+    }
+    let context_layout = rooms.first().map_or(0, |room| room.device.context_layout);
     let engines = Engines::NONE;
     let leaver = Leaver { profile: *profile, placement: nowhere, context_layout, engines };
     let plan = plan(&[leaver], &rooms);
@@ -190,8 +209,7 @@ pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize,
         return Ok(places[step.to]);
     }
     let why = plan.left.iter().flat_map(|(_, misfits)| misfits).zip(&places);
-    let why: Vec<String> =
-        why.map(|(misfit, at)| format!("`{}`: {misfit}", site.hosts[*at].name)).collect();
-    let why = format!("it fits nowhere: {}", why.join("; "));
+    whys.extend(why.map(|(misfit, at)| format!("`{}`: {misfit}", site.hosts[*at].name)));
+    let why = format!("it fits nowhere: {}", whys.join("; "));
     Err(Refusal::new(Code::NoRoom, why).help("destroy, suspend or migrate a vGPU first"))
 }

@@ -20,7 +20,7 @@ use crate::host::ServedHost;
 use crate::metrics::ServerCounts;
 use crate::operation::{Asked, ClientId, Operations, Site};
 use crate::server::ServerError;
-use client::Client;
+use client::{Client, Cut, too_long};
 use dispatch::Next;
 use door::{Caller, Door};
 use godwit_control::{Ask, Code, Decision, EventKind, LINE_BYTES_MAX, Refusal, Told};
@@ -31,7 +31,8 @@ use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Bytes that all of them together have not read, from which on the one with the most is cut off.
+/// Bytes that all of them together have not read, from which on the one that has taken none for
+/// the longest time is cut off.
 const UNREAD_BYTES_MAX: usize = 64 << 20;
 /// How long a client may be silent when others want its place.
 const IDLE: Duration = Duration::from_secs(10);
@@ -129,7 +130,10 @@ impl Control {
         self.last_id += 1;
         let mut client = Client::new(ClientId(self.last_id), peer, socket);
         if self.clients.len() >= self.clients_max {
-            let is_idle = |client: &Client| !client.waits && client.heard.elapsed() > IDLE;
+            // One that follows is silent, and is told of what happens.
+            let is_idle = |client: &Client| {
+                !client.waits && client.follows.is_none() && client.heard.elapsed() > IDLE
+            };
             let Some(idle) = self.clients.iter().position(is_idle) else {
                 let why = format!("{} clients are connected", self.clients_max);
                 let refusal = Refusal::new(Code::TooMany, &why).help("try again in a while");
@@ -189,7 +193,8 @@ impl Control {
                             self.record.note(Of::Client, EventKind::Note, &text);
                         }
                     }
-                    // Another has its place now, and is asked the next time.
+                    // Another has its place now, and is the first to be asked next time.
+                    self.clients.rotate_left(at);
                     break;
                 }
                 Ok(Next::Later(name, work)) => {
@@ -211,8 +216,7 @@ impl Control {
 
     fn answer(&mut self, line: &[u8], site: &mut Site<'_>) -> Result<Next, Refusal> {
         if line.len() > LINE_BYTES_MAX {
-            let why = format!("a line has more than {LINE_BYTES_MAX} bytes");
-            return Err(Refusal::new(Code::BadRequest, why));
+            return Err(too_long());
         }
         let ask: Ask = serde_json::from_slice(line).map_err(|error| {
             let help = "`godwit ctl schema` prints what may be asked";
@@ -236,10 +240,19 @@ impl Control {
         self.clients.retain_mut(|client| {
             let stays = match client.carry() {
                 Ok(()) => !client.is_done(),
-                Err(why) => {
+                Err(Cut::Refused(refusal)) => {
+                    client.tell(&Told::Error(refusal.clone()));
+                    // It is told if it listens.
+                    let _ = client.flush();
+                    let text = format!("{} is refused: {refusal}", client.peer);
+                    self.record.note(Of::Client, EventKind::Refused, &text);
+                    false
+                }
+                Err(Cut::Wrong(why)) => {
                     cut.push((std::mem::take(&mut client.peer), why));
                     false
                 }
+                Err(Cut::Gone) => false,
             };
             if !stays {
                 client.say_end();
@@ -247,9 +260,9 @@ impl Control {
             stays
         });
         while self.clients.iter().map(Client::unread).sum::<usize>() > UNREAD_BYTES_MAX {
-            let most = (0..self.clients.len()).max_by_key(|at| self.clients[*at].unread());
-            let Some(most) = most else { break };
-            let mut client = self.clients.remove(most);
+            let deaf = (0..self.clients.len()).filter(|at| self.clients[*at].unread() > 0);
+            let Some(deaf) = deaf.min_by_key(|at| self.clients[*at].took) else { break };
+            let mut client = self.clients.remove(deaf);
             let why = format!("it has not read {} bytes", client.unread());
             cut.push((std::mem::take(&mut client.peer), why));
         }

@@ -127,6 +127,16 @@ fn other_size(room: &Room, sizes: Sizes, bytes: u64) -> Option<u64> {
     there.find(|there| sizes == Sizes::Homogeneous && *there != bytes)
 }
 
+/// Whether a vGPU of so many bytes may come to a host; `what` it is.
+pub(crate) fn check_size(room: &Room, sizes: Sizes, what: &str, bytes: u64) -> Result<(), Refusal> {
+    let Some(there) = other_size(room, sizes, bytes) else { return Ok(()) };
+    let (there, bytes) = (there / MIB, bytes / MIB);
+    let why = format!("its vGPUs are homogeneous, of {there} MiB, and {what} has {bytes} MiB");
+    let help =
+        "take one of that size, or allow mixed sizes: `godwit ctl policy HOST --sizes mixed`";
+    Err(Refusal::new(Code::NoRoom, why).help(help))
+}
+
 /// A place for a vGPU of a profile on a host, at a placement id or the first that is free.
 /// `name`: what a vGPU of the host is called.
 pub(crate) fn find(
@@ -143,17 +153,7 @@ pub(crate) fn find(
         let allowed = if names.is_empty() { "it has none".into() } else { names.join(", ") };
         return Err(Refusal::new(Code::NoProfile, why).help(format!("allowed: {allowed}")));
     };
-    if let Some(bytes) = other_size(room, sizes, it.profile.fb_bytes) {
-        let why = format!(
-            "its vGPUs are homogeneous, of {} MiB, and {} has {} MiB",
-            bytes / MIB,
-            it.name,
-            it.profile.fb_bytes / MIB
-        );
-        let help = "take the profile of that size, or allow mixed sizes: `godwit ctl policy HOST \
-                    --sizes mixed`";
-        return Err(Refusal::new(Code::NoRoom, why).help(help));
-    }
+    check_size(room, sizes, &it.name, it.profile.fb_bytes)?;
     let mut at = placements(it, &all);
     let found = match placement {
         Some(id) => {

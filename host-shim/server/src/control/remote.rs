@@ -1,7 +1,7 @@
 //! vGPUs that go to other servers, and come from them.
 
-use super::dispatch::{Next, bad, check_name, host_at, how, sockets};
-use super::files::{best_host, check_aperture};
+use super::dispatch::{Next, bad, check_name, how, sockets};
+use super::files::{best_host, check_aperture, host_for};
 use crate::operation::{Operations, Receiving, Sending, Site, There, Work, no_vgpu, seize};
 use godwit_control::{Code, Migrate, Receive, Refusal, Told};
 use godwit_shim::{Journal, LinkAddress, Side, Token};
@@ -64,11 +64,12 @@ pub(super) fn receive(
     };
     if let Err(error) = profile.check() {
         let why = format!("no vGPU is like that: {error:?}");
-        return Err(Refusal::new(Code::BadValue, why));
+        let help = "are both servers of one version? `godwit --version` tells";
+        return Err(Refusal::new(Code::BadValue, why).help(help));
     }
     check_aperture(&profile)?;
     let host = match &receive.host {
-        Some(name) => host_at(site, name)?,
+        Some(host) => host_for(&profile, &name, host, site)?,
         None => best_host(&profile, site)?,
     };
     let sockets = sockets(&name, site)?;

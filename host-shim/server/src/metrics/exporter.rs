@@ -161,10 +161,13 @@ impl Client {
                     Ok(count) => *gone += count,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error.to_string()),
+                    // It has gone, and wants none any more.
+                    Err(_) => return Ok(false),
                 }
             }
-            self.stream.shutdown(Shutdown::Write).map_err(|error| error.to_string())?;
+            if self.stream.shutdown(Shutdown::Write).is_err() {
+                return Ok(false);
+            }
             self.phase = Phase::Leaves(0);
         }
         self.leave()

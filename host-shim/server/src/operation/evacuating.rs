@@ -1,6 +1,7 @@
 //! A host that is being emptied: several moves, some at a time.
 
 use super::{How, Moving, Outcome, Site, Work, seize};
+use crate::control::profiles::check_size;
 use crate::events::Where;
 use crate::host::ServedHost;
 use godwit_control::{Code, Evacuation, EventKind, Progress, Refusal, Stayed, Told};
@@ -57,10 +58,26 @@ impl Evacuating {
             let why = format!("it fits nowhere: {}", why.collect::<Vec<_>>().join("; "));
             let vgpu = names[*leaver].clone();
             super::let_go(site, host, &vgpu, &format!("evacuate: {why}"));
-            stayed.push(Stayed { vgpu, why: Refusal::new(Code::NoRoom, why) });
+            let help =
+                "make room there, or name other hosts: `godwit ctl profiles` shows what fits";
+            stayed.push(Stayed { vgpu, why: Refusal::new(Code::NoRoom, why).help(help) });
         }
         let done = Evacuation { host: name, moved: Vec::new(), stayed };
         Self { host, how, parallel, waiting, moving: Vec::new(), done }
+    }
+
+    /// Whether a host takes one of that size. The plan does not know: who came before decides. One
+    /// that is not taken is let go.
+    fn check_size(&self, site: &mut Site<'_>, to: usize, vgpu: &str) -> Result<(), Refusal> {
+        let from = &mut site.hosts[self.host];
+        let gfid = from.served(vgpu).map(|it| it.device.gfid);
+        let profile = gfid.and_then(|gfid| from.host.vgpu(gfid)).map(|it| it.profile);
+        let Some(profile) = profile else { return Err(super::no_vgpu(vgpu)) };
+        let to = &mut site.hosts[to];
+        let (room, what) = (Room::of(&mut to.host), format!("`{vgpu}`"));
+        check_size(&room, to.sizes, &what, profile.fb_bytes).inspect_err(|refusal| {
+            super::let_go(site, self.host, vgpu, &format!("evacuate: {refusal}"));
+        })
     }
 }
 
@@ -69,7 +86,10 @@ impl Work for Evacuating {
         while self.moving.len() < self.parallel
             && let Some((vgpu, to)) = self.waiting.pop_front()
         {
-            match Moving::new(site, (self.host, to), &vgpu, self.how) {
+            let begun = self
+                .check_size(site, to, &vgpu)
+                .and_then(|()| Moving::new(site, (self.host, to), &vgpu, self.how));
+            match begun {
                 Ok(moving) => self.moving.push(moving),
                 Err(why) => self.done.stayed.push(Stayed { vgpu, why }),
             }

@@ -176,7 +176,8 @@ impl Operations {
             return Err(Refusal::new(Code::NoVgpu, why).help("`godwit ctl events` shows what was"));
         };
         let done = it.work.resolve(site, decision);
-        done.map_err(|why| Refusal::new(Code::BadValue, why))?;
+        let help = "wait until its link is lost for good: `godwit ctl events` tells";
+        done.map_err(|why| Refusal::new(Code::BadValue, why).help(help))?;
         Ok(Told::Resolved(vgpu.to_owned()))
     }
 

@@ -139,9 +139,31 @@ fn a_host_takes_another_policy_and_sizes() {
         assert_eq!(asker.refused(&policy(wrong)).code, Code::BadValue);
     }
     asker.vgpu(&Ask::Create(create("one", "GW64-16Q")));
-    let refusal = asker.refused(&Ask::Create(create("two", "GW64-8Q")));
-    assert_eq!(refusal.code, Code::NoRoom);
-    assert!(refusal.help.unwrap().contains("--sizes mixed"));
+    // However it comes.
+    let file = Suspend { vgpu: ATTACKED.into(), file: Some("kept".into()) };
+    assert!(matches!(asker.ask(&Ask::Suspend(file)), Told::Suspended(_)));
+    let host = Some(OTHER.into());
+    let resume = |host| Ask::Resume(Resume { file: "kept".into(), host, vgpu: None });
+    for ask in [Ask::Create(create("two", "GW64-8Q")), migrate(NEIGHBOUR, OTHER), resume(host)] {
+        let refusal = asker.refused(&ask);
+        assert_eq!(refusal.code, Code::NoRoom, "{ask:?}");
+        assert!(refusal.help.unwrap().contains("--sizes mixed"), "{ask:?}");
+    }
+    // Where no host is named it comes to one that takes its size.
+    assert_eq!(asker.vgpu(&resume(None)).host, "host");
+    let told = asker.ask(&Ask::Evacuate(Evacuate {
+        host: "host".into(),
+        to: Vec::new(),
+        parallel: None,
+        kind: KindOfMove::Live,
+        max_downtime_ns: None,
+    }));
+    let Told::Evacuated(evacuated) = told else { panic!("{told:?}") };
+    assert_eq!((evacuated.moved.len(), evacuated.stayed.len()), (0, 2));
+    for stayed in &evacuated.stayed {
+        assert!(stayed.why.message.contains("are homogeneous, of 16 MiB"), "{stayed:?}");
+        assert_eq!(asker.show(&stayed.vgpu).busy, None);
+    }
     asker.ask(&policy(Policy { sizes: Some(Sizes::Mixed), ..Policy::default() }));
     asker.vgpu(&Ask::Create(create("two", "GW64-8Q")));
     let back = policy(Policy { sizes: Some(Sizes::Homogeneous), ..Policy::default() });

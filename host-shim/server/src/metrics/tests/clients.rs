@@ -225,7 +225,8 @@ fn who_goes_in_the_middle_is_gone() {
     bench.until(|bench| bench.made == 1);
     drop(stream);
     bench.settle();
-    assert_eq!(bench.notes.len(), 1, "{:?}", bench.notes);
+    // That is its own affair, and nothing to tell of.
+    assert_eq!(bench.notes, [""; 0]);
 }
 
 #[test]
