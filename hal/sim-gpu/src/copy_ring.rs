@@ -191,7 +191,9 @@ fn perform(
         CopyOp::DirtyFlip { .. } | CopyOp::Gather { .. } => {}
         CopyOp::Scatter { from, crc } => scatter(board, gfid, from, crc, bounce)?,
         CopyOp::FillFb { at, byte_count } => {
-            let partition = board.partition_mut(gfid).ok_or(CopyStatus::OutOfRange)?;
+            // Where there is none there is nothing to clear: a vGPU for which the system had no memory
+            // can be released.
+            let Some(partition) = board.partition_mut(gfid) else { return Ok(done) };
             zero(partition.file().len(), at, byte_count, || partition.zero(at, byte_count))?;
             board.note_write(gfid);
         }

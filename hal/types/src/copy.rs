@@ -49,7 +49,7 @@ pub enum CopyOp {
         /// The CRC-32C that the bytes must have.
         crc: u32,
     },
-    /// Writes zeros to a range of the partition.
+    /// Writes zeros to a range of the partition; where there is none, nothing is to be cleared.
     FillFb {
         /// First byte in the partition.
         at: u64,

@@ -381,7 +381,8 @@ const char *godwit_last_error(void);
 // long a path has no file, or no socket. -ERANGE: the window is not all in the file. -EBUSY:
 // somebody else has claimed it, or a device is up in it. -ENODEV: something else lies there.
 // -EPROTONOSUPPORT: its registers or its firmware have another version. -ETIMEDOUT: the firmware
-// does not answer. -EIO: it has ended, or was at work before; or its line breaks.
+// does not answer. -EIO: it has ended, or was at work before; or its line breaks. -ECHILD: the
+// process that used the library was forked, and this is the child.
 //
 // See POINTERS: the paths end with a zero.
 int32_t godwit_open(const godwit_device_config *config, godwit_device *device);
@@ -432,7 +433,7 @@ int32_t godwit_next_event(godwit_device device, godwit_event *event);
 // an error.
 //
 // -EBADF: there is no such device. -EINVAL: a number is out of its range. -ENOSPC: the card has no
-// room.
+// room. -ENOMEM: the system gives no memory for it. -ETIMEDOUT: the card does not make or start it.
 //
 // See POINTERS.
 int32_t godwit_vgpu_create(godwit_device device,
@@ -514,8 +515,10 @@ int32_t godwit_vgpu_take_vectors(godwit_vgpu vgpu, uint32_t mask, uint32_t *vect
 // There are up to 256. They are not in the vGPU's state, and end with the vGPU.
 //
 // -EBADF: there is no such vGPU, peer or file descriptor. -EINVAL: flags are wrong, something is
-// no multiple of 4096, the window is not in what it leads to, or the file is no memory file.
-// -EPERM: the memory file is not sealed against shrinking. -EEXIST: the window overlaps another.
+// no multiple of 4096, the window is not in what it leads to, or the file is no memory file or an
+// empty one. -EPERM: the memory file is not sealed against shrinking, or is sealed against writing.
+// -EACCES: it is not open to read and write, whatever the flags are. -EOPNOTSUPP: it is of large
+// pages. -ENOMEM, -EMFILE, ...: the system maps no more. -EEXIST: the window overlaps another.
 // -ENOSPC: there are 256 already.
 //
 // See POINTERS.

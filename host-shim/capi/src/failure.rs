@@ -200,6 +200,7 @@ fn errno_of(error: &io::Error) -> Errno {
         io::ErrorKind::NotFound => Errno::NOENT,
         io::ErrorKind::InvalidInput => Errno::INVAL,
         io::ErrorKind::ResourceBusy => Errno::BUSY,
+        io::ErrorKind::Unsupported => Errno::OPNOTSUPP,
         _ => Errno::IO,
     }
 }

@@ -31,12 +31,17 @@ static HANDLES: Mutex<Handles> =
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// Nothing of it may be touched in a child, where a thread that is not there may hold the lock.
-fn handles() -> Result<MutexGuard<'static, Handles>, Failure> {
+pub(crate) fn check_process() -> Result<(), Failure> {
     let own = std::process::id();
     let of = PROCESS.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed);
     if of.is_err_and(|of| of != own) {
         return Err(Failure::new(Errno::CHILD, "the process that used the library was forked"));
     }
+    Ok(())
+}
+
+fn handles() -> Result<MutexGuard<'static, Handles>, Failure> {
+    check_process()?;
     // It holds maps alone, which a panic leaves whole.
     Ok(HANDLES.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -47,7 +47,10 @@ impl Machine {
             return Err(Failure::broken("a call before has panicked; close the device"));
         }
         let result = guarded(|| {
+            // What is told of a vGPU is not of the next one in its place.
+            self.note_abuses();
             let result = body(self);
+            self.note_abuses();
             // What is left in memory that is given back is of interest to tests only.
             self.host.card_mut().gpu_mut().take_residues();
             result
@@ -98,6 +101,11 @@ impl Machine {
         uuid: [u8; 16],
     ) -> Result<(), Failure> {
         let gfid = self.host.create_running(profile, share, None)?;
+        if self.host.card().gpu().partition(gfid).is_none() {
+            self.host.release(gfid)?;
+            let why = "the system gives no memory for its framebuffer";
+            return Err(Failure::new(Errno::NOMEM, why));
+        }
         self.adopt(vgpu, gfid, uuid, 0)
     }
 
@@ -169,6 +177,18 @@ impl Machine {
 
     /// The next event, if there is one.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
+        let losses = self.host.card().losses().iter().skip(self.losses);
+        let told: Vec<(u64, String)> = losses.map(|(at, loss)| (*at, loss.to_string())).collect();
+        self.losses += told.len();
+        for (_, text) in told {
+            let event = Event { kind: GODWIT_EVENT_FIRMWARE_LOST, ..Event::default() };
+            self.push(event, &text);
+        }
+        self.events.pop_front()
+    }
+
+    /// Takes what vGPUs have done too much of.
+    fn note_abuses(&mut self) {
         for report in self.host.take_abuses() {
             let found = self.vgpus.iter().find(|(_, device)| device.gfid() == report.gfid);
             let vgpu = Vgpu { raw: found.map_or(0, |(raw, _)| *raw) };
@@ -178,13 +198,5 @@ impl Machine {
             let (gfid, what) = (report.gfid.raw(), (report.abuse, report.measure));
             self.push(event, &format!("vGPU {gfid} has done too much: {:?}, {:?}", what.0, what.1));
         }
-        let losses = self.host.card().losses().iter().skip(self.losses);
-        let told: Vec<(u64, String)> = losses.map(|(at, loss)| (*at, loss.to_string())).collect();
-        self.losses += told.len();
-        for (_, text) in told {
-            let event = Event { kind: GODWIT_EVENT_FIRMWARE_LOST, ..Event::default() };
-            self.push(event, &text);
-        }
-        self.events.pop_front()
     }
 }

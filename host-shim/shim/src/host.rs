@@ -436,7 +436,10 @@ impl Host {
             return Err(HostError::Refused(why));
         }
         let pending = self.send(gfid, Command::Start);
-        self.wait(&pending).map_err(HostError::Refused)?;
+        if let Err(why) = self.wait(&pending) {
+            self.release(gfid)?;
+            return Err(HostError::Refused(why));
+        }
         Ok(gfid)
     }
 

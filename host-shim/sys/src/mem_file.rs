@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
+use vm_memory::mmap::MmapRegionError;
 use vm_memory::{ByteValued, Bytes, FileOffset, MmapRegion, VolatileMemory};
 
 /// Bytes that [`MemFile::for_each_data`] hands out at once, at most, and how many of these are the
@@ -44,6 +45,14 @@ pub struct MemFileError {
     pub len: u64,
 }
 
+/// Why there is no mapping, with the system's error where it is that.
+pub(crate) fn not_mapped(error: MmapRegionError) -> io::Error {
+    match error {
+        MmapRegionError::Mmap(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
 impl MemFile {
     /// `len` bytes of zeros. The name is for people who look at the process's files.
     ///
@@ -58,7 +67,7 @@ impl MemFile {
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let file = File::from(fd);
         let offset = FileOffset::new(file.try_clone()?, 0);
-        let mapping = MmapRegion::from_file(offset, size).map_err(io::Error::other)?;
+        let mapping = MmapRegion::from_file(offset, size).map_err(not_mapped)?;
         Ok(Self { file, mapping })
     }
 
@@ -83,7 +92,7 @@ impl MemFile {
         }
         let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let offset = FileOffset::new(file.try_clone()?, 0);
-        let mapping = MmapRegion::from_file(offset, size).map_err(io::Error::other)?;
+        let mapping = MmapRegion::from_file(offset, size).map_err(not_mapped)?;
         Ok(Self { file, mapping })
     }
 
@@ -105,8 +114,7 @@ impl MemFile {
     /// When the system gives no further descriptor or mapping.
     pub fn try_clone(&self) -> io::Result<Self> {
         let offset = FileOffset::new(self.file.try_clone()?, 0);
-        let mapping =
-            MmapRegion::from_file(offset, self.mapping.size()).map_err(io::Error::other)?;
+        let mapping = MmapRegion::from_file(offset, self.mapping.size()).map_err(not_mapped)?;
         Ok(Self { file: self.file.try_clone()?, mapping })
     }
 

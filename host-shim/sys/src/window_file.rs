@@ -1,6 +1,7 @@
 //! A part of a file that somebody else made, mapped to share words with whoever else maps it: the
 //! RAM of a machine that QEMU runs, or a PCI device's resource.
 
+use crate::mem_file::not_mapped;
 use rustix::fs::{Mode, OFlags, open};
 use std::fs::{File, TryLockError};
 use std::io;
@@ -78,7 +79,7 @@ impl WindowFile {
             return Err(WindowFileError::Short { len, at, byte_count });
         }
         let offset = FileOffset::new(file.try_clone()?, at);
-        let mapping = MmapRegion::from_file(offset, byte_count).map_err(io::Error::other)?;
+        let mapping = MmapRegion::from_file(offset, byte_count).map_err(not_mapped)?;
         Ok(Self { file, mapping })
     }
 

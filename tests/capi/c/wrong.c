@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -174,13 +175,42 @@ static void threads(void)
 
 /* A child has the handles, and not what is behind them. One that is killed is not looked at for
  * memory of the threads that it does not have. */
+/* A vGPU for which the system has no memory file is none, and its place is free. */
+static void without_files(void)
+{
+    const godwit_vgpu_config config = vgpu_config();
+    godwit_vgpu made = { 0 }, all[8];
+    size_t before = 0, after = 0;
+    struct rlimit allowed, fewer;
+    int next = dup(0);
+    OK(godwit_vgpu_list(device, all, 8, &before));
+    if (next < 0 || close(next) != 0 || getrlimit(RLIMIT_NOFILE, &allowed) != 0) {
+        wrong("the limit of files cannot be had");
+        return;
+    }
+    fewer = allowed;
+    fewer.rlim_cur = (rlim_t)next;
+    setrlimit(RLIMIT_NOFILE, &fewer);
+    IS(-ENOMEM, godwit_vgpu_create(device, &config, &made));
+    setrlimit(RLIMIT_NOFILE, &allowed);
+    OK(godwit_vgpu_list(device, all, 8, &after));
+    if (made.raw != 0 || after != before) {
+        wrong("a vGPU without memory is there");
+    }
+    OK(godwit_vgpu_create(device, &config, &made));
+    OK(godwit_vgpu_destroy(made));
+}
+
 static void forked(void)
 {
     int status = 0;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        if (godwit_run(device, 1) == -ECHILD && godwit_close(device) == -ECHILD) {
+        const godwit_device_config config = device_config();
+        godwit_device opened = { 0 };
+        if (godwit_run(device, 1) == -ECHILD && godwit_close(device) == -ECHILD &&
+            godwit_open(&config, &opened) == -ECHILD && opened.raw == 0) {
             raise(SIGKILL);
         }
         _exit(1);
@@ -224,6 +254,7 @@ int main(int argc, char **argv)
     with_descriptors();
     with_windows();
     threads();
+    without_files();
     forked();
     OK(godwit_vgpu_destroy(vgpu));
     vgpu_handles(vgpu);

@@ -15,6 +15,17 @@ void on_bus(void)
         printf("there are no files\n");
         exit(1);
     }
+    int empty = memfd_create("empty", MFD_ALLOW_SEALING);
+    int unwritable = memfd_create("unwritable", MFD_ALLOW_SEALING);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", sealed);
+    int unopened = open(path, O_RDONLY);
+    if (empty < 0 || unwritable < 0 || unopened < 0 || ftruncate(unwritable, MIB) != 0 ||
+        fcntl(empty, F_ADD_SEALS, F_SEAL_SHRINK) != 0 ||
+        fcntl(unwritable, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE) != 0) {
+        printf("there are no files\n");
+        exit(1);
+    }
     const godwit_dma_window good = {
         .struct_size = sizeof(good), .flags = GODWIT_DMA_READ, .iova = BUS_AT, .byte_count = MIB,
         .fd = sealed,
@@ -36,6 +47,12 @@ void on_bus(void)
     WRONG_FIELD(-EINVAL, godwit_dma_window, good, fd, none, MAP);
     WRONG_FIELD(-EINVAL, godwit_dma_window, good, fd, fds[0], MAP);
     WRONG_FIELD(-EPERM, godwit_dma_window, good, fd, open_fd, MAP);
+    WRONG_FIELD(-EINVAL, godwit_dma_window, good, fd, empty, MAP);
+    WRONG_FIELD(-EPERM, godwit_dma_window, good, fd, unwritable, MAP);
+    WRONG_FIELD(-EACCES, godwit_dma_window, good, fd, unopened, MAP);
+    WRONG_FIELD(-EINVAL, godwit_dma_window, good, byte_count, PAGE + 1, MAP);
+    WRONG_FIELD(-EINVAL, godwit_dma_window, good, offset, 1, MAP);
+    WRONG_FIELD(-EINVAL, godwit_dma_window, good, offset, UINT64_MAX - 4095, MAP);
     const godwit_dma_window peer = {
         .struct_size = sizeof(peer), .flags = GODWIT_DMA_READ, .iova = BUS_AT, .byte_count = MIB,
         .fd = -1,
@@ -48,7 +65,17 @@ void on_bus(void)
     IS(-ENOENT, godwit_vgpu_dma_unmap(vgpu, BUS_AT, PAGE));
     IS(-ENOENT, godwit_vgpu_dma_unmap(vgpu, UINT64_MAX, UINT64_MAX));
     OK(godwit_vgpu_dma_unmap(vgpu, BUS_AT, MIB));
-    const int files[] = { sealed, open_fd, none, fds[0], fds[1] };
+    godwit_dma_window page = good;
+    page.byte_count = PAGE;
+    for (size_t i = 0; i < 256; i++, page.iova += PAGE) {
+        OK(godwit_vgpu_dma_map(vgpu, &page));
+    }
+    IS(-ENOSPC, godwit_vgpu_dma_map(vgpu, &page));
+    for (size_t i = 0; i < 256; i++) {
+        page.iova -= PAGE;
+        OK(godwit_vgpu_dma_unmap(vgpu, page.iova, PAGE));
+    }
+    const int files[] = { empty, unwritable, unopened, sealed, open_fd, none, fds[0], fds[1] };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         close(files[i]);
     }

@@ -51,7 +51,8 @@ pub extern "C" fn godwit_last_error() -> *const c_char {
 /// long a path has no file, or no socket. -ERANGE: the window is not all in the file. -EBUSY:
 /// somebody else has claimed it, or a device is up in it. -ENODEV: something else lies there.
 /// -EPROTONOSUPPORT: its registers or its firmware have another version. -ETIMEDOUT: the firmware
-/// does not answer. -EIO: it has ended, or was at work before; or its line breaks.
+/// does not answer. -EIO: it has ended, or was at work before; or its line breaks. -ECHILD: the
+/// process that used the library was forked, and this is the child.
 ///
 /// # Safety
 ///
@@ -59,6 +60,7 @@ pub extern "C" fn godwit_last_error() -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn godwit_open(config: *const DeviceConfig, device: *mut Device) -> i32 {
     boundary::done(|| {
+        handles::check_process()?;
         // SAFETY: the caller's word.
         let config = unsafe { memory::input(config) }?;
         // SAFETY: the caller's word.

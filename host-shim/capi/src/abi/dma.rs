@@ -38,8 +38,10 @@ fn target(window: &DmaWindow) -> Result<Target, Failure> {
 /// There are up to 256. They are not in the vGPU's state, and end with the vGPU.
 ///
 /// -EBADF: there is no such vGPU, peer or file descriptor. -EINVAL: flags are wrong, something is
-/// no multiple of 4096, the window is not in what it leads to, or the file is no memory file.
-/// -EPERM: the memory file is not sealed against shrinking. -EEXIST: the window overlaps another.
+/// no multiple of 4096, the window is not in what it leads to, or the file is no memory file or an
+/// empty one. -EPERM: the memory file is not sealed against shrinking, or is sealed against writing.
+/// -EACCES: it is not open to read and write, whatever the flags are. -EOPNOTSUPP: it is of large
+/// pages. -ENOMEM, -EMFILE, ...: the system maps no more. -EEXIST: the window overlaps another.
 /// -ENOSPC: there are 256 already.
 ///
 /// # Safety

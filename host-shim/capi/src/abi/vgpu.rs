@@ -11,7 +11,7 @@ use rustix::io::Errno;
 /// an error.
 ///
 /// -EBADF: there is no such device. -EINVAL: a number is out of its range. -ENOSPC: the card has no
-/// room.
+/// room. -ENOMEM: the system gives no memory for it. -ETIMEDOUT: the card does not make or start it.
 ///
 /// # Safety
 ///
