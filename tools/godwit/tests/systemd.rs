@@ -92,9 +92,15 @@ impl Service {
         let folder = tempfile::tempdir().unwrap();
         let path = |name| folder.path().join(name);
         let config = fs::read_to_string(CONFIG).unwrap();
-        let sockets = path("sockets");
-        fs::write(path("serve.toml"), config.replace("/run/godwit", &sockets.to_string_lossy()))
-            .unwrap();
+        // The unit's RuntimeDirectory and StateDirectory, which are not there.
+        let config = [("/run/godwit", "sockets"), ("/var/lib/godwit", "states")].into_iter().fold(
+            config,
+            |config, (of_unit, name)| {
+                assert!(config.contains(&format!("\"{of_unit}\"")), "{of_unit} is not used");
+                config.replace(of_unit, &path(name).to_string_lossy())
+            },
+        );
+        fs::write(path("serve.toml"), config).unwrap();
         let manager = UnixDatagram::bind(path("notify")).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(GODWIT)

@@ -55,6 +55,16 @@ impl ControlError {
     /// What to do about it.
     pub(crate) fn help(&self) -> &'static str {
         match self {
+            Self::Unreachable { error: TransportError::Io(error), .. }
+                if error.kind() == ErrorKind::PermissionDenied =>
+            {
+                "the server's user and root may ask; it can name others in `users` of `[control]`, \
+                 with a `socket` in a folder that they may enter"
+            }
+            Self::Unreachable { error: TransportError::Tls(_), .. } => {
+                "the authority of `--tls-ca` must have signed the server's certificate, which must be \
+                 valid now"
+            }
             Self::Unreachable { .. } => {
                 "is `godwit serve` running? `--connect` names its socket `ctl`"
             }
@@ -62,7 +72,10 @@ impl ControlError {
                 "name them: `--tls-cert`, `--tls-key` and `--tls-ca`; or `--insecure-plaintext`"
             }
             Self::Files(_) => "`--tls-cert`, `--tls-key` and `--tls-ca` name PEM files",
-            Self::Tls(_) => "the authority of the server's `tls_ca` must have signed `--tls-cert`",
+            Self::Tls(_) => {
+                "the authority of the server's `tls_ca` must have signed `--tls-cert`, which must be \
+                 valid now, and be for clients"
+            }
             Self::Lost(_) | Self::Closed | Self::Silent(_) => {
                 "whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell"
             }

@@ -100,7 +100,7 @@ Examples:
         /// The host; without it, the one where it leaves the least room.
         #[arg(long, value_name = "NAME")]
         host: Option<String>,
-        /// The vGPU's name; without it, that of the one in the file.
+        /// The vGPU's name; without it, the file's.
         #[arg(long, value_name = "NAME")]
         vgpu: Option<String>,
     },

@@ -49,7 +49,7 @@ fn firmware(host: &HostStatus) -> String {
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let columns = fitting(columns(), area.width);
+    let columns = fitting(columns(), model.hosts.iter(), area.width);
     let header = Row::new(columns.iter().map(|(title, ..)| *title)).style(HEADER);
     let rows = model.hosts.iter().map(|host| {
         let style = if host.firmware.lost { BAD } else { Style::new() };

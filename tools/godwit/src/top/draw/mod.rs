@@ -114,11 +114,20 @@ fn draw_help(frame: &mut Frame<'_>) {
     frame.render_widget(Paragraph::new(text).block(Block::bordered().title("help")), area);
 }
 
-/// A column of a table: its title, its cells, and what it shows.
+/// A column of a table: its title, its cells at least, and what it shows.
 type Column<'a, T> = (&'a str, u16, Box<dyn Fn(&T) -> String + 'a>);
 
-/// As many of the columns as there is room for, from the first on, which is always there.
-fn fitting<T>(all: Vec<Column<'_, T>>, room: u16) -> Vec<Column<'_, T>> {
+/// As many of the columns as there is room for, from the first on, which is always there. Each is as
+/// wide as its longest cell at least: a number that is cut is another number.
+fn fitting<'a, 'r, T: 'r>(
+    mut all: Vec<Column<'a, T>>,
+    rows: impl Iterator<Item = &'r T> + Clone,
+    room: u16,
+) -> Vec<Column<'a, T>> {
+    for (_, width, shown) in &mut all {
+        let longest = rows.clone().map(|row| shown(row).chars().count()).max();
+        *width = (*width).max(u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX));
+    }
     let mut end = 0_u16;
     let fits = |(at, (_, width, _)): &(usize, Column<'_, T>)| {
         end = end.saturating_add(*width);

@@ -73,7 +73,7 @@ pub(super) fn draw(
     rows: &[&VgpuRow],
     selected: Option<usize>,
 ) {
-    let columns = fitting(columns(engines), area.width);
+    let columns = fitting(columns(engines), rows.iter().copied(), area.width);
     let header = Row::new(columns.iter().map(|(title, ..)| *title)).style(HEADER);
     let lines = rows.iter().map(|row| {
         let style = if row.doing.is_some() { Modifier::BOLD } else { Modifier::empty() };

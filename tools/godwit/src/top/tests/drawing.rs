@@ -1,6 +1,6 @@
 //! What is drawn, at several sizes. `SNAPSHOTS=overwrite` writes it anew.
 
-use super::{busy_server, event, host, seconds, vgpu};
+use super::{MIB, busy_server, event, host, room, seconds, vgpu};
 use crate::top::draw::draw;
 use crate::top::model::{Model, Update};
 use crate::top::view::View;
@@ -31,6 +31,30 @@ fn a_wide_terminal_has_all_columns() {
     let model = busy_server();
     let shown = drawn(&model, &pressed(&model, "j"), 160, 20);
     assert_data_eq!(shown, file!["../../../tests/top/wide.txt"].raw());
+}
+
+/// What is cut would be another name, or another number.
+#[test]
+fn what_is_long_is_shown_whole() {
+    let mut long = vgpu("a-tenant-whose-name-is-of-32-byte", "a-host-of-24-bytes-or-so", 20, 100);
+    long.profile = Some("GW81920-20480Q".to_owned());
+    long.state = "PRE_COPY_P2P".to_owned();
+    let mut large = host("a-host-of-24-bytes-or-so", 0);
+    large.framebuffer = room(49_140 * MIB, 2_000 * MIB);
+    large.slice_ns = 1_500_000;
+    let mut model = Model::new();
+    model.take(Update::State { vgpus: vec![long], hosts: vec![large] }, seconds(12));
+    let shown = drawn(&model, &View::default(), 200, 20);
+    for whole in [
+        "a-tenant-whose-name-is-of-32-byte ",
+        "a-host-of-24-bytes-or-so ",
+        "PRE_COPY_P2P ",
+        "GW81920-20480Q ",
+        "46 GiB of 49140 MiB ",
+        "1500 us ",
+    ] {
+        assert!(shown.contains(whole), "{whole}:\n{shown}");
+    }
 }
 
 #[test]
