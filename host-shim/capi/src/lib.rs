@@ -20,6 +20,7 @@ mod files;
 mod handles;
 mod machine;
 mod memory;
+mod numbers;
 pub mod types;
 mod worker;
 
