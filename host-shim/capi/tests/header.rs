@@ -4,25 +4,37 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const BLESS: &str = "GODWIT_BLESS=1 cargo test -p godwit-capi --test header";
 
+/// The calls that a reader of the header meets first, in their order; those of all other files come
+/// behind them.
+const FIRST: [&str; 6] = ["device", "vgpu", "guest", "dma", "migration", "file"];
+
+/// The files that calls are in: whoever adds one need not come here.
+fn calls() -> Vec<PathBuf> {
+    let place =
+        |path: &PathBuf| FIRST.iter().position(|name| path.file_stem() == Some(name.as_ref()));
+    let entries = std::fs::read_dir(Path::new(ROOT).join("src/abi")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.ends_with("mod.rs"));
+    for path in &files {
+        // What is in a folder would be missed.
+        assert!(path.extension() == Some("rs".as_ref()), "{} is no source", path.display());
+    }
+    files.sort_by_key(|path| (place(path).unwrap_or(FIRST.len()), path.clone()));
+    files
+}
+
 fn made() -> String {
     let config = cbindgen::Config::from_file(Path::new(ROOT).join("cbindgen.toml")).unwrap();
     // Only this crate's own sources are looked at: nothing of others crosses the boundary.
-    let bindings = cbindgen::Builder::new()
-        .with_config(config)
-        .with_src(Path::new(ROOT).join("src/types.rs"))
-        .with_src(Path::new(ROOT).join("src/abi/device.rs"))
-        .with_src(Path::new(ROOT).join("src/abi/vgpu.rs"))
-        .with_src(Path::new(ROOT).join("src/abi/guest.rs"))
-        .with_src(Path::new(ROOT).join("src/abi/dma.rs"))
-        .with_src(Path::new(ROOT).join("src/abi/migration.rs"))
-        .with_src(Path::new(ROOT).join("src/abi/file.rs"))
-        .generate()
-        .unwrap();
+    let types = Path::new(ROOT).join("src/types.rs");
+    let builder = cbindgen::Builder::new().with_config(config).with_src(types);
+    let builder = calls().into_iter().fold(builder, cbindgen::Builder::with_src);
+    let bindings = builder.generate().unwrap();
     let mut text = Vec::new();
     bindings.write(&mut text);
     let text = String::from_utf8(text).unwrap();
