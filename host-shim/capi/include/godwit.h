@@ -23,11 +23,17 @@
  *
  * POINTERS. Memory belongs to the caller: the library reads and writes it during the call only, and
  * keeps no pointer and no file descriptor of the caller's. Where a call is given a pointer, as much
- * as it says must lie there, and no other thread may change it meanwhile. Nothing is to be freed.
+ * as it says must lie there, and no other thread may change it meanwhile. What two pointers of one
+ * call lead to does not overlap, be it a structure, what a pointer in one leads to, or bytes. A path
+ * ends with a zero: it is looked for in the first 4096 bytes, and without it there the path is too
+ * long (-ENAMETOOLONG). Nothing is to be freed.
  *
  * THREADS. Every call may be made from any thread at any time. Calls for one device are done one
  * after the other, in a thread of the device; calls for different devices do not wait for each
- * other. No call may be made from a signal handler.
+ * other. A handle may end while another thread's call for it is under way: that is done first, or
+ * ends with -EBADF; a call of godwit_vgpu_read, godwit_vgpu_write, godwit_vgpu_bar2_read or
+ * godwit_vgpu_bar2_write for more than 1 MiB may have done a part then. Of several threads that end
+ * a handle one succeeds. No call may be made from a signal handler.
  *
  * DESCRIPTORS of files belong to the caller, who closes them. A state file is opened anew through
  * its descriptor (by /proc), to be read and written from its first byte on: the place that the
@@ -234,7 +240,7 @@ typedef struct {
     uint32_t kind;
     // When it was taken up, in nanoseconds of the card.
     uint64_t at_ns;
-    // Which vGPU; 0: none in particular, or one that is gone.
+    // Which vGPU it was, whose handle may have ended since; 0: none in particular.
     godwit_vgpu vgpu;
     // `GODWIT_ABUSE_*`, for that kind.
     uint32_t abuse;
@@ -433,7 +439,8 @@ int32_t godwit_next_event(godwit_device device, godwit_event *event);
 // an error.
 //
 // -EBADF: there is no such device. -EINVAL: a number is out of its range. -ENOSPC: the card has no
-// room. -ENOMEM: the system gives no memory for it. -ETIMEDOUT: the card does not make or start it.
+// room. -ENOMEM: the system gives no memory for it. -ETIMEDOUT: the card does not make it, or does
+// not start it.
 //
 // See POINTERS.
 int32_t godwit_vgpu_create(godwit_device device,
@@ -516,7 +523,7 @@ int32_t godwit_vgpu_take_vectors(godwit_vgpu vgpu, uint32_t mask, uint32_t *vect
 //
 // -EBADF: there is no such vGPU, peer or file descriptor. -EINVAL: flags are wrong, something is
 // no multiple of 4096, the window is not in what it leads to, or the file is no memory file or an
-// empty one. -EPERM: the memory file is not sealed against shrinking, or is sealed against writing.
+// empty one. -EPERM: the memory file is not sealed against shrinking, or is against writing.
 // -EACCES: it is not open to read and write, whatever the flags are. -EOPNOTSUPP: it is of large
 // pages. -ENOMEM, -EMFILE, ...: the system maps no more. -EEXIST: the window overlaps another.
 // -ENOSPC: there are 256 already.
@@ -607,7 +614,9 @@ int64_t godwit_vgpu_write(godwit_vgpu vgpu, const uint8_t *from, size_t byte_cou
 
 // What a reader has before it in PRE_COPY and PRE_COPY_P2P (VFIO_MIG_GET_PRECOPY_INFO).
 //
-// -EBADF: there is no such vGPU. -EINVAL: it is in another state.
+// -EBADF: there is no such vGPU. -EINVAL: it is in another state. -EIO, -ETIMEDOUT and others: as
+// of godwit_vgpu_read, the state is lost on the way, and what was read is of no use. The vGPU runs
+// on, and a reader begins anew from RUNNING; in ERROR it needs a reset.
 //
 // See POINTERS.
 int32_t godwit_vgpu_precopy_info(godwit_vgpu vgpu, godwit_precopy_info *info);
@@ -629,13 +638,19 @@ int32_t godwit_vgpu_reset(godwit_vgpu vgpu);
 
 // Suspends a vGPU in RUNNING, whose guest is paused, to a state file at `path`: where nothing is
 // yet, or another state file, which is replaced. `options` may be NULL. When this returns 0 the
-// file is whole and on the disk, nothing of the vGPU is left on the card, and its handle is of no
-// use any more. After an error it runs on.
+// file is whole and on the disk, the vGPU is in it and nowhere else, and its handle is of no use
+// any more. A GODWIT_EVENT_NOTE says so if the disk has not taken the file's name for sure: it may
+// be called `path`.partial after a loss of power; or if the card does not get to overwrite what
+// the vGPU had there: it stands still until godwit_close. After an error no state of the vGPU is
+// at `path`, and what was there before is still, but where a disk fails with the file's name. The
+// vGPU runs on after all but two:
+// -ETIMEDOUT: the card does not answer, or does not let it run again. It may stand still, and is
+// to be destroyed. -ENODEV: the firmware behind a window was lost before the file was whole, and
+// the vGPU with it.
 //
 // -EBADF: there is no such vGPU. -EINVAL: it is in another state, or flags are wrong. -EEXIST:
 // something else is at `path`. -ENOENT, -EACCES, -ENOSPC, ...: the file cannot be made. -EBUSY,
-// -EIO: it is not stopped, or not read. -ETIMEDOUT: the card does not answer; the vGPU can be
-// destroyed only.
+// -EIO: it is not stopped, or not read.
 //
 // See POINTERS: `path` ends with a zero, and `key` of the options has 32 bytes.
 int32_t godwit_vgpu_suspend(godwit_vgpu vgpu, const char *path, const godwit_file_options *options);
@@ -643,7 +658,7 @@ int32_t godwit_vgpu_suspend(godwit_vgpu vgpu, const char *path, const godwit_fil
 // The same to an empty file that the caller has opened to be written, and which stays open: see
 // DESCRIPTORS. When this returns 0 its bytes are on the disk, and it is resumed from by its name
 // or by a descriptor. It begins with zeros until it is whole, so one that a crash has cut short is
-// no state file; after an error it is as it was.
+// no state file. After an error it is as it was, and the vGPU is as above.
 //
 // -EBADF: there is no such vGPU, or no such file descriptor, or it was not opened to be written.
 // -EINVAL: it is no plain file; or as above. -EEXIST: it is not empty. -EBUSY: somebody else
@@ -653,16 +668,21 @@ int32_t godwit_vgpu_suspend(godwit_vgpu vgpu, const char *path, const godwit_fil
 int32_t godwit_vgpu_suspend_fd(godwit_vgpu vgpu, int32_t fd, const godwit_file_options *options);
 
 // Resumes the vGPU in a state file on a card. `options` may be NULL. When this returns 0 the vGPU
-// runs, the file says that it was resumed, and the handle is put at `vgpu`. After an error nothing
-// of it is on the card, and the file is as it was, unless its mark cannot be written.
+// runs, the file says so, on the disk, unless it is kept, and the handle is put at `vgpu`. The
+// mark is written before the vGPU runs, and is taken back if it does not. After an error nothing
+// of it is on the card, and the file is as it was, but where godwit_last_error() says that it
+// counts as resumed all the same, and after two:
+// -ETIMEDOUT: the card does not answer, or does not start it. -ENODEV: the firmware behind a
+// window is lost. It is not known then whether it has run, and the file may be marked, which a
+// resume tells by -ESTALE. There is no handle of it, and nobody has seen what it did: after
+// godwit_close it is in the file alone, and is resumed with GODWIT_FILE_KEEP if it is marked.
 //
 // -EBADF: there is no such device. -ENOENT, -EACCES, ...: the file cannot be opened or marked.
 // -EINVAL: it is no state file, or flags are wrong. -EBADMSG: it is damaged or cut short.
 // -EPROTONOSUPPORT: it, its seal or a record is of a version that is not read. -ENOKEY: it is
 // sealed, and no key is given. -EKEYREJECTED: it is sealed with another key, or a key is given and
 // it is not sealed. -ESTALE: it was resumed before. -EBUSY: somebody else resumes it. -ENOSPC: the
-// card has no room. -EOPNOTSUPP: the card does not load such contexts. -ETIMEDOUT: the card does
-// not answer, or does not start it. -EIO: the card fails.
+// card has no room. -EOPNOTSUPP: the card does not load such contexts. -EIO: the card fails.
 //
 // See POINTERS: `path` ends with a zero, and `key` of the options has 32 bytes.
 int32_t godwit_vgpu_resume(godwit_device device,

@@ -4,7 +4,7 @@ use godwit_shim::stream::{SealError, StreamError};
 use godwit_shim::vfio::MigrationError;
 use godwit_shim::{
     CardError, FileError, HeadError, HostError, Loss, LossCause, RestoreError, ResumeError,
-    SuspendError, WindowError,
+    SaveError, SuspendError, WindowError,
 };
 use godwit_sim_gpu::{DmaError, DmaLogError};
 use godwit_sys::WindowFileError;
@@ -181,6 +181,8 @@ pub(crate) fn of_resume(error: &ResumeError) -> Errno {
 pub(crate) fn of_suspend(error: &SuspendError) -> Errno {
     match error {
         SuspendError::File(error) => errno_of(error),
+        // It was stopped, and stands still: that is told apart from all else.
+        SuspendError::Save(SaveError::NotStarted(_)) => Errno::TIMEDOUT,
         SuspendError::Save(error) => Errno::from_raw_os_error(MigrationError::from(*error).errno()),
     }
 }

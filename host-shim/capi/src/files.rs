@@ -7,8 +7,8 @@ use crate::types::Vgpu;
 use godwit_shim::stream::StreamVersion;
 use godwit_shim::vfio::MigrationState;
 use godwit_shim::{
-    Resume, ResumeOptions, ResumeState, SaveOptions, SealKey, StateFile, StateReader, Suspend,
-    SuspendState, Wanted,
+    PlaceError, Resume, ResumeOptions, ResumeState, SaveOptions, SealKey, StateFile, StateReader,
+    Suspend, SuspendState, Wanted,
 };
 use godwit_wire::mailbox::StopMode;
 use rustix::io::Errno;
@@ -37,7 +37,13 @@ impl Place {
 
     fn create(&self, key: Option<&SealKey>) -> Result<StateFile, Failure> {
         Ok(match self {
-            Self::Path(path) => StateFile::create(path, key)?,
+            Self::Path(path) => {
+                // What the system says of the path is told as it says it; all else of `create`.
+                if let Err(PlaceError::Io(error)) = StateFile::check_place(path) {
+                    return Err(named(path, error.into()));
+                }
+                StateFile::create(path, key)?
+            }
             Self::Open(file, name) => StateFile::create_open(file, name, key)
                 .map_err(|error| named(name, error.into()))?,
         })
@@ -79,14 +85,16 @@ impl Machine {
         let (gfid, version) = (device.gfid(), StreamVersion::default());
         let file = place.create(key)?;
         let mut suspend = Suspend::to_file(host, gfid, save, None, file, version)?;
-        self.wait(|machine| {
+        let mut is_in_file = false;
+        let waited = self.wait(|machine| {
             let state = suspend.step(&mut machine.host);
             if let Some(trouble) = suspend.take_trouble() {
                 machine.note(&trouble);
             }
             match state {
                 SuspendState::WantsPause => suspend.guest_paused(&mut machine.host),
-                SuspendState::Working | SuspendState::RunsOn | SuspendState::Committed => {}
+                SuspendState::Working | SuspendState::RunsOn => {}
+                SuspendState::Committed => is_in_file = true,
                 SuspendState::Suspended => return Some(Ok(())),
                 SuspendState::Undone(why) => {
                     let errno = suspend.error().map_or(Errno::IO, of_suspend);
@@ -94,7 +102,16 @@ impl Machine {
                 }
             }
             None
-        })?;
+        });
+        match waited {
+            Ok(()) => {}
+            // The file has the vGPU, so this host has not, whatever its card does.
+            Err(failure) if is_in_file => {
+                let why = failure.why;
+                self.note(&format!("vGPU {} is suspended, and is not wiped: {why}", gfid.raw()));
+            }
+            Err(failure) => return Err(failure),
+        }
         self.vgpus.remove(&vgpu.raw);
         Ok(())
     }

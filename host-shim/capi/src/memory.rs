@@ -8,12 +8,12 @@ use crate::types::{
     Share, Vgpu, VgpuConfig, VgpuInfo,
 };
 use rustix::io::Errno;
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{OsString, c_char};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
-/// Longest structure that is looked at, and longest path with its zero.
+/// Longest structure that is looked at, and longest path with its zero (`PATH_MAX`).
 const STRUCT_BYTES_MAX: usize = 4096;
 const PATH_BYTES_MAX: usize = 4096;
 
@@ -208,20 +208,27 @@ impl<'a> Output<'a> {
     }
 }
 
-/// A path that a caller names.
+/// A path that a caller names. No byte is looked at behind the longest that the system takes.
 ///
 /// # Safety
 ///
-/// Unless it is null, bytes lie at `at` up to a zero, and nobody changes them meanwhile.
+/// Unless it is null, bytes lie at `at` up to a zero or to as many as a path can have, and nobody
+/// changes them meanwhile.
 pub(crate) unsafe fn path(at: *const c_char) -> Result<PathBuf, Failure> {
     check(at)?;
-    // SAFETY: it is not null; the rest is the caller's word.
-    let text = unsafe { CStr::from_ptr(at) }.to_bytes();
-    match text.len() {
-        0 => Err(Failure::new(Errno::NOENT, "a path is empty")),
-        1..PATH_BYTES_MAX => Ok(Path::new(OsStr::from_bytes(text)).to_path_buf()),
-        _ => Err(Failure::new(Errno::NAMETOOLONG, "a path is too long")),
+    let (mut bytes, mut next) = (Vec::new(), at);
+    for _ in 0..PATH_BYTES_MAX {
+        // SAFETY: no byte before was the zero, so this one is there: the caller's word.
+        let byte = unsafe { next.read() };
+        next = next.wrapping_add(1);
+        match byte {
+            0 if bytes.is_empty() => return Err(Failure::new(Errno::NOENT, "a path is empty")),
+            0 => return Ok(PathBuf::from(OsString::from_vec(bytes))),
+            // A `char` has a sign or none; a byte of a path has none.
+            byte => bytes.push(byte as u8),
+        }
     }
+    Err(Failure::new(Errno::NAMETOOLONG, "a path is too long"))
 }
 
 /// A descriptor of the library's own for a file that a caller has. The system says whether there

@@ -311,7 +311,7 @@ pub struct Event {
     pub kind: u32,
     /// When it was taken up, in nanoseconds of the card.
     pub at_ns: u64,
-    /// Which vGPU; 0: none in particular, or one that is gone.
+    /// Which vGPU it was, whose handle may have ended since; 0: none in particular.
     pub vgpu: Vgpu,
     /// `GODWIT_ABUSE_*`, for that kind.
     pub abuse: u32,

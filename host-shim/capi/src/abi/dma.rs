@@ -39,7 +39,7 @@ fn target(window: &DmaWindow) -> Result<Target, Failure> {
 ///
 /// -EBADF: there is no such vGPU, peer or file descriptor. -EINVAL: flags are wrong, something is
 /// no multiple of 4096, the window is not in what it leads to, or the file is no memory file or an
-/// empty one. -EPERM: the memory file is not sealed against shrinking, or is sealed against writing.
+/// empty one. -EPERM: the memory file is not sealed against shrinking, or is against writing.
 /// -EACCES: it is not open to read and write, whatever the flags are. -EOPNOTSUPP: it is of large
 /// pages. -ENOMEM, -EMFILE, ...: the system maps no more. -EEXIST: the window overlaps another.
 /// -ENOSPC: there are 256 already.

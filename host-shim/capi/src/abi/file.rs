@@ -84,13 +84,19 @@ unsafe fn resume(
 
 /// Suspends a vGPU in RUNNING, whose guest is paused, to a state file at `path`: where nothing is
 /// yet, or another state file, which is replaced. `options` may be NULL. When this returns 0 the
-/// file is whole and on the disk, nothing of the vGPU is left on the card, and its handle is of no
-/// use any more. After an error it runs on.
+/// file is whole and on the disk, the vGPU is in it and nowhere else, and its handle is of no use
+/// any more. A GODWIT_EVENT_NOTE says so if the disk has not taken the file's name for sure: it may
+/// be called `path`.partial after a loss of power; or if the card does not get to overwrite what
+/// the vGPU had there: it stands still until godwit_close. After an error no state of the vGPU is
+/// at `path`, and what was there before is still, but where a disk fails with the file's name. The
+/// vGPU runs on after all but two:
+/// -ETIMEDOUT: the card does not answer, or does not let it run again. It may stand still, and is
+/// to be destroyed. -ENODEV: the firmware behind a window was lost before the file was whole, and
+/// the vGPU with it.
 ///
 /// -EBADF: there is no such vGPU. -EINVAL: it is in another state, or flags are wrong. -EEXIST:
 /// something else is at `path`. -ENOENT, -EACCES, -ENOSPC, ...: the file cannot be made. -EBUSY,
-/// -EIO: it is not stopped, or not read. -ETIMEDOUT: the card does not answer; the vGPU can be
-/// destroyed only.
+/// -EIO: it is not stopped, or not read.
 ///
 /// # Safety
 ///
@@ -112,7 +118,7 @@ pub unsafe extern "C" fn godwit_vgpu_suspend(
 /// The same to an empty file that the caller has opened to be written, and which stays open: see
 /// DESCRIPTORS. When this returns 0 its bytes are on the disk, and it is resumed from by its name
 /// or by a descriptor. It begins with zeros until it is whole, so one that a crash has cut short is
-/// no state file; after an error it is as it was.
+/// no state file. After an error it is as it was, and the vGPU is as above.
 ///
 /// -EBADF: there is no such vGPU, or no such file descriptor, or it was not opened to be written.
 /// -EINVAL: it is no plain file; or as above. -EEXIST: it is not empty. -EBUSY: somebody else
@@ -132,16 +138,21 @@ pub unsafe extern "C" fn godwit_vgpu_suspend_fd(
 }
 
 /// Resumes the vGPU in a state file on a card. `options` may be NULL. When this returns 0 the vGPU
-/// runs, the file says that it was resumed, and the handle is put at `vgpu`. After an error nothing
-/// of it is on the card, and the file is as it was, unless its mark cannot be written.
+/// runs, the file says so, on the disk, unless it is kept, and the handle is put at `vgpu`. The
+/// mark is written before the vGPU runs, and is taken back if it does not. After an error nothing
+/// of it is on the card, and the file is as it was, but where godwit_last_error() says that it
+/// counts as resumed all the same, and after two:
+/// -ETIMEDOUT: the card does not answer, or does not start it. -ENODEV: the firmware behind a
+/// window is lost. It is not known then whether it has run, and the file may be marked, which a
+/// resume tells by -ESTALE. There is no handle of it, and nobody has seen what it did: after
+/// godwit_close it is in the file alone, and is resumed with GODWIT_FILE_KEEP if it is marked.
 ///
 /// -EBADF: there is no such device. -ENOENT, -EACCES, ...: the file cannot be opened or marked.
 /// -EINVAL: it is no state file, or flags are wrong. -EBADMSG: it is damaged or cut short.
 /// -EPROTONOSUPPORT: it, its seal or a record is of a version that is not read. -ENOKEY: it is
 /// sealed, and no key is given. -EKEYREJECTED: it is sealed with another key, or a key is given and
 /// it is not sealed. -ESTALE: it was resumed before. -EBUSY: somebody else resumes it. -ENOSPC: the
-/// card has no room. -EOPNOTSUPP: the card does not load such contexts. -ETIMEDOUT: the card does
-/// not answer, or does not start it. -EIO: the card fails.
+/// card has no room. -EOPNOTSUPP: the card does not load such contexts. -EIO: the card fails.
 ///
 /// # Safety
 ///

@@ -124,7 +124,9 @@ pub unsafe extern "C" fn godwit_vgpu_write(vgpu: Vgpu, from: *const u8, byte_cou
 
 /// What a reader has before it in PRE_COPY and PRE_COPY_P2P (VFIO_MIG_GET_PRECOPY_INFO).
 ///
-/// -EBADF: there is no such vGPU. -EINVAL: it is in another state.
+/// -EBADF: there is no such vGPU. -EINVAL: it is in another state. -EIO, -ETIMEDOUT and others: as
+/// of godwit_vgpu_read, the state is lost on the way, and what was read is of no use. The vGPU runs
+/// on, and a reader begins anew from RUNNING; in ERROR it needs a reset.
 ///
 /// # Safety
 ///

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 /// an error.
 ///
 /// -EBADF: there is no such device. -EINVAL: a number is out of its range. -ENOSPC: the card has no
-/// room. -ENOMEM: the system gives no memory for it. -ETIMEDOUT: the card does not make or start it.
+/// room. -ENOMEM: the system gives no memory for it. -ETIMEDOUT: the card does not make it, or does
+/// not start it.
 ///
 /// # Safety
 ///

@@ -68,6 +68,23 @@ fn lent(at: *const u64, count: usize) -> Result<usize, Failure> {
 }
 
 #[test]
+fn a_path_is_looked_at_as_far_as_one_can_be_long() {
+    let found = |bytes: &[u8]| {
+        // SAFETY: a zero is in it, or it is as long as no path is.
+        unsafe { path(bytes.as_ptr().cast()) }
+    };
+    let mut longest = vec![b'a'; PATH_BYTES_MAX];
+    assert_eq!(errno(found(&longest)), Errno::NAMETOOLONG);
+    longest[PATH_BYTES_MAX - 1] = 0;
+    assert_eq!(found(&longest).unwrap().as_os_str().len(), PATH_BYTES_MAX - 1);
+    assert_eq!(
+        found(b"\xff/b\0c\0").unwrap(),
+        PathBuf::from(OsString::from_vec(vec![255, 47, 98]))
+    );
+    assert_eq!(errno(found(b"\0")), Errno::NOENT);
+}
+
+#[test]
 fn pointers_that_cannot_be_are_refused() {
     let values = [0_u64; 2];
     let odd = values.as_ptr().cast::<u8>().wrapping_add(1).cast::<u64>();
