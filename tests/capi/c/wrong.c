@@ -30,6 +30,11 @@ static void handles(void)
     }
 }
 
+/* Largest memory for contexts, of a card and of one channel, and largest framebuffer. */
+#define CONTEXTS_MAX ((uint64_t)1 << 36)
+#define CONTEXT_MAX ((uint32_t)1 << 24)
+#define FB_MAX ((uint64_t)1 << 40)
+
 static void opening(void)
 {
     godwit_device made = as_device(99);
@@ -38,11 +43,16 @@ static void opening(void)
     WRONG_INPUT(godwit_device_config, good, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, fb_bytes, 0, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, fb_bytes, PAGE + 1, OPEN);
+    WRONG_FIELD(-EINVAL, godwit_device_config, good, fb_bytes, FB_MAX + PAGE, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, fb_bytes, UINT64_MAX, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, bar_bytes, 0, OPEN);
+    WRONG_FIELD(-EINVAL, godwit_device_config, good, bar_bytes, PAGE / 2, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, bar_bytes, UINT64_MAX - 4095, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, context_bytes, 0, OPEN);
+    WRONG_FIELD(-EINVAL, godwit_device_config, good, context_bytes, PAGE + 1, OPEN);
+    WRONG_FIELD(-EINVAL, godwit_device_config, good, context_bytes, CONTEXTS_MAX + PAGE, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, context_bytes, UINT64_MAX - 4095, OPEN);
+    WRONG_FIELD(-EINVAL, godwit_device_config, good, start_ns, ((uint64_t)1 << 62) + 1, OPEN);
     WRONG_FIELD(-EINVAL, godwit_device_config, good, start_ns, UINT64_MAX, OPEN);
     IS(-EFAULT, godwit_open(&good, NULL));
     IS(-EFAULT, godwit_open(&good, ODD(godwit_device)));
@@ -67,6 +77,7 @@ static void on_device(void)
     WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, policy, 3, SCHEDULE);
     WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, policy, 256, SCHEDULE);
     WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, slice_ns, 999999, SCHEDULE);
+    WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, slice_ns, 30000001, SCHEDULE);
     WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, slice_ns, UINT64_MAX, SCHEDULE);
     WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, averaging, 61, SCHEDULE);
     WRONG_FIELD(-EINVAL, godwit_scheduling, scheduling, averaging, 257, SCHEDULE);
@@ -80,27 +91,51 @@ static void on_device(void)
     OK(godwit_next_event(device, &event));
 }
 
-static void making_vgpus(void)
+#define CREATE godwit_vgpu_create(device, it, &made)
+
+/* Profiles and shares that no vGPU has. */
+static void no_vgpus(void)
 {
     godwit_vgpu made = as_vgpu(99);
     godwit_vgpu_config good = vgpu_config();
-    size_t count = 99;
-#define CREATE godwit_vgpu_create(device, it, &made)
     WRONG_INPUT(godwit_vgpu_config, good, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, channel_count, 0, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, channel_count, 2049, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, channel_count, 65537, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, fb_bytes, 0, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, fb_bytes, 8 * MIB + 1, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, fb_bytes, FB_MAX + PAGE, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, fb_bytes, UINT64_MAX, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, bar_bytes, 9 * MIB, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, bar_bytes, 0, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, bar_bytes, 1, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, context_bytes, 0, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, context_bytes, PAGE - 1, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, context_bytes, PAGE + 1, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, context_bytes, CONTEXT_MAX + PAGE, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, context_bytes, UINT32_MAX, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, weight, 101, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, weight, 257, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, part, 10001, CREATE);
     WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, cap, 65537, CREATE);
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, cap, 10001, CREATE);
+    good.part = 5000;
+    WRONG_FIELD(-EINVAL, godwit_vgpu_config, good, cap, 4999, CREATE);
+    good.part = 0;
     WRONG_FIELD(-ENOSPC, godwit_vgpu_config, good, fb_bytes, 64 * MIB, CREATE);
+    WRONG_FIELD(-ENOSPC, godwit_vgpu_config, good, channel_count, 2048, CREATE);
+    WRONG_FIELD(-ENOSPC, godwit_vgpu_config, good, context_bytes, MIB, CREATE);
+    if (made.raw != 99) {
+        wrong("a handle was written");
+    }
+}
+
+static void making_vgpus(void)
+{
+    godwit_vgpu made = as_vgpu(99);
+    godwit_vgpu_config good = vgpu_config();
+    size_t count = 99;
+    no_vgpus();
     IS(-EFAULT, godwit_vgpu_create(device, &good, NULL));
     IS(-EFAULT, godwit_vgpu_create(device, &good, ODD(godwit_vgpu)));
     IS(-EFAULT, godwit_vgpu_list(device, NULL, 1, &count));
@@ -108,6 +143,7 @@ static void making_vgpus(void)
     IS(-EFAULT, godwit_vgpu_list(device, &made, 1, NULL));
     IS(-EFAULT, godwit_vgpu_list(device, &made, 1, ODD(size_t)));
     IS(-EINVAL, godwit_vgpu_list(device, &made, SIZE_MAX, &count));
+    IS(-EINVAL, godwit_vgpu_list(device, &made, SIZE_MAX / 8 + 1, &count));
     if (made.raw != 99 || count != 99) {
         wrong("something was written");
     }
@@ -130,7 +166,11 @@ static void on_vgpu(void)
     WRONG_FIELD(-EINVAL, godwit_share, share, weight, 0, SHARE);
     WRONG_FIELD(-EINVAL, godwit_share, share, weight, 101, SHARE);
     WRONG_FIELD(-EINVAL, godwit_share, share, part, 10001, SHARE);
+    WRONG_FIELD(-EINVAL, godwit_share, share, part, 65536, SHARE);
+    WRONG_FIELD(-EINVAL, godwit_share, share, cap, 10001, SHARE);
     WRONG_FIELD(-EINVAL, godwit_share, share, cap, UINT32_MAX, SHARE);
+    share.part = 5000;
+    WRONG_FIELD(-EINVAL, godwit_share, share, cap, 4999, SHARE);
     IS(-EFAULT, godwit_vgpu_bar0_read(vgpu, 0, NULL));
     IS(-EFAULT, godwit_vgpu_bar0_read(vgpu, 0, ODD(uint32_t)));
     IS(-EINVAL, godwit_vgpu_bar0_read(vgpu, 2, &value));
@@ -138,7 +178,9 @@ static void on_vgpu(void)
     IS(-EINVAL, godwit_vgpu_bar0_write(vgpu, 1, 0));
     IS(-EINVAL, godwit_vgpu_bar0_write(vgpu, UINT32_MAX - 3, 0));
     IS(-EFAULT, godwit_vgpu_bar2_read(vgpu, 0, NULL, 1));
+    IS(-EFAULT, godwit_vgpu_bar2_read(vgpu, MIB, NULL, SIZE_MAX));
     IS(-EINVAL, godwit_vgpu_bar2_read(vgpu, 0, bytes, SIZE_MAX));
+    IS(-EINVAL, godwit_vgpu_bar2_read(vgpu, 0, bytes, SIZE_MAX / 2 + 1));
     IS(-ENXIO, godwit_vgpu_bar2_read(vgpu, MIB, bytes, 1));
     IS(-ENXIO, godwit_vgpu_bar2_read(vgpu, UINT64_MAX, bytes, sizeof(bytes)));
     IS(-EFAULT, godwit_vgpu_bar2_write(vgpu, 0, NULL, 1));
@@ -173,8 +215,6 @@ static void threads(void)
     }
 }
 
-/* A child has the handles, and not what is behind them. One that is killed is not looked at for
- * memory of the threads that it does not have. */
 /* A vGPU for which the system has no memory file is none, and its place is free. */
 static void without_files(void)
 {
@@ -201,6 +241,8 @@ static void without_files(void)
     OK(godwit_vgpu_destroy(made));
 }
 
+/* A child has the handles, and not what is behind them. One that is killed is not looked at for
+ * memory of the threads that it does not have. */
 static void forked(void)
 {
     int status = 0;
@@ -252,8 +294,10 @@ int main(int argc, char **argv)
     with_files();
     with_damage();
     with_descriptors();
+    with_folders();
     with_windows();
     threads();
+    at_once();
     without_files();
     forked();
     OK(godwit_vgpu_destroy(vgpu));

@@ -15,7 +15,8 @@
 
 extern int calls, failures;
 
-/* Whether a call ends as it should, and whether the message fits. */
+/* Whether a call ends as it should, and whether the message fits. What is refused is told, so that
+ * a test sees that nothing was left out. */
 void look(int64_t found, int64_t expected, const char *call, int line);
 
 /* Something that is not as it should be. */
@@ -37,8 +38,11 @@ godwit_vgpu_config vgpu_config(void);
 godwit_vgpu as_vgpu(uint64_t raw);
 godwit_device as_device(uint64_t raw);
 
-/* Structures of every wrong size, for a call that has such a `value` at hand. */
-#define WRONG_SIZES(type, value, call)                                                             \
+/* What `it` is in the calls that are made of a macro, for whoever reads what was refused. */
+extern const char *it_is;
+
+/* Structures of every wrong length, for a call that has such a `value` at hand. */
+#define WRONG_LENGTHS(type, value, call)                                                           \
     do {                                                                                           \
         struct {                                                                                   \
             type it;                                                                               \
@@ -51,25 +55,41 @@ godwit_device as_device(uint64_t raw);
             longer.it.struct_size = sizes[i];                                                      \
             IS(-EINVAL, call);                                                                     \
         }                                                                                          \
+        longer.it.struct_size = 4097;                                                              \
+        IS(-E2BIG, call);                                                                          \
         longer.it.struct_size = UINT32_MAX;                                                        \
         IS(-E2BIG, call);                                                                          \
-        it = NULL;                                                                                 \
-        IS(-EFAULT, call);                                                                         \
         it = ODD(type);                                                                            \
+        it_is = "ODD(" #type ")";                                                                  \
         IS(-EFAULT, call);                                                                         \
+        it_is = "it";                                                                              \
     } while (0)
 
-/* The same for one that is handed in: what is not known must be 0. */
-#define WRONG_INPUT(type, value, call)                                                             \
+/* The same, and none at all. */
+#define WRONG_SIZES(type, value, call)                                                             \
+    WRONG_LENGTHS(type, value, call);                                                              \
+    do {                                                                                           \
+        type *it = NULL;                                                                           \
+        it_is = "NULL";                                                                            \
+        IS(-EFAULT, call);                                                                         \
+        it_is = "it";                                                                              \
+    } while (0)
+
+/* One that is handed in and is longer than it is known: that must be 0. */
+#define WRONG_BEHIND(type, value, call)                                                            \
     do {                                                                                           \
         struct {                                                                                   \
             type it;                                                                               \
             uint64_t behind;                                                                       \
-        } longer = { .it = (value), .behind = 1 };                                                 \
+        } longer = { .it = (value), .behind = (uint64_t)1 << 63 };                                 \
         type *it = &longer.it;                                                                     \
         longer.it.struct_size = sizeof(longer);                                                    \
         IS(-E2BIG, call);                                                                          \
-    } while (0);                                                                                   \
+    } while (0)
+
+/* All of these. */
+#define WRONG_INPUT(type, value, call)                                                             \
+    WRONG_BEHIND(type, value, call);                                                               \
     WRONG_SIZES(type, value, call)
 
 /* One field that is wrong. */
@@ -91,8 +111,12 @@ void in_migration(void);
 void with_files(void);
 void with_damage(void);
 void with_descriptors(void);
+void with_folders(void);
 
 /* Opening a device over windows. */
 void with_windows(void);
+
+/* Calls of several threads for one handle, and its end meanwhile. */
+void at_once(void);
 
 #endif

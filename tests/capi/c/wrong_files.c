@@ -90,8 +90,8 @@ void with_files(void)
     IS(-EEXIST, godwit_vgpu_suspend(vgpu, "/dev/null", NULL));
     IS(-EEXIST, godwit_vgpu_suspend(vgpu, text_path, NULL));
     WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, GODWIT_FILE_KEEP, SUSPEND);
-    WRONG_FIELD(-EINVAL, godwit_file_options, options, struct_size, 4, SUSPEND);
-    IS(-EFAULT, godwit_vgpu_suspend(vgpu, state_path, ODD(godwit_file_options)));
+    WRONG_BEHIND(godwit_file_options, options, SUSPEND);
+    WRONG_LENGTHS(godwit_file_options, options, SUSPEND);
     IS(-EFAULT, godwit_vgpu_resume(device, NULL, NULL, &made));
     IS(-ENOENT, godwit_vgpu_resume(device, "", NULL, &made));
     IS(-ENAMETOOLONG, godwit_vgpu_resume(device, longest, NULL, &made));
@@ -101,9 +101,10 @@ void with_files(void)
     IS(-EINVAL, godwit_vgpu_resume(device, text_path, NULL, &made));
     IS(-EFAULT, godwit_vgpu_resume(device, state_path, NULL, NULL));
     IS(-EFAULT, godwit_vgpu_resume(device, state_path, NULL, ODD(godwit_vgpu)));
-    IS(-EFAULT, godwit_vgpu_resume(device, state_path, ODD(godwit_file_options), &made));
     WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, 2, RESUME);
-    WRONG_FIELD(-EINVAL, godwit_file_options, options, struct_size, 0, RESUME);
+    WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, UINT32_MAX, RESUME);
+    WRONG_BEHIND(godwit_file_options, options, RESUME);
+    WRONG_LENGTHS(godwit_file_options, options, RESUME);
     if (made.raw != 99) {
         wrong("a handle was written");
     }
@@ -122,6 +123,9 @@ static void damaged(const struct bytes *whole, int64_t error, size_t at, uint8_t
     }
     store(text_path, &changed);
     IS(error, godwit_vgpu_resume(device, text_path, NULL, &made));
+    int fd = open(text_path, O_RDWR);
+    IS(error, godwit_vgpu_resume_fd(device, fd, NULL, &made));
+    close(fd);
     struct bytes found = load(text_path);
     if (made.raw != 99 || found.count != count || memcmp(found.at, changed.at, count) != 0) {
         wrong("a file that was refused is another, or was resumed");
@@ -131,7 +135,7 @@ static void damaged(const struct bytes *whole, int64_t error, size_t at, uint8_t
 }
 
 /* Why a card does not take what is in a whole file. */
-static void on_other_cards(void)
+static void on_other_cards(int fd)
 {
     godwit_device_config config = device_config();
     godwit_device small, strange;
@@ -139,11 +143,13 @@ static void on_other_cards(void)
     config.fb_bytes = 4 * MIB;
     OK(godwit_open(&config, &small));
     IS(-ENOSPC, godwit_vgpu_resume(small, state_path, NULL, &made));
+    IS(-ENOSPC, godwit_vgpu_resume_fd(small, fd, &keep, &made));
     OK(godwit_close(small));
     config = device_config();
     config.context_layout = 2;
     OK(godwit_open(&config, &strange));
     IS(-EOPNOTSUPP, godwit_vgpu_resume(strange, state_path, NULL, &made));
+    IS(-EOPNOTSUPP, godwit_vgpu_resume_fd(strange, fd, &keep, &made));
     OK(godwit_close(strange));
 }
 
@@ -151,6 +157,9 @@ void with_damage(void)
 {
     static uint8_t key[32];
     const godwit_file_options sealed = { .struct_size = sizeof(sealed), .key = key };
+    const godwit_file_options sealed_and_kept = {
+        .struct_size = sizeof(sealed), .flags = GODWIT_FILE_KEEP, .key = key,
+    };
     godwit_vgpu made = as_vgpu(99);
     fill();
     OK(godwit_vgpu_suspend(vgpu, state_path, NULL));
@@ -170,9 +179,10 @@ void with_damage(void)
     damaged(&plain, -EBADMSG, 0, 0, end + 1);
     free(plain.at);
     IS(-EKEYREJECTED, godwit_vgpu_resume(device, state_path, &sealed, &made));
-    on_other_cards();
     int fd = open(state_path, O_RDONLY);
-    need(fd >= 0 && flock(fd, LOCK_EX) == 0, "the file is not locked");
+    need(fd >= 0, "the file is not opened");
+    on_other_cards(fd);
+    need(flock(fd, LOCK_EX) == 0, "the file is not locked");
     IS(-EBUSY, godwit_vgpu_resume(device, state_path, NULL, &made));
     IS(-EBUSY, godwit_vgpu_resume_fd(device, fd, &keep, &made));
     close(fd);
@@ -184,9 +194,14 @@ void with_damage(void)
     IS(-ESTALE, godwit_vgpu_resume(device, state_path, NULL, &made));
 
     OK(godwit_vgpu_suspend(vgpu, state_path, &sealed));
+    fd = open(state_path, O_RDONLY);
+    need(fd >= 0, "the file is not opened");
     IS(-ENOKEY, godwit_vgpu_resume(device, state_path, NULL, &made));
+    IS(-ENOKEY, godwit_vgpu_resume_fd(device, fd, &keep, &made));
     key[0] = 1;
     IS(-EKEYREJECTED, godwit_vgpu_resume(device, state_path, &sealed, &made));
+    IS(-EKEYREJECTED, godwit_vgpu_resume_fd(device, fd, &sealed_and_kept, &made));
+    close(fd);
     key[0] = 0;
     struct bytes whole = load(state_path);
     whole.at[whole.count - 1] ^= 1;
@@ -221,7 +236,10 @@ static void wrong_descriptors(int text, int to_read, int to_write)
     IS(-EEXIST, godwit_vgpu_suspend_fd(vgpu, text, NULL));
     WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, GODWIT_FILE_KEEP, SUSPEND_FD);
     WRONG_FIELD(-EINVAL, godwit_file_options, options, flags, 2, RESUME_FD);
-    IS(-EFAULT, godwit_vgpu_suspend_fd(vgpu, to_write, ODD(godwit_file_options)));
+    WRONG_BEHIND(godwit_file_options, options, SUSPEND_FD);
+    WRONG_LENGTHS(godwit_file_options, options, SUSPEND_FD);
+    WRONG_BEHIND(godwit_file_options, options, RESUME_FD);
+    WRONG_LENGTHS(godwit_file_options, options, RESUME_FD);
     IS(-EFAULT, godwit_vgpu_resume_fd(device, text, NULL, NULL));
     IS(-EFAULT, godwit_vgpu_resume_fd(device, text, NULL, ODD(godwit_vgpu)));
     if (made.raw != 99) {

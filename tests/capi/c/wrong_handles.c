@@ -1,7 +1,9 @@
 /* What the files of `wrong` share, and wrong handles. */
+#define _GNU_SOURCE
 #include "wrong.h"
 
 int calls, failures;
+const char *it_is = "it";
 
 void look(int64_t found, int64_t expected, const char *call, int line)
 {
@@ -11,6 +13,8 @@ void look(int64_t found, int64_t expected, const char *call, int line)
         printf("line %d: %s: %lld, and not %lld: '%s'\n", line, call, (long long)found,
                (long long)expected, why);
         failures++;
+    } else if (expected < 0) {
+        printf("refused\t%s\t%s\t%s\n", strerrorname_np((int)-expected), it_is, call);
     }
 }
 
