@@ -110,6 +110,13 @@ impl Bench {
         self.compile(name, sources, &[], &self.flags(&["--libs"]))
     }
 
+    /// A program as it is run without valgrind.
+    pub(crate) fn unchecked(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("LD_LIBRARY_PATH", self.installed.lib());
+        command
+    }
+
     /// Runs a program under valgrind.
     pub(crate) fn checked(&self, program: &Path, arguments: &[&Path]) -> String {
         self.begin(program, arguments).end()

@@ -1,7 +1,7 @@
 //! The driver over a window: of a machine in QEMU that somebody else has started, and of a file
 //! that stands in for a PCI device's resource. Its first card's firmware is behind it.
 
-use crate::bench::{Bench, Checked};
+use crate::bench::{Bench, Checked, succeeds};
 use crate::{DRIVER, STEPS};
 use godwit_images::image;
 use godwit_mmio::{
@@ -25,6 +25,8 @@ use std::time::Duration;
 const RESOURCE_AT: u64 = 0x2_0000;
 /// How long nobody looks where there is nothing.
 const PAUSE: Duration = Duration::from_micros(50);
+/// More calls than a suspend or a resume takes.
+const CALLS_MAX: u64 = 400;
 
 /// A file of zeros with room for a window.
 fn file(bench: &Bench, name: &str, bytes: u64) -> std::path::PathBuf {
@@ -57,9 +59,9 @@ fn check(driver: Checked) {
     }
 }
 
-/// Firmware that looks at its window by itself, until it has answered so many calls, or is told
-/// that nobody needs it.
-fn firmware(words: &SharedWords, calls: u64, is_over: &AtomicBool) {
+/// Firmware that looks at its window by itself, until it has answered so many calls and has turned
+/// so often in the next one, or is told that nobody needs it.
+fn firmware(words: &SharedWords, (calls, last): (u64, u32), is_over: &AtomicBool) {
     let waits = |until: &dyn Fn() -> bool| {
         while !until() && !is_over.load(Ordering::Relaxed) {
             thread::sleep(PAUSE);
@@ -84,6 +86,9 @@ fn firmware(words: &SharedWords, calls: u64, is_over: &AtomicBool) {
             return;
         }
     }
+    for _ in 0..last {
+        pump.turn(&mut hal);
+    }
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn the_driver_runs_over_a_file_that_stands_in_for_a_resource() {
     let resource = file(&bench, "resource0", RESOURCE_AT + WINDOW_BYTES as u64);
     let (words, is_over) = (its(&resource, RESOURCE_AT), AtomicBool::new(false));
     thread::scope(|scope| {
-        scope.spawn(|| firmware(&words, u64::MAX, &is_over));
+        scope.spawn(|| firmware(&words, (u64::MAX, 0), &is_over));
         let (job, state, at) = (bench.job(), bench.path("driver.state"), RESOURCE_AT.to_string());
         let arguments = [job.as_path(), &state, &resource, Path::new(&at)];
         let driver = bench.begin(&program, &arguments);
@@ -107,19 +112,18 @@ fn the_driver_runs_over_a_file_that_stands_in_for_a_resource() {
     assert_ne!(words.observe(identity::magic()), MAGIC, "the device has left");
 }
 
-#[test]
-fn firmware_that_ends_is_an_error_of_each_call_and_nothing_waits_for_it() {
-    let bench = Bench::new();
-    let program = bench.shared("gone", &["gone.c", "wrong_handles.c"]);
-    let resource = file(&bench, "resource0", RESOURCE_AT + WINDOW_BYTES as u64);
-    let (words, is_over) = (its(&resource, RESOURCE_AT), AtomicBool::new(false));
-    let window = WindowFile::open(&resource, RESOURCE_AT, WINDOW_BYTES).unwrap();
-    let at = RESOURCE_AT.to_string();
-    let gone = bench.begin(&program, &[&resource, Path::new(&at)]);
+/// Has a program run over a window whose firmware ends: after so many calls, and so many turns of
+/// its loop in the next one. What `body` says of the program.
+fn over_firmware_that_ends<T>(
+    resource: &Path,
+    (calls, turns): (u64, u32),
+    body: impl FnOnce() -> T,
+) -> T {
+    let (words, is_over) = (its(resource, RESOURCE_AT), AtomicBool::new(false));
+    let window = WindowFile::open(resource, RESOURCE_AT, WINDOW_BYTES).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // It is at rest when the device is open, and its next call is the first vGPU's.
-            firmware(&words, 1, &is_over);
+            firmware(&words, (calls, turns), &is_over);
             let registers = [0; crash::REGISTERS];
             let record = crash::words(1, Cause::Panic { line: 7 }, Core::RiscV, &registers);
             let mut record: Vec<(usize, u32)> = record.enumerate().collect();
@@ -129,11 +133,64 @@ fn firmware_that_ends_is_an_error_of_each_call_and_nothing_waits_for_it() {
                 window.word(CRASH_AT + 4 * at).unwrap().store(word, Ordering::Release);
             }
         });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| gone.end()));
+        // Firmware is let go whatever the program does, or the scope would wait for it.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         is_over.store(true, Ordering::Relaxed);
-        let told = result.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
-        assert!(told.ends_with(" 0 failures\n"), "{told}");
-    });
+        result.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    })
+}
+
+#[test]
+fn firmware_that_ends_is_an_error_of_each_call_and_nothing_waits_for_it() {
+    let bench = Bench::new();
+    let program = bench.shared("gone", &["gone.c", "wrong_handles.c"]);
+    let resource = file(&bench, "resource0", RESOURCE_AT + WINDOW_BYTES as u64);
+    let at = RESOURCE_AT.to_string();
+    // It is at rest when the device is open, and its next call is the first vGPU's.
+    let gone = bench.begin(&program, &[&resource, Path::new(&at)]);
+    let told = over_firmware_that_ends(&resource, (1, 0), || gone.end());
+    assert!(told.ends_with(" 0 failures\n"), "{told}");
+}
+
+/// What has come of vGPUs whose firmware is lost at each moment of a suspend or a resume.
+fn outcomes(how: &str) -> Vec<String> {
+    let bench = Bench::new();
+    let program = bench.shared("lost", &["lost.c", "wrong_handles.c"]);
+    let mut all = Vec::new();
+    for calls in 1..CALLS_MAX {
+        for turns in [0, 1, 2, 5] {
+            let name = format!("{calls}.{turns}");
+            let resource = file(&bench, &name, RESOURCE_AT + WINDOW_BYTES as u64);
+            let state = bench.path(&format!("{name}.state"));
+            let mut command = bench.unchecked(&program);
+            command.arg(how).arg(&resource).arg(RESOURCE_AT.to_string()).arg(state);
+            let told = over_firmware_that_ends(&resource, (calls, turns), || {
+                succeeds(&mut command, "libc6")
+            });
+            all.push(told.lines().last().unwrap_or_default().to_owned());
+        }
+        // From here on it is lost when all is done.
+        if all.iter().rev().take(8).filter(|what| *what == "whole").count() == 8 {
+            return all;
+        }
+    }
+    panic!("it is never done: {all:?}");
+}
+
+#[test]
+fn a_vgpu_whose_firmware_is_lost_on_the_way_to_a_file_is_there_or_in_the_file() {
+    let all = outcomes("suspend");
+    for what in ["early", "lost", "not wiped", "whole"] {
+        assert!(all.iter().any(|found| found == what), "{what} is missing: {all:?}");
+    }
+}
+
+#[test]
+fn a_vgpu_whose_firmware_is_lost_on_the_way_from_a_file_is_in_the_file() {
+    let all = outcomes("resume");
+    for what in ["lost", "marked", "whole"] {
+        assert!(all.iter().any(|found| found == what), "{what} is missing: {all:?}");
+    }
 }
 
 /// A machine that somebody has started, which ends with this.
