@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod hostile;
 mod refusals;
 mod windows;
 

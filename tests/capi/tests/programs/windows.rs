@@ -22,14 +22,14 @@ use std::thread;
 use std::time::Duration;
 
 /// Where a resource file has the window: a device may have other registers before it.
-const RESOURCE_AT: u64 = 0x2_0000;
+pub(crate) const RESOURCE_AT: u64 = 0x2_0000;
 /// How long nobody looks where there is nothing.
-const PAUSE: Duration = Duration::from_micros(50);
+pub(crate) const PAUSE: Duration = Duration::from_micros(50);
 /// More calls than a suspend or a resume takes.
 const CALLS_MAX: u64 = 400;
 
 /// A file of zeros with room for a window.
-fn file(bench: &Bench, name: &str, bytes: u64) -> std::path::PathBuf {
+pub(crate) fn file(bench: &Bench, name: &str, bytes: u64) -> std::path::PathBuf {
     let path = bench.path(name);
     File::create_new(&path).unwrap().set_len(bytes).unwrap();
     path
@@ -45,7 +45,7 @@ impl WordMemory for Its {
     }
 }
 
-fn its(path: &Path, at: u64) -> SharedWords {
+pub(crate) fn its(path: &Path, at: u64) -> SharedWords {
     SharedWords::over(Arc::new(Its(WindowFile::open(path, at, WINDOW_BYTES).unwrap())))
 }
 
