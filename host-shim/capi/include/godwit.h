@@ -641,9 +641,9 @@ int32_t godwit_vgpu_reset(godwit_vgpu vgpu);
 // file is whole and on the disk, the vGPU is in it and nowhere else, and its handle is of no use
 // any more. A GODWIT_EVENT_NOTE says so if the disk has not taken the file's name for sure: it may
 // be called `path`.partial after a loss of power; or if the card does not get to overwrite what
-// the vGPU had there: it stands still until godwit_close. After an error no state of the vGPU is
-// at `path`, and what was there before is still, but where a disk fails with the file's name. The
-// vGPU runs on after all but two:
+// the vGPU had there: it stands still until godwit_close. After an error nothing at `path` has
+// this vGPU come out of it, and what was there before is still, but where a disk fails with the
+// file's name. The vGPU runs on after all but two:
 // -ETIMEDOUT: the card does not answer, or does not let it run again. It may stand still, and is
 // to be destroyed. -ENODEV: the firmware behind a window was lost before the file was whole, and
 // the vGPU with it.
