@@ -71,6 +71,44 @@ fn every_command_says_how_it_exits_and_the_readme_says_the_same() {
     }
 }
 
+/// The variables that a command reads from the environment, by a section of its help.
+fn variables(text: &str) -> Vec<&str> {
+    let Some((_, section)) = text.split_once("\n\nEnvironment:\n") else { return Vec::new() };
+    let lines = section.lines().take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.split_whitespace().next()).collect()
+}
+
+#[test]
+fn every_command_names_the_variables_that_it_reads() {
+    let mut built = Cli::documented();
+    built.build();
+    for (name, command) in commands() {
+        // Options of the command above count as well, once all is put together.
+        let words = name.split(' ').skip(1);
+        let built = words.fold(&built, |it, word| it.find_subcommand(word).unwrap());
+        let mut wanted: Vec<&str> = built
+            .get_arguments()
+            .filter_map(|option| option.get_env().and_then(|variable| variable.to_str()))
+            .collect();
+        let text = after(&command);
+        let mut told = variables(&text);
+        told.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(told, wanted, "{name}");
+    }
+    let of = |words: &str| {
+        let all = commands();
+        let (_, command) = all.into_iter().find(|(name, _)| name == words).unwrap();
+        variables(&after(&command)).join(" ")
+    };
+    let tls = "GODWIT_TLS_CERT GODWIT_TLS_KEY GODWIT_TLS_CA";
+    for words in ["godwit ctl", "godwit ctl migrate", "godwit top"] {
+        assert_eq!(of(words), format!("GODWIT_CONNECT {tls}"), "{words}");
+    }
+    assert_eq!(of("godwit send"), tls);
+    assert_eq!(of("godwit run"), "");
+}
+
 #[test]
 fn every_command_has_a_man_page() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,6 +127,11 @@ fn every_command_has_a_man_page() {
             let quoted = format!(".SH \"{section}\"\n");
             let plain = format!(".SH {section}\n");
             assert!(page.contains(&plain) || page.contains(&quoted), "{path:?}: no {section}");
+        }
+        for variable in variables(&after(command)) {
+            let (_, section) = page.split_once("\n.SH ENVIRONMENT\n").unwrap();
+            let (section, _) = section.split_once("\n.SH ").unwrap();
+            assert!(section.contains(variable), "{path:?}: no {variable}");
         }
         // In roff a stroke has a backslash in front of it.
         let options = command.get_arguments().filter_map(|arg| arg.get_long());

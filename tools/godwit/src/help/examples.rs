@@ -18,6 +18,12 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             example("godwit demo", "runs the built-in scenario, which takes seconds"),
             example("godwit demo --print > my.toml", "writes it to a file, to start from"),
             example("godwit run my.toml --json", "runs that file, and prints JSON"),
+            example(
+                "godwit serve --config serve.toml",
+                "serves vGPUs to virtual machines, until it is told to end",
+            ),
+            example("godwit ctl migrate v0 --to b", "moves one of its vGPUs to another host"),
+            example("godwit top", "shows what it does"),
             example("godwit help run", "says what `run` takes"),
         ],
     ),

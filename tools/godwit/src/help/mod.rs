@@ -44,27 +44,54 @@ impl Cli {
     }
 }
 
-/// Puts the examples of a command, whose words after `godwit` are `path`, in front of what its help
-/// text ends with. A command that says nothing there ends as the
-/// one above it, and each with what the exit statuses mean.
-fn documented(command: Command, path: &mut Vec<String>, above: Option<&StyledStr>) -> Command {
+/// Puts the examples of a command, whose words after `godwit` are `path`, and the variables of the
+/// environment that it reads in front of what its help text ends with. A command that says nothing
+/// there ends as the one above it, and each with what the exit statuses mean.
+fn documented(command: Command, path: &mut Vec<String>, above: Option<&Above>) -> Command {
     let own = command.get_after_help().map(|own| match own.to_string() {
         text if text.contains(EXIT_STATUSES) => own.clone(),
         text => StyledStr::from(format!("{}\n\n{EXIT_STATUSES}", text.trim_end())),
     });
-    let own = own.or(above.cloned());
+    let own = own.or(above.and_then(|above| above.end.clone()));
+    let variables = variables(&command).or(above.and_then(|above| above.variables.clone()));
+    let own = Above { end: own, variables };
     let names: Vec<String> = command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
     let mut command = command;
     for name in names {
         path.push(name.clone());
-        command = command.mut_subcommand(name, |below| documented(below, path, own.as_ref()));
+        command = command.mut_subcommand(name, |below| documented(below, path, Some(&own)));
         path.pop();
     }
     let examples = examples::text(&path.join(" "));
-    match (examples, own) {
-        (Some(text), Some(own)) => command.after_help(format!("{text}\n\n{own}")),
+    let Above { end, variables } = own;
+    let end = end.map(|end| match (end.to_string(), variables) {
+        (text, Some(variables)) => text.replace(EXIT_STATUSES, &variables),
+        (text, None) => text,
+    });
+    match (examples, end) {
+        (Some(text), Some(end)) => command.after_help(format!("{text}\n\n{end}")),
         (Some(text), None) => command.after_help(text),
-        (None, Some(own)) => command.after_help(own),
+        (None, Some(end)) => command.after_help(end),
         (None, None) => command,
     }
+}
+
+/// What a command hands to those below it.
+struct Above {
+    /// What its help text ends with.
+    end: Option<StyledStr>,
+    /// What is to stand where the exit statuses alone would, if it reads the environment.
+    variables: Option<String>,
+}
+
+/// The variables that stand for options of a command, with the exit statuses below them.
+fn variables(command: &Command) -> Option<String> {
+    let lines: Vec<String> = command
+        .get_arguments()
+        .filter_map(|option| {
+            let variable = option.get_env()?.to_str()?;
+            Some(format!("\n  {variable:<15}  --{}, where that is not given", option.get_long()?))
+        })
+        .collect();
+    (!lines.is_empty()).then(|| format!("Environment:{}\n\n{EXIT_STATUSES}", lines.concat()))
 }
