@@ -1,6 +1,6 @@
 //! Hosts, a line each.
 
-use super::{BAD, Column, HEADER, bar, fitting};
+use super::{BAD, Column, FAINT, HEADER, bar, fitting, shown_on};
 use crate::ctl::{policy_name, sizes_name};
 use crate::top::model::Model;
 use crate::units::{exact_size, exact_time};
@@ -51,10 +51,13 @@ fn firmware(host: &HostStatus) -> String {
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let columns = fitting(columns(), model.hosts.iter(), area.width);
     let header = Row::new(columns.iter().map(|(title, ..)| *title)).style(HEADER);
-    let rows = model.hosts.iter().map(|host| {
+    let lines = usize::from(area.height.saturating_sub(1));
+    let (count, more) = shown_on(lines, model.hosts.len());
+    let rows = model.hosts.iter().take(count).map(|host| {
         let style = if host.firmware.lost { BAD } else { Style::new() };
         Row::new(columns.iter().map(|(.., shown)| shown(host))).style(style)
     });
+    let rows = rows.chain(more.map(|more| Row::new([more]).style(FAINT)));
     let widths = columns.iter().map(|(_, width, _)| Constraint::Length(*width));
     frame.render_widget(Table::new(rows, widths).header(header), area);
 }

@@ -38,8 +38,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Model, view: &View, address: &s
         Constraint::Length(if wanted { u16::try_from(lines).unwrap_or(u16::MAX) } else { 0 })
     };
     let (is_low, is_tiny) = (height < LOW, height < TINY);
-    let doing = rows.iter().filter(|row| row.doing.is_some()).count().min(DOING_SHOWN);
-    let hosts = shown.hosts.len().clamp(1, HOSTS_SHOWN) + 1;
+    let doing = rows.iter().filter(|row| row.doing.is_some()).count();
+    let doing = lines_for(doing, DOING_SHOWN);
+    let hosts = lines_for(shown.hosts.len().max(1), HOSTS_SHOWN) + 1;
     let [title, hosts, vgpus, details, doing, events, foot] = Layout::vertical([
         Constraint::Length(1),
         length(!is_tiny, hosts),
@@ -62,6 +63,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Model, view: &View, address: &s
     if view.help {
         draw_help(frame);
     }
+}
+
+/// Lines for so many things, of which at most so many are shown: one more says that there are more.
+fn lines_for(count: usize, most: usize) -> usize {
+    if count > most { most + 1 } else { count }
+}
+
+/// How many of so many things are shown on these lines, and what the last line says of the rest.
+fn shown_on(lines: usize, count: usize) -> (usize, Option<String>) {
+    if count <= lines {
+        return (count, None);
+    }
+    let shown = lines.saturating_sub(1);
+    (shown, Some(format!("and {} more", count - shown)))
 }
 
 fn title_line<'a>(live: &Model, view: &View, address: &'a str, now: Duration) -> Line<'a> {
@@ -117,8 +132,8 @@ fn draw_help(frame: &mut Frame<'_>) {
 /// A column of a table: its title, its cells at least, and what it shows.
 type Column<'a, T> = (&'a str, u16, Box<dyn Fn(&T) -> String + 'a>);
 
-/// As many of the columns as there is room for, from the first on, which is always there. Each is as
-/// wide as its longest cell at least: a number that is cut is another number.
+/// As many of the columns as there is room for, from the first on, which is always there. Each is
+/// as wide as its longest cell at least: a number that is cut is another number.
 fn fitting<'a, 'r, T: 'r>(
     mut all: Vec<Column<'a, T>>,
     rows: impl Iterator<Item = &'r T> + Clone,

@@ -1,6 +1,6 @@
 //! vGPUs: a line each, what is done to them, and all of the one that is selected.
 
-use super::{BAD, Column, FAINT, HEADER, bar, draw_lines, fitting};
+use super::{BAD, Column, FAINT, HEADER, bar, draw_lines, fitting, shown_on};
 use crate::ctl::Quantile;
 use crate::top::model::VgpuRow;
 use crate::top::view::debt;
@@ -89,17 +89,18 @@ pub(super) fn draw(
 
 /// What is being done, a line for each vGPU.
 pub(super) fn draw_doing(frame: &mut Frame<'_>, area: Rect, rows: &[&VgpuRow], now: Duration) {
-    let lines = rows.iter().filter_map(|row| {
-        let doing = row.doing.as_ref()?;
+    let all: Vec<_> = rows.iter().filter_map(|row| Some((row, row.doing.as_ref()?))).collect();
+    let (count, more) = shown_on(area.height.into(), all.len());
+    let lines = all.into_iter().take(count).map(|(row, doing)| {
         let seconds = now.saturating_sub(doing.since).as_secs();
         let busy = row.status.busy.as_deref().unwrap_or_default();
         let text = doing.text.as_deref().unwrap_or_default();
-        Some(Line::from(vec![
+        Line::from(vec![
             Span::styled(format!("{} {busy}, {seconds} s", row.status.name), BAD),
             Span::raw(format!("  {text}")),
-        ]))
+        ])
     });
-    draw_lines(frame, area, lines);
+    draw_lines(frame, area, lines.chain(more.map(|more| Line::styled(more, FAINT))));
 }
 
 /// More of the one that is selected.

@@ -50,7 +50,7 @@ fn what_is_long_is_shown_whole() {
         "a-host-of-24-bytes-or-so ",
         "PRE_COPY_P2P ",
         "GW81920-20480Q ",
-        "46 GiB of 49140 MiB ",
+        "47140 MiB of 49140 MiB ",
         "1500 us ",
     ] {
         assert!(shown.contains(whole), "{whole}:\n{shown}");
@@ -71,6 +71,29 @@ fn a_small_terminal_has_what_fits() {
     assert_data_eq!(small, file!["../../../tests/top/small.txt"].raw());
     let tiny = drawn(&model, &View::default(), 20, 5);
     assert_data_eq!(tiny, file!["../../../tests/top/tiny.txt"].raw());
+}
+
+/// A host that is not seen may be the one whose firmware is lost.
+#[test]
+fn what_there_is_no_room_for_is_counted() {
+    let mut model = Model::new();
+    let vgpus = (0..7).map(|at| {
+        let mut moving = vgpu(&format!("v{at}"), "h0", 10, 100);
+        moving.busy = Some("migrate".to_owned());
+        moving
+    });
+    let hosts = (0..11).map(|at| host(&format!("h{at}"), 448)).collect();
+    model.take(Update::State { vgpus: vgpus.collect(), hosts }, seconds(12));
+    let shown = drawn(&model, &View::default(), 80, 30);
+    assert_data_eq!(shown, file!["../../../tests/top/more.txt"].raw());
+    // Where there is less room than for that, the more are counted.
+    let shown = drawn(&model, &View::default(), 80, 14);
+    assert!(shown.contains("h0 ") && shown.contains("\"and "), "{shown}");
+    // One alone has the line that would tell of it.
+    model.hosts.truncate(9);
+    model.vgpus.truncate(5);
+    let shown = drawn(&model, &View::default(), 80, 30);
+    assert!(!shown.contains("more") && shown.contains("h8 ") && shown.contains("v4 migrate"));
 }
 
 #[test]
