@@ -15,7 +15,7 @@ use crate::{DEMO, run};
 use annotate_snippets::Renderer;
 use clap::{Args, Parser, Subcommand};
 use godwit_shim::SealKey;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -312,12 +312,15 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::from(NOT_VERIFIED)
 }
 
-/// Prints a result; the status says whether it is a good one.
+/// Prints a result; the status says whether it is a good one. Who does not read all of it has seen
+/// enough, and is told nothing.
 fn shown(text: &str, good: bool) -> ExitCode {
     match write(text) {
-        Ok(()) if good => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(NOT_VERIFIED),
-        Err(error) => failed(&format!("the result cannot be printed: {error}")),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            failed(&format!("the result cannot be printed: {error}"))
+        }
+        _ if good => ExitCode::SUCCESS,
+        _ => ExitCode::from(NOT_VERIFIED),
     }
 }
 

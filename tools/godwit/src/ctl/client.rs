@@ -1,8 +1,7 @@
 //! A client of the control socket: it asks, and believes no answer that it has not looked at.
 
 use super::connect::{ConnectOptions, Wire};
-use crate::remote::Failure;
-use crate::units::exact_size;
+use super::error::ControlError;
 use godwit_control::{Ask, Told};
 use godwit_shim::TransportError;
 use serde_json::Value;
@@ -10,93 +9,9 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
 /// Bytes of a line of a server.
-const LINE_BYTES_MAX: usize = 16 << 20;
+pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 /// Characters that are shown of why a line says nothing.
 const REASON_CHARS_MAX: usize = 300;
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ControlError {
-    /// Nobody is there.
-    #[error("{address} cannot be reached: {error}")]
-    Unreachable {
-        /// Where.
-        address: String,
-        /// Why.
-        error: TransportError,
-    },
-    /// It would be heard on the way.
-    #[error("{0}")]
-    Plaintext(TransportError),
-    /// A certificate or a key that is none.
-    #[error("{0}")]
-    Files(TransportError),
-    /// The question cannot be said, or the answer not be heard.
-    #[error("the connection to the server is lost: {0}")]
-    Lost(io::Error),
-    /// One end does not accept the other.
-    #[error("the server is spoken with no more: {0}")]
-    Tls(TransportError),
-    /// The server has gone.
-    #[error("the server has closed the connection before its answer was whole")]
-    Closed,
-    /// The server says nothing.
-    #[error("the server has said nothing for {0:?}")]
-    Silent(Duration),
-    /// The server says too much.
-    #[error("the server says a line of more than {}", exact_size(LINE_BYTES_MAX as u64))]
-    TooLong,
-    /// What it says is no answer.
-    #[error("what the server says cannot be understood: {0}")]
-    Garbage(String),
-}
-
-impl ControlError {
-    /// What to do about it.
-    pub(crate) fn help(&self) -> &'static str {
-        match self {
-            Self::Unreachable { error: TransportError::Io(error), .. }
-                if error.kind() == ErrorKind::PermissionDenied =>
-            {
-                "the server's user and root may ask; it can name others in `users` of `[control]`, \
-                 with a `socket` in a folder that they may enter"
-            }
-            Self::Unreachable { error: TransportError::Tls(_), .. } => {
-                "the authority of `--tls-ca` must have signed the server's certificate, which must be \
-                 valid now"
-            }
-            Self::Unreachable { .. } => {
-                "is `godwit serve` running? `--connect` names its socket `ctl`"
-            }
-            Self::Plaintext(_) => {
-                "name them: `--tls-cert`, `--tls-key` and `--tls-ca`; or `--insecure-plaintext`"
-            }
-            Self::Files(_) => "`--tls-cert`, `--tls-key` and `--tls-ca` name PEM files",
-            Self::Tls(_) => {
-                "the authority of the server's `tls_ca` must have signed `--tls-cert`, which must be \
-                 valid now, and be for clients"
-            }
-            Self::Lost(_) | Self::Closed | Self::Silent(_) => {
-                "whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell"
-            }
-            Self::TooLong | Self::Garbage(_) => {
-                "is it the control socket of a `godwit serve` of this version?"
-            }
-        }
-    }
-}
-
-impl From<ControlError> for Failure {
-    fn from(error: ControlError) -> Self {
-        let text = format!("{}\nhelp: {}", printable(&error.to_string()), error.help());
-        match error {
-            ControlError::Unreachable { .. }
-            | ControlError::Plaintext(_)
-            | ControlError::Files(_) => Self::Mistake(text),
-            _ => Self::Refused(text),
-        }
-    }
-}
 
 /// A line of a server. Nothing in it can move a terminal's cursor.
 #[derive(Clone, Debug)]
@@ -179,6 +94,7 @@ impl ControlClient {
             }
             self.wire.get_ref().set_patience(left).map_err(ControlError::Lost)?;
             let part = match self.wire.fill_buf() {
+                Ok([]) if is_alert(&line) => return Err(ControlError::SpeaksTls),
                 Ok([]) => return Err(ControlError::Closed),
                 Ok(part) => part,
                 Err(error) if is_wait(&error) => continue,
@@ -202,6 +118,11 @@ impl ControlClient {
     }
 }
 
+/// Whether it is how TLS refuses what is no TLS: a record of an alert, of whichever version.
+fn is_alert(said: &[u8]) -> bool {
+    said.starts_with(&[21, 3])
+}
+
 /// What it means that a connection is lost.
 fn lost(error: io::Error) -> ControlError {
     match error.downcast::<TransportError>() {
@@ -218,6 +139,10 @@ fn is_wait(error: &io::Error) -> bool {
 
 /// Reads a line of a server.
 fn understood(line: &[u8]) -> Result<Heard, ControlError> {
+    // The number of the alert for what was not expected is that of a line's end.
+    if is_alert(line) {
+        return Err(ControlError::SpeaksTls);
+    }
     let garbage = |why: String| {
         ControlError::Garbage(printable(&why).chars().take(REASON_CHARS_MAX).collect())
     };

@@ -1,6 +1,6 @@
 //! The way to a server's control socket.
 
-use super::client::ControlError;
+use super::error::ControlError;
 use crate::remote::TlsOptions;
 use clap::Args;
 use godwit_shim::{LinkAddress, LinkStream, TransportError};
@@ -78,7 +78,15 @@ impl ConnectOptions {
     /// When nobody listens there, or nobody answers in time, or it is not who it must be, or the
     /// files with the certificates are none.
     pub(crate) fn connect(&self) -> Result<Box<dyn Wire>, ControlError> {
-        let unreachable = |error| ControlError::Unreachable { address: self.address(), error };
+        let unreachable = |error| {
+            let address = self.address();
+            match error {
+                // Only who is there can be silent, or say what is none.
+                TransportError::Tls(rustls::Error::InvalidMessage(_))
+                | TransportError::Silent(_) => ControlError::NoTls { address, error },
+                error => ControlError::Unreachable { address, error },
+            }
+        };
         match &self.connect {
             LinkAddress::Unix(path) => {
                 let stream = unix(path, self.patience());

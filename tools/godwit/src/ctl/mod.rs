@@ -8,13 +8,15 @@
 
 mod client;
 mod connect;
+mod error;
 mod measure;
 mod progress;
 mod shown;
 mod verbs;
 
-pub(crate) use client::{ControlClient, ControlError};
+pub(crate) use client::ControlClient;
 pub(crate) use connect::ConnectOptions;
+pub(crate) use error::ControlError;
 pub(crate) use measure::{Quantile, quantile};
 pub(crate) use shown::{policy_name, sentence, sizes_name, time_of_day};
 
@@ -56,7 +58,8 @@ impl CtlOptions {
         let Some(ask) = self.verb.ask() else {
             return Ok((format!("{:#}\n", godwit_control::schema()), true));
         };
-        let mut client = ControlClient::connect(&self.connect)?;
+        let client = ControlClient::connect(&self.connect);
+        let mut client = client.map_err(|error| error.failure(None))?;
         if let Ask::Events(events) = &ask
             && events.follow
         {
@@ -67,9 +70,9 @@ impl CtlOptions {
             if let Told::Progress(progress) = &heard.told {
                 moves.show(progress);
             }
-        })?;
+        });
         drop(moves);
-        self.shown(&heard)
+        self.shown(&heard.map_err(|error| error.failure(Some(&ask)))?)
     }
 
     fn shown(&self, heard: &Heard) -> Result<Shown, Failure> {
@@ -95,9 +98,13 @@ impl CtlOptions {
 
     /// Prints what happens as it does, until the server goes or nobody reads it.
     fn follow(&self, client: &mut ControlClient, ask: &Ask) -> Result<Shown, Failure> {
-        client.say(ask)?;
+        let failed = |error: ControlError| error.failure(Some(ask));
+        client.say(ask).map_err(failed)?;
         loop {
-            let heard = client.hear(None)?;
+            let heard = client.hear(None).map_err(|error| match error {
+                ControlError::Closed => failed(ControlError::Ended),
+                error => failed(error),
+            })?;
             if matches!(heard.told, Told::Error(_)) {
                 return self.shown(&heard);
             }

@@ -70,7 +70,7 @@ fn a_server_that_says_nothing_is_given_up() {
         let words = ["list", "--timeout", "1"];
         ctl(fake.path(), &words).assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: the server has said nothing for 1s
-help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell
+help: nothing was to be changed: see that `godwit serve` runs, and ask again
 
 "#]]);
         assert_eq!(fake.heard(), "{\"command\":\"list\"}\n");
@@ -95,7 +95,29 @@ help: whether it was done is not known: `godwit ctl list` and `godwit ctl events
     let words = ["migrate", "v0", "--to", "b"];
     told(said, &words).code(1).stdout_eq("").stderr_eq(cut.clone());
     let fake = Fake::new(Does::Goes);
-    ctl(fake.path(), &["list"]).assert().code(1).stdout_eq("").stderr_eq(cut);
+    ctl(fake.path(), &["destroy", "v0"]).assert().code(1).stdout_eq("").stderr_eq(cut);
+    let unanswered = str![[r#"
+error: the server has closed the connection before its answer was whole
+help: nothing was to be changed: see that `godwit serve` runs, and ask again
+
+"#]];
+    for words in [&["list"][..], &["list", "--hosts"], &["show", "v0"], &["events"], &["profiles"]]
+    {
+        let fake = Fake::new(Does::Goes);
+        ctl(fake.path(), words).assert().code(1).stdout_eq("").stderr_eq(unanswered.clone());
+    }
+}
+
+#[test]
+fn what_speaks_tls_is_named() {
+    // Its alerts: what was not expected, whose number is that of a line's end, and others.
+    for said in [b"\x15\x03\x03\0\x02\x02\x0a", b"\x15\x03\x03\0\x02\x02\x28"] {
+        told(said, &["destroy", "v0"]).code(1).stdout_eq("").stderr_eq(str![[r#"
+error: the server speaks TLS alone, and was asked without
+help: name a certificate: `--tls-cert`, `--tls-key` and `--tls-ca`
+
+"#]]);
+    }
 }
 
 #[test]
@@ -149,8 +171,8 @@ fn events_end_with_the_server() {
     let event =
         "{\"event\":{\"number\":7,\"at_ms\":1000000000123,\"kind\":\"note\",\"text\":\"x\"}}\n";
     let gone = str![[r#"
-error: the server has closed the connection before its answer was whole
-help: whether it was done is not known: `godwit ctl list` and `godwit ctl events` tell
+error: the server has closed the connection: nothing more is heard of what happens
+help: ask again when it serves; `--after` shows what has happened behind a number
 
 "#]];
     told(event.as_bytes(), &["events", "--follow"])

@@ -81,3 +81,44 @@ fn events_are_followed_a_line_each() {
     assert!(serving.ctl("share v0 --weight 2").status.success());
     assert!(follower.wait().unwrap().success());
 }
+
+/// As behind `| head -1`.
+#[test]
+fn who_reads_no_more_is_told_nothing() {
+    let serving = Serving::start();
+    let status = |line: &str| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = serving.ctl_beside(line, writer.into()).wait_with_output().unwrap();
+        assert_eq!(text(&output.stderr), "", "{line}");
+        output.status.code()
+    };
+    assert!(serving.ctl("create v1 --profile GW256-64Q").status.success());
+    for line in ["list", "list --json", "events", "events --follow --after 0", "schema"] {
+        assert_eq!(status(line), Some(0), "{line}");
+    }
+    // What was refused was refused all the same.
+    assert_eq!(status("destroy v9 --json"), Some(1));
+}
+
+#[test]
+fn who_follows_a_server_that_ends_is_told_so() {
+    let mut serving = Serving::start();
+    let mut follower = serving.ctl_beside("events --follow --after 0", Stdio::piped());
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(serving.ctl("create v1 --profile GW256-64Q").status.success());
+    // It follows from now on.
+    assert!(lines.next().unwrap().unwrap().contains("created"));
+    serving.kill();
+    assert!(lines.next().is_none());
+    let output = follower.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    snapbox::assert_data_eq!(
+        text(&output.stderr),
+        snapbox::str![[r#"
+error: the server has closed the connection: nothing more is heard of what happens
+help: ask again when it serves; `--after` shows what has happened behind a number
+
+"#]]
+    );
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Two hosts, with room for four vGPUs of 64 MiB each, and two vGPUs.
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 sockets = "run"
 states = "states"
 
@@ -39,11 +39,17 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start() -> Self {
+        Self::start_with(CONFIG, |_| {})
+    }
+
+    /// With another configuration than [`CONFIG`], in a folder that is prepared like this.
+    pub(crate) fn start_with(config: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("serve.toml");
-        fs::write(&config, CONFIG).unwrap();
+        let path = folder.path().join("serve.toml");
+        fs::write(&path, config).unwrap();
+        prepare(folder.path());
         let run = folder.path().join("run");
-        let child = serve(&config);
+        let child = serve(&path);
         Self { child, run, _folder: folder }
     }
 
@@ -70,24 +76,40 @@ impl Serving {
 
     /// `godwit ctl` with this line, to its end. A word with blanks is between two `'`.
     pub(crate) fn ctl(&self, line: &str) -> Output {
-        let words: Vec<&str> = line
-            .split('\'')
-            .enumerate()
-            .flat_map(|(at, part)| match at % 2 {
-                0 => part.split_whitespace().collect(),
-                _ => vec![part],
-            })
-            .collect();
-        ctl(&self.run, &words).output().unwrap()
+        ctl(&self.run, &words(line)).output().unwrap()
     }
 
-    /// What is said and answered, as on a terminal.
+    /// The same, beside which the test goes on. `stdout`: where its answer goes.
+    pub(crate) fn ctl_beside(&self, line: &str, stdout: Stdio) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_godwit"))
+            .args(["ctl", "--connect", "unix:ctl"])
+            .args(words(line))
+            .current_dir(&self.run)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Waits until something has happened that is told with this text.
+    pub(crate) fn await_event(&self, text: &str) {
+        let mut child = self.ctl_beside("events --follow --after 0", Stdio::piped());
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // What is asked for comes; else the test does not end, and says so in its time.
+        let found = lines.map(Result::unwrap).any(|line| line.contains(text));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found, "the server has gone before it told of `{text}`");
+    }
+
+    /// What is said and answered, as on a terminal. What is refused is told with what to do.
     pub(crate) fn transcript(&self, lines: &[&str]) -> String {
         let mut all = String::new();
         for line in lines {
             let output = self.ctl(line);
             let (out, err) = (text(&output.stdout), text(&output.stderr));
             let status = output.status.code().unwrap();
+            assert!(status != 1 || err.contains("\nhelp: ") || err.is_empty(), "{line}: {err}");
             all += &format!("$ godwit ctl {line}\n{out}{err}");
             if status != 0 {
                 all += &format!("[exit status {status}]\n");
@@ -115,6 +137,16 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The words of a line; one with blanks is between two `'`.
+fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    let words = parts.flat_map(|(at, part)| match at % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
+    });
+    words.collect()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -5,6 +5,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
 
 /// An authority, and what it has signed, as files in a folder.
 struct Authority {
@@ -104,6 +106,9 @@ fn who_has_no_certificate_of_the_authority_is_not_let_in() {
     // Plain text, to which a server that speaks TLS does not answer.
     let (out, errors, status) = list("");
     assert_eq!((out.as_str(), status), ("", 1), "{errors}");
+    let told = "error: the server speaks TLS alone, and was asked without\n\
+                help: name a certificate: `--tls-cert`, `--tls-key` and `--tls-ca`\n";
+    assert_eq!(errors, told);
     // Mistakes on the command line.
     let (out, errors, status) = list(&format!("--tls-cert {cert}"));
     assert_eq!((out.as_str(), status), ("", 2), "{errors}");
@@ -113,4 +118,39 @@ fn who_has_no_certificate_of_the_authority_is_not_let_in() {
     assert!(errors.contains("help: `--tls-cert`, `--tls-key` and `--tls-ca` name PEM"), "{errors}");
     let (_, errors, status) = list(&authority.options("alice"));
     assert_eq!((errors.as_str(), status), ("", 0));
+}
+
+#[test]
+fn a_server_of_plaintext_is_named_to_who_speaks_tls() {
+    let authority = Authority::new();
+    authority.sign("alice");
+    let (serving, at) = Serving::listening("insecure_plaintext = true\n");
+    let list = |at: &str, more: &str| said(&serving, &format!("list --connect {at} {more}"));
+    assert_eq!(list(&at, "").2, 0);
+    // What it hears may have a line's end, or not: it answers, or waits for more.
+    let alice = format!("{} --timeout 1", authority.options("alice"));
+    let help = "help: is it the port of `listen` in `[control]`? Where that has \
+                `insecure_plaintext`, leave out `--tls-cert`, `--tls-key` and `--tls-ca`, which \
+                the environment may set\n";
+    let (out, errors, status) = list(&at, &alice);
+    assert_eq!((out.as_str(), status), ("", 2), "{errors}");
+    let (error, told) = errors.split_once('\n').unwrap();
+    let answers = format!("error: {at} answers with something else than TLS");
+    let is_silent = format!("error: {at} has not begun to speak TLS for 1s");
+    assert!(error == answers || error == is_silent, "{errors}");
+    assert_eq!(told, help);
+    for (says, error) in [(Some("{\"vgpus\":[]}\n"), answers), (None, is_silent)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = format!("tcp:{}", listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(says.unwrap_or_default().as_bytes()).unwrap();
+            // Until the client goes, in whichever way.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        });
+        let (out, errors, status) = list(&there, &alice);
+        assert_eq!((out.as_str(), status), ("", 2), "{errors}");
+        assert_eq!(errors, format!("{}\n{help}", error.replace(&at, &there)));
+        thread.join().unwrap();
+    }
 }
