@@ -3,17 +3,18 @@
 use crate::{Ask, Told};
 use schemars::JsonSchema;
 
-/// Both directions, for the schema.
+/// A line, in either direction.
 #[derive(JsonSchema)]
+#[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is of use")]
-struct Protocol {
-    /// A line of a client.
-    ask: Ask,
-    /// A line of a server.
-    told: Told,
+enum Line {
+    /// Of a client.
+    Ask(Ask),
+    /// Of a server.
+    Told(Told),
 }
 
-/// The JSON schema of both directions.
+/// The JSON schema of a line, in either direction.
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Protocol).to_value()
+    schemars::schema_for!(Line).to_value()
 }

@@ -6,6 +6,7 @@ mod failures;
 mod fake;
 mod json;
 mod mistakes;
+mod schema;
 mod screen;
 mod serving;
 mod tls;
