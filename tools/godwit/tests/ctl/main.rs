@@ -2,10 +2,13 @@
 //!
 //! `failures` has servers that answer what no server should; the rest asks a real one.
 
+mod bridge;
 mod failures;
 mod fake;
 mod json;
 mod mistakes;
+mod refusals;
+mod resolving;
 mod schema;
 mod screen;
 mod serving;
