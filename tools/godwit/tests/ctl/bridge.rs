@@ -1,19 +1,17 @@
 //! Somebody between two servers, who does not carry the commit of a move and is gone afterwards, as
 //! the network of a data centre may be.
 
+use crate::serving::PATIENCE;
 use godwit_shim::LinkMessage;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 /// Bytes before the frames of a link, and before the message of each: length and CRC.
 const HELLO_BYTES: usize = 16;
 const HEAD_BYTES: usize = 8;
-/// How long something is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub(crate) struct Bridge {

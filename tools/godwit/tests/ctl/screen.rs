@@ -1,6 +1,6 @@
 //! `godwit top` on a terminal, beside a server that runs.
 
-use crate::serving::Serving;
+use crate::serving::{PATIENCE, Serving};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::{File, OpenOptions};
@@ -10,10 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-/// How long something is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 const ROWS: NonZeroU16 = NonZeroU16::new(24).unwrap();
 const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();
 

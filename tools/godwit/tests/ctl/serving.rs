@@ -5,6 +5,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// How long something is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two hosts, with room for four vGPUs of 64 MiB each, and two vGPUs.
 pub(crate) const CONFIG: &str = r#"
@@ -95,11 +100,14 @@ impl Serving {
     pub(crate) fn await_event(&self, text: &str) {
         let mut child = self.ctl_beside("events --follow --after 0", Stdio::piped());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // What is asked for comes; else the test does not end, and says so in its time.
-        let found = lines.map(Result::unwrap).any(|line| line.contains(text));
+        let (tell, told) = channel();
+        // It ends with the child.
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|it| tell.send(it)));
+        let all = std::iter::from_fn(|| told.recv_timeout(PATIENCE).ok());
+        let found = all.into_iter().any(|line| line.contains(text));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found, "the server has gone before it told of `{text}`");
+        assert!(found, "the server does not tell of `{text}`");
     }
 
     /// What is said and answered, as on a terminal. What is refused is told with what to do.
