@@ -316,6 +316,7 @@ impl Destination {
 
     /// Goes on as far as it can.
     pub fn step(&mut self, site: &mut Site<'_>) -> DestinationState {
+        self.check_lost(site);
         self.write_again(site);
         match &mut self.phase {
             Phase::Restoring => self.step_restore(site),
@@ -348,6 +349,21 @@ impl Destination {
             },
             Phase::Undone(why) => DestinationState::Undone(why.clone()),
             Phase::Stuck(why) => DestinationState::Stuck(why.clone()),
+        }
+    }
+
+    /// Firmware that is gone for good answers nothing. What it has not started never ran, and the
+    /// source has it whole, committed or not.
+    fn check_lost(&mut self, site: &mut Site<'_>) {
+        let Some(lost) = site.host.lost_for_good() else { return };
+        let why = lost.to_string();
+        match self.phase {
+            Phase::Restoring | Phase::Ready => {
+                self.out.push_back(LinkMessage::decline(self.token, &why));
+                self.undo(site, &why);
+            }
+            Phase::Starting(_) => self.not_started(site, false, &why),
+            Phase::Running | Phase::Undoing(_) | Phase::Undone(_) | Phase::Stuck(_) => {}
         }
     }
 

@@ -33,10 +33,11 @@ impl Release {
         Self { gfid, pending: host.send(gfid, Command::Release) }
     }
 
-    /// Whether it is done; asks again after a restart.
+    /// Whether it is done; asks again after a restart. What firmware had that is gone for good
+    /// nobody has.
     pub(crate) fn step(&mut self, host: &mut Host) -> bool {
         match host.poll_answer(&self.pending) {
-            Answer::Waiting => return false,
+            Answer::Waiting if host.lost_for_good().is_none() => return false,
             Answer::Void if host.was_present(self.gfid) => {
                 self.pending = host.send(self.gfid, Command::Release);
                 return false;
@@ -48,7 +49,7 @@ impl Release {
                 return false;
             }
             // Otherwise a release is refused only where there is nothing to release.
-            Answer::Done | Answer::Refused(_) | Answer::Void => {}
+            Answer::Waiting | Answer::Done | Answer::Refused(_) | Answer::Void => {}
         }
         host.forget(self.gfid);
         true

@@ -2,6 +2,7 @@
 
 mod doubt;
 mod kept;
+mod lost;
 
 use crate::chunks::Chunks;
 use crate::host::Host;
@@ -430,6 +431,7 @@ impl Source {
 
     /// Goes on as far as it can.
     pub fn step(&mut self, site: &mut Site<'_>) -> SourceState {
+        self.check_lost(site);
         self.check_silence(site);
         self.check_doubt(site);
         self.saver.note_sealed(self.sealed.as_ref().map_or(0, |it| it.bytes.len()));

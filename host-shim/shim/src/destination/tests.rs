@@ -1,5 +1,7 @@
 //! Both sides of a move, where the journal fails or its host starts anew.
 
+mod lost;
+
 use super::*;
 use crate::host::Host;
 use crate::journal::{Journal, JournalEntry, JournalStorage};
@@ -137,13 +139,15 @@ impl Rig {
 
     /// Steps until both sides are so.
     fn until(&mut self, is_so: impl Fn(&Self, &SourceState, Option<&DestinationState>) -> bool) {
+        let mut last = None;
         for _ in 0..100_000 {
             let (source, destination) = self.step();
             if is_so(self, &source, destination.as_ref()) {
                 return;
             }
+            last = Some((source, destination));
         }
-        panic!("it does not come to that: {:?}, {:?}", self.source, self.destination);
+        panic!("it does not come to that: {last:?}");
     }
 
     fn pass(&mut self, ns: u64) {

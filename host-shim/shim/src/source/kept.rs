@@ -38,6 +38,11 @@ impl Kept {
         }
     }
 
+    /// Where it is, if all of it is there: it stays.
+    pub(super) fn into_whole(self) -> Result<PathBuf, Self> {
+        if self.file.is_none() && self.failed.is_none() { Ok(self.path) } else { Err(self) }
+    }
+
     /// The vGPU is somewhere, so this is of its past.
     pub(super) fn remove(&mut self) {
         if self.file.take().is_none() {

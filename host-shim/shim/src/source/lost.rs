@@ -1,0 +1,23 @@
+//! A source whose own firmware is gone for good.
+
+use super::{Phase, Site, Source};
+use crate::source::kept::Kept;
+
+impl Source {
+    /// Firmware that is gone for good answers nothing, so that what is undone would be waited for
+    /// without end. What is committed is the destination's, whatever has become of it here.
+    pub(super) fn check_lost(&mut self, site: &mut Site<'_>) {
+        let Some(lost) = site.host.lost_for_good() else { return };
+        let lost = lost.to_string();
+        self.abort(site, &lost);
+        let Phase::Undoing(why) = &self.phase else { return };
+        let mut why = if *why == lost { lost } else { format!("{why}; {lost}") };
+        // A state that was given back is all that there is of the vGPU.
+        match self.kept.take().map(Kept::into_whole) {
+            Some(Ok(path)) => why = format!("{why}; its state is in {}", path.display()),
+            Some(Err(kept)) => self.kept = Some(kept),
+            None => {}
+        }
+        self.over(Phase::Undone(why));
+    }
+}
