@@ -9,7 +9,7 @@ use crate::pace::Pace;
 use crate::server::ServerError;
 use crate::socket::{ACCEPTS_MAX, Listener};
 use crate::stats::{HostStats, MoveRecord};
-use godwit_control::{EventKind, Sizes};
+use godwit_control::{Code, EventKind, Refusal, Sizes};
 use godwit_shim::{Host, Journal, Mcu};
 use godwit_types::{Gfid, Scheduling};
 use std::io;
@@ -60,6 +60,8 @@ pub(crate) struct ServedHost {
     pub(crate) fb_bytes: u64,
     /// Of which sizes its vGPUs may be.
     pub(crate) sizes: Sizes,
+    /// It is being emptied, and none may come.
+    pub(crate) is_evacuated: bool,
     /// What can be created here.
     pub(crate) profiles: Known,
     /// Its moves to other hosts of this server, which end with it.
@@ -98,6 +100,7 @@ impl ServedHost {
             devices: Vec::new(),
             fb_bytes: config.gpu.identity.fb_bytes,
             sizes: config.sizes,
+            is_evacuated: false,
             profiles: Known::default(),
             journal: Journal::in_memory(),
             stats,
@@ -150,6 +153,19 @@ impl ServedHost {
         for served in self.devices.iter_mut().filter(|it| it.device.busy.is_none()) {
             served.device.tell(&mut self.host);
         }
+    }
+
+    /// Whether vGPUs may come here.
+    ///
+    /// # Errors
+    ///
+    /// While it is being emptied.
+    pub(crate) fn check_open(&self) -> Result<(), Refusal> {
+        if !self.is_evacuated {
+            return Ok(());
+        }
+        let why = format!("host `{}` is being evacuated", self.name);
+        Err(Refusal::new(Code::Busy, why).help("name another host, or wait until that has ended"))
     }
 
     /// A vGPU by its name.

@@ -170,7 +170,7 @@ impl Server {
         let mut fds = Vec::new();
         for served in self.hosts.iter().flat_map(|host| &host.devices) {
             for who in Who::BOTH {
-                fds.push(PollFd::new(served.listener(who), PollFlags::IN));
+                fds.push(served.listener(who).poll_fd());
             }
             for peer in [&served.device.machine, &served.device.manager].into_iter().flatten() {
                 let mut wanted = PollFlags::empty();

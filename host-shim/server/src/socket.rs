@@ -1,8 +1,10 @@
 //! Sockets with names: for this user alone, or for all, where somebody else looks at who it is.
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::UCred;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Uid, geteuid};
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,6 +13,7 @@ use std::os::unix::fs::{
 };
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Who is let in at a socket before others have their turn: who connects all the time would else
 /// be all that is served.
@@ -27,6 +30,30 @@ const OPEN: u32 = 0o666;
 pub(crate) struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    pause: Pause,
+}
+
+/// How long a listener is not waited for after it could let nobody in: where the process has no
+/// descriptor left it stays ready, and the server would not sleep.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a listener is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Pause(Cell<Option<Instant>>);
+
+impl Pause {
+    /// It could let nobody in.
+    pub(crate) fn begin(&self) {
+        self.0.set(Some(Instant::now()));
+    }
+
+    /// What is waited for.
+    pub(crate) fn flags(&self) -> PollFlags {
+        match self.0.get() {
+            Some(since) if since.elapsed() < PAUSE => PollFlags::empty(),
+            _ => PollFlags::IN,
+        }
+    }
 }
 
 /// Makes the folder of sockets, which others may not look into. One that is there must be so, too:
@@ -74,7 +101,7 @@ impl Listener {
     /// Listens at a name that is free, or was of a process that is gone.
     pub(crate) fn bind(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
         match listen(&path, CLOSED) {
-            Ok(socket) => Ok(Self { socket, path }),
+            Ok(socket) => Ok(Self { socket, path, pause: Pause::default() }),
             Err(error) => Err((path, error)),
         }
     }
@@ -82,9 +109,14 @@ impl Listener {
     /// The same where everybody can connect, in a folder that only its owner can change.
     pub(crate) fn bind_open(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
         match check_open_folder(&path).and_then(|()| listen(&path, OPEN)) {
-            Ok(socket) => Ok(Self { socket, path }),
+            Ok(socket) => Ok(Self { socket, path, pause: Pause::default() }),
             Err(error) => Err((path, error)),
         }
+    }
+
+    /// What it is to be waited for.
+    pub(crate) fn poll_fd(&self) -> PollFd<'_> {
+        PollFd::new(self, self.pause.flags())
     }
 
     /// The next who has connected, the server's user or root; an error is of that one, or of the
@@ -103,7 +135,10 @@ impl Listener {
         let stream = match self.socket.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.pause.begin();
+                return Err(error);
+            }
         };
         stream.set_nonblocking(true)?;
         let peer = socket_peercred(&stream)?;
@@ -147,4 +182,19 @@ fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_lets_nobody_in_is_not_waited_for_and_then_is_again() {
+        let pause = Pause::default();
+        assert_eq!(pause.flags(), PollFlags::IN);
+        pause.begin();
+        assert_eq!(pause.flags(), PollFlags::empty());
+        pause.0.set(Instant::now().checked_sub(PAUSE));
+        assert_eq!(pause.flags(), PollFlags::IN);
+    }
 }

@@ -55,7 +55,8 @@ impl HostStats {
     pub(crate) fn collect(&mut self, host: &mut Host) {
         let now_ns = host.now_ns();
         for (gfid, _) in host.vgpus() {
-            let record = self.vgpus.entry(gfid).or_insert_with(Record::new);
+            // One that is being made or restored may come to nothing.
+            let Some(record) = self.vgpus.get_mut(&gfid) else { continue };
             let counts = host.card().gpu().stats(gfid);
             record.had(now_ns, [counts.compute_busy_ns, counts.copy_busy_ns]);
             let before = self.faults_before.get(&gfid).copied().unwrap_or(0);

@@ -155,6 +155,7 @@ fn find(
     let Some(host) = site.hosts.get_mut(host) else {
         return Err(Refusal::new(Code::NoHost, "the server has no host"));
     };
+    host.check_open()?;
     let room = Room::of(&mut host.host);
     let name = |gfid| host.name_of(gfid).unwrap_or("a vGPU that is under way").to_owned();
     profiles::find(&room, host.sizes, &create.profile, create.placement, name)
@@ -297,6 +298,7 @@ fn check_fits(name: &str, (from, to): (usize, usize), site: &mut Site<'_>) -> Re
     let Some(leaver) = Leaver::of(&mut site.hosts[from].host, gfid) else {
         return Err(no_vgpu(name));
     };
+    site.hosts[to].check_open()?;
     let room = Room::of(&mut site.hosts[to].host);
     let what = format!("`{name}`");
     check_size(&room, site.hosts[to].sizes, &what, leaver.profile.fb_bytes)?;
@@ -322,6 +324,7 @@ pub(super) fn how(
 
 fn evacuate(evacuate: &Evacuate, site: &mut Site<'_>) -> Result<Next, Refusal> {
     let host = host_at(site, &evacuate.host)?;
+    site.hosts[host].check_open()?;
     let how = how(evacuate.kind, evacuate.max_downtime_ns)?;
     let parallel = evacuate.parallel.unwrap_or(PARALLEL);
     if !(1..=PARALLEL_MAX).contains(&parallel) {
@@ -335,16 +338,22 @@ fn evacuate(evacuate: &Evacuate, site: &mut Site<'_>) -> Result<Next, Refusal> {
             let why = format!("`{name}` is the host that is to be emptied");
             return Err(bad(why, "the other hosts: `godwit ctl list --hosts`"));
         }
+        site.hosts[at].check_open()?;
         if !to.contains(&at) {
             to.push(at);
         }
     }
     if to.is_empty() {
-        to = (0..site.hosts.len()).filter(|at| *at != host).collect();
+        let is_open = |at: &usize| site.hosts[*at].check_open().is_ok();
+        to = (0..site.hosts.len()).filter(|at| *at != host).filter(is_open).collect();
     }
     if to.is_empty() {
         let help = "`godwit ctl migrate VGPU --to ADDRESS` moves one to another server";
-        return Err(Refusal::new(Code::NoHost, "the server has no other host").help(help));
+        return Err(Refusal::new(
+            Code::NoHost,
+            "the server has no other host that vGPUs may come to",
+        )
+        .help(help));
     }
     let name = site.hosts[host].name.clone();
     site.events.note(EventKind::Began, Where::host(&name), "is evacuated");

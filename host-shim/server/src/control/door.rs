@@ -6,7 +6,7 @@
 
 use crate::config::ControlConfig;
 use crate::server::ServerError;
-use crate::socket::{ACCEPTS_MAX, Listener, is_trusted};
+use crate::socket::{ACCEPTS_MAX, Listener, Pause, is_trusted};
 use godwit_control::{Code, Refusal, Told};
 use godwit_shim::{LinkAddress, LinkListener, Protection, Socket, TransportError};
 use rustix::event::{PollFd, PollFlags};
@@ -44,6 +44,7 @@ struct Stranger {
 #[derive(Debug)]
 struct Remote {
     listener: LinkListener,
+    pause: Pause,
     is_plain: bool,
 }
 
@@ -74,7 +75,8 @@ impl Door {
             let failed = |why| ServerError::Remote { address: address.to_string(), why };
             let listener = LinkListener::bind(address, config.protection.clone());
             let is_plain = !matches!(config.protection, Protection::Tls(_));
-            remote = Some(Remote { listener: listener.map_err(failed)?, is_plain });
+            let (listener, pause) = (listener.map_err(failed)?, Pause::default());
+            remote = Some(Remote { listener, pause, is_plain });
         }
         Ok(Self { local, users: config.users.clone(), remote, strangers: Vec::new() })
     }
@@ -145,6 +147,7 @@ impl Door {
                 Ok(Some((_, None))) => {}
                 Ok(None) => break,
                 Err(error) => {
+                    remote.pause.begin();
                     refused(format!("nobody is let in from elsewhere: {error}"));
                     break;
                 }
@@ -198,9 +201,9 @@ impl Door {
     }
 
     pub(super) fn add_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        fds.push(PollFd::new(&self.local, PollFlags::IN));
+        fds.push(self.local.poll_fd());
         if let Some(remote) = &self.remote {
-            fds.push(PollFd::new(&remote.listener, PollFlags::IN));
+            fds.push(PollFd::new(&remote.listener, remote.pause.flags()));
         }
         for stranger in &self.strangers {
             let mut wanted = PollFlags::IN;

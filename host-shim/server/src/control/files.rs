@@ -177,6 +177,7 @@ pub(super) fn host_for(
 ) -> Result<usize, Refusal> {
     let at = host_at(site, host)?;
     let host = &mut site.hosts[at];
+    host.check_open()?;
     check_size(&Room::of(&mut host.host), host.sizes, &format!("`{vgpu}`"), profile.fb_bytes)?;
     Ok(at)
 }
@@ -190,7 +191,10 @@ pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize,
             continue;
         }
         let room = Room::of(&mut host.host);
-        match check_size(&room, host.sizes, "this one", profile.fb_bytes) {
+        let fits = host
+            .check_open()
+            .and_then(|()| check_size(&room, host.sizes, "this one", profile.fb_bytes));
+        match fits {
             Ok(()) => {
                 places.push(at);
                 rooms.push(room);

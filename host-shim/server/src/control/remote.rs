@@ -54,6 +54,7 @@ pub(super) fn receive(
         let work: Box<dyn Work> = Box::new(Receiving::new(receive.vgpu, host, token, None));
         return Ok(Next::Linked { token, work: Some((None, work)), told: told(host, site) });
     }
+    operations.check_offers()?;
     let name = receive.vgpu;
     check_name(&name, site, operations)?;
     let profile = Profile {

@@ -4,7 +4,7 @@
 use super::http::{self, Asked};
 use crate::events::{EventLog, Where};
 use crate::notes::{Note, NoteLimit};
-use crate::socket::ACCEPTS_MAX;
+use crate::socket::{ACCEPTS_MAX, Pause};
 use godwit_control::EventKind;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -43,6 +43,7 @@ struct Client {
 #[derive(Debug)]
 pub(crate) struct Exporter {
     listener: TcpListener,
+    pause: Pause,
     clients: Vec<Client>,
     notes: Vec<Note>,
     limit: NoteLimit,
@@ -54,7 +55,13 @@ impl Exporter {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let limit = NoteLimit::new(Instant::now());
-        Ok(Self { listener, clients: Vec::new(), notes: Vec::new(), limit })
+        Ok(Self {
+            listener,
+            pause: Pause::default(),
+            clients: Vec::new(),
+            notes: Vec::new(),
+            limit,
+        })
     }
 
     /// Where it listens.
@@ -72,6 +79,7 @@ impl Exporter {
                 Err(error) => Err(error),
             };
             if let Err(error) = let_in {
+                self.pause.begin();
                 self.notes.push(refused(format!("nobody is let in: {error}")));
                 break;
             }
@@ -118,7 +126,7 @@ impl Exporter {
     }
 
     pub(crate) fn add_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        fds.push(PollFd::new(&self.listener, self.pause.flags()));
         for client in &self.clients {
             let wanted = match &client.phase {
                 Phase::Asks(_) | Phase::Leaves(_) => PollFlags::IN,

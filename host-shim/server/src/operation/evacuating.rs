@@ -32,6 +32,7 @@ impl Evacuating {
         let name = site.hosts[host].name.clone();
         let (mut stayed, mut names, mut leavers) = (Vec::new(), Vec::new(), Vec::new());
         let here = &mut site.hosts[host];
+        here.is_evacuated = true;
         let all: Vec<String> = here.devices.iter().map(|it| it.device.name.clone()).collect();
         for vgpu in all {
             match seize(here, &vgpu, "evacuate") {
@@ -109,6 +110,7 @@ impl Work for Evacuating {
         if !self.moving.is_empty() || !self.waiting.is_empty() {
             return None;
         }
+        site.hosts[self.host].is_evacuated = false;
         let (moved, stayed) = (self.done.moved.len(), self.done.stayed.len());
         let text = format!("evacuated: {moved} moved, {stayed} stayed");
         site.events.note(EventKind::Evacuated, Where::host(&self.done.host), &text);

@@ -94,7 +94,10 @@ impl Work for Resuming {
                 let text = format!("resumed from `{}`", self.file);
                 site.events.note(EventKind::Resumed, at, &text);
                 let identity = self.resume.identity()?;
-                host.add(&self.name, gfid, identity, sockets);
+                if !host.add(&self.name, gfid, identity, sockets) {
+                    let why = "it ran, and its host's firmware has lost it";
+                    return Some(Err(Refusal::new(Code::FirmwareLost, why)));
+                }
                 host.stats.came();
                 host.stats.moved(gfid, None, None);
                 return Some(status::told(site.hosts, site.places, &self.name));

@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 
 /// Operations that are under way at a time.
 pub(crate) const OPERATIONS_MAX: usize = 64;
+/// Those among them that other servers have announced and not begun: whoever does no more than that
+/// takes no more.
+const OFFERS_MAX: usize = OPERATIONS_MAX / 4;
 /// How long the server sleeps at most while there are some: what they wait for may be no event of a
 /// card.
 pub(crate) const NAP: Duration = Duration::from_micros(100);
@@ -85,6 +88,11 @@ pub(crate) trait Work: Debug {
         None
     }
 
+    /// Whether it waits for another server to say what it sends.
+    fn awaits_offer(&self) -> bool {
+        false
+    }
+
     /// There is a link for it.
     fn take_link(&mut self, port: LinkPort) {
         drop(port);
@@ -136,6 +144,15 @@ impl Operations {
         }
         let why = format!("{OPERATIONS_MAX} operations are under way");
         Err(Refusal::new(Code::TooMany, why).help("wait until one has ended: `godwit ctl events`"))
+    }
+
+    /// Whether one more may be awaited from another server.
+    pub(crate) fn check_offers(&self) -> Result<(), Refusal> {
+        if self.0.iter().filter(|it| it.work.awaits_offer()).count() < OFFERS_MAX {
+            return Ok(());
+        }
+        let why = format!("{OFFERS_MAX} vGPUs are awaited of which no offer has come");
+        Err(Refusal::new(Code::TooMany, why).help("try again in a while"))
     }
 
     /// Whether a vGPU of this name is being made.
@@ -270,13 +287,21 @@ pub(crate) fn no_vgpu(name: &str) -> Refusal {
     Refusal::new(Code::NoVgpu, why).help("`godwit ctl list` shows which there are")
 }
 
+/// What to do about firmware that is gone for good.
+const LOST_HELP: &str = "end the server and start it again; its log says what was lost";
+
+/// A vGPU that has not left its host. `help`: what to do about it where it runs on.
+pub(super) fn not_moved(host: &godwit_shim::Host, why: &str, help: &str) -> Refusal {
+    match host.lost_for_good() {
+        Some(_) => Refusal::new(Code::FirmwareLost, why).help(LOST_HELP),
+        None => Refusal::new(Code::Failed, why).help(help),
+    }
+}
+
 /// What a host that was asked has answered.
 pub(crate) fn refused(error: &godwit_shim::HostError) -> Refusal {
     match error {
-        godwit_shim::HostError::Lost => {
-            let help = "end the server and start it again; its log says what was lost";
-            Refusal::new(Code::FirmwareLost, error).help(help)
-        }
+        godwit_shim::HostError::Lost => Refusal::new(Code::FirmwareLost, error).help(LOST_HELP),
         godwit_shim::HostError::NoRoom { .. } => Refusal::new(Code::NoRoom, error),
         _ => Refusal::new(Code::Failed, error),
     }

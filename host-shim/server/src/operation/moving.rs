@@ -21,8 +21,6 @@ const STOP_TIMEOUT_NS: u64 = 640_000_000;
 const BUFFERED_MAX: usize = 1 << 20;
 /// How long it goes on before others have their turn.
 const TURN: Duration = Duration::from_micros(300);
-/// How long it is waited for a host whose firmware is gone.
-const LOST_MAX: Duration = Duration::from_secs(10);
 
 /// How a vGPU is moved.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +59,6 @@ pub(crate) struct Moving {
     stopped: Option<Instant>,
     arrived: Option<Arrived>,
     rounds: Rounds,
-    lost_since: Option<Instant>,
 }
 
 /// It runs at the destination.
@@ -182,7 +179,6 @@ impl Moving {
             stopped: None,
             arrived: None,
             rounds: Rounds::new(),
-            lost_since: None,
         })
     }
 
@@ -222,7 +218,7 @@ impl Moving {
                 return Some(end);
             }
             if !carried || began.elapsed() > TURN {
-                return self.give_up_if_lost(site);
+                return None;
             }
         }
     }
@@ -271,8 +267,9 @@ impl Moving {
                     _ => why.clone(),
                 };
                 let_go(site, self.from, &self.name, &format!("migrate: {why}"));
-                let help = "it runs on where it was; `godwit ctl profiles` shows what fits where";
-                Some(Err(Refusal::new(Code::Failed, why).help(help)))
+                let host = &site.hosts[self.from].host;
+                let fits = "it runs on where it was; `godwit ctl profiles` shows what fits where";
+                Some(Err(super::not_moved(host, &why, fits)))
             }
             (_, Some(DestinationState::Stuck(why))) => {
                 let why = format!("{why}; what is left here stands still: destroy it");
@@ -308,26 +305,6 @@ impl Moving {
         let text = format!("moved from `{}` in {} ms", moved.from, moved.total_ns / 1_000_000);
         site.events.note(EventKind::Moved, Where::of(&moved.to, &self.name), &text);
         moved
-    }
-
-    /// Firmware that is gone for good answers nothing, so the move does not end by itself.
-    fn give_up_if_lost(&mut self, site: &mut Site<'_>) -> Option<Result<Moved, Refusal>> {
-        let now_ns = site.now_ns;
-        let lost =
-            [self.from, self.to].iter().find_map(|at| site.hosts[*at].host.lost_for_good())?;
-        // It runs there already, and what is left here is nobody's.
-        if let Some(arrived) = self.arrived {
-            return Some(Ok(self.arrive(site, arrived)));
-        }
-        let since = *self.lost_since.get_or_insert_with(Instant::now);
-        let from = &mut site.hosts[self.from];
-        // It is called off once, and goes on where it cannot be any more.
-        self.source.abort(&mut side(from, now_ns), &lost.to_string());
-        if since.elapsed() < LOST_MAX {
-            return None;
-        }
-        let_go(site, self.from, &self.name, &format!("migrate: {lost}"));
-        Some(Err(super::refused(&lost)))
     }
 }
 

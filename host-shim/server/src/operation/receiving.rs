@@ -186,6 +186,10 @@ impl Work for Receiving {
         if self.port.is_some() { NAP } else { UNLINKED }
     }
 
+    fn awaits_offer(&self) -> bool {
+        self.destination.is_none() && self.over.is_none()
+    }
+
     fn take_link(&mut self, port: LinkPort) {
         self.port = Some(port);
         (self.is_told_of, self.is_heard) = (false, false);

@@ -139,7 +139,7 @@ impl Sending {
             SourceState::Undone(why) => {
                 if self.over.is_none() {
                     let help = "it runs on where it was; try again when the cause is gone";
-                    let refusal = Refusal::new(Code::Failed, &why).help(help);
+                    let refusal = super::not_moved(&host.host, &why, help);
                     self.over = Some((Instant::now(), Err(refusal)));
                     let_go(site, self.host, &self.name, &format!("migrate: {why}"));
                 }

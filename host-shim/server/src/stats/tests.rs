@@ -58,6 +58,13 @@ fn vgpu(host: &mut Host) -> Gfid {
     host.create_running(PROFILE, Share::DEFAULT, None).unwrap()
 }
 
+/// The same, of which the server's clients know.
+fn served(host: &mut Host, stats: &mut HostStats) -> Gfid {
+    let gfid = vgpu(host);
+    stats.remember(gfid, MoveRecord::default());
+    gfid
+}
+
 /// Lets time pass, and looks on as the server does.
 fn pass(host: &mut Host, stats: &mut HostStats, ns: u64) {
     let end_ns = host.now_ns() + ns;
@@ -111,7 +118,7 @@ fn last(histogram: &Histogram) -> u64 {
 fn the_time_of_one_that_is_alone_counts_as_it_goes() {
     let mut host = host();
     let mut stats = HostStats::new(&mut host);
-    let (one, idle) = (vgpu(&mut host), vgpu(&mut host));
+    let (one, idle) = (served(&mut host, &mut stats), served(&mut host, &mut stats));
     spin(&mut host, &mut stats, one);
     pass(&mut host, &mut stats, 20 * MS);
     let (began_ns, before) = (host.now_ns(), compute(&stats, one));
@@ -130,7 +137,7 @@ fn the_time_of_one_that_is_alone_counts_as_it_goes() {
 fn two_that_take_turns_have_a_half_each() {
     let mut host = host();
     let mut stats = HostStats::new(&mut host);
-    let both = [vgpu(&mut host), vgpu(&mut host)];
+    let both = [served(&mut host, &mut stats), served(&mut host, &mut stats)];
     for gfid in both {
         spin(&mut host, &mut stats, gfid);
     }
@@ -159,7 +166,7 @@ fn two_that_take_turns_have_a_half_each() {
 fn a_share_ends_with_the_work_and_what_was_had_stays() {
     let mut host = host();
     let mut stats = HostStats::new(&mut host);
-    let gfid = vgpu(&mut host);
+    let gfid = served(&mut host, &mut stats);
     let work = godwit_kernels::Job::sha256_chain(1, 4, 2, 500);
     let mut job = start(&mut host, &mut stats, gfid, work);
     while job.state() == JobState::Running {
@@ -252,7 +259,7 @@ fn switches_that_were_not_read_in_time_are_counted_as_lost() {
     let mut stats = HostStats::new(&mut host);
     let slice_ns = Some(MS);
     host.set_scheduling(Scheduling { slice_ns, ..Scheduling::DEFAULT }).unwrap();
-    let both = [vgpu(&mut host), vgpu(&mut host)];
+    let both = [served(&mut host, &mut stats), served(&mut host, &mut stats)];
     for gfid in both {
         spin(&mut host, &mut stats, gfid);
     }
@@ -279,7 +286,7 @@ fn switches_that_were_not_read_in_time_are_counted_as_lost() {
 fn faults_are_counted_for_the_vgpu_that_has_the_id_now() {
     let mut host = host();
     let mut stats = HostStats::new(&mut host);
-    let gfid = vgpu(&mut host);
+    let gfid = served(&mut host, &mut stats);
     stats.collect(&mut host);
     let fault = |host: &mut Host, stats: &mut HostStats, gfid| {
         let mut work = godwit_kernels::Job::spinner(1);
@@ -299,7 +306,7 @@ fn faults_are_counted_for_the_vgpu_that_has_the_id_now() {
     assert_eq!(stats.vgpu(gfid).faults, 1, "nobody has said that it is gone");
     stats.forget(&mut host, gfid);
     assert_eq!(stats.vgpu(gfid).faults, 0);
-    assert_eq!(vgpu(&mut host), gfid, "the next one has its id");
+    assert_eq!(served(&mut host, &mut stats), gfid, "the next one has its id");
     stats.collect(&mut host);
     let fresh = stats.vgpu(gfid);
     assert_eq!((fresh.faults, fresh.slices.count, fresh.engines[0].busy_ns), (0, 0, 0));
@@ -308,10 +315,24 @@ fn faults_are_counted_for_the_vgpu_that_has_the_id_now() {
 }
 
 #[test]
+fn one_that_came_to_nothing_leaves_nothing_to_the_next() {
+    let mut host = host();
+    let mut stats = HostStats::new(&mut host);
+    let gfid = vgpu(&mut host);
+    spin(&mut host, &mut stats, gfid);
+    pass(&mut host, &mut stats, 20 * MS);
+    assert_eq!(compute(&stats, gfid).busy_ns, 0);
+    host.release(gfid).unwrap();
+    assert_eq!(served(&mut host, &mut stats), gfid);
+    pass(&mut host, &mut stats, MS);
+    assert_eq!(compute(&stats, gfid).busy_ns, 0);
+}
+
+#[test]
 fn abuses_are_counted_for_those_that_are_there() {
     let mut host = host();
     let mut stats = HostStats::new(&mut host);
-    let (gfid, nobody) = (vgpu(&mut host), Gfid::new(32).unwrap());
+    let (gfid, nobody) = (served(&mut host, &mut stats), Gfid::new(32).unwrap());
     stats.collect(&mut host);
     stats.abused(gfid);
     stats.abused(gfid);

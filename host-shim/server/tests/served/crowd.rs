@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const COUNT: usize = 120;
 /// Questions of each that is honest.
 const QUESTIONS: usize = 20;
+/// Which of them is for all events, of which up to 1,024 are kept.
+const LARGE: usize = 7;
 /// What the whole process may grow by, the clients' threads included: 64 MiB of answers that are
 /// not read, 64 KiB of questions of each client, and as much again for what is on the way.
 const GROWTH_MAX_BYTES: u64 = 256 << 20;
@@ -130,6 +132,11 @@ fn ask(asker: &mut Asker, count: usize) -> Duration {
     for at in 0..count {
         let began = Instant::now();
         match at % 3 {
+            // Far more than a socket holds at once.
+            _ if at % QUESTIONS == LARGE => {
+                let numbers: Vec<u64> = asker.events().iter().map(|event| event.number).collect();
+                assert!(numbers.is_sorted() && numbers.len() > 1, "{numbers:?}");
+            }
             0 => assert_eq!(asker.list().len(), 2),
             1 => assert!(matches!(asker.ask(&Ask::Hosts {}), Told::Hosts(all) if all.len() == 2)),
             _ => {

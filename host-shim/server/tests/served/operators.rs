@@ -3,14 +3,15 @@
 
 use crate::control::Asker;
 use crate::neighbour::Neighbour;
-use crate::serving::{ATTACKED, NEIGHBOUR, OTHER, Serving, wait_until};
+use crate::serving::{ATTACKED, NEIGHBOUR, OTHER, Serving, alone, config, wait_until};
 use crate::worker::Worker;
 use godwit_control::{
     Ask, Code, Create, Evacuate, Event, EventKind, Events, KindOfMove, Migrate, Policy, PolicyName,
     Refusal, Resume, Share, Sizes, Suspend, Told, VgpuStatus,
 };
-use godwit_server::Client;
+use godwit_server::{Client, Server};
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 impl<S: Read + Write> Asker<S> {
     /// The last line of an answer.
@@ -18,6 +19,11 @@ impl<S: Read + Write> Asker<S> {
         let line = serde_json::to_string(ask).unwrap();
         self.say(line.as_bytes());
         self.say(b"\n");
+        self.hear_last()
+    }
+
+    /// The last line of an answer to what was asked before.
+    fn hear_last(&mut self) -> Told {
         loop {
             let told: Told = serde_json::from_str(&self.hear().unwrap()).unwrap();
             if told.is_last() {
@@ -301,6 +307,57 @@ fn a_host_is_emptied_of_all_that_no_machine_has() {
     assert_eq!((at("host", &all), at(OTHER, &all)), (1, 4));
     neighbour.finish();
     serving.stop();
+}
+
+/// Ends the server with its clients, however they end.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[test]
+fn nothing_comes_to_a_host_that_is_being_emptied() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = folder.path().join("run");
+    let config = config(&sockets);
+    let mut server = Server::new(&config).unwrap();
+    // Both have asked before the first is answered.
+    let connect = || Asker::connect_at(&config.control.place(&sockets));
+    let (mut first, mut others) = (connect(), [connect(), connect(), connect()]);
+    let evacuate = |host: &str| {
+        let (kind, max_downtime_ns) = (KindOfMove::Live, None);
+        let host = host.into();
+        Ask::Evacuate(Evacuate { host, to: Vec::new(), parallel: None, kind, max_downtime_ns })
+    };
+    let made =
+        |name: &str| Ask::Create(Create { host: Some("host".into()), ..create(name, "GW64-2Q") });
+    let say = |asker: &mut Asker, ask: &Ask| {
+        asker.say(format!("{}\n", serde_json::to_string(ask).unwrap()).as_bytes());
+    };
+    say(&mut first, &evacuate("host"));
+    let asked = [made("a"), evacuate("host"), evacuate(OTHER)];
+    for (other, ask) in others.iter_mut().zip(&asked) {
+        say(other, ask);
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (asked, stop) = (&made, &stop);
+        scope.spawn(move || {
+            let _stop = StopAtEnd(stop);
+            for (other, code) in others.iter_mut().zip([Code::Busy, Code::Busy, Code::NoHost]) {
+                let refusal = other.hear_last();
+                assert!(matches!(&refusal, Told::Error(why) if why.code == code), "{refusal:?}");
+            }
+            let done = first.hear_last();
+            assert!(matches!(&done, Told::Evacuated(done) if done.moved.len() == 2), "{done:?}");
+            others[0].vgpu(&asked("a"));
+        });
+        server.run(stop, &mut |note| println!("{note}")).unwrap();
+    });
 }
 
 #[test]
