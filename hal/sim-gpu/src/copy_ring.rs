@@ -191,8 +191,8 @@ fn perform(
         CopyOp::DirtyFlip { .. } | CopyOp::Gather { .. } => {}
         CopyOp::Scatter { from, crc } => scatter(board, gfid, from, crc, bounce)?,
         CopyOp::FillFb { at, byte_count } => {
-            // Where there is none there is nothing to clear: a vGPU for which the system had no memory
-            // can be released.
+            // Where there is none there is nothing to clear: a vGPU for which the system had no
+            // memory can be released.
             let Some(partition) = board.partition_mut(gfid) else { return Ok(done) };
             zero(partition.file().len(), at, byte_count, || partition.zero(at, byte_count))?;
             board.note_write(gfid);

@@ -75,8 +75,8 @@ impl EventLog {
         self.last
     }
 
-    /// Those after a number that are kept, and an event in the place of those that are not any more,
-    /// with the number of the last of them.
+    /// Those after a number that are kept, and an event in the place of those that are not any
+    /// more, with the number of the last of them.
     pub(crate) fn after(&self, number: u64) -> (Option<Event>, impl Iterator<Item = &Event>) {
         let first = self.last + 1 - self.kept.len() as u64;
         let missed = first.saturating_sub(number.saturating_add(1));

@@ -9,7 +9,7 @@ use crate::restore::{RestoreState, Restorer, Wanted};
 use crate::source::Site;
 use crate::stream::{Opener, SealError};
 use bytes::BytesMut;
-use godwit_types::{Engines, Gfid, Placement};
+use godwit_types::{Engines, Gfid, Placement, Profile};
 use std::collections::VecDeque;
 
 /// How far a destination is.
@@ -103,6 +103,11 @@ impl Destination {
     /// To be called before anything has come.
     pub fn open_with(&mut self, key: &SealKey) {
         self.opener = Some(Opener::new(key));
+    }
+
+    /// Takes no vGPU of another profile than was announced. To be called before anything has come.
+    pub fn want_profile(&mut self, profile: Profile) {
+        self.restorer.want_profile(profile);
     }
 
     /// Which move this is.

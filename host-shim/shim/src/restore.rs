@@ -194,6 +194,11 @@ impl Restorer {
         }
     }
 
+    /// Takes no other profile than this. To be called before the descriptor has come.
+    pub fn want_profile(&mut self, profile: Profile) {
+        self.wanted.profile = Some(profile);
+    }
+
     /// What the stream says of itself.
     pub fn descriptor(&self) -> Option<&Descriptor> {
         self.descriptor.as_ref()

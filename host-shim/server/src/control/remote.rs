@@ -51,7 +51,7 @@ pub(super) fn receive(
     let knows = |journal: &Journal| journal.stage(Side::Destination, &token).is_some();
     if let Some(host) = site.hosts.iter().position(|host| knows(&host.journal)) {
         // It is over, and its host's journal says how.
-        let work: Box<dyn Work> = Box::new(Receiving::new(receive.vgpu, host, token, None));
+        let work: Box<dyn Work> = Box::new(Receiving::known(receive.vgpu, host, token));
         return Ok(Next::Linked { token, work: Some((None, work)), told: told(host, site) });
     }
     operations.check_offers()?;
@@ -75,6 +75,6 @@ pub(super) fn receive(
     };
     let sockets = sockets(&name, site)?;
     let told = told(host, site);
-    let work = Box::new(Receiving::new(name.clone(), host, token, Some(sockets)));
+    let work = Box::new(Receiving::new(name.clone(), host, token, (profile, sockets)));
     Ok(Next::Linked { token, work: Some((Some(name), work)), told })
 }

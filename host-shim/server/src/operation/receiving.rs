@@ -9,6 +9,7 @@ use godwit_shim::{
     Decision, Destination, DestinationState, LinkMessage, LinkPort, MoveStage, Side, Token,
     TransportError,
 };
+use godwit_types::Profile;
 use std::time::{Duration, Instant};
 
 /// Bytes that wait to be restored, from which on no more are received.
@@ -25,7 +26,9 @@ pub(crate) struct Receiving {
     pub(crate) name: String,
     pub(crate) host: usize,
     pub(crate) token: Token,
+    /// Where the vGPU is to be reached, and what it was announced as.
     sockets: Option<Sockets>,
+    profile: Option<Profile>,
     port: Option<LinkPort>,
     destination: Option<Destination>,
     began: Instant,
@@ -37,18 +40,34 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    /// Awaits it. Without sockets it is over, and its host's journal answers.
-    pub(crate) fn new(name: String, host: usize, token: Token, sockets: Option<Sockets>) -> Self {
-        let over = sockets.is_none().then(|| (Instant::now(), Ok(())));
+    /// Awaits it, of this profile and no other, since that is what was checked.
+    pub(crate) fn new(
+        name: String,
+        host: usize,
+        token: Token,
+        (profile, sockets): (Profile, Sockets),
+    ) -> Self {
+        let over = None;
+        Self {
+            sockets: Some(sockets),
+            profile: Some(profile),
+            over,
+            ..Self::known(name, host, token)
+        }
+    }
+
+    /// It is over, and its host's journal answers.
+    pub(crate) fn known(name: String, host: usize, token: Token) -> Self {
         Self {
             name,
             host,
             token,
-            sockets,
+            sockets: None,
+            profile: None,
             port: None,
             destination: None,
             began: Instant::now(),
-            over,
+            over: Some((Instant::now(), Ok(()))),
             is_told_of: false,
             is_heard: false,
         }
@@ -74,7 +93,11 @@ impl Receiving {
                         destination.handle(&mut side(host, now_ns), message);
                     }
                     (None, LinkMessage::Offer(token, version)) if self.sockets.is_some() => {
-                        let made = Destination::new(&mut side(host, now_ns), token, version, None);
+                        let site = &mut side(host, now_ns);
+                        let mut made = Destination::new(site, token, version, None);
+                        if let Some(profile) = self.profile {
+                            made.want_profile(profile);
+                        }
                         *destination = Some(made);
                     }
                     (None, message) => {

@@ -2,9 +2,10 @@
 
 use crate::control::Asker;
 use crate::neighbour::Neighbour;
-use crate::serving::{ATTACKED, NEIGHBOUR, OTHER, Serving, wait_until};
+use crate::operators::create;
+use crate::serving::{ATTACKED, FB_BYTES, NEIGHBOUR, OTHER, Serving, wait_until};
 use crate::worker::Worker;
-use godwit_control::{Ask, Code, Decision, EventKind, KindOfMove, Migrate, Told};
+use godwit_control::{Ask, Code, Decision, EventKind, KindOfMove, Migrate, Receive, Told};
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -158,4 +159,40 @@ fn a_link_that_is_cut_at_any_time_leaves_the_vgpu_on_one_server() {
     assert_eq!(lost, stayed);
     here.stop();
     there.stop();
+}
+
+/// Says that a vGPU comes, and no more.
+fn announce(serving: &Serving, number: u32) -> (Asker, Told) {
+    let receive = Receive {
+        vgpu: format!("v{number}"),
+        host: Some(OTHER.into()),
+        token: format!("{number:032x}:1"),
+        framebuffer_bytes: FB_BYTES,
+        aperture_bytes: FB_BYTES,
+        channels: 8,
+        context_bytes: 32 << 10,
+    };
+    let mut asker = Asker::connect(serving);
+    let told = asker.ask(&Ask::Receive(receive));
+    (asker, told)
+}
+
+#[test]
+fn vgpus_that_are_announced_and_do_not_come_leave_room_for_others() {
+    let mut serving = Serving::start();
+    let announced: Vec<_> = (0..16).map(|number| announce(&serving, number)).collect();
+    for (_, told) in &announced {
+        assert!(matches!(told, Told::Receiving(host) if host == OTHER), "{told:?}");
+    }
+    let (_, told) = announce(&serving, 16);
+    assert!(matches!(&told, Told::Error(why) if why.code == Code::TooMany), "{told:?}");
+    let mut asker = Asker::connect(&serving);
+    asker.vgpu(&Ask::Create(create("other", "GW64-8Q")));
+    drop(announced);
+    let mut number = 17;
+    wait_until("they are gone", || {
+        number += 1;
+        matches!(announce(&serving, number), (_, Told::Receiving(_)))
+    });
+    serving.stop();
 }

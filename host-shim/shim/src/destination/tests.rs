@@ -314,6 +314,18 @@ fn a_decision_that_was_not_written_is_not_made_and_can_be_made_again() {
     }
 }
 
+#[test]
+fn a_vgpu_of_another_profile_than_was_announced_stays_where_it_is() {
+    let mut rig = Rig::new();
+    rig.until(|rig, _, _| rig.destination.is_some());
+    let profile =
+        Profile { fb_bytes: 8 * MIB, bar_bytes: 2 * MIB, channel_count: 2, context_bytes: 4096 };
+    rig.destination.iter_mut().for_each(|it| it.want_profile(profile));
+    rig.stayed();
+    let SourceState::Undone(why) = rig.step().0 else { panic!("{:?}", rig.source.stats()) };
+    assert!(why.contains("another profile"), "{why}");
+}
+
 fn opposite(decision: Decision) -> Decision {
     match decision {
         Decision::RunHere => Decision::Gone,

@@ -38,9 +38,9 @@ impl Kept {
         }
     }
 
-    /// Where it is, if all of it is there: it stays.
-    pub(super) fn into_whole(self) -> Result<PathBuf, Self> {
-        if self.file.is_none() && self.failed.is_none() { Ok(self.path) } else { Err(self) }
+    /// Where it is, if all of it is there.
+    pub(super) fn whole(&self) -> Option<&Path> {
+        (self.file.is_none() && self.failed.is_none()).then_some(&self.path)
     }
 
     /// The vGPU is somewhere, so this is of its past.

@@ -13,10 +13,9 @@ impl Source {
         let Phase::Undoing(why) = &self.phase else { return };
         let mut why = if *why == lost { lost } else { format!("{why}; {lost}") };
         // A state that was given back is all that there is of the vGPU.
-        match self.kept.take().map(Kept::into_whole) {
-            Some(Ok(path)) => why = format!("{why}; its state is in {}", path.display()),
-            Some(Err(kept)) => self.kept = Some(kept),
-            None => {}
+        if let Some(path) = self.kept.as_ref().and_then(Kept::whole) {
+            why = format!("{why}; its state is in {}", path.display());
+            self.kept = None;
         }
         self.over(Phase::Undone(why));
     }
