@@ -59,7 +59,7 @@ pub enum RestoreError {
         wanted: u32,
     },
     /// The card has no room.
-    #[error("the card has no room for a vGPU of {0:?}")]
+    #[error("the card has no room for a vGPU with {} bytes of framebuffer", .0.fb_bytes)]
     NoRoom(Profile),
     /// The firmware refused a record or a step.
     #[error("refused by the firmware: {0:?}")]

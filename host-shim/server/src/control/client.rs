@@ -11,6 +11,8 @@ use std::time::Instant;
 pub(super) const OUT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of what it says that are taken at a time.
 const PART_BYTES: usize = 4096;
+/// What TLS begins with: the type of a record with a handshake (RFC 8446, 5.1). No question does.
+const TLS_HANDSHAKE: u8 = 22;
 
 /// Why one is cut off.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ impl From<String> for Cut {
 pub(super) fn too_long() -> Refusal {
     let why = format!("a line has more than {LINE_BYTES_MAX} bytes");
     Refusal::new(Code::BadRequest, why).help("`godwit ctl schema` prints what may be asked")
+}
+
+/// That it would speak TLS where that is not spoken, or is spoken already.
+fn speaks_tls() -> Refusal {
+    Refusal::new(Code::BadRequest, "TLS is not spoken here").help("ask in plaintext")
 }
 
 /// See the module.
@@ -156,6 +163,9 @@ impl Client {
             Ok(None) => {}
             Err(TransportError::Closed) => self.has_ended = true,
             Err(error) => return Err(Cut::Wrong(error.to_string())),
+        }
+        if self.line.first() == Some(&TLS_HANDSHAKE) {
+            return Err(Cut::Refused(speaks_tls()));
         }
         if self.ends == 0 && self.line.len() > LINE_BYTES_MAX {
             return Err(Cut::Refused(too_long()));

@@ -3,9 +3,10 @@
 use super::profiles::{self, check_size};
 use super::status;
 use crate::events::Where;
-use crate::host::{Sockets, new_uuid};
+use crate::host::{ServedHost, Sockets, new_uuid};
 use crate::operation::{
-    Changing, Evacuating, How, Making, Moving, Operations, Removing, Site, Work, no_vgpu, seize,
+    Changing, Evacuating, How, Making, Moving, Operations, Removing, Site, Work, busy, no_vgpu,
+    refused, seize,
 };
 use godwit_control::{
     Ask, Code, Create, Evacuate, EventKind, Events, Migrate, Policy, PolicyName, Refusal, Share,
@@ -110,8 +111,10 @@ pub(super) fn check_name(
         let why = format!("`{}` is no name", name.escape_default());
         return Err(bad(why, "1 to 32 letters, digits, `-` and `_`"));
     }
-    if home(site, name).is_ok() || operations.has_name(name) {
-        let why = format!("there is a vGPU `{name}` already");
+    let is_coming = operations.has_name(name);
+    if home(site, name).is_ok() || is_coming {
+        let how = if is_coming { "under way" } else { "there" };
+        let why = format!("a vGPU `{name}` is {how} already");
         return Err(Refusal::new(Code::Taken, why).help("take another name"));
     }
     Ok(())
@@ -224,7 +227,8 @@ fn policy(policy: &Policy, site: &mut Site<'_>) -> Result<Next, Refusal> {
         bytes.sort_unstable();
         bytes.dedup();
         if sizes == Sizes::Homogeneous && bytes.len() > 1 {
-            let why = format!("its vGPUs have {} different sizes", bytes.len());
+            let count = bytes.len();
+            let why = format!("the vGPUs of host `{}` have {count} different sizes", host.name);
             let help = "destroy, suspend or migrate those that differ first";
             return Err(Refusal::new(Code::BadValue, why).help(help));
         }
@@ -251,10 +255,9 @@ fn share(share: Share, site: &mut Site<'_>) -> Result<Next, Refusal> {
     let at = home(site, &share.vgpu)?;
     let host = &mut site.hosts[at];
     let device = host.served(&share.vgpu).map(|it| (it.device.gfid, it.device.busy));
-    let Some((gfid, busy)) = device else { return Err(no_vgpu(&share.vgpu)) };
-    if let Some(busy) = busy {
-        let why = format!("`{}` is under way: {busy}", share.vgpu);
-        return Err(Refusal::new(Code::Busy, why).help("wait until that has ended"));
+    let Some((gfid, doing)) = device else { return Err(no_vgpu(&share.vgpu)) };
+    if let Some(doing) = doing {
+        return Err(busy(&share.vgpu, doing));
     }
     let Some(info) = host.host.vgpu(gfid) else { return Err(no_vgpu(&share.vgpu)) };
     let mut due = info.share;
@@ -298,15 +301,26 @@ fn check_fits(name: &str, (from, to): (usize, usize), site: &mut Site<'_>) -> Re
     let Some(leaver) = Leaver::of(&mut site.hosts[from].host, gfid) else {
         return Err(no_vgpu(name));
     };
-    site.hosts[to].check_open()?;
-    let room = Room::of(&mut site.hosts[to].host);
-    let what = format!("`{name}`");
-    check_size(&room, site.hosts[to].sizes, &what, leaver.profile.fb_bytes)?;
+    check_room(leaver, name, &mut site.hosts[to])
+}
+
+/// Whether a vGPU fits a host that was named.
+pub(super) fn check_room(leaver: Leaver, vgpu: &str, to: &mut ServedHost) -> Result<(), Refusal> {
+    to.check_open()?;
+    if let Some(lost) = to.host.lost_for_good() {
+        return Err(refused(&lost));
+    }
+    let room = Room::of(&mut to.host);
+    let (what, at) = (format!("`{vgpu}`"), &to.name);
+    check_size(&room, to.sizes, &what, leaver.profile.fb_bytes).map_err(|refusal| Refusal {
+        message: format!("host `{at}`: {}", refusal.message),
+        ..refusal
+    })?;
     let plan = plan(&[leaver], std::slice::from_ref(&room));
     let Some(misfit) = plan.left.first().and_then(|(_, misfits)| misfits.first()) else {
         return Ok(());
     };
-    let why = format!("`{name}` does not fit host `{}`: {misfit}", site.hosts[to].name);
+    let why = format!("{what} does not fit host `{at}`: {misfit}");
     let help = "name another host, or destroy, suspend or migrate a vGPU there first";
     Err(Refusal::new(Code::NoRoom, why).help(help))
 }

@@ -1,6 +1,6 @@
 //! Suspended vGPUs: files of the server.
 
-use super::dispatch::{Next, bad, check_name, home, host_at, sockets};
+use super::dispatch::{Next, bad, check_name, check_room, home, host_at, sockets};
 use super::profiles::check_size;
 use crate::events::Where;
 use crate::operation::{Operations, Resuming, Site, Suspending, let_go, seize};
@@ -168,7 +168,14 @@ fn no_file(file: &str, error: &FileError, site: &Site<'_>) -> Refusal {
     Refusal::new(code, format!("`{file}` cannot be resumed: {why}")).help(help)
 }
 
-/// A host that was named, where it may be of that size.
+/// A vGPU that comes from nowhere on a device like the one with this room.
+fn comer(profile: &Profile, room: &Room) -> Leaver {
+    let placement = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
+    let (context_layout, engines) = (room.device.context_layout, Engines::NONE);
+    Leaver { profile: *profile, placement, context_layout, engines }
+}
+
+/// A host that was named, where it fits.
 pub(super) fn host_for(
     profile: &Profile,
     vgpu: &str,
@@ -177,14 +184,13 @@ pub(super) fn host_for(
 ) -> Result<usize, Refusal> {
     let at = host_at(site, host)?;
     let host = &mut site.hosts[at];
-    host.check_open()?;
-    check_size(&Room::of(&mut host.host), host.sizes, &format!("`{vgpu}`"), profile.fb_bytes)?;
+    let comer = comer(profile, &Room::of(&mut host.host));
+    check_room(comer, vgpu, host)?;
     Ok(at)
 }
 
 /// The host where it fits and leaves the least room.
 pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize, Refusal> {
-    let nowhere = Placement { fb_base: 0, bar_base: 0, channel_base: 0, context_base: 0 };
     let (mut places, mut rooms, mut whys) = (Vec::new(), Vec::new(), Vec::new());
     for (at, host) in site.hosts.iter_mut().enumerate() {
         if host.host.lost_for_good().is_some() {
@@ -205,10 +211,8 @@ pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize,
     if rooms.is_empty() && whys.is_empty() {
         return Err(Refusal::new(Code::NoHost, "the server has no host whose firmware runs"));
     }
-    let context_layout = rooms.first().map_or(0, |room| room.device.context_layout);
-    let engines = Engines::NONE;
-    let leaver = Leaver { profile: *profile, placement: nowhere, context_layout, engines };
-    let plan = plan(&[leaver], &rooms);
+    let comers: Vec<Leaver> = rooms.first().map(|room| comer(profile, room)).into_iter().collect();
+    let plan = plan(&comers, &rooms);
     if let Some(step) = plan.steps.first() {
         return Ok(places[step.to]);
     }

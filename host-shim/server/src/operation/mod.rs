@@ -247,9 +247,8 @@ pub(crate) fn seize(
 ) -> Result<godwit_types::Gfid, Refusal> {
     let Some(served) = host.served_mut(name) else { return Err(no_vgpu(name)) };
     let device = &mut served.device;
-    if let Some(busy) = device.busy {
-        let why = format!("`{name}` is under way: {busy}");
-        return Err(Refusal::new(Code::Busy, why).help("wait until that has ended"));
+    if let Some(doing) = device.busy {
+        return Err(busy(name, doing));
     }
     if device.machine.is_some() {
         let why = format!("a machine has `{name}`");
@@ -280,6 +279,18 @@ pub(crate) fn let_go(site: &mut Site<'_>, host: usize, name: &str, why: &str) {
     }
     let at = crate::events::Where::of(&host.name, name);
     site.events.note(EventKind::Failed, at, why);
+}
+
+/// Something is done to a vGPU already.
+pub(crate) fn busy(name: &str, doing: &str) -> Refusal {
+    let help = match doing {
+        "migrate" => {
+            "wait until that has ended; if it goes to a server that is gone for good, decide: \
+             `godwit ctl resolve`"
+        }
+        _ => "wait until that has ended",
+    };
+    Refusal::new(Code::Busy, format!("`{name}` is under way: {doing}")).help(help)
 }
 
 pub(crate) fn no_vgpu(name: &str) -> Refusal {

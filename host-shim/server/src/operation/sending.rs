@@ -29,8 +29,11 @@ pub(crate) struct Sending {
     source: Option<Source>,
     began: Instant,
     stopped: Option<Instant>,
+    is_committed: bool,
     blackout: Option<Duration>,
     rounds: Rounds,
+    /// An operator has decided, since the other server is gone for good.
+    is_resolved: bool,
     /// What has become of it here; it is told there yet.
     over: Option<(Instant, Result<(), Refusal>)>,
 }
@@ -55,8 +58,10 @@ impl Sending {
             source: None,
             began: Instant::now(),
             stopped: None,
+            is_committed: false,
             blackout: None,
             rounds: Rounds::new(),
+            is_resolved: false,
             over: None,
         }
     }
@@ -105,7 +110,11 @@ impl Sending {
             source.link_lost(&mut side);
             if self.over.is_none() {
                 let at = Where::of(&site.hosts[self.host].name, &self.name);
-                let text = format!("the link to {} was lost: {error}", self.there.address);
+                let mut text = format!("the link to {} was lost: {error}", self.there.address);
+                if self.is_committed {
+                    text += "; it stands still until that server says whether it runs there; if \
+                             that is gone for good: `godwit ctl resolve`";
+                }
                 site.events.note(EventKind::Note, at, &text);
             }
         }
@@ -124,7 +133,8 @@ impl Sending {
                 self.stopped.get_or_insert_with(Instant::now);
             }
             SourceState::RunsOn => self.stopped = None,
-            SourceState::Working | SourceState::Committed => {}
+            SourceState::Working => {}
+            SourceState::Committed => self.is_committed = true,
             SourceState::Moved => {
                 if self.over.is_none() {
                     self.blackout = self.stopped.map(|at| at.elapsed());
@@ -138,7 +148,10 @@ impl Sending {
             }
             SourceState::Undone(why) => {
                 if self.over.is_none() {
-                    let help = "it runs on where it was; try again when the cause is gone";
+                    let help = match self.is_resolved {
+                        true => "it runs on where it was, as was decided",
+                        false => "it runs on where it was; try again when the cause is gone",
+                    };
                     let refusal = super::not_moved(&host.host, &why, help);
                     self.over = Some((Instant::now(), Err(refusal)));
                     let_go(site, self.host, &self.name, &format!("migrate: {why}"));
@@ -159,7 +172,7 @@ impl Sending {
         let is_told = match self.link.port() {
             Some(port) => port.takes() && port.is_flushed(),
             // The other server has said that it runs there, and asks its journal for the rest.
-            None => end.is_ok(),
+            None => end.is_ok() || self.is_resolved,
         };
         if !is_told && since.elapsed() < FAREWELL {
             return None;
@@ -208,7 +221,9 @@ impl Work for Sending {
     fn resolve(&mut self, site: &mut Site<'_>, decision: Decision) -> Result<(), String> {
         let Some(source) = &mut self.source else { return Err("it has not begun".into()) };
         let mut side = side(&mut site.hosts[self.host], site.now_ns);
-        source.resolve(&mut side, decision).map_err(|refusal| refusal.to_string())
+        source.resolve(&mut side, decision).map_err(|refusal| refusal.to_string())?;
+        self.is_resolved = true;
+        Ok(())
     }
 
     fn progress(&self, hosts: &[ServedHost]) -> Option<Progress> {

@@ -94,6 +94,16 @@ impl<S: Read + Write> Asker<S> {
 }
 
 #[test]
+fn who_begins_with_tls_is_told_at_once_that_it_is_not_spoken() {
+    let mut serving = Serving::start();
+    let mut asker = Asker::connect(&serving);
+    // A hello's first bytes; the rest is awaited by nobody.
+    asker.say(&[22, 3, 1, 2, 0]);
+    asker.hear_refusal(Code::BadRequest);
+    serving.stop();
+}
+
+#[test]
 fn a_list_has_what_is_served() {
     let mut serving = Serving::start();
     let mut asker = Asker::connect(&serving);
