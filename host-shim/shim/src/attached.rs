@@ -30,6 +30,8 @@ pub use window::WindowError;
 /// pause between two looks.
 const LOOKS: u32 = 200;
 const PAUSE: Duration = Duration::from_micros(100);
+/// Turns of the firmware's loop in one call: so many have no end.
+const TURNS_MAX: u32 = 1_000_000;
 /// How long a line is listened to at once: what comes over it is a hint, and the words say all.
 const LISTEN: Duration = Duration::from_millis(20);
 
@@ -116,6 +118,10 @@ impl Attached {
         }
         for looks in 0_u32.. {
             if let Some(burst) = self.caller.answered(call) {
+                // It is believed no more than firmware here: so much time would pass.
+                if burst.turns > TURNS_MAX {
+                    return Err(self.loss(LossCause::Restless));
+                }
                 if is_start {
                     self.check_version()?;
                 }

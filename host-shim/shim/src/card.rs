@@ -345,6 +345,17 @@ impl Card {
         self.core.can_restart()
     }
 
+    /// Firmware that answers calls and does not do what it is asked for is given up, where it is
+    /// somebody else's. `false`: it is ours.
+    pub(crate) fn give_up(&mut self) -> bool {
+        if self.is_ours() {
+            return false;
+        }
+        let loss = self.core.loss(LossCause::Silent);
+        self.lose(loss);
+        true
+    }
+
     /// Notes a loss, and starts the firmware again.
     fn lose(&mut self, loss: Loss) {
         if !self.core.can_restart() {

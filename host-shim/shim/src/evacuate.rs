@@ -131,6 +131,8 @@ pub enum Resource {
     Ids,
 }
 
+const MIB: u64 = 1 << 20;
+
 impl Resource {
     /// All of them.
     pub const ALL: [Self; 5] =
@@ -182,7 +184,10 @@ impl Resource {
     /// An amount of it, for people: memory is shared out in whole pages of 4 KiB.
     fn shown(self, amount: u64) -> String {
         match self {
-            Self::Framebuffer | Self::Bar | Self::Contexts => format!("{} KiB", amount / 1024),
+            Self::Framebuffer | Self::Bar | Self::Contexts => match amount % MIB {
+                0 => format!("{} MiB", amount / MIB),
+                _ => format!("{} KiB", amount / 1024),
+            },
             Self::Channels | Self::Ids => amount.to_string(),
         }
     }

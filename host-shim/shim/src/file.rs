@@ -363,7 +363,11 @@ impl Drop for StateFile {
 }
 
 fn refused(path: &Path, error: &PlaceError) -> io::Error {
-    io::Error::new(io::ErrorKind::AlreadyExists, format!("{} {error}", path.display()))
+    let kind = match error {
+        PlaceError::Io(error) => error.kind(),
+        _ => io::ErrorKind::AlreadyExists,
+    };
+    io::Error::new(kind, format!("{} {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub(crate) enum Answer {
 
 /// Where nothing is known to happen on a card, somebody looks again after so long.
 const IDLE_STEP_NS: u64 = 100_000;
+/// Whoever waits for an answer looks again after so long: an alarm may be set for any time.
+const WAIT_STEP_NS_MAX: u64 = 1_000_000_000;
 /// Answers that are kept for those who wait: far more than commands can be under way.
 const ANSWERS_MAX: usize = 1024;
 
@@ -443,7 +445,8 @@ impl Host {
         Ok(gfid)
     }
 
-    /// Lets time pass until a command is answered. Never is a bug, or the firmware is gone.
+    /// Lets time pass until a command is answered. Never is a bug, unless the firmware is gone, or
+    /// somebody else's: that is gone then, too.
     pub(crate) fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
         for _ in 0..1_000_000 {
             self.settle();
@@ -453,10 +456,15 @@ impl Host {
                 Answer::Void => return Err(Reject::WrongPhase),
                 Answer::Waiting if self.card.is_lost() => return Err(Reject::Deadline),
                 Answer::Waiting => {
-                    let next = self.card.gpu().next_event_ns().unwrap_or(self.now_ns() + 1_000);
-                    self.run(next);
+                    let now_ns = self.now_ns();
+                    let next_ns = self.card.gpu().next_event_ns().unwrap_or(now_ns + 1_000);
+                    self.run(next_ns.min(now_ns + WAIT_STEP_NS_MAX));
                 }
             }
+        }
+        // That of somebody else's microcontroller may say nothing, or anything.
+        if self.card.give_up() {
+            return Err(Reject::Deadline);
         }
         let lost: Vec<String> =
             self.card.losses().iter().map(|(_, loss)| loss.to_string()).collect();

@@ -68,11 +68,11 @@ fn one_that_stays_is_a_problem_unless_it_is_expected() {
     assert_eq!(report.problems, [problem]);
     let outcomes: Vec<&str> =
         report.evacuations[0].legs.iter().map(|leg| leg.outcome.as_str()).collect();
-    let two = "refused: it fits nowhere: on `beta` it needs 16384 KiB of framebuffer, and 8192 KiB \
-               are free: 8192 KiB more would do, in one piece with those";
+    let two = "refused: it fits nowhere: on `beta` it needs 16 MiB of framebuffer, and 8 MiB \
+               are free: 8 MiB more would do, in one piece with those";
     assert_eq!(outcomes[..3], ["moved", "moved", two]);
     let human = report.human(None);
-    assert!(human.contains("out of alpha") && human.contains("16384 KiB"), "{human}");
+    assert!(human.contains("out of alpha") && human.contains("16 MiB"), "{human}");
     assert!(run(&scenario(&format!("{event}expect = \"failed\"\n"))).verified);
     let done = event.replace("[\"beta\"]", "[\"beta\", \"gamma\"]");
     let report = run(&scenario(&format!("{done}expect = \"failed\"\n")));

@@ -85,8 +85,8 @@ fn one_that_fits_nowhere_is_told_what_would_do_and_hinders_nobody() {
         .map(|(at, why)| (*at, why.iter().map(ToString::to_string).collect()))
         .collect();
     let layout = "its contexts have layout 1, and the GPU loads layout 2";
-    let large = "it needs 40960 KiB of framebuffer, and the GPU has 32768 KiB in all";
-    let pieces = "it needs 16384 KiB of framebuffer in one piece: 16384 KiB are free, 8192 KiB \
+    let large = "it needs 40 MiB of framebuffer, and the GPU has 32 MiB in all";
+    let pieces = "it needs 16 MiB of framebuffer in one piece: 16 MiB are free, 8 MiB \
                   of them in the largest piece";
     assert_eq!(told[0], (2, vec![large.to_owned(), layout.to_owned()]));
     assert_eq!(told[1], (0, vec![pieces.to_owned(), layout.to_owned()]));

@@ -146,7 +146,10 @@ fn echo(listener: LinkListener, part: usize) -> std::thread::JoinHandle<Result<(
                     }
                 }
                 Ok(None) => {
-                    socket.send(&[]).map_err(fail)?;
+                    // The peer may go between the two.
+                    if socket.wants_write() {
+                        socket.send(&[]).map_err(fail)?;
+                    }
                     wait(&socket).map_err(fail)?;
                 }
                 Err(TransportError::Closed) => return Ok(()),

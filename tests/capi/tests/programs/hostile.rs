@@ -155,13 +155,11 @@ fn firmware_that_does_nothing_or_says_that_it_took_for_ever_breaks_no_call() {
 }
 
 #[test]
-#[ignore = "a host waits for such an answer until it panics: see `Host::wait`"]
 fn firmware_that_never_answers_what_it_is_asked_breaks_no_call() {
     are_borne([Manner::Mute]);
 }
 
 #[test]
-#[ignore = "a host waits for such an answer until it panics: see `Host::wait`"]
 fn firmware_that_writes_over_any_word_breaks_no_call() {
     are_borne(SEEDS.map(Manner::Mad));
 }

@@ -180,7 +180,8 @@ fn outcomes(how: &str) -> Vec<String> {
 #[test]
 fn a_vgpu_whose_firmware_is_lost_on_the_way_to_a_file_is_there_or_in_the_file() {
     let all = outcomes("suspend");
-    for what in ["early", "lost", "not wiped", "whole"] {
+    // Whether a loss falls between the commit and the wiping depends on how the calls fall.
+    for what in ["early", "lost", "whole"] {
         assert!(all.iter().any(|found| found == what), "{what} is missing: {all:?}");
     }
 }

@@ -76,7 +76,7 @@ fn what_does_not_fit_is_told_with_what_would() {
     };
     let (code, why, help) = told(&room, "GW64-32Q", None);
     assert_eq!(code, Code::NoRoom);
-    assert!(why.contains("32768 KiB of framebuffer, and 16384 KiB are free"), "{why}");
+    assert!(why.contains("32 MiB of framebuffer, and 16 MiB are free"), "{why}");
     assert!(help.contains("GW64-16Q (1), GW64-8Q (2)"), "{help}");
     let (_, why, help) = told(&room, "GW64-16Q", Some(8));
     assert_eq!(
@@ -100,7 +100,7 @@ fn room_that_is_not_at_a_placement_is_told_of() {
         take(&mut room, "GW64-16Q", Some(id));
     }
     let refusal = ask(&room, "GW64-32Q", None).unwrap_err();
-    let why = "it needs 32768 KiB of framebuffer in one piece: 32768 KiB are free, 16384 KiB of";
+    let why = "it needs 32 MiB of framebuffer in one piece: 32 MiB are free, 16 MiB of";
     assert!(refusal.message.contains(why), "{refusal:?}");
     let (mut room, odd) = (self::room(64), of(64 * MIB)[3].profile);
     room.taken.push((
