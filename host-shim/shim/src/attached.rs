@@ -102,6 +102,11 @@ impl Attached {
         self.call().map(Some)
     }
 
+    /// How long an answer may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.mcu.patience
+    }
+
     #[cfg(test)]
     pub(crate) fn set_patience(&mut self, patience: Duration) {
         self.mcu.patience = patience;

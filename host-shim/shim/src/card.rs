@@ -345,6 +345,14 @@ impl Card {
         self.core.can_restart()
     }
 
+    /// How long somebody else's firmware may take for an answer; `None`: it is ours.
+    pub(crate) fn patience(&self) -> Option<std::time::Duration> {
+        match &self.core {
+            Core::Attached(attached) => Some(attached.patience()),
+            Core::Native(_) | Core::Remote(_) => None,
+        }
+    }
+
     /// Firmware that answers calls and does not do what it is asked for is given up, where it is
     /// somebody else's. `false`: it is ours.
     pub(crate) fn give_up(&mut self) -> bool {

@@ -73,8 +73,6 @@ pub(crate) enum Answer {
 
 /// Where nothing is known to happen on a card, somebody looks again after so long.
 const IDLE_STEP_NS: u64 = 100_000;
-/// Whoever waits for an answer looks again after so long: an alarm may be set for any time.
-const WAIT_STEP_NS_MAX: u64 = 1_000_000_000;
 /// Answers that are kept for those who wait: far more than commands can be under way.
 const ANSWERS_MAX: usize = 1024;
 
@@ -443,32 +441,6 @@ impl Host {
             return Err(HostError::Refused(why));
         }
         Ok(gfid)
-    }
-
-    /// Lets time pass until a command is answered. Never is a bug, unless the firmware is gone, or
-    /// somebody else's: that is gone then, too.
-    pub(crate) fn wait(&mut self, pending: &Pending) -> Result<(), Reject> {
-        for _ in 0..1_000_000 {
-            self.settle();
-            match self.poll_answer(pending) {
-                Answer::Done => return Ok(()),
-                Answer::Refused(why) => return Err(why),
-                Answer::Void => return Err(Reject::WrongPhase),
-                Answer::Waiting if self.card.is_lost() => return Err(Reject::Deadline),
-                Answer::Waiting => {
-                    let now_ns = self.now_ns();
-                    let next_ns = self.card.gpu().next_event_ns().unwrap_or(now_ns + 1_000);
-                    self.run(next_ns.min(now_ns + WAIT_STEP_NS_MAX));
-                }
-            }
-        }
-        // That of somebody else's microcontroller may say nothing, or anything.
-        if self.card.give_up() {
-            return Err(Reject::Deadline);
-        }
-        let lost: Vec<String> =
-            self.card.losses().iter().map(|(_, loss)| loss.to_string()).collect();
-        panic!("a command of start-up is never answered; firmware that was lost: {lost:?}");
     }
 
     /// Lets the card go on to the next thing that happens there.

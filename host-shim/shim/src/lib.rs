@@ -54,6 +54,7 @@ mod tally;
 mod transport;
 mod update;
 pub mod vfio;
+mod wait;
 
 pub use asked::{Change, Creation, Removal};
 pub use attached::{AttachedMcu, WindowError};

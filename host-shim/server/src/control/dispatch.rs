@@ -67,7 +67,7 @@ fn begin(ask: Ask, site: &mut Site<'_>, operations: &Operations) -> Result<Next,
         Ask::Suspend(suspend) => super::files::suspend(suspend, site),
         Ask::Resume(resume) => super::files::resume(resume, site, operations),
         Ask::Migrate(migrate) => self::migrate(&migrate, site),
-        Ask::Evacuate(evacuate) => self::evacuate(&evacuate, site),
+        Ask::Evacuate(evacuate) => self::evacuate(&evacuate, site, operations),
         Ask::Receive(receive) => super::remote::receive(receive, site, operations),
         Ask::Resolve { .. }
         | Ask::List {}
@@ -156,7 +156,8 @@ fn find(
     site: &mut Site<'_>,
 ) -> Result<(types::Profile, profiles::Found), Refusal> {
     let Some(host) = site.hosts.get_mut(host) else {
-        return Err(Refusal::new(Code::NoHost, "the server has no host"));
+        let help = "its configuration names them: `[[hosts]]`";
+        return Err(Refusal::new(Code::NoHost, "the server has no host").help(help));
     };
     host.check_open()?;
     let room = Room::of(&mut host.host);
@@ -192,6 +193,12 @@ fn destroy(vgpu: String, site: &mut Site<'_>) -> Result<Next, Refusal> {
     Ok(Next::later(Removing { host, name: vgpu, removal }))
 }
 
+/// A choice, as it is written in a question.
+fn word(choice: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(choice).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 fn policy(policy: &Policy, site: &mut Site<'_>) -> Result<Next, Refusal> {
     let at = host_at(site, &policy.host)?;
     let host = &mut site.hosts[at];
@@ -203,11 +210,14 @@ fn policy(policy: &Policy, site: &mut Site<'_>) -> Result<Next, Refusal> {
             PolicyName::EqualShare => types::Policy::EqualShare,
             PolicyName::FixedShare => types::Policy::FixedShare,
         };
-        text.push(format!("policy {name:?}"));
+        text.push(format!("policy {}", word(&name)));
     }
     if let Some(slice_ns) = policy.slice_ns {
         how.slice_ns = (slice_ns != 0).then_some(slice_ns);
-        text.push(format!("slice {slice_ns} ns"));
+        text.push(match slice_ns {
+            0 => "the default slice".to_owned(),
+            _ => format!("slice {} ms", slice_ns as f64 / 1e6),
+        });
     }
     if let Some(averaging) = policy.averaging {
         how.averaging = averaging;
@@ -232,7 +242,7 @@ fn policy(policy: &Policy, site: &mut Site<'_>) -> Result<Next, Refusal> {
             let help = "destroy, suspend or migrate those that differ first";
             return Err(Refusal::new(Code::BadValue, why).help(help));
         }
-        text.push(format!("sizes {sizes:?}"));
+        text.push(format!("sizes {}", word(&sizes)));
     }
     if text.is_empty() {
         return Err(bad("nothing is to be changed", "policy, slice, averaging, sizes"));
@@ -269,7 +279,9 @@ fn share(share: Share, site: &mut Site<'_>) -> Result<Next, Refusal> {
     due.cap = share.cap.unwrap_or(due.cap);
     check_share(&due)?;
     let change = Some(Change::of_share(&mut host.host, gfid, due));
-    let text = format!("weight {}, share {}, cap {} of 10000", due.weight, due.part, due.cap);
+    let percent = |part: u16| format!("{} %", f64::from(part) / 100.0);
+    let cap = if due.cap == 0 { "no cap".to_owned() } else { format!("cap {}", percent(due.cap)) };
+    let text = format!("weight {}, share {}, {cap}", due.weight, percent(due.part));
     Ok(Next::later(Changing { host: at, vgpu: Some(share.vgpu), change, sizes: None, text }))
 }
 
@@ -336,9 +348,14 @@ pub(super) fn how(
     Ok(How { kind, max_downtime_ns })
 }
 
-fn evacuate(evacuate: &Evacuate, site: &mut Site<'_>) -> Result<Next, Refusal> {
+fn evacuate(
+    evacuate: &Evacuate,
+    site: &mut Site<'_>,
+    operations: &Operations,
+) -> Result<Next, Refusal> {
     let host = host_at(site, &evacuate.host)?;
     site.hosts[host].check_open()?;
+    operations.check_none_comes(host, &site.hosts[host].name)?;
     let how = how(evacuate.kind, evacuate.max_downtime_ns)?;
     let parallel = evacuate.parallel.unwrap_or(PARALLEL);
     if !(1..=PARALLEL_MAX).contains(&parallel) {

@@ -3,7 +3,7 @@
 use super::dispatch::{Next, bad, check_name, check_room, home, host_at, sockets};
 use super::profiles::check_size;
 use crate::events::Where;
-use crate::operation::{Operations, Resuming, Site, Suspending, let_go, seize};
+use crate::operation::{LOST_HELP, Operations, Resuming, Site, Suspending, let_go, seize};
 use godwit_control::{Code, EventKind, Refusal, Resume, Suspend, is_name};
 use godwit_shim::evacuate::{Leaver, Room, plan};
 use godwit_shim::stream::{Body, Reader};
@@ -209,7 +209,8 @@ pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize,
         }
     }
     if rooms.is_empty() && whys.is_empty() {
-        return Err(Refusal::new(Code::NoHost, "the server has no host whose firmware runs"));
+        let why = "the server has no host whose firmware runs";
+        return Err(Refusal::new(Code::NoHost, why).help(LOST_HELP));
     }
     let comers: Vec<Leaver> = rooms.first().map(|room| comer(profile, room)).into_iter().collect();
     let plan = plan(&comers, &rooms);
@@ -219,5 +220,7 @@ pub(super) fn best_host(profile: &Profile, site: &mut Site<'_>) -> Result<usize,
     let why = plan.left.iter().flat_map(|(_, misfits)| misfits).zip(&places);
     whys.extend(why.map(|(misfit, at)| format!("`{}`: {misfit}", site.hosts[*at].name)));
     let why = format!("it fits nowhere: {}", whys.join("; "));
-    Err(Refusal::new(Code::NoRoom, why).help("destroy, suspend or migrate a vGPU first"))
+    let help = "destroy, suspend or migrate a vGPU first; a host that is homogeneous can take \
+                mixed sizes: `godwit ctl policy HOST --sizes mixed`";
+    Err(Refusal::new(Code::NoRoom, why).help(help))
 }

@@ -171,6 +171,10 @@ impl Control {
             site.events.set_by(Some(&asked.peer));
             let next = self.answer(&line, site);
             site.events.set_by(None);
+            let next = match next {
+                Ok(Next::Follow(_)) if !self.may_follow() => Err(self.too_many_follow()),
+                next => next,
+            };
             let client = &mut self.clients[at];
             match next {
                 Ok(Next::Now(told)) => {
@@ -212,6 +216,20 @@ impl Control {
                 break;
             }
         }
+    }
+
+    /// Whether one more may follow events: such a client keeps its place however long it is silent,
+    /// so they have a half of the places.
+    fn may_follow(&self) -> bool {
+        let follow = self.clients.iter().filter(|client| client.follows.is_some()).count();
+        follow < self.clients_max / 2
+    }
+
+    fn too_many_follow(&self) -> Refusal {
+        let why =
+            format!("{} clients follow events, of {}", self.clients_max / 2, self.clients_max);
+        let help = "leave out `--follow`, or raise `clients` in the server's `[control]`";
+        Refusal::new(Code::TooMany, why).help(help)
     }
 
     fn answer(&mut self, line: &[u8], site: &mut Site<'_>) -> Result<Next, Refusal> {

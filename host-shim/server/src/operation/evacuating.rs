@@ -83,6 +83,11 @@ impl Evacuating {
 }
 
 impl Work for Evacuating {
+    fn brings_to(&self, host: usize) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|(_, to)| *to == host) || self.moving.iter().any(|it| it.brings_to(host))
+    }
+
     fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
         while self.moving.len() < self.parallel
             && let Some((vgpu, to)) = self.waiting.pop_front()

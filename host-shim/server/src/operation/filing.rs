@@ -78,6 +78,10 @@ pub(crate) struct Resuming {
 }
 
 impl Work for Resuming {
+    fn brings_to(&self, host: usize) -> bool {
+        self.host == host
+    }
+
     fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
         let host = &mut site.hosts[self.host];
         host.host.settle();
@@ -96,7 +100,7 @@ impl Work for Resuming {
                 let identity = self.resume.identity()?;
                 if !host.add(&self.name, gfid, identity, sockets) {
                     let why = "it ran, and its host's firmware has lost it";
-                    return Some(Err(Refusal::new(Code::FirmwareLost, why)));
+                    return Some(Err(Refusal::new(Code::FirmwareLost, why).help(super::HOST_HELP)));
                 }
                 host.stats.came();
                 host.stats.moved(gfid, None, None);

@@ -70,7 +70,7 @@ impl Link {
                 }
                 Err(TryRecvError::Disconnected) => {
                     *self = Self::Lost(Instant::now());
-                    Some(Err(Refusal::new(Code::Failed, "no link can be made")))
+                    Some(Err(Refusal::new(Code::Failed, "no link can be made").help("try again")))
                 }
             },
         }

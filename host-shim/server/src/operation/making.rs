@@ -18,6 +18,10 @@ pub(crate) struct Making {
 }
 
 impl Work for Making {
+    fn brings_to(&self, host: usize) -> bool {
+        self.host == host
+    }
+
     fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
         let host = &mut site.hosts[self.host];
         host.host.settle();
@@ -31,7 +35,8 @@ impl Work for Making {
         let sockets = self.sockets.take()?;
         let gfid = self.creation.gfid();
         if !host.add(&self.name, gfid, (self.uuid, 0), sockets) {
-            return Some(Err(Refusal::new(Code::Failed, "it is gone as soon as it was made")));
+            let why = "its host's firmware has lost it as soon as it was made";
+            return Some(Err(Refusal::new(Code::FirmwareLost, why).help(super::HOST_HELP)));
         }
         site.events.note(EventKind::Created, Where::of(&host.name, &self.name), "created");
         Some(status::told(site.hosts, site.places, &self.name))

@@ -88,6 +88,12 @@ pub(crate) trait Work: Debug {
         None
     }
 
+    /// Whether it brings a vGPU to a host.
+    fn brings_to(&self, host: usize) -> bool {
+        let _ = host;
+        false
+    }
+
     /// Whether it waits for another server to say what it sends.
     fn awaits_offer(&self) -> bool {
         false
@@ -153,6 +159,16 @@ impl Operations {
         }
         let why = format!("{OFFERS_MAX} vGPUs are awaited of which no offer has come");
         Err(Refusal::new(Code::TooMany, why).help("try again in a while"))
+    }
+
+    /// Whether no vGPU is on its way to a host.
+    pub(crate) fn check_none_comes(&self, host: usize, name: &str) -> Result<(), Refusal> {
+        if !self.0.iter().any(|it| it.work.brings_to(host)) {
+            return Ok(());
+        }
+        let why = format!("a vGPU is on its way to host `{name}`");
+        let help = "wait until that has ended: `godwit ctl events` tells";
+        Err(Refusal::new(Code::Busy, why).help(help))
     }
 
     /// Whether a vGPU of this name is being made.
@@ -299,7 +315,10 @@ pub(crate) fn no_vgpu(name: &str) -> Refusal {
 }
 
 /// What to do about firmware that is gone for good.
-const LOST_HELP: &str = "end the server and start it again; its log says what was lost";
+pub(crate) const LOST_HELP: &str = "end the server and start it again; its log says what was lost";
+
+/// Where a host says more of what went wrong.
+pub(crate) const HOST_HELP: &str = "`godwit ctl events` shows what the host has said";
 
 /// A vGPU that has not left its host. `help`: what to do about it where it runs on.
 pub(super) fn not_moved(host: &godwit_shim::Host, why: &str, help: &str) -> Refusal {
@@ -313,7 +332,9 @@ pub(super) fn not_moved(host: &godwit_shim::Host, why: &str, help: &str) -> Refu
 pub(crate) fn refused(error: &godwit_shim::HostError) -> Refusal {
     match error {
         godwit_shim::HostError::Lost => Refusal::new(Code::FirmwareLost, error).help(LOST_HELP),
-        godwit_shim::HostError::NoRoom { .. } => Refusal::new(Code::NoRoom, error),
-        _ => Refusal::new(Code::Failed, error),
+        godwit_shim::HostError::NoRoom { .. } => {
+            Refusal::new(Code::NoRoom, error).help("`godwit ctl profiles` shows what fits where")
+        }
+        _ => Refusal::new(Code::Failed, error).help(HOST_HELP),
     }
 }

@@ -144,7 +144,8 @@ impl Moving {
         how: How,
     ) -> Result<Self, Refusal> {
         let now_ns = site.now_ns;
-        let failed = |why: &dyn std::fmt::Display| Refusal::new(Code::Failed, why);
+        let failed =
+            |why: &dyn std::fmt::Display| Refusal::new(Code::Failed, why).help(super::HOST_HELP);
         let host = &mut site.hosts[from];
         let Some(served) = host.served_mut(name) else { return Err(super::no_vgpu(name)) };
         let (gfid, uuid) = (served.device.gfid, served.device.migration.uuid());
@@ -272,9 +273,14 @@ impl Moving {
                 Some(Err(super::not_moved(host, &why, fits)))
             }
             (_, Some(DestinationState::Stuck(why))) => {
-                let why = format!("{why}; what is left here stands still: destroy it");
+                let why = format!("{why}; whether it ran is not known, and it stands still here");
                 let_go(site, self.from, &self.name, &format!("migrate: {why}"));
-                Some(Err(Refusal::new(Code::Failed, why)))
+                let help = format!("what is left of it: `godwit ctl destroy {}`", self.name);
+                let code = match site.hosts[self.to].host.lost_for_good() {
+                    Some(_) => Code::FirmwareLost,
+                    None => Code::Failed,
+                };
+                Some(Err(Refusal::new(code, why).help(help)))
             }
             _ => None,
         }
@@ -309,6 +315,10 @@ impl Moving {
 }
 
 impl Work for Moving {
+    fn brings_to(&self, host: usize) -> bool {
+        self.to == host
+    }
+
     fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
         self.go_on(site).map(|end| end.map(Told::Moved))
     }

@@ -20,6 +20,9 @@ const FAREWELL: Duration = Duration::from_secs(30);
 /// How long the server may sleep while there is no link.
 const UNLINKED: Duration = Duration::from_millis(50);
 
+/// Where more is known of what went wrong.
+const THERE_HELP: &str = "the events of the server that sends it tell more";
+
 /// See the module. Its sockets are there already, since they may not be had.
 #[derive(Debug)]
 pub(crate) struct Receiving {
@@ -169,6 +172,10 @@ impl Receiving {
 }
 
 impl Work for Receiving {
+    fn brings_to(&self, host: usize) -> bool {
+        self.host == host && self.over.is_none()
+    }
+
     fn step(&mut self, site: &mut Site<'_>) -> Option<Outcome> {
         self.carry(site);
         self.step_destination(site);
@@ -176,7 +183,8 @@ impl Work for Receiving {
         self.carry(site);
         if self.destination.is_none() && self.over.is_none() {
             let is_late = self.port.is_none() || self.began.elapsed() > OFFER_MAX;
-            return is_late.then(|| Err(Refusal::new(Code::Failed, "no offer has come")));
+            return is_late
+                .then(|| Err(Refusal::new(Code::Failed, "no offer has come").help(THERE_HELP)));
         }
         let (since, end) = self.over.as_ref()?;
         let stage = site.hosts[self.host].journal.stage(Side::Destination, &self.token);
@@ -189,7 +197,7 @@ impl Work for Receiving {
         // Nobody is told here: the client is a server, and hears of it over the link.
         Some(match end {
             Ok(()) => Ok(Told::Resolved(self.name.clone())),
-            Err(why) => Err(Refusal::new(Code::Failed, why)),
+            Err(why) => Err(Refusal::new(Code::Failed, why).help(THERE_HELP)),
         })
     }
 

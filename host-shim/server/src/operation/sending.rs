@@ -75,7 +75,7 @@ impl Sending {
                 let mut side = side(&mut site.hosts[self.host], site.now_ns);
                 let options = save_options(self.token.uuid, self.token.number);
                 let source = Source::new(&mut side, self.gfid, options, self.how.live());
-                let failed = |error| Refusal::new(Code::Failed, error);
+                let failed = |error| Refusal::new(Code::Failed, error).help(super::HOST_HELP);
                 self.source = Some(source.map_err(failed)?);
                 let text = format!("migrates to {}", self.there.address);
                 let at = Where::of(&site.hosts[self.host].name, &self.name);

@@ -94,6 +94,26 @@ impl<S: Read + Write> Asker<S> {
 }
 
 #[test]
+fn who_follows_leaves_half_of_the_places_to_others() {
+    let mut serving = Serving::for_clients(4);
+    let follow = b"{\"command\":\"events\",\"follow\":true}\n";
+    let mut all: Vec<_> = (0..3).map(|_| Asker::connect(&serving)).collect();
+    all[..2].iter_mut().for_each(|asker| asker.say(follow));
+    all[2].say(b"{\"command\":\"destroy\",\"vgpu\":\"none\"}\n");
+    assert!(all[2].hear().unwrap().contains("no-vgpu"));
+    for asker in &mut all[..2] {
+        // That was refused.
+        assert!(asker.hear().unwrap().contains("\"event\""));
+    }
+    all[2].say(follow);
+    let told: Told = serde_json::from_str(&all[2].hear().unwrap()).unwrap();
+    assert!(matches!(&told, Told::Error(why) if why.code == Code::TooMany), "{told:?}");
+    assert_eq!(all[2].list().len(), 2);
+    assert_eq!(Asker::connect(&serving).list().len(), 2);
+    serving.stop();
+}
+
+#[test]
 fn who_begins_with_tls_is_told_at_once_that_it_is_not_spoken() {
     let mut serving = Serving::start();
     let mut asker = Asker::connect(&serving);

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Kept {
     path: PathBuf,
-    /// None when it is whole.
+    /// None when it was ended.
     file: Option<StateFile>,
+    is_whole: bool,
     /// Why it never will be.
     failed: Option<io::Error>,
 }
@@ -18,7 +19,7 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn create(path: &Path, key: Option<&SealKey>) -> io::Result<Self> {
         let file = Some(StateFile::create(path, key)?);
-        Ok(Self { path: path.to_path_buf(), file, failed: None })
+        Ok(Self { path: path.to_path_buf(), file, is_whole: false, failed: None })
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
@@ -33,14 +34,18 @@ impl Kept {
     pub(super) fn commit(&mut self) -> io::Result<()> {
         match (self.failed.take(), self.file.take()) {
             (Some(error), _) => Err(error),
-            (None, Some(file)) => file.commit().map_err(io::Error::other),
+            (None, Some(file)) => {
+                file.commit().map_err(io::Error::other)?;
+                self.is_whole = true;
+                Ok(())
+            }
             (None, None) => Ok(()),
         }
     }
 
     /// Where it is, if all of it is there.
     pub(super) fn whole(&self) -> Option<&Path> {
-        (self.file.is_none() && self.failed.is_none()).then_some(&self.path)
+        self.is_whole.then_some(&self.path)
     }
 
     /// The vGPU is somewhere, so this is of its past.
@@ -49,5 +54,25 @@ impl Kept {
             // Where that fails nobody can be told, and nothing more can be done.
             let _ = StateFile::put_away(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_committed_is_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = Kept::create(&folder.path().join("a.state"), None).unwrap();
+        kept.append(b"stream");
+        assert_eq!(kept.whole(), None);
+        kept.failed = Some(io::Error::other("no room"));
+        assert!(kept.commit().is_err());
+        assert_eq!(kept.whole(), None);
+        let mut kept = Kept::create(&folder.path().join("b.state"), None).unwrap();
+        kept.append(b"stream");
+        kept.commit().unwrap();
+        assert_eq!(kept.whole(), Some(&*folder.path().join("b.state")));
     }
 }
