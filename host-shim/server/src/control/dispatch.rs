@@ -156,7 +156,7 @@ fn find(
     site: &mut Site<'_>,
 ) -> Result<(types::Profile, profiles::Found), Refusal> {
     let Some(host) = site.hosts.get_mut(host) else {
-        let help = "its configuration names them: `[[hosts]]`";
+        let help = "its configuration names them: `[[host]]`";
         return Err(Refusal::new(Code::NoHost, "the server has no host").help(help));
     };
     host.check_open()?;
