@@ -98,9 +98,7 @@ impl Removal {
     ///
     /// When the firmware is lost.
     pub fn step(&mut self, host: &mut Host) -> Option<Result<(), HostError>> {
-        let is_done = self.0.step(host);
-        // What is gone with its firmware was not scrubbed.
-        host.lost_for_good().map(Err).or_else(|| is_done.then_some(Ok(())))
+        if self.0.step(host) { Some(Ok(())) } else { host.lost_for_good().map(Err) }
     }
 }
 

@@ -362,13 +362,21 @@ impl Destination {
     fn check_lost(&mut self, site: &mut Site<'_>) {
         let Some(lost) = site.host.lost_for_good() else { return };
         let why = lost.to_string();
-        match self.phase {
+        match &mut self.phase {
             Phase::Restoring | Phase::Ready => {
                 self.out.push_back(LinkMessage::decline(self.token, &why));
                 self.undo(site, &why);
             }
             Phase::Starting(_) => self.not_started(site, false, &why),
-            Phase::Running | Phase::Undoing(_) | Phase::Undone(_) | Phase::Stuck(_) => {}
+            // What it had nobody has.
+            Phase::Undoing(why) => {
+                let why = std::mem::take(why);
+                if let Some((gfid, _)) = self.restorer.home() {
+                    site.host.forget(gfid);
+                }
+                self.phase = Phase::Undone(why);
+            }
+            Phase::Running | Phase::Undone(_) | Phase::Stuck(_) => {}
         }
     }
 

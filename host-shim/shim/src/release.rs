@@ -33,11 +33,10 @@ impl Release {
         Self { gfid, pending: host.send(gfid, Command::Release) }
     }
 
-    /// Whether it is done; asks again after a restart. What firmware had that is gone for good
-    /// nobody has.
+    /// Whether it is done; asks again after a restart.
     pub(crate) fn step(&mut self, host: &mut Host) -> bool {
         match host.poll_answer(&self.pending) {
-            Answer::Waiting if host.lost_for_good().is_none() => return false,
+            Answer::Waiting => return false,
             Answer::Void if host.was_present(self.gfid) => {
                 self.pending = host.send(self.gfid, Command::Release);
                 return false;
@@ -49,7 +48,7 @@ impl Release {
                 return false;
             }
             // Otherwise a release is refused only where there is nothing to release.
-            Answer::Waiting | Answer::Done | Answer::Refused(_) | Answer::Void => {}
+            Answer::Done | Answer::Refused(_) | Answer::Void => {}
         }
         host.forget(self.gfid);
         true

@@ -10,6 +10,11 @@ impl Source {
         let Some(lost) = site.host.lost_for_good() else { return };
         let lost = lost.to_string();
         self.abort(site, &lost);
+        if let Phase::Releasing(_) = self.phase {
+            // What it had nobody has.
+            site.host.forget(self.gfid());
+            return self.over(Phase::Moved);
+        }
         let Phase::Undoing(why) = &self.phase else { return };
         let mut why = if *why == lost { lost } else { format!("{why}; {lost}") };
         // A state that was given back is all that there is of the vGPU.
